@@ -1,0 +1,43 @@
+"""What a user is told: every error that has an answer, each naming what was wrong, where, and what to do.
+
+MaskDistillError
+├── SettingsError     a setting, flag, preset or YAML key that cannot be used
+├── PictureError      a picture (or a folder of them) that cannot be read
+├── WeightsError      weights that are missing, of another architecture, or not to be had offline
+├── GroundTruthError  ground truth that does not fit its pictures or its format
+├── RunError          a run folder: made with other settings, damaged, in use
+│   └── StaleError    a stage whose fingerprint differs from what was asked for
+└── TrainingError     a network that cannot be trained on what it was given
+"""
+
+
+class MaskDistillError(Exception):
+    """Printed by the command without a traceback; the base of all the others."""
+
+
+class SettingsError(MaskDistillError):
+    """A setting, flag, preset or YAML key that cannot be used."""
+
+
+class PictureError(MaskDistillError):
+    """A picture, or a folder of them, that cannot be read."""
+
+
+class WeightsError(MaskDistillError):
+    """Weights that are missing, of another architecture, or not to be had offline."""
+
+
+class GroundTruthError(MaskDistillError):
+    """Ground truth that does not fit its pictures or its format."""
+
+
+class RunError(MaskDistillError):
+    """A run folder that is damaged, in use, or not one."""
+
+
+class StaleError(RunError):
+    """A stage made with other settings or inputs than those asked for now."""
+
+
+class TrainingError(MaskDistillError):
+    """A network that cannot be trained on what it was given."""
