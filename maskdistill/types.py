@@ -6,7 +6,7 @@ full-size boolean masks of a 40-megapixel picture would need 4 GB.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypedDict
 
 if TYPE_CHECKING:
@@ -40,6 +40,17 @@ class Features:
     values: Tensor | None = None
     tokens: Tensor | None = None
     has_class: bool = True
+
+    def centred(self) -> Features:
+        """The same with the mean key of all patches taken off every patch's key (the class token's stays).
+
+        A component that all keys share makes every inner product positive, and a sign then means nothing.
+        """
+        if self.keys is None:
+            raise ValueError("keys: these features hold none to centre")
+        keys = self.keys.clone()
+        keys[:, 1:] -= keys[:, 1:].mean(dim=1, keepdim=True)
+        return replace(self, keys=keys)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,13 @@
+"""Tokens to masks: each method proposes objects on the patch grid, `to_pixels` and `pixels` bring them to the picture.
+
+Before:   features (tokens on a patch grid)
+After:    clusters (proposals to cluster ids)
+Contract: <method>.discover(features, *, max_masks=1, **constants) -> Found, for maskdistill and tokencut;
+          to_pixels(mask, *, patch, content, size, how) and pixels.refine(rgb, mask) -> (H, W) bool;
+          normalized_cut.second_eigenvector(operator) -> Cut
+"""
+
+from maskdistill.proposals import maskdistill, normalized_cut, pixels, tokencut
+from maskdistill.proposals.grid import to_pixels
+
+__all__ = ["maskdistill", "normalized_cut", "pixels", "to_pixels", "tokencut"]

@@ -1,0 +1,23 @@
+"""Settings: every number a user may want to change, one file a stage, with unit, default and source at each.
+
+Loaded by `load` (presets, YAML, flags), made concrete by `resolve`; unpacked into plain keyword arguments by stages.
+"""
+
+from maskdistill.settings.load import PRESETS, as_dict, dump, load, merge, preset, read_yaml, validate
+from maskdistill.settings.resolve import resolve
+from maskdistill.settings.run import WEIGHT_STAGES, CommonSettings, RunSettings
+
+__all__ = [
+    "PRESETS",
+    "WEIGHT_STAGES",
+    "CommonSettings",
+    "RunSettings",
+    "as_dict",
+    "dump",
+    "load",
+    "merge",
+    "preset",
+    "read_yaml",
+    "resolve",
+    "validate",
+]

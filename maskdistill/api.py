@@ -1,0 +1,197 @@
+"""The verbs as keyword-only functions: what the command does, a program can.
+
+Each takes a run's folder and, where settings matter, `settings`: a nested mapping as in a YAML file, checked and
+refused like one ({"propose": {"method": "tokencut"}}).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from maskdistill.errors import SettingsError
+from maskdistill.settings import RunSettings, load as load_settings
+from maskdistill.settings.load import merge, validate
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from maskdistill.stages.model import Model
+
+VERBS = ("scan", "propose", "cluster", "detect", "label", "segment", "evaluate", "report")
+
+
+def run(
+    *,
+    pictures: str | Path | None = None,
+    out: str | Path,
+    preset: str = "quick",
+    config: str | Path | None = None,
+    settings: Mapping[str, Any] | RunSettings | None = None,
+    until: str | None = None,
+    start: str | None = None,
+    quiet: bool = False,
+) -> Path:
+    """The whole job, from a folder of pictures to the report; goes on where it was stopped.
+
+    Args:
+        pictures: folder of pictures; None where `out` is a run already: its pictures and settings are used.
+        out: the run's folder.
+        settings: over preset and config.
+        until: the last verb to do. start: from this verb on, what was made with other settings is made again.
+    Returns:
+        The path of the report, or of the run's folder if `until` comes before it.
+    Raises:
+        MaskDistillError: what is wrong, where, and what to do.
+    """
+    for name, verb in (("until", until), ("from", start)):
+        if verb is not None and verb not in VERBS:
+            raise SettingsError(f"{name}: there is no stage {verb!r}. Stages, in order: {', '.join(VERBS)}")
+    chosen = settings if isinstance(settings, RunSettings) else settings_for(out, pictures, preset, config, settings)
+    verbs = list(VERBS[: VERBS.index(until) + 1]) if until else list(VERBS)
+    return _do(out, chosen, verbs, pictures=pictures, start=start, quiet=quiet)
+
+
+def scan(*, pictures: str | Path, out: str | Path, settings: Mapping[str, Any] | RunSettings | None = None, redo: bool = False) -> Path:
+    """A folder of pictures to images.jsonl: ids, sizes, content hashes, splits."""
+    chosen = settings if isinstance(settings, RunSettings) else settings_for(out, pictures, "quick", None, settings)
+    return _do(out, chosen, ["scan"], pictures=pictures, start="scan" if redo else None)
+
+
+def propose(*, out: str | Path, settings: Mapping[str, Any] | RunSettings | None = None, redo: bool = False) -> Path:
+    """Pictures to proposals: masks of a self-supervised backbone's attention."""
+    return _verb("propose", out, settings, redo)
+
+
+def cluster(*, out: str | Path, settings: Mapping[str, Any] | RunSettings | None = None, redo: bool = False) -> Path:
+    """Masks to clusters: embeddings and k-means."""
+    return _verb("cluster", out, settings, redo)
+
+
+def detect(*, out: str | Path, settings: Mapping[str, Any] | RunSettings | None = None, redo: bool = False) -> Path:
+    """Noisy masks and cluster ids to a Mask R-CNN, and its detections in every picture."""
+    return _verb("detect", out, settings, redo)
+
+
+def label(*, out: str | Path, settings: Mapping[str, Any] | RunSettings | None = None, redo: bool = False) -> Path:
+    """Confident detections to one label map a picture."""
+    return _verb("label", out, settings, redo)
+
+
+def segment(*, out: str | Path, settings: Mapping[str, Any] | RunSettings | None = None, redo: bool = False) -> Path:
+    """Label maps to a DeepLabv3, and its predictions for every picture."""
+    return _verb("segment", out, settings, redo)
+
+
+def evaluate(*, out: str | Path, settings: Mapping[str, Any] | RunSettings | None = None) -> Path:
+    """Every stage that is there against the ground truth; writes evaluate/metrics.json."""
+    return _verb("evaluate", out, settings, False)
+
+
+def report(*, out: str | Path, settings: Mapping[str, Any] | RunSettings | None = None) -> Path:
+    """One self-contained page of what is there; its path is returned."""
+    return _verb("report", out, settings, False)
+
+
+def status(*, out: str | Path) -> list[dict[str, Any]]:
+    """A row a stage: stage, state (done | unfinished | missing | stale), counts, seconds, why it is stale."""
+    from maskdistill.stages import status as stage
+
+    return stage.rows(Path(out))
+
+
+def load(run_or_model: str | Path, *, device: str = "auto") -> Model:
+    """The networks that a run trained, ready to `predict(picture)`."""
+    from maskdistill.stages import model
+
+    return model.load(Path(run_or_model), device=device)
+
+
+def predict(*, run: str | Path, pictures: str | Path, out: str | Path, device: str = "auto", quiet: bool = False) -> dict[str, int]:
+    """Label maps (palette PNG) and instances (JSON) for a folder of new pictures, at their relative paths.
+
+    Returns:
+        Counts: predicted, done before, refused.
+    """
+    from maskdistill.stages import predict as stage
+
+    return stage.work(Path(run), Path(pictures), Path(out), device=device, quiet=quiet)
+
+
+def export(*, run: str | Path, of: str = "detections", out: str | Path | None = None) -> Path:
+    """Proposals or detections as one COCO dataset file; its path is returned."""
+    from maskdistill.stages import export as stage
+
+    return stage.coco(Path(run), of=of, out=Path(out) if out else None)
+
+
+def demo(*, out: str | Path, seed: int = 0, n_pictures: int = 96, n_validation: int = 64, n_kinds: int = 5, quiet: bool = False) -> Path:
+    """Draw pictures, do the whole job on them, return the path of the report."""
+    from maskdistill.stages import demo as stage
+
+    drawn = stage.draw(Path(out), n_pictures=n_pictures, n_validation=n_validation, n_kinds=n_kinds)
+    values = {"seed": seed, "validation": str(drawn.validation), "ground_truth": [str(path) for path in drawn.ground_truth]}
+    return run(pictures=drawn.pictures, out=Path(out) / "run", preset="demo", settings=values, quiet=quiet)
+
+
+def discover(
+    picture: np.ndarray | str | Path,
+    *,
+    backbone: str = "dino_vits16",
+    weights: str | None = None,
+    settings: Mapping[str, Any] | None = None,
+) -> list[dict[str, Any]]:
+    """Masks of one picture, nothing trained, no run: records as Segment Anything gives them.
+
+    Args:
+        picture: (H, W, 3) uint8 RGB, or a file.
+        settings: of `propose`, as in a YAML file ({"method": "tokencut", "max_masks": 3}).
+    Returns:
+        A dict a mask, by falling score: segmentation (H, W) bool, area, bbox [x, y, w, h], predicted_iou (the score).
+    """
+    from maskdistill.stages import propose as stage
+
+    values: dict[str, Any] = {"propose": {"backbone": backbone, **(settings or {})}}
+    if weights is not None:
+        values["weights"] = [f"propose={weights}"]
+    return stage.of_picture(picture, load_settings(values))
+
+
+def settings_for(
+    out: str | Path,
+    pictures: str | Path | None,
+    preset: str,
+    config: str | Path | None,
+    settings: Mapping[str, Any] | None,
+) -> RunSettings:
+    """Settings of a run: from preset, file and mapping; without PICTURES from the run's config.yaml and the mapping."""
+    flags = dict(settings or {})
+    if pictures is not None:
+        return load_settings(flags, preset_name=preset, config=Path(config) if config else None)
+    from maskdistill.stages.pipeline import configured
+
+    before = configured(Path(out))
+    return validate(merge(before, flags), source=str(out))
+
+
+def _verb(verb: str, out: str | Path, settings: Mapping[str, Any] | RunSettings | None, redo: bool) -> Path:
+    chosen = settings if isinstance(settings, RunSettings) else settings_for(out, None, "quick", None, settings)
+    return _do(out, chosen, [verb], pictures=None, start=verb if redo else None)
+
+
+def _do(
+    out: str | Path,
+    settings: RunSettings,
+    verbs: list[str],
+    *,
+    pictures: str | Path | None,
+    start: str | None = None,
+    quiet: bool = False,
+) -> Path:
+    from maskdistill.stages import pipeline
+
+    root = Path(out)
+    with pipeline.opened(root, settings, pictures=Path(pictures) if pictures is not None else None, quiet=quiet) as job:
+        pipeline.do(job, verbs, start=start)
+    return root / "report" / "index.html" if verbs[-1] == "report" else root

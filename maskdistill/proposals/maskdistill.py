@@ -1,0 +1,154 @@
+"""MaskDistill's proposals: what the class token attends to, grown over the patches with like keys.
+
+Paper:    Van Gansbeke, Vandenhende, Van Gool, arXiv:2206.06363, Sec. 3.1, and what its release does
+In:       Features of one picture (queries of the class token, keys)
+Out:      Found: masks (at most max_masks, may be empty) and notes
+Differs:  ties go to the lowest patch; a score; mass_rule "positive" and max_masks > 1 are ours
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from maskdistill.proposals.grid import component
+from maskdistill.types import Features, Found, GridMask
+
+
+def discover(
+    features: Features,
+    *,
+    max_masks: int = 1,
+    top_fraction: float = 0.4,
+    mass: float = 0.5,
+    mass_rule: Literal["signed", "positive"] = "signed",
+    heads: int | None = None,
+    centre_keys: bool = False,
+    min_area: int = 1,
+) -> Found:
+    """Objects that the class token attends to; further ones among the patches that are left.
+
+    Args:
+        features: queries and keys (heads, 1 + rows*cols, dim) float32, finite. Without a class token (has_class
+            False) token 0, the mean of the patches, stands in for it.
+        max_masks: at most so many; 1 in the paper. Each further one is looked for on the patches that are left.
+        top_fraction: of all patches, how many are candidates; in (0, 1].
+        mass: share of the attention that is kept, in (0, 1].
+        mass_rule: `signed` divides by the signed sum, as the release does: where it is negative all but the most
+            negative patches are kept, and these, set to 0, outrank the others. `positive` counts the positive
+            attention alone.
+        heads: how many of the first heads are averaged for the attention; None: all but the last (of one: that one).
+            The inner products of keys always use all heads.
+        centre_keys: take the mean key off all keys first (Features.centred).
+        min_area: patches; the search stops at a mask below it.
+    Returns:
+        Masks in the order of discovery. The score is half the difference of two means of the cosine with the sum of
+        the sources' keys: inside the mask minus outside, in [0, 1]; 0 where nothing is outside.
+        Notes: ("stopped", reason) where fewer than max_masks were found.
+    Raises:
+        ValueError: queries or keys missing, of another shape, not finite; a constant out of range.
+    Source: DESIGN of the method's facts; twin: tests/reference/maskdistill.py.
+    """
+    _check(max_masks, top_fraction, mass, mass_rule, min_area)
+    queries, keys = _arrays(features.centred() if centre_keys and features.keys is not None else features)
+    averaged = max(1, len(queries) - 1) if heads is None else heads
+    if not 1 <= averaged <= len(queries):
+        raise ValueError(f"heads must be in 1..{len(queries)}, got {heads}")
+    attention = np.einsum("hd,hnd->n", queries[:averaged], keys[:averaged]) / averaged
+    joined = keys.transpose(1, 0, 2).reshape(keys.shape[1], -1)  # (patches, heads * dim)
+    free = np.ones(len(joined), bool)
+    found: list[GridMask] = []
+    while len(found) < max_masks:
+        indices = np.flatnonzero(free)
+        if len(indices) < min_area or not len(indices):
+            return Found(found, [("stopped", "no patches left")])
+        weights = _kept_mass(attention[indices], mass=mass, rule=mass_rule)
+        n_candidates = max(1, int(top_fraction * len(indices)))
+        candidates = indices[np.argsort(-weights, kind="stable")[:n_candidates]]
+        mask, score = _grow(joined, candidates, free, features.grid)
+        seed_patch = divmod(int(candidates[0]), features.grid[1])
+        if not mask[seed_patch]:
+            if found:
+                return Found(found, [("stopped", "the seed patch resembles nothing")])
+            # A key of length zero. The release then takes the component numbered 0: everything outside. Kept, at score 0.
+            mask, score = ~_positive(joined, candidates, free).reshape(features.grid), 0.0
+        if int(mask.sum()) < min_area:
+            return Found(found, [("stopped", "mask below min_area")])
+        found.append(GridMask(mask=torch.from_numpy(mask), seed_patch=seed_patch, score=score))
+        free &= ~mask.ravel()
+    return Found(found)
+
+
+def _kept_mass(attention: np.ndarray, *, mass: float, rule: str) -> np.ndarray:
+    """The attention (patches,) of the patches that hold the upper `mass` of it, 0 elsewhere."""
+    counted = attention if rule == "signed" else np.maximum(attention, 0)
+    order = np.argsort(counted, kind="stable")
+    total = counted.sum()
+    if total == 0:  # the release divides by it and keeps none
+        return np.zeros_like(attention)
+    kept = np.zeros(len(attention), bool)
+    kept[order] = np.cumsum(counted[order] / total) > 1 - mass
+    return np.where(kept, attention, 0)
+
+
+def _positive(joined: np.ndarray, candidates: np.ndarray, free: np.ndarray) -> np.ndarray:
+    """Free patches whose key has a positive inner product with the sum of the sources' keys."""
+    return (joined @ _direction(joined, candidates) > 0) & free
+
+
+def _direction(joined: np.ndarray, candidates: np.ndarray) -> np.ndarray:
+    """Sum of the keys of the sources: candidates with a positive inner product with the first, the seed patch.
+
+    The paper sums the sources' rows of G = K K'. The sum of rows is K times this vector: G is never needed.
+    """
+    chosen = joined[candidates]
+    return chosen[chosen @ chosen[0] > 0].sum(axis=0)
+
+
+def _grow(
+    joined: np.ndarray, candidates: np.ndarray, free: np.ndarray, grid: tuple[int, int]
+) -> tuple[np.ndarray, float]:
+    """The seed patch's component of what resembles the sources, and its score."""
+    mask = component(_positive(joined, candidates, free).reshape(grid), divmod(int(candidates[0]), grid[1]))
+    direction = _direction(joined, candidates)
+    lengths = np.linalg.norm(joined, axis=1) * np.linalg.norm(direction)
+    cosines = np.divide(joined @ direction, lengths, out=np.zeros(len(joined)), where=lengths > 0)
+    inside = mask.ravel()
+    if not inside.any() or inside.all():
+        return mask, 0.0
+    return mask, float(np.clip((cosines[inside].mean() - cosines[~inside].mean()) / 2, 0, 1))
+
+
+def _arrays(features: Features) -> tuple[np.ndarray, np.ndarray]:
+    """The class token's queries (heads, dim) and the patches' keys (heads, patches, dim), float64 on the CPU."""
+    queries, keys = _checked("queries", features.queries, features), _checked("keys", features.keys, features)
+    if queries.shape != keys.shape:
+        raise ValueError(f"queries {tuple(queries.shape)} and keys {tuple(keys.shape)} must have one shape")
+    # float64: the signs of sums near zero decide, and must not depend on the order of summation.
+    return queries[:, 0].cpu().double().numpy(), keys[:, 1:].cpu().double().numpy()
+
+
+def _checked(name: str, value: Tensor | None, features: Features) -> Tensor:
+    n_patches = features.grid[0] * features.grid[1]
+    if value is None:
+        raise ValueError(f"{name}: these features hold none")
+    if value.ndim != 3 or value.shape[1] != 1 + n_patches or n_patches < 1:
+        raise ValueError(f"{name} must be (heads, 1 + {n_patches}, dim) for grid {features.grid}, got {value.shape}")
+    if not bool(torch.isfinite(value).all()):
+        raise ValueError(f"{name} must be finite")
+    return value.detach()
+
+
+def _check(max_masks: int, top_fraction: float, mass: float, mass_rule: str, min_area: int) -> None:
+    if max_masks < 1:
+        raise ValueError(f"max_masks must be at least 1, got {max_masks}")
+    if min_area < 1:
+        raise ValueError(f"min_area must be at least 1, got {min_area}")
+    for name, value in (("top_fraction", top_fraction), ("mass", mass)):
+        if not 0 < value <= 1:
+            raise ValueError(f"{name} must be in (0, 1], got {value}")
+    if mass_rule not in ("signed", "positive"):
+        raise ValueError(f"mass_rule must be 'signed' or 'positive', got {mass_rule!r}")

@@ -1,0 +1,28 @@
+"""What the stage `cluster` can be told: how a mask is embedded, how many clusters, which k-means."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from maskdistill.settings.checks import at_least
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClusterSettings:
+    """From masks to cluster ids."""
+
+    embedding: Literal["auto", "class_token", "descriptors"] = "auto"  # auto: descriptors for handcrafted, else class_token
+    backbone: str = ""  # of class_token; empty: that of propose; dino_vits8 in the paper
+    max_side: int = 512  # px a crop's longer side is resized down to before embedding; 0: native, as the paper
+    k: int = 0  # clusters, at most 254; 0: from the number of masks, at most 20; 20 on VOC and 80 on COCO in the paper
+    kmeans: Literal["full", "minibatch"] = "full"  # minibatch of 1000 in the paper
+    restarts: int = 10  # starts of k-means, the lowest inertia is kept; 1 in the paper
+    whiten: bool = True  # divide each dimension by its deviation; source: MaskDistill release
+    again: bool = False  # cluster the detections once more, before label maps are made
+    of: Literal["proposals", "detections"] = "proposals"  # what the verb clusters; detections: writes recluster/
+
+    def __post_init__(self) -> None:
+        at_least("cluster.k", self.k, 0)
+        if self.k > 254:
+            raise ValueError(f"cluster.k must be at most 254 (a label map has 8 bits, 0 and 255 are taken), got {self.k}")
+        at_least("cluster.restarts", self.restarts, 1)
+        at_least("cluster.max_side", self.max_side, 0)

@@ -1,0 +1,27 @@
+"""What the stage `detect` can be told: the Mask R-CNN, its training, which detections are kept."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from maskdistill.settings.checks import at_least, in_unit
+from maskdistill.settings.training import TrainSettings
+
+
+@dataclass(frozen=True, kw_only=True)
+class DetectSettings:
+    """From noisy masks to a detector, and from it to detections."""
+
+    size: Literal["small", "resnet50"] = "small"  # resnet50 in the paper: for GPUs
+    short_side: int = 256  # px that the shorter side is resized to; 480-800 in the paper (assumed)
+    max_side: int = 512  # px at most of the longer side; 1333 in torchvision
+    min_score: float = 0.05  # detections kept, in [0, 1]; source: torchvision
+    nms: float = 0.5  # IoU above which the weaker box goes, whatever its cluster; 0.4 in LOST's configuration
+    max_detections: int = 100  # a picture; source: COCO
+    train: TrainSettings = field(default_factory=TrainSettings)
+
+    def __post_init__(self) -> None:
+        at_least("detect.short_side", self.short_side, 32)
+        at_least("detect.max_side", self.max_side, self.short_side)
+        in_unit("detect.min_score", self.min_score)
+        in_unit("detect.nms", self.nms)
+        at_least("detect.max_detections", self.max_detections, 1)

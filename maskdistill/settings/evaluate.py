@@ -1,0 +1,29 @@
+"""What the stages `evaluate` and `report` can be told."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from maskdistill.settings.checks import at_least
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateSettings:
+    """From ground truth to metrics; never changes what was trained."""
+
+    protocol: Literal["occurring", "paper"] = "occurring"  # mIoU over classes that occur in the truth; paper: absent ones are 0
+    bootstrap: int = 200  # resamplings of the pictures for the intervals; 0: no intervals
+
+    def __post_init__(self) -> None:
+        at_least("evaluate.bootstrap", self.bootstrap, 0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportSettings:
+    """The page at the end."""
+
+    tiles: int = 24  # pictures a contact sheet
+    tile_px: int = 280  # longer side of a tile
+
+    def __post_init__(self) -> None:
+        at_least("report.tiles", self.tiles, 1)
+        at_least("report.tile_px", self.tile_px, 32)

@@ -1,0 +1,18 @@
+"""What the stage `label` can be told: which detections are painted, and how."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from maskdistill.settings.checks import in_unit
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelSettings:
+    """From detections to label maps."""
+
+    min_score: float = 0.9  # of a detection, in [0, 1]; source: MaskDistill release
+    keep_best: bool = True  # paint the best detection of a picture that has none above min_score; source: release
+    overlap: Literal["skip", "below", "legacy"] = "skip"  # later masks: left out, painted below, or as the release did
+
+    def __post_init__(self) -> None:
+        in_unit("label.min_score", self.min_score)

@@ -1,0 +1,125 @@
+"""Defaults < preset < YAML file < flags: merging, checking, writing.
+
+Unknown keys are refused with the nearest names; pydantic checks the types of a YAML file, the dataclasses
+themselves check the ranges.
+"""
+
+import dataclasses
+import difflib
+import typing
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from maskdistill.errors import SettingsError
+from maskdistill.settings.run import RunSettings
+
+PRESETS = ("quick", "demo", "paper-voc12", "paper-coco20k")
+
+
+def _refuse_unknown_keys(cls: type) -> None:
+    cls.__pydantic_config__ = ConfigDict(extra="forbid", allow_inf_nan=False)  # type: ignore[attr-defined]
+    for field_type in typing.get_type_hints(cls).values():
+        if dataclasses.is_dataclass(field_type) and isinstance(field_type, type):
+            _refuse_unknown_keys(field_type)
+
+
+_refuse_unknown_keys(RunSettings)
+_ADAPTER = TypeAdapter(RunSettings)
+
+
+def preset(name: str) -> dict[str, Any]:
+    """Settings of a preset as nested dict; SettingsError with the nearest names for an unknown one."""
+    if name not in PRESETS:
+        raise SettingsError(f"preset: there is no {name!r}. Presets: {', '.join(PRESETS)}.{_nearest(name, PRESETS)}")
+    text = resources.files("maskdistill").joinpath("presets", f"{name}.yaml").read_text(encoding="utf-8")
+    return yaml.safe_load(text) or {}
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """A YAML file's settings as nested dict, unchecked but for being a mapping."""
+    try:
+        loaded = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise SettingsError(f"{path}: no such file. Give a YAML file with settings to --config") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path}: not readable as YAML: {error}") from error
+    if loaded is None:
+        return {}
+    if not isinstance(loaded, dict):
+        raise SettingsError(f"{path}: wanted a mapping of settings, found {type(loaded).__name__}")
+    return loaded
+
+
+def merge(*layers: Mapping[str, Any]) -> dict[str, Any]:
+    """Nested dicts, later ones over earlier ones, key by key; the list `weights` is appended to, stage by stage."""
+    merged: dict[str, Any] = {}
+    for layer in layers:
+        for key, value in layer.items():
+            if isinstance(value, Mapping) and isinstance(merged.get(key), Mapping):
+                merged[key] = merge(merged[key], value)
+            elif key == "weights" and key in merged and value is not None:
+                both = [*merged[key], *value]
+                merged[key] = list({entry.partition("=")[0]: entry for entry in both}.values())
+            else:
+                merged[key] = dict(value) if isinstance(value, Mapping) else value
+    return merged
+
+
+def validate(values: Mapping[str, Any], *, source: str) -> RunSettings:
+    """RunSettings from a nested dict; SettingsError names `source`, the key, and the nearest names of an unknown one."""
+    try:
+        return _ADAPTER.validate_python(dict(values))
+    except ValidationError as error:
+        raise SettingsError(f"{source}: " + "; ".join(_explain(item) for item in error.errors())) from None
+
+
+def load(*layers: Mapping[str, Any], preset_name: str = "quick", config: Path | None = None) -> RunSettings:
+    """Defaults < preset < YAML file < the layers given (flags), checked once."""
+    file = read_yaml(config) if config else {}
+    values = merge(preset(preset_name), file, *layers)
+    values["preset"] = preset_name
+    return validate(values, source=str(config) if config else "settings")
+
+
+def as_dict(settings: Any) -> dict[str, Any]:
+    """Nested plain dict, as it goes into YAML and into fingerprints."""
+    return _plain(dataclasses.asdict(settings))
+
+
+def dump(settings: RunSettings, *, extra: Mapping[str, Any]) -> str:
+    """YAML text of all settings; `extra` (version, pictures) stands at the top as comments do not survive editing."""
+    return yaml.safe_dump({**extra, **as_dict(settings)}, sort_keys=False, allow_unicode=True)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(entry) for entry in value]
+    return str(value) if isinstance(value, Path) else value
+
+
+def _explain(item: Any) -> str:
+    key = ".".join(str(part) for part in item["loc"])
+    if item["type"] == "unexpected_keyword_argument":
+        return f"unknown setting {key}.{_nearest(str(item['loc'][-1]), known_keys(item['loc'][:-1]))}"
+    message = item["msg"].removeprefix("Value error, ")
+    return f"{key}: {message} (found {item['input']!r})" if key and not isinstance(item["input"], dict) else message
+
+
+def known_keys(location: tuple[Any, ...]) -> list[str]:
+    """Names of the settings at a place in the tree, () for the top."""
+    cls: Any = RunSettings
+    for part in location:
+        cls = typing.get_type_hints(cls).get(part, cls)
+    return [field.name for field in dataclasses.fields(cls)]
+
+
+def _nearest(word: str, known: typing.Iterable[str]) -> str:
+    near = difflib.get_close_matches(word, list(known), n=3)
+    return f" Perhaps you meant {' or '.join(near)}." if near else f" Known: {', '.join(known)}."

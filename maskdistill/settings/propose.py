@@ -1,0 +1,57 @@
+"""What the stage `propose` can be told: backbone, method, the constants of each method, the step to pixels."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from maskdistill.settings.checks import at_least, in_unit
+
+
+@dataclass(frozen=True, kw_only=True)
+class MaskDistillSettings:
+    """Constants of MaskDistill's own proposals."""
+
+    short_side: int = 480  # px that the shorter side is resized to; 0: own size; 640 in the paper (ours: half the time)
+    top_fraction: float = 0.4  # of the patches that are candidates, in (0, 1]; source: MaskDistill release
+    mass: float = 0.5  # share of the class token's attention that is kept, in (0, 1]; source: MaskDistill, Sec. 3.1
+    mass_rule: Literal["signed", "positive"] = "positive"  # signed: as the release does it; positive: as it is meant
+
+    def __post_init__(self) -> None:
+        at_least("propose.maskdistill.short_side", self.short_side, 0)
+        in_unit("propose.maskdistill.top_fraction", self.top_fraction)
+        in_unit("propose.maskdistill.mass", self.mass)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenCutSettings:
+    """Constants of TokenCut, the spectral cut."""
+
+    short_side: int = 0  # px that the shorter side is resized to; 0: own size; source: TokenCut, Sec. 4
+    affinity: Literal["auto", "threshold", "gaussian"] = "auto"  # auto: gaussian for handcrafted, else threshold (paper)
+    threshold: float = 0.2  # cosine above which two patches are joined, in [-1, 1]; source: TokenCut, Sec. 3.2
+    floor: float = 1e-5  # weight of an absent edge, above 0; source: TokenCut, Sec. 3.2
+
+    def __post_init__(self) -> None:
+        at_least("propose.tokencut.short_side", self.short_side, 0)
+        if not -1 <= self.threshold <= 1:
+            raise ValueError(f"propose.tokencut.threshold must be in [-1, 1], got {self.threshold}")
+        if not 0 < self.floor < 1:
+            raise ValueError(f"propose.tokencut.floor must be in (0, 1), got {self.floor}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProposeSettings:
+    """From pictures to proposals: masks of a self-supervised backbone's attention."""
+
+    backbone: str = "dino_vits16"  # dino_vits16 | dino_vits8 | dino_vitb16 | dino_vitb8 | timm/<model> | handcrafted
+    method: Literal["auto", "maskdistill", "tokencut"] = "auto"  # auto: tokencut for handcrafted, else maskdistill
+    block: int = -1  # of the backbone whose queries and keys are used, -1 the last; source: MaskDistill, Sec. 3.1
+    centre_keys: Literal["auto", "yes", "no"] = "auto"  # subtract the mean key; auto: yes but for dino_* and handcrafted
+    max_masks: int = 0  # a picture at most, from 1; 0: six for handcrafted, else one as in the paper
+    min_score: float = 0.05  # proposals below it are left out, in [0, 1]
+    pixels: Literal["auto", "nearest", "refine"] = "auto"  # grid to pixels; auto: refine for handcrafted, else nearest
+    maskdistill: MaskDistillSettings = field(default_factory=MaskDistillSettings)
+    tokencut: TokenCutSettings = field(default_factory=TokenCutSettings)
+
+    def __post_init__(self) -> None:
+        at_least("propose.max_masks", self.max_masks, 0)
+        in_unit("propose.min_score", self.min_score)

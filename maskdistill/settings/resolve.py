@@ -1,0 +1,50 @@
+"""Every `auto` turned into what it means, so that RUN/config.yaml says what was really used."""
+
+from dataclasses import replace
+
+from maskdistill.settings.run import RunSettings
+
+HANDCRAFTED = "handcrafted"
+
+
+def resolve(settings: RunSettings) -> RunSettings:
+    """The same settings without an `auto` or a zero that stands for a rule known before any picture is seen.
+
+    `--weights propose=NAME` with the name of a backbone chooses that backbone too. What depends on the pictures
+    (number of clusters, steps) stays 0 and is resolved, and told, by its stage.
+    """
+    propose = settings.propose
+    named = settings.weights_of("propose")
+    if named and (named.startswith(("dino_vit", "timm/")) or named == HANDCRAFTED):
+        propose = replace(propose, backbone=named)
+    by_hand = propose.backbone == HANDCRAFTED
+    method = propose.method if propose.method != "auto" else ("tokencut" if by_hand else "maskdistill")
+    centre = propose.centre_keys
+    if centre == "auto":
+        centre = "no" if by_hand or propose.backbone.startswith("dino_") else "yes"
+    pixels = propose.pixels if propose.pixels != "auto" else ("refine" if by_hand else "nearest")
+    affinity = propose.tokencut.affinity
+    if affinity == "auto":
+        affinity = "gaussian" if by_hand else "threshold"
+    propose = replace(
+        propose,
+        method=method,
+        centre_keys=centre,
+        pixels=pixels,
+        max_masks=propose.max_masks or (6 if by_hand else 1),
+        tokencut=replace(propose.tokencut, affinity=affinity),
+    )
+    cluster = settings.cluster
+    given = settings.weights_of("cluster")
+    if given and (given.startswith(("dino_vit", "timm/"))):
+        cluster = replace(cluster, backbone=given)
+    backbone = cluster.backbone or propose.backbone
+    embedding = cluster.embedding
+    if embedding == "auto":
+        embedding = "descriptors" if backbone == HANDCRAFTED else "class_token"
+    if embedding == "class_token" and backbone == HANDCRAFTED:
+        raise ValueError(
+            "cluster.embedding class_token needs a network, but cluster.backbone is handcrafted. "
+            "Give --cluster.backbone dino_vits16, or --cluster.embedding descriptors"
+        )
+    return replace(settings, propose=propose, cluster=replace(cluster, embedding=embedding, backbone=backbone))

@@ -1,0 +1,22 @@
+"""What the stage `segment` can be told: the DeepLabv3 and its training."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from maskdistill.settings.checks import at_least
+from maskdistill.settings.training import TrainSettings
+
+
+@dataclass(frozen=True, kw_only=True)
+class SegmentSettings:
+    """From label maps to a segmenter, and from it to predictions."""
+
+    size: Literal["small", "resnet50"] = "small"  # resnet50 in the paper: for GPUs
+    side: int = 256  # px of the square that pictures are squeezed to; 512 in the paper
+    hardest: float = 1.0  # share of the pixels, the hardest ones, that the loss takes, in (0, 1]; 0.2 in the release
+    train: TrainSettings = field(default_factory=TrainSettings)
+
+    def __post_init__(self) -> None:
+        at_least("segment.side", self.side, 32)
+        if not 0 < self.hardest <= 1:
+            raise ValueError(f"segment.hardest must be in (0, 1], got {self.hardest}")

@@ -1,0 +1,31 @@
+"""What both networks can be told about their training; defaults that differ stand in each stage's own file."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from maskdistill.settings.checks import at_least
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainSettings:
+    """The schedule of one network."""
+
+    steps: int = 0  # of training; 0: from the number of pictures
+    batch: int = 8  # pictures a step; 16 in the paper
+    optimiser: Literal["adamw", "sgd"] = "adamw"  # sgd in the paper
+    learning_rate: float = 1e-3  # at the top of the schedule
+    weight_decay: float = 1e-4  # source: MaskDistill release
+    warm_up: int = 20  # steps of linear warm-up
+    decay: Literal["cosine", "steps"] = "cosine"  # steps: tenfold down late in the schedule, as the paper
+    clip_norm: float = 5.0  # largest norm of the gradient; 0: none
+    checkpoint_seconds: int = 60  # between two checkpoints
+
+    def __post_init__(self) -> None:
+        at_least("train.steps", self.steps, 0)
+        at_least("train.batch", self.batch, 1)
+        if not self.learning_rate > 0:
+            raise ValueError(f"train.learning_rate must be above 0, got {self.learning_rate}")
+        at_least("train.weight_decay", self.weight_decay, 0)
+        at_least("train.warm_up", self.warm_up, 0)
+        at_least("train.clip_norm", self.clip_norm, 0)
+        at_least("train.checkpoint_seconds", self.checkpoint_seconds, 0)

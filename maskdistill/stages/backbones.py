@@ -1,0 +1,45 @@
+"""Which backbone and weights a stage uses: loaded once, and known by content."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from maskdistill.features import handcrafted, vit, weights
+from maskdistill.settings.resolve import HANDCRAFTED
+from maskdistill.stages.skeleton import Job
+
+
+def device(job: Job) -> torch.device:
+    """The device asked for; `auto` is the first GPU, else the CPU."""
+    wanted = job.settings.device
+    if wanted == "auto":
+        wanted = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(wanted)
+
+
+def backbone(job: Job, stage: str, name: str) -> Any:
+    """The backbone `name` with the weights that the run gives to `stage`."""
+    if name == HANDCRAFTED:
+        return handcrafted.load()
+    dtype = torch.bfloat16 if job.settings.precision == "bfloat16" else torch.float32
+    return vit.load(name, weights=_state(job, stage, name), device=device(job), dtype=dtype)
+
+
+def digest(job: Job, stage: str, name: str) -> str:
+    """The content of a backbone's weights, as it counts in fingerprints."""
+    if name == HANDCRAFTED:
+        return HANDCRAFTED
+    state = _state(job, stage, name)
+    return state if isinstance(state, str) else weights.fingerprint(state)
+
+
+def _state(job: Job, stage: str, name: str) -> Any:
+    """A state dict, or `none` for weights drawn at random."""
+    given = job.settings.weights_of(stage)
+    if given is None and stage == "cluster" and name == job.settings.propose.backbone:
+        given = job.settings.weights_of("propose")
+    if given == "none":
+        return "none"
+    return weights.read(given or name, name=name)

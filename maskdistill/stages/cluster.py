@@ -1,0 +1,138 @@
+"""cluster: masks -> cluster ids, fitted on the training pictures, assigned to all.
+
+In:   propose/proposals.jsonl (or detect/detections.jsonl for recluster) and the pictures
+Out:  embeddings.npy, clusters.jsonl (id, mask, cluster), centroids.npy, clusters.json (sizes, exemplars)
+"""
+
+from __future__ import annotations
+
+import io
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from maskdistill.errors import TrainingError
+from maskdistill.masks import rle
+from maskdistill.runs import atomic, lines
+from maskdistill.settings import RunSettings
+from maskdistill.stages.masks_by_picture import MaskFile
+from maskdistill.stages.skeleton import Done, Image, Job, Stage, over_pictures
+
+SOURCES = {"cluster": Path("propose") / "proposals.jsonl", "recluster": Path("detect") / "detections.jsonl"}
+
+
+def parts(settings: RunSettings) -> dict[str, Any]:
+    """Settings that change the ids."""
+    own = settings.cluster
+    counted = {"embedding": own.embedding, "k": own.k, "kmeans": own.kmeans, "restarts": own.restarts, "whiten": own.whiten}
+    if own.embedding == "class_token":
+        counted |= {"backbone": own.backbone, "max_side": own.max_side, "precision": settings.precision}
+    return {**counted, "seed": settings.seed}
+
+
+def weights(job: Job) -> str | None:
+    """Digest of the embedding's weights."""
+    from maskdistill.stages import backbones
+
+    own = job.settings.cluster
+    return backbones.digest(job, "cluster", own.backbone) if own.embedding == "class_token" else None
+
+
+def work(job: Job, folder: Path) -> Done:
+    """Embed every mask, fit k-means on those of training pictures, assign the others."""
+    from maskdistill.clusters import kmeans
+
+    own = job.settings.cluster
+    name = folder.name
+    source = job.folder.root / SOURCES[name]
+    file = MaskFile(source)
+    n_masks = file.n_masks
+    embeddings, owners = _embed(job, folder, file)
+    is_train = np.array([image.split == "train" for image in job.images])[owners[:, 0] - 1]
+    normalised, scale = kmeans.normalise_with_scale(embeddings, fit_on=is_train, whiten=own.whiten)
+    n_train = int(is_train.sum())
+    if n_train == 0:
+        raise TrainingError(
+            f"{source}: no masks in {len(job.images)} pictures, so there is nothing to cluster. Look at the pictures "
+            f"with `maskdistill report {job.folder.root}`, and try a lower --propose.min-score or another backbone"
+        )
+    wanted = own.k or from_masks(n_train)
+    fitted = kmeans.fit(normalised[is_train], k=wanted, algorithm=own.kmeans, restarts=own.restarts, seed=job.settings.seed)
+    k = len(fitted.centroids)
+    if own.k and k < own.k:
+        job.ledger.write("warning", stage=name, what=f"fewer masks ({n_train}) than clusters ({own.k}): {k} clusters are used")
+        job.progress.say(f"{name}: only {n_train} masks, so {k} clusters in place of {own.k}")
+    ids = np.empty(n_masks, np.int64)
+    ids[is_train] = fitted.ids
+    ids[~is_train] = kmeans.assign(normalised[~is_train], fitted.centroids)
+    _write_array(folder / "embeddings.npy", embeddings)
+    _write_array(folder / "centroids.npy", fitted.centroids)
+    rows = ({"id": int(i), "mask": int(m), "cluster": int(c)} for (i, m), c in zip(owners, ids, strict=True))
+    lines.write(folder / "clusters.jsonl", rows)
+    shown = kmeans.exemplars(normalised, ids, fitted.centroids, count=12, seed=job.settings.seed)
+    summary = {
+        "k": k,
+        "sizes": np.bincount(ids, minlength=k).tolist(),
+        "train_sizes": np.bincount(fitted.ids, minlength=k).tolist(),
+        "inertia": round(float(fitted.inertia), 6),
+        "scale": [float(value) for value in scale],
+        "exemplars": [
+            {kind: [[int(owners[row, 0]), int(owners[row, 1])] for row in rows] for kind, rows in one.items()} for one in shown
+        ],
+    }
+    atomic.write_json(folder / "clusters.json", summary)
+    counts = {"masks": n_masks, "clusters": k, "largest": int(max(summary["sizes"]))}
+    return Done(outputs=["embeddings.npy", "clusters.jsonl", "centroids.npy", "clusters.json"], counts=counts)
+
+
+def from_masks(n_masks: int) -> int:
+    """Clusters when nobody said how many: about the square root of half the masks, 2 to 20."""
+    return int(np.clip(round((n_masks / 2) ** 0.5), 2, 20))
+
+
+def _embed(job: Job, folder: Path, file: MaskFile) -> tuple[np.ndarray, np.ndarray]:
+    """Embeddings (n_masks, d) float32 and owners (n_masks, 2): picture id and number of the mask in it."""
+    own = job.settings.cluster
+    if own.embedding == "class_token":
+        from maskdistill.clusters import class_token_embeddings
+        from maskdistill.stages import backbones
+
+        network = backbones.backbone(job, "cluster", own.backbone)
+        of_boxes = partial(class_token_embeddings, backbone=network, max_side=own.max_side or None)
+    else:
+        from maskdistill.clusters import descriptors
+
+    def describe(image: Image, rgb: np.ndarray) -> dict[str, Any]:
+        masks = file.masks(image.id)
+        if own.embedding == "class_token":
+            values = of_boxes(rgb, np.array([mask["box"] for mask in masks], np.float32))
+        else:
+            values = descriptors(rgb, rle.decode([mask["rle"] for mask in masks]))
+        return {"values": [[float(number) for number in row] for row in np.asarray(values, np.float32)]}
+
+    images = [image for image in job.images if file.n_in(image.id)]
+    embeddings: np.ndarray | None = None
+    owners = np.zeros((file.n_masks, 2), np.int64)
+    with over_pictures(job, folder, images, describe, title=folder.name) as journal:
+        for number, entry in journal.records():
+            if "refused" in entry:
+                raise TrainingError(f"{job.picture_path(job.images[number - 1])}: could be read before but not now: {entry['refused']}")
+            values = np.array(entry["values"], np.float32)
+            if embeddings is None:
+                embeddings = np.zeros((file.n_masks, values.shape[1]), np.float32)
+            start = file.first[number]
+            embeddings[start : start + len(values)] = values
+            owners[start : start + len(values)] = [(number, mask) for mask in range(len(values))]
+    return (embeddings if embeddings is not None else np.zeros((0, 1), np.float32)), owners
+
+
+def _write_array(path: Path, array: np.ndarray) -> None:
+    buffer = io.BytesIO()
+    np.save(buffer, array)
+    atomic.write_bytes(path, buffer.getvalue())
+
+
+STAGE = Stage(name="cluster", version=1, reads=("scan", "propose"), parts=parts, work=work, weights=weights)
+AGAIN = Stage(name="recluster", version=1, reads=("scan", "detect"), parts=parts, work=work, weights=weights)

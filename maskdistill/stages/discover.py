@@ -1,0 +1,55 @@
+"""One picture to masks: features, method, pixels. What `propose` does for a folder and `api.discover` for an array."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from maskdistill.features import prepare
+from maskdistill.proposals import maskdistill, pixels, to_pixels, tokencut
+
+METHODS = {"maskdistill": maskdistill.discover, "tokencut": tokencut.discover}
+WANT = {"maskdistill": ("queries", "keys"), "tokencut": ("keys",)}
+
+
+def discover(
+    rgb: np.ndarray,
+    *,
+    backbone: Any,
+    method: str,
+    block: int,
+    centre_keys: bool,
+    max_masks: int,
+    min_score: float,
+    how: str,
+    short_side: int | None,
+    constants: dict[str, Any],
+) -> tuple[np.ndarray, np.ndarray, list[tuple[str, float | int | str]]]:
+    """Masks (n, H, W) bool, scores (n,) float32 and the method's notes of a picture (H, W, 3) uint8.
+
+    Args:
+        how: `nearest` enlarges the patch grid as the paper does, `refine` follows the picture's edges.
+        short_side: px that the shorter side is resized to before the backbone; None: own size.
+        constants: keyword arguments of the method.
+    """
+    ready = prepare(rgb, patch=backbone.patch, mean=backbone.mean, std=backbone.std, short_side=short_side)
+    with torch.inference_mode():
+        features = backbone.features(ready.tensor[None], block=block, want=WANT[method])[0]
+        if centre_keys:
+            features = features.centred()
+        found = METHODS[method](features, max_masks=max_masks, **constants)
+    kept = [each for each in found.masks if each.score >= min_score]
+    masks = np.zeros((len(kept), *rgb.shape[:2]), bool)
+    for row, each in enumerate(kept):
+        masks[row] = to_pixels(
+            each.mask.numpy(),
+            patch=features.patch,
+            content=ready.content,
+            size=rgb.shape[:2],
+            how="nearest" if how == "nearest" else "bilinear",
+        )
+        if how == "refine":
+            masks[row] = pixels.refine(rgb, masks[row])
+    return masks, np.array([each.score for each in kept], np.float32), found.notes

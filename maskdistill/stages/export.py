@@ -1,0 +1,32 @@
+"""export: masks of a run as a dataset that other tools read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from maskdistill.errors import RunError, SettingsError
+from maskdistill.exports import coco as coco_file
+from maskdistill.runs import atomic, lines
+from maskdistill.runs.layout import RunFolder
+from maskdistill.stages.masks_by_picture import cluster_files, clusters_in, with_clusters
+
+SOURCES = {"detections": ("detect", "detections.jsonl"), "proposals": ("propose", "proposals.jsonl")}
+
+
+def coco(root: Path, *, of: str, out: Path | None) -> Path:
+    """RUN/export/coco-<of>.json (or `out`), written as a stream: images, categories 1 + cluster, annotations with score."""
+    if of not in SOURCES:
+        raise SettingsError(f"of: wanted one of {', '.join(SOURCES)}, found {of!r}")
+    folder = RunFolder(root)
+    stage, name = SOURCES[of]
+    source = folder.stage(stage) / name
+    if not source.exists():
+        raise RunError(f"{source}: not there yet. Do it first: maskdistill {stage} {root}")
+    clusters = cluster_files(folder, of)
+    n_clusters = clusters_in(clusters.parent if clusters else folder.stage("cluster")) if (clusters or of == "detections") else 1
+    names = [f"cluster {number}" for number in range(n_clusters)]
+    path = out or root / "export" / f"coco-{of}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic.writing(path, "w") as file:
+        coco_file.write(file, lines.read(folder.images), with_clusters(source, clusters), names)
+    return path

@@ -1,0 +1,70 @@
+"""label: confident detections -> one label map a picture.
+
+In:   detect/detections.jsonl, recluster/clusters.jsonl if `cluster.again`
+Out:  label/maps/<id>.png, coverage.json
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from maskdistill.labels import paint, select
+from maskdistill.masks import rle
+from maskdistill.runs import atomic
+from maskdistill.runs.journal import Journal
+from maskdistill.settings import RunSettings, as_dict
+from maskdistill.stages import label_maps
+from maskdistill.stages.masks_by_picture import detections, with_clusters
+from maskdistill.stages.skeleton import Done, Job, Stage
+
+
+def parts(settings: RunSettings) -> dict[str, Any]:
+    """Settings that change the maps."""
+    return as_dict(settings.label)
+
+
+def work(job: Job, folder: Path) -> Done:
+    """Select and paint, a picture at a time; one without any detection gets no map."""
+    settings = job.settings.label
+    journal = Journal(folder / "parts")
+    clusters = job.folder.stage("recluster") / "clusters.jsonl" if job.settings.cluster.again else None
+    size_of = {image.id: image.size for image in job.images}
+    (folder / "maps").mkdir(exist_ok=True)
+    rows = with_clusters(job.folder.stage("detect") / "detections.jsonl", clusters)
+    with job.progress.bar("label", total=len(job.images), unit="pictures") as bar:
+        for row in rows:
+            if row["id"] not in journal:
+                found = detections(row, size_of[row["id"]])
+                chosen = select(found.scores, min_score=settings.min_score, keep_best=settings.keep_best)
+                if len(chosen):
+                    masks = rle.decode([found.rles[position] for position in chosen])
+                    label_map = paint(
+                        masks, found.clusters[chosen], found.scores[chosen], found.size, overlap=settings.overlap
+                    )
+                    label_maps.write(folder / "maps" / f"{row['id']}.png", label_map)
+                    journal.add(row["id"], {"coverage": round(float((label_map > 0).mean()), 6), "masks": len(chosen)})
+                else:
+                    journal.add(row["id"], {"coverage": None, "masks": 0})
+            bar.advance()
+    with journal:
+        journal.flush()
+        entries = dict(journal.records())
+    atomic.write_json(folder / "coverage.json", {str(number): entry for number, entry in entries.items()})
+    painted = [number for number, entry in entries.items() if entry["masks"]]
+    coverage = [entries[number]["coverage"] for number in painted]
+    counts = {
+        "maps": len(painted),
+        "without_map": len(entries) - len(painted),
+        "masks": sum(entry["masks"] for entry in entries.values()),
+        "mean_coverage": round(float(np.mean(coverage)), 4) if coverage else 0.0,
+    }
+    return Done(outputs=["coverage.json", *(f"maps/{number}.png" for number in painted)], counts=counts)
+
+
+def stage(settings: RunSettings) -> Stage:
+    """The stage reads the second clustering only where the run asks for one."""
+    reads = ("scan", "detect", "recluster" if settings.cluster.again else "cluster")
+    return Stage(name="label", version=1, reads=reads, parts=parts, work=work)

@@ -1,0 +1,80 @@
+"""Reading and joining the mask lines of a run: proposals or detections, with the cluster of each mask."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from maskdistill.errors import RunError
+from maskdistill.runs import lines
+from maskdistill.runs.layout import RunFolder
+from maskdistill.types import Detections
+
+
+class MaskFile:
+    """Lines of a mask file by picture id, found by seeking: only offsets are held, never the masks of all pictures."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.offsets: dict[int, int] = {}
+        self.first: dict[int, int] = {}
+        self.n_masks = 0
+        with path.open("rb") as file:
+            offset = 0
+            for line in file:
+                row = json.loads(line)
+                self.offsets[row["id"]], self.first[row["id"]] = offset, self.n_masks
+                self.n_masks += len(row.get("masks", []))
+                offset += len(line)
+
+    def masks(self, image_id: int) -> list[dict[str, Any]]:
+        """The mask records of one picture; none for a picture that was refused."""
+        with self.path.open("rb") as file:
+            file.seek(self.offsets[image_id])
+            return json.loads(file.readline()).get("masks", [])
+
+    def n_in(self, image_id: int) -> int:
+        """How many masks a picture has."""
+        following = self.first.get(image_id + 1, self.n_masks)
+        return following - self.first[image_id]
+
+
+def with_clusters(masks: Path, clusters: Path | None) -> Iterator[dict[str, Any]]:
+    """Lines of a mask file, a picture each, with `cluster` set from a clusters.jsonl (both sorted by id and mask)."""
+    ids = lines.read(clusters) if clusters else iter(())
+    for row in lines.read(masks):
+        for number, mask in enumerate(row.get("masks", [])):
+            if clusters:
+                entry = next(ids, None)
+                if entry is None or (entry["id"], entry["mask"]) != (row["id"], number):
+                    raise RunError(f"{clusters}: does not fit {masks} at picture {row['id']}. Do it again: --from cluster")
+                mask["cluster"] = entry["cluster"]
+        yield row
+
+
+def detections(row: dict[str, Any], size: tuple[int, int]) -> Detections:
+    """The masks of one line as a record of arrays."""
+    masks = row.get("masks", [])
+    return Detections(
+        size=size,
+        rles=[mask["rle"] for mask in masks],
+        boxes_xyxy=np.array([mask["box"] for mask in masks], np.float32).reshape(-1, 4),
+        scores=np.array([mask["score"] for mask in masks], np.float32),
+        clusters=np.array([mask.get("cluster", 0) for mask in masks], np.int64),
+    )
+
+
+def cluster_files(folder: RunFolder, of: str) -> Path | None:
+    """The clusters.jsonl that names the masks of proposals or detections; None: detections carry the detector's own."""
+    name = "recluster" if of == "detections" else "cluster"
+    path = folder.stage(name) / "clusters.jsonl"
+    return path if (folder.stage(name) / "stage.json").exists() else None
+
+
+def clusters_in(folder: Path) -> int:
+    """How many clusters a clustering has."""
+    return int(json.loads((folder / "clusters.json").read_text(encoding="utf-8"))["k"])

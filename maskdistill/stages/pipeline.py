@@ -1,0 +1,127 @@
+"""The stages in the order in which data flows, and opening a run to do some of them."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+import maskdistill
+from maskdistill.errors import PictureError, RunError, SettingsError
+from maskdistill.runs import atomic
+from maskdistill.runs.layout import RunFolder
+from maskdistill.runs.ledger import Ledger
+from maskdistill.runs.lock import RunLock
+from maskdistill.settings import RunSettings, dump, resolve
+from maskdistill.stages import cluster, detect, estimate, evaluate, label, propose, report, scan, segment
+from maskdistill.stages.progress import Progress
+from maskdistill.stages.skeleton import Job, Stage, perform
+
+VERBS = ("scan", "propose", "cluster", "detect", "label", "segment", "evaluate", "report")
+
+
+def stages_of(verb: str, settings: RunSettings) -> tuple[Stage, ...]:
+    """The stages that a verb does, in order; evaluate and report are no stages: they are always done again."""
+    if verb == "cluster" and settings.cluster.of == "detections":
+        return (cluster.AGAIN,)
+    if verb == "label" and settings.cluster.again:
+        return (cluster.AGAIN, label.stage(settings))
+    return {
+        "scan": (scan.STAGE,),
+        "propose": (propose.STAGE,),
+        "cluster": (cluster.STAGE,),
+        "detect": (detect.TRAIN, detect.PREDICT),
+        "label": (label.stage(settings),),
+        "segment": (segment.train_stage(settings), segment.PREDICT),
+    }.get(verb, ())
+
+
+def stage_names(settings: RunSettings) -> list[str]:
+    """Names of all stages of a run, in order."""
+    return [stage.name for verb in VERBS for stage in stages_of(verb, settings)]
+
+
+@contextmanager
+def opened(root: Path, settings: RunSettings, *, pictures: Path | None, quiet: bool = False) -> Iterator[Job]:
+    """A run's folder, locked, its config.yaml written, its ledger opened; made if it is not there yet.
+
+    Args:
+        pictures: the picture folder; None: the one that config.yaml names.
+    """
+    import torch
+
+    try:
+        settings = resolve(settings)
+    except ValueError as error:
+        raise SettingsError(str(error)) from error
+    folder = RunFolder(Path(root))
+    before = read_config(folder) if folder.config.exists() else {}
+    if pictures is None and "pictures" not in before:
+        raise RunError(f"{root}: no run there yet. Start one: maskdistill run PICTURES --out {root}")
+    pictures = Path(pictures) if pictures is not None else Path(before["pictures"])
+    roots = {"pictures": pictures}
+    if settings.validation is not None and Path(settings.validation).is_dir():
+        roots["validation"] = Path(settings.validation)
+    if not pictures.is_dir() and not folder.images.exists():
+        raise PictureError(f"{pictures}: no such folder. Give a folder with pictures: maskdistill run PICTURES --out {root}")
+    folder.root.mkdir(parents=True, exist_ok=True)
+    if settings.threads:
+        torch.set_num_threads(settings.threads)
+    progress = Progress(quiet=quiet)
+    with RunLock(folder.lock):
+        job = Job(settings=settings, folder=folder, ledger=Ledger(folder.ledger), progress=progress, roots=roots)
+        extra = {"version": maskdistill.__version__, "pictures": str(pictures.resolve())}
+        text = dump(settings, extra=extra)
+        if not folder.config.exists() or folder.config.read_text(encoding="utf-8") != text:
+            atomic.write_text(folder.config, text)
+        job.ledger.write("open", versions=versions(), device=settings.device, threads=torch.get_num_threads())
+        yield job
+
+
+def do(job: Job, verbs: list[str], *, start: str | None = None) -> None:
+    """Do some verbs in order; from `start` on, a stage whose fingerprint differs is done again."""
+    from maskdistill.stages import backbones
+
+    job.progress.say(f"device: {backbones.device(job)}, backbone: {job.settings.propose.backbone}, method: {job.settings.propose.method}")
+    redo = False
+    for verb in verbs:
+        redo = redo or verb == start
+        if verb == "scan" and not redo:
+            scan.check_unchanged(job)
+        if verb == "evaluate":
+            evaluate.work(job)
+        elif verb == "report":
+            report.work(job)
+        else:
+            for stage in stages_of(verb, job.settings):
+                if not perform(stage, job, redo=redo):
+                    job.progress.say(f"{stage.name}: done before")
+                elif stage.name == "scan":
+                    job.progress.say(estimate.sentence(job, verbs))
+
+
+def read_config(folder: RunFolder) -> dict[str, Any]:
+    """config.yaml of a run as nested dict."""
+    try:
+        loaded = yaml.safe_load(folder.config.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError) as error:
+        raise RunError(f"{folder.config}: cannot be read: {error}. Is {folder.root} the folder of a run?") from error
+    return dict(loaded)
+
+
+def configured(root: Path) -> dict[str, Any]:
+    """The settings that a run's config.yaml holds, without what only describes the run."""
+    loaded = read_config(RunFolder(root))
+    return {key: value for key, value in loaded.items() if key not in ("version", "pictures")}
+
+
+def versions() -> dict[str, str]:
+    """What the results were made with."""
+    from importlib.metadata import version
+
+    names = ("torch", "torchvision", "timm", "numpy", "scipy", "scikit-learn", "pillow", "faster-coco-eval")
+    return {"maskdistill": maskdistill.__version__, "python": platform.python_version(), **{name: version(name) for name in names}}

@@ -1,0 +1,71 @@
+"""Progress on standard error: a bar with rate and time left on a terminal, a line every half minute elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TextIO
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, SpinnerColumn, Task, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as RichProgress
+from rich.text import Text
+
+
+class _Rate(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        unit = task.fields.get("unit", "")
+        return Text(f"{task.speed:.2f} {unit}/s" if task.speed else "", style="cyan")
+
+
+class Bar:
+    """One piece of work under way; `advance` is called for each item."""
+
+    def __init__(self, title: str, total: int, done: int, unit: str, stream: TextIO | None, rich: RichProgress | None):
+        self.title, self.total, self.done, self.unit = title, total, done, unit
+        self.stream, self.rich = stream, rich
+        self.began, self.last, self.first = time.monotonic(), time.monotonic(), done
+        self.task = rich.add_task(title, total=total, completed=done, unit=unit) if rich else None
+
+    def advance(self, note: str = "") -> None:
+        """One item more; `note` (a loss) stands beside the title."""
+        self.done += 1
+        if self.rich and self.task is not None:
+            self.rich.update(self.task, advance=1, description=f"{self.title} {note}".strip())
+        elif self.stream and time.monotonic() - self.last >= 30:
+            self.last = time.monotonic()
+            print(self.line(note), file=self.stream, flush=True)
+
+    def line(self, note: str = "") -> str:
+        """Title, count, rate and time left in one line."""
+        seconds = time.monotonic() - self.began
+        rate = (self.done - self.first) / seconds if seconds > 0 else 0.0
+        left = f", {(self.total - self.done) / rate / 60:.1f} min left" if rate > 0 else ""
+        return f"{self.title}: {self.done}/{self.total} {self.unit}, {rate:.2f}/s{left} {note}".rstrip()
+
+
+class Progress:
+    """Where bars are shown; quiet=True shows none."""
+
+    def __init__(self, *, stream: TextIO | None = None, quiet: bool = False) -> None:
+        self.stream = None if quiet else (stream or sys.stderr)
+
+    def say(self, text: str) -> None:
+        """One line on standard error."""
+        if self.stream:
+            print(text, file=self.stream, flush=True)
+
+    @contextmanager
+    def bar(self, title: str, *, total: int, unit: str, done: int = 0) -> Iterator[Bar]:
+        """A bar for `total` items of which `done` are there already."""
+        if self.stream is None or not self.stream.isatty():
+            bar = Bar(title, total, done, unit, self.stream, None)
+            yield bar
+            if self.stream and bar.done > bar.first:
+                self.say(bar.line())
+            return
+        columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), _Rate(), TimeRemainingColumn())
+        with RichProgress(*columns, console=Console(file=self.stream)) as rich:
+            yield Bar(title, total, done, unit, self.stream, rich)

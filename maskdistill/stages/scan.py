@@ -1,0 +1,148 @@
+"""scan: a folder of pictures -> images.jsonl, one row a picture, ids frozen.
+
+In:   the picture folder, and the validation folder, list or fraction
+Out:  images.jsonl, scan/refused.jsonl (pictures left out, each with its reason)
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from maskdistill.errors import PictureError, RunError, SettingsError
+from maskdistill.runs import lines
+from maskdistill.runs.journal import Journal
+from maskdistill.settings import RunSettings
+from maskdistill.stages.skeleton import Done, Job, Stage
+
+
+def parts(settings: RunSettings) -> dict[str, Any]:
+    """Settings that change which rows there are."""
+    return {
+        "validation": settings.validation,
+        "validation_seed": settings.seed if _fraction(settings.validation) is not None else None,
+        "limit": settings.limit,
+        "max_megapixels": settings.max_megapixels,
+        "orientation": settings.orientation,
+    }
+
+
+def work(job: Job, folder: Path) -> Done:
+    """Probe every picture once (size, orientation, content hash), then number those that are in order."""
+    from maskdistill.pictures import prefetched, probe
+
+    settings = job.settings
+    found = listing(job)
+    journal = Journal(folder / "parts")
+    if any(row["path"] != path or row["root"] != root for (_, row), (root, path) in zip(journal.records(), found, strict=False)):
+        journal = journal.restarted()  # pictures came or went before any id was given out
+    pending = [position for position in range(len(found)) if position + 1 not in journal]
+
+    def describe(position: int) -> dict[str, Any]:
+        root, path = found[position]
+        seen = probe(job.roots[root] / path, max_megapixels=settings.max_megapixels, orientation=settings.orientation)
+        size = {"width": seen.width, "height": seen.height, "orientation": seen.orientation}
+        return {"root": root, "path": path, **size, "bytes": seen.bytes, "sha256": seen.sha256}
+
+    with job.progress.bar("scan", total=len(found), done=len(found) - len(pending), unit="pictures") as bar:
+        for position, row in prefetched(pending, describe, workers=settings.workers):
+            root, path = found[position]
+            if isinstance(row, PictureError):
+                journal.add(position + 1, {"root": root, "path": path, "refused": str(row)})
+                job.ledger.write("refused", stage="scan", picture=path, reason=str(row))
+            else:
+                journal.add(position + 1, row)
+            bar.advance()
+    journal.flush()
+    rows = [row for _, row in journal.records()]
+    accepted = [row for row in rows if "refused" not in row]
+    refused = [row for row in rows if "refused" in row]
+    if not accepted:
+        raise PictureError(
+            f"{job.roots['pictures']}: none of the {len(rows)} pictures can be read. The first: {refused[0]['refused']}"
+        )
+    held_out = _held_out(settings, job, accepted)
+    lines.write(
+        job.folder.images,
+        (
+            {"id": number, **row, "split": "validation" if (row["root"], row["path"]) in held_out else "train"}
+            for number, row in enumerate(accepted, 1)
+        ),
+    )
+    lines.write(folder / "refused.jsonl", refused)
+    n_validation = len(held_out)
+    if n_validation == len(accepted):
+        raise SettingsError(f"validation {settings.validation}: holds all {n_validation} pictures; none is left to train on")
+    counts = {"pictures": len(accepted), "train": len(accepted) - n_validation, "validation": n_validation, "refused": len(refused)}
+    return Done(outputs=["images.jsonl", "scan/refused.jsonl"], counts=counts)
+
+
+def listing(job: Job) -> list[tuple[str, str]]:
+    """(root, relative path) of every picture file, those of the validation folder last."""
+    from maskdistill.pictures import find
+
+    limit = job.settings.limit or None
+    out = job.folder.root
+    files = [("pictures", path) for path in find(job.roots["pictures"], exclude=[out])[:limit]]
+    if "validation" in job.roots:
+        files += [("validation", path) for path in find(job.roots["validation"], exclude=[out])[:limit]]
+    return files
+
+
+def check_unchanged(job: Job) -> None:
+    """RunError with +n and -m if pictures were added to or removed from the folders since the scan."""
+    if not job.folder.images.exists() or not all(root.is_dir() for root in job.roots.values()):
+        return
+    refused = list(lines.read(job.folder.stage("scan") / "refused.jsonl"))
+    frozen = {(image.root, image.path): image.bytes for image in job.images}
+    frozen |= {(row["root"], row["path"]): None for row in refused}
+    now = listing(job)
+    added = sorted(set(now) - set(frozen))
+    removed = sorted(set(frozen) - set(now))
+    if added or removed:
+        names = ", ".join([f"+{path}" for _, path in added[:3]] + [f"-{path}" for _, path in removed[:3]])
+        raise RunError(
+            f"{job.folder.root}: the pictures changed since the scan: +{len(added)} and -{len(removed)} ({names}"
+            f"{', ...' if len(added) + len(removed) > 6 else ''}). "
+            "A run's pictures are frozen: put them back, scan again with --from scan, or give another --out"
+        )
+
+
+def _fraction(validation: str | None) -> float | None:
+    try:
+        value = float(validation) if validation is not None else None
+    except ValueError:
+        return None
+    if value is not None and not 0 < value < 1:
+        raise SettingsError(f"validation: a fraction lies between 0 and 1, got {validation}")
+    return value
+
+
+def _held_out(settings: RunSettings, job: Job, rows: list[dict[str, Any]]) -> set[tuple[str, str]]:
+    """(root, path) of the validation pictures."""
+    if settings.validation is None:
+        return set()
+    if "validation" in job.roots:
+        return {(row["root"], row["path"]) for row in rows if row["root"] == "validation"}
+    paths = [row["path"] for row in rows]
+    fraction = _fraction(settings.validation)
+    if fraction is not None:
+        # By a hash of each path, so that a picture keeps its side when others come and go.
+        drawn = sorted(paths, key=lambda path: hashlib.sha256(f"{settings.seed}:{path}".encode()).digest())
+        chosen = drawn[: max(1, round(fraction * len(paths)))] if len(paths) > 1 else []
+        return {("pictures", path) for path in chosen}
+    file = Path(settings.validation)
+    if not file.is_file():
+        raise SettingsError(f"validation: {file} is neither a folder, a fraction between 0 and 1, nor a file with a list of paths")
+    wanted = {line.strip() for line in file.read_text(encoding="utf-8").splitlines() if line.strip()}
+    unknown = sorted(wanted - set(paths))
+    if unknown:
+        raise SettingsError(
+            f"{file}: {len(unknown)} of {len(wanted)} paths are not among the pictures, the first: {unknown[0]}. "
+            f"Wanted are paths relative to {job.roots['pictures']}, one a line"
+        )
+    return {("pictures", path) for path in wanted}
+
+
+STAGE = Stage(name="scan", version=1, reads=(), parts=parts, work=work)

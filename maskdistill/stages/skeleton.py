@@ -1,0 +1,254 @@
+"""What all stages share: fingerprint, skip or go on or refuse, the journal of pictures, stage.json written last.
+
+A stage is a `Stage` record: its name is its folder in the run, `parts` says which settings change its result,
+`work` does it. `perform` is the only place that decides whether a stage is skipped, resumed, refused or redone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from maskdistill.errors import PictureError, RunError, StaleError
+from maskdistill.runs import atomic, fingerprints, lines, record
+from maskdistill.runs.journal import Journal
+from maskdistill.runs.layout import RunFolder
+from maskdistill.runs.ledger import Ledger
+from maskdistill.settings import RunSettings
+from maskdistill.stages.progress import Progress
+
+
+@dataclass(frozen=True)
+class Image:
+    """A row of images.jsonl: one picture of the run."""
+
+    id: int
+    path: str  # relative to the picture folder, or to the folder of validation pictures
+    width: int
+    height: int
+    orientation: int
+    bytes: int
+    sha256: str
+    split: str  # train | validation
+    root: str = "pictures"  # pictures | validation: the folder that `path` is relative to
+
+    @property
+    def size(self) -> tuple[int, int]:
+        return self.height, self.width
+
+
+@dataclass
+class Job:
+    """Everything a stage is handed: settings, the run's folder, where to write what happened."""
+
+    settings: RunSettings
+    folder: RunFolder
+    ledger: Ledger
+    progress: Progress
+    roots: Mapping[str, Path]  # where pictures and validation pictures lie
+    restart_from: str | None = None
+    _images: list[Image] | None = field(default=None, repr=False)
+
+    @property
+    def images(self) -> list[Image]:
+        """All pictures of the run, by id; read once."""
+        if self._images is None:
+            self._images = [Image(**row) for row in lines.read(self.folder.images)]
+        return self._images
+
+    def picture_path(self, image: Image) -> Path:
+        return self.roots[image.root] / image.path
+
+    def read_picture(self, image: Image) -> Any:
+        """(H, W, 3) uint8 RGB of a picture; PictureError if it cannot be decoded or is not what the scan saw."""
+        from maskdistill.pictures import read
+
+        rgb = read(
+            self.picture_path(image),
+            orientation=self.settings.orientation,
+            max_megapixels=self.settings.max_megapixels,
+        )
+        if rgb.shape[:2] != image.size:
+            raise PictureError(
+                f"{self.picture_path(image)}: is {rgb.shape[1]} x {rgb.shape[0]} px, was {image.width} x {image.height} "
+                "when it was scanned. Scan again: --from scan, or another --out"
+            )
+        return rgb
+
+    def pictures(self, images: list[Image], *, refused: Callable[[Image, str], None]) -> Iterator[tuple[Image, Any]]:
+        """Pictures decoded ahead of their use, in order; those that cannot be decoded go to `refused`."""
+        from maskdistill.pictures import prefetched
+
+        for image, rgb in prefetched(images, self.read_picture, workers=self.settings.workers):
+            if isinstance(rgb, PictureError):
+                refused(image, str(rgb))
+            else:
+                yield image, rgb
+
+    def in_splits(self) -> dict[str, list[Image]]:
+        """Pictures by split, train first."""
+        return {name: [image for image in self.images if image.split == name] for name in ("train", "validation")}
+
+
+@dataclass(frozen=True)
+class Done:
+    """What a stage made: files (relative to its folder, or to the run for scan), counts for status and report."""
+
+    outputs: list[str]
+    counts: dict[str, int | float]
+    mixed: bool = False
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage; `name` is its folder under the run, with `/` for a part of one (detect/train)."""
+
+    name: str
+    version: int  # raised with every change of results
+    reads: tuple[str, ...]  # stages whose outputs it reads
+    parts: Callable[[RunSettings], dict[str, Any]]  # the settings that change its result
+    work: Callable[[Job, Path], Done]
+    keeps: tuple[str, ...] = ()  # sub-folders that belong to another stage
+    weights: Callable[[Job], str | None] = lambda job: None  # digest of the weights it starts from
+
+
+def perform(stage: Stage, job: Job, *, redo: bool) -> bool:
+    """Do a stage, or go on with it, or skip it; True if anything was done.
+
+    Args:
+        redo: a stage whose fingerprint differs is done again (its old folder kept as old/ until then) in place of an error.
+    Raises:
+        StaleError: another fingerprint and not `redo`. RunError: inputs missing or damaged.
+    """
+    folder = job.folder.stage(stage.name)
+    parts = _parts(stage, job)
+    fingerprint = fingerprints.digest(parts)
+    old = record.read(folder / "stage.json")
+    if old is not None:
+        damaged = record.verify(folder if stage.name != "scan" else job.folder.root, old)
+        if old.fingerprint == fingerprint and not damaged:
+            return False
+        if not redo:
+            _refuse(stage, job, fingerprints.differences(old.parts, parts), damaged)
+        _retire(stage, job)
+    begun = _plan(folder)
+    if begun is not None and begun != parts:
+        if not redo:
+            _refuse(stage, job, fingerprints.differences(begun, parts), [])
+        _retire(stage, job)
+        begun = None
+    (folder / "parts").mkdir(parents=True, exist_ok=True)
+    atomic.sweep(folder)
+    atomic.write_json(folder / "parts" / "plan.json", parts)
+    job.ledger.write("resume" if begun is not None else "start", stage=stage.name, threads=_threads(), device=job.settings.device)
+    started = time.monotonic()
+    done = stage.work(job, folder)
+    base = folder if stage.name != "scan" else job.folder.root
+    outputs = {name: fingerprints.sha256_file(base / name) for name in sorted(done.outputs)}
+    entry = record.StageRecord(
+        stage=stage.name,
+        version=stage.version,
+        fingerprint=fingerprint,
+        parts=parts,
+        outputs=outputs,
+        mixed=done.mixed,
+        counts=dict(done.counts),
+    )
+    record.write(folder / "stage.json", entry)
+    shutil.rmtree(folder / "parts", ignore_errors=True)
+    shutil.rmtree(job.folder.old / stage.name, ignore_errors=True)
+    with contextlib.suppress(OSError):
+        job.folder.old.rmdir()
+    job.ledger.write("end", stage=stage.name, seconds=round(time.monotonic() - started, 3), counts=dict(done.counts))
+    return True
+
+
+def over_pictures(
+    job: Job,
+    folder: Path,
+    images: list[Image],
+    describe: Callable[[Image, Any], dict[str, Any]],
+    *,
+    title: str,
+) -> Journal:
+    """The journal of a stage that does one picture after the other; pictures in it already are passed over.
+
+    Args:
+        describe: from a picture (H, W, 3) to its record; the record of one that cannot be decoded is {"refused": reason}.
+    Returns:
+        The open journal, complete; the caller makes its outputs from it.
+    """
+    journal = Journal(folder / "parts")
+    pending = [image for image in images if image.id not in journal]
+
+    def refuse(image: Image, reason: str) -> None:
+        journal.add(image.id, {"refused": reason})
+        job.ledger.write("refused", stage=folder.name, picture=image.path, reason=reason)
+        bar.advance()
+
+    with job.progress.bar(title, total=len(images), done=len(images) - len(pending), unit="pictures") as bar:
+        for image, rgb in job.pictures(pending, refused=refuse):
+            journal.add(image.id, describe(image, rgb))
+            bar.advance()
+    journal.flush()
+    return journal
+
+
+def upstream(job: Job, name: str) -> record.StageRecord:
+    """The record of a completed stage; RunError says how to complete it."""
+    entry = record.read(job.folder.stage(name) / "stage.json")
+    if entry is None:
+        verb = name.partition("/")[0]
+        raise RunError(f"{job.folder.stage(name)}: not complete. Do it first: maskdistill {verb} {job.folder.root}")
+    return entry
+
+
+def _parts(stage: Stage, job: Job) -> dict[str, Any]:
+    """What the fingerprint is made of: version, settings that count, weights by content, inputs by fingerprint."""
+    parts: dict[str, Any] = {"version": stage.version, "settings": stage.parts(job.settings)}
+    parts["reads"] = {name: upstream(job, name).fingerprint for name in stage.reads}
+    weights = stage.weights(job)
+    if weights is not None:
+        parts["weights"] = weights
+    return parts
+
+
+def _plan(folder: Path) -> dict[str, Any] | None:
+    """The parts that an unfinished stage was begun with."""
+    import json
+
+    path = folder / "parts" / "plan.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+
+
+def _refuse(stage: Stage, job: Job, differences: list[str], damaged: list[str]) -> None:
+    verb = stage.name.partition("/")[0]
+    what = [f"  {line}" for line in differences] + [f"  {name}: missing or changed" for name in damaged]
+    raise StaleError(
+        f"{job.folder.stage(stage.name)} was made otherwise than is asked for now:\n" + "\n".join(what) + "\n"
+        f"Do it again: --from {verb} (the old folder is kept until the new one is complete), or give another --out"
+    )
+
+
+def _retire(stage: Stage, job: Job) -> None:
+    """Move what a stage made to old/; what belongs to a part of it stays."""
+    folder, old = job.folder.stage(stage.name), job.folder.old / stage.name
+    shutil.rmtree(old, ignore_errors=True)
+    old.mkdir(parents=True)
+    # stage.json goes first: a folder without it is never taken for a complete one.
+    entries = sorted(folder.iterdir(), key=lambda path: path.name != "stage.json")
+    for path in entries:
+        if path.name not in stage.keeps:
+            path.rename(old / path.name)
+    job.ledger.write("redo", stage=stage.name)
+
+
+def _threads() -> int:
+    import torch
+
+    return torch.get_num_threads()

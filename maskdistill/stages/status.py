@@ -1,0 +1,59 @@
+"""status: what is done, unfinished, stale or missing in a run, and why."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from maskdistill.errors import RunError
+from maskdistill.runs import fingerprints, record
+from maskdistill.runs.journal import Journal
+from maskdistill.runs.layout import RunFolder
+from maskdistill.runs.ledger import Ledger
+from maskdistill.settings import RunSettings, validate
+from maskdistill.stages import pipeline
+from maskdistill.stages.skeleton import Stage
+
+
+def rows(root: Path) -> list[dict[str, Any]]:
+    """A row a stage, in order: stage, state, counts, seconds, why (lines that say what made it stale)."""
+    folder = RunFolder(root)
+    if not folder.config.exists():
+        raise RunError(f"{root}: not the folder of a run (no config.yaml). Start one: maskdistill run PICTURES --out {root}")
+    settings = validate(pipeline.configured(root), source=str(folder.config))
+    seconds: dict[str, float] = {}
+    for event in Ledger(folder.ledger).read():
+        if event["event"] == "end":
+            seconds[event["stage"]] = event["seconds"]
+    made: dict[str, str] = {}
+    found = []
+    for verb in pipeline.VERBS:
+        for stage in pipeline.stages_of(verb, settings):
+            row = _row(stage, folder, settings, made)
+            found.append({**row, "seconds": seconds.get(stage.name)})
+    for name, file in (("evaluate", "metrics.json"), ("report", "index.html")):
+        state = "done" if (folder.stage(name) / file).exists() else "missing"
+        found.append({"stage": name, "state": state, "counts": {}, "seconds": None, "why": []})
+    return found
+
+
+def _row(stage: Stage, folder: RunFolder, settings: RunSettings, made: dict[str, str]) -> dict[str, Any]:
+    place = folder.stage(stage.name)
+    entry = record.read(place / "stage.json")
+    if entry is None:
+        if not (place / "parts").exists():
+            return {"stage": stage.name, "state": "missing", "counts": {}, "why": []}
+        with Journal(place / "parts") as journal:
+            counts = {"pictures so far": len(journal.done)}
+        return {"stage": stage.name, "state": "unfinished", "counts": counts, "why": []}
+    made[stage.name] = entry.fingerprint
+    now = {
+        "version": stage.version,
+        "settings": stage.parts(settings),
+        "reads": {name: made.get(name, "missing") for name in stage.reads},
+        # Weights are compared when the stage runs: reading them here would make status slow.
+        **({"weights": entry.parts["weights"]} if "weights" in entry.parts else {}),
+    }
+    why = fingerprints.differences(entry.parts, now)
+    counts = {**entry.counts, **({"mixed": 1} if entry.mixed else {})}
+    return {"stage": stage.name, "state": "stale" if why else "done", "counts": counts, "why": why}
