@@ -1,0 +1,38 @@
+"""Boxes: half-open pixel edges xyxy, width is x2 - x1."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def boxes_from_masks(masks: np.ndarray) -> np.ndarray:
+    """The tight box of each of the masks (n, H, W) bool: (n, 4) float32; zeros for an empty mask."""
+    boxes = np.zeros((len(masks), 4), np.float32)
+    for row, mask in enumerate(masks):
+        rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+        if len(rows):
+            boxes[row] = columns[0], rows[0], columns[-1] + 1, rows[-1] + 1
+    return boxes
+
+
+def iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """(n, m) float64 intersection over union of boxes (n, 4) and (m, 4); 0 where both are empty."""
+    a, b = np.asarray(a, np.float64).reshape(-1, 4), np.asarray(b, np.float64).reshape(-1, 4)
+    low = np.maximum(a[:, None, :2], b[None, :, :2])
+    high = np.minimum(a[:, None, 2:], b[None, :, 2:])
+    shared = np.prod(np.clip(high - low, 0, None), axis=2)
+    union = areas(a)[:, None] + areas(b)[None] - shared
+    return np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
+
+
+def areas(boxes: np.ndarray) -> np.ndarray:
+    """(n,) float64; 0 for a box turned inside out."""
+    boxes = np.asarray(boxes, np.float64)
+    return np.prod(np.clip(boxes[:, 2:] - boxes[:, :2], 0, None), axis=1)
+
+
+def xywh(boxes_xyxy: np.ndarray) -> np.ndarray:
+    """(n, 4): x, y, width, height, as COCO writes boxes."""
+    boxes = np.array(boxes_xyxy)
+    boxes[:, 2:] -= boxes[:, :2]
+    return boxes

@@ -1,0 +1,88 @@
+"""Masks as COCO's compressed run lengths, and what can be computed without decoding them.
+
+Wraps faster-coco-eval, whose strings equal pycocotools'. Ours: masks first (n, H, W) bool, `counts` as str, xyxy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from faster_coco_eval.core import mask as coco
+
+from maskdistill.types import Rle
+
+
+def encode(masks: np.ndarray) -> list[Rle]:
+    """One RLE for each of the masks (n, H, W) bool.
+
+    Raises:
+        ValueError: another rank or dtype.
+    """
+    if masks.ndim != 3 or masks.dtype != bool:
+        raise ValueError(f"masks: wanted (n, H, W) bool, found {masks.shape} {masks.dtype}")
+    return [_ours(coco.encode(np.asfortranarray(mask.astype(np.uint8)))) for mask in masks]
+
+
+def decode(rles: Sequence[Rle], *, size: tuple[int, int] | None = None) -> np.ndarray:
+    """(n, H, W) bool; `size` (H, W) is needed where n may be 0.
+
+    Raises:
+        ValueError: no masks and no size, or masks of several sizes.
+    """
+    if not rles:
+        if size is None:
+            raise ValueError("size: needed to decode no masks at all")
+        return np.zeros((0, *size), bool)
+    sizes = {tuple(rle["size"]) for rle in rles}
+    if size is not None:
+        sizes.add(tuple(size))
+    if len(sizes) > 1:
+        raise ValueError(f"rles: masks of several sizes cannot be one array: {sorted(sizes)}")
+    return np.stack([np.asarray(coco.decode(_theirs(rle)), bool) for rle in rles])
+
+
+def areas(rles: Sequence[Rle]) -> np.ndarray:
+    """(n,) int64, pixels of each mask."""
+    return np.array([int(coco.area(_theirs(rle))) for rle in rles], np.int64)
+
+
+def boxes(rles: Sequence[Rle]) -> np.ndarray:
+    """(n, 4) float32 half-open xyxy; zeros for an empty mask."""
+    xywh = np.array([coco.toBbox(_theirs(rle)) for rle in rles], np.float32).reshape(-1, 4)
+    xywh[:, 2:] += xywh[:, :2]
+    return xywh
+
+
+def iou(a: Sequence[Rle], b: Sequence[Rle], *, crowd: np.ndarray | None = None) -> np.ndarray:
+    """(len(a), len(b)) float64 intersection over union; against a crowd of b: over the area of a's mask."""
+    if not a or not b:
+        return np.zeros((len(a), len(b)))
+    flags = [0] * len(b) if crowd is None else [int(flag) for flag in crowd]
+    return np.asarray(coco.iou([_theirs(rle) for rle in a], [_theirs(rle) for rle in b], flags), np.float64)
+
+
+def merge(rles: Sequence[Rle]) -> Rle:
+    """The union of at least one mask."""
+    return _ours(coco.merge([_theirs(rle) for rle in rles]))
+
+
+def from_polygons(polygons: list[list[float]], size: tuple[int, int]) -> Rle:
+    """The union of polygons [x, y, x, y, ...] in pixels, drawn as pycocotools draws them."""
+    height, width = size
+    return merge([_ours(rle) for rle in coco.frPyObjects(polygons, height, width)])
+
+
+def from_uncompressed(counts: list[int], size: tuple[int, int]) -> Rle:
+    """From plain run lengths, column by column, the first of zeros."""
+    height, width = size
+    return _ours(coco.frPyObjects({"counts": counts, "size": [height, width]}, height, width))
+
+
+def _ours(rle: dict) -> Rle:
+    counts = rle["counts"]
+    return {"size": [int(side) for side in rle["size"]], "counts": counts.decode() if isinstance(counts, bytes) else counts}
+
+
+def _theirs(rle: Rle) -> dict:
+    return {"size": list(rle["size"]), "counts": rle["counts"].encode()}

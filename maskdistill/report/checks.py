@@ -1,0 +1,154 @@
+"""Degenerate stages: results that ran to the end and are worth nothing, told from counts alone.
+
+In:       numbers a stage has at hand: masks of each picture, areas, sizes of clusters, coverage, losses
+Out:      stage -> alarms, each saying what was seen and what to try; a stage without alarms is not in it
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from maskdistill.report.content import Alarm
+
+ONE_CLUSTER = 0.8  # share of all masks
+WHOLE_PICTURE = 0.9  # of a picture's area, for the median mask
+MIN_ROWS = 20  # of losses, before anything is said of their course
+MASK_STAGES = ("propose", "detect")
+MAP_STAGES = ("label", "segment")
+
+
+def alarms(
+    *,
+    masks_per_picture: Mapping[str, Sequence[int]] | None = None,
+    mask_areas: Mapping[str, Sequence[float]] | None = None,
+    cluster_sizes: Mapping[str, Sequence[int]] | None = None,
+    coverage: Mapping[str, Sequence[float]] | None = None,
+    losses: Mapping[str, Sequence[Mapping[str, float]]] | None = None,
+) -> dict[str, list[Alarm]]:
+    """All that looks degenerate in a run; what was not handed in is not judged.
+
+    Args:
+        masks_per_picture: stage -> (pictures,) number of masks.
+        mask_areas: stage -> (masks,) share of its picture that each covers, in [0, 1].
+        cluster_sizes: stage (cluster, recluster) -> (k,) masks in each.
+        coverage: stage (label, segment) -> (pictures,) share of pixels that are not background, in [0, 1].
+        losses: stage (detect, segment) -> rows {"step", loss names}, by step.
+    Returns:
+        stage -> alarms, only stages that have some; in the order in which the stages were handed in.
+    """
+    found: dict[str, list[Alarm]] = {}
+    for stage, counts in (masks_per_picture or {}).items():
+        found.setdefault(stage, []).extend(of_mask_counts(stage, counts))
+    for stage, areas in (mask_areas or {}).items():
+        found.setdefault(stage, []).extend(of_mask_areas(stage, areas))
+    for stage, sizes in (cluster_sizes or {}).items():
+        found.setdefault(stage, []).extend(of_cluster_sizes(sizes))
+    for stage, rows in (losses or {}).items():
+        found.setdefault(stage, []).extend(of_losses(stage, rows))
+    for stage, shares in (coverage or {}).items():
+        found.setdefault(stage, []).extend(of_coverage(stage, shares))
+    return {stage: some for stage, some in found.items() if some}
+
+
+def of_mask_counts(stage: str, counts: Sequence[int]) -> list[Alarm]:
+    """No mask in any picture, or none in nine of ten; nothing is said of a run without pictures."""
+    if len(counts) == 0:
+        return []
+    n_without = sum(count == 0 for count in counts)
+    if stage == "detect":
+        advice = "Train longer (--detect.train.steps), look at the loss curves and the proposals that it was trained on."
+    else:
+        advice = "Lower --propose.min-score, or try another backbone (--propose.backbone) or method (--propose.method)."
+    if n_without == len(counts):
+        subject = "The detector predicts nothing" if stage == "detect" else "No masks at all"
+        return [Alarm(what=f"{subject}: {len(counts)} pictures, not one mask.", advice=advice)]
+    if n_without >= 0.9 * len(counts):
+        return [Alarm(what=f"{n_without} of {len(counts)} pictures have no mask.", advice=advice)]
+    return []
+
+
+def of_mask_areas(stage: str, areas: Sequence[float]) -> list[Alarm]:
+    """Masks that cover the whole picture, told by their median."""
+    if len(areas) == 0 or np.median(areas) < WHOLE_PICTURE:
+        return []
+    what = f"The masks cover the whole picture: the median one has {np.median(areas):.0%} of its area."
+    if stage == "detect":
+        return [Alarm(what=what, advice="Look at the proposals first: the detector learns the size of its masks from them.")]
+    return [
+        Alarm(
+            what=what,
+            advice="Keys that share a common component make every patch alike: try --propose.centre-keys yes, "
+            "another method (--propose.method) or another backbone (--propose.backbone).",
+        )
+    ]
+
+
+def of_cluster_sizes(sizes: Sequence[int]) -> list[Alarm]:
+    """Nearly all masks in one of several clusters."""
+    total = sum(sizes)
+    if len(sizes) < 2 or total == 0 or max(sizes) < ONE_CLUSTER * total:
+        return []
+    largest = int(np.argmax(sizes))
+    return [
+        Alarm(
+            what=f"Everything is in one cluster: cluster {largest} holds {sizes[largest] / total:.0%} of {total} masks, "
+            f"{len(sizes)} clusters share the rest.",
+            advice="Try another embedding (--cluster.embedding), whitening (--cluster.whiten) or another number of "
+            "clusters (--cluster.k), and look whether the masks hold objects at all.",
+        )
+    ]
+
+
+def of_coverage(stage: str, shares: Sequence[float]) -> list[Alarm]:
+    """Label maps of nothing but background, or with no background left."""
+    if len(shares) == 0:
+        return []
+    if max(shares) == 0:
+        advice = (
+            "Lower --label.min-score, or let each picture keep its best detection (--label.keep-best)."
+            if stage == "label"
+            else "Look at the label maps that it was trained on, and train longer (--segment.train.steps)."
+        )
+        return [Alarm(what=f"All {len(shares)} label maps are background from edge to edge.", advice=advice)]
+    if np.median(shares) >= WHOLE_PICTURE:
+        what = f"Half of the label maps have no background left: {np.median(shares):.0%} of the median one is labelled."
+        return [Alarm(what=what, advice="Raise --label.min-score, and look at the size of the proposals.")]
+    return []
+
+
+def of_losses(stage: str, rows: Sequence[Mapping[str, float]]) -> list[Alarm]:
+    """A loss that is not finite, or whose last tenth is on average not below its first."""
+    total = total_loss(rows)
+    lost = [int(row["step"]) for row, value in zip(rows, total, strict=True) if not math.isfinite(value)]
+    if lost:
+        return [
+            Alarm(
+                what=f"The loss is not finite from step {lost[0]} on ({len(lost)} of {len(rows)} rows).",
+                advice=f"Lower --{stage}.train.learning-rate, and train in float32 (--precision float32).",
+            )
+        ]
+    if len(rows) < MIN_ROWS:
+        return []
+    tenth = len(rows) // 10
+    before, after = np.mean(total[:tenth]), np.mean(total[-tenth:])
+    if after < before:
+        return []
+    return [
+        Alarm(
+            what=f"The loss does not fall: {before:.3g} at the start, {after:.3g} at the end.",
+            advice=f"Try another --{stage}.train.learning-rate or more steps (--{stage}.train.steps).",
+        )
+    ]
+
+
+def total_loss(rows: Sequence[Mapping[str, float]]) -> list[float]:
+    """The loss of each row: `loss` or `total` where the row has it, else the sum of all that start with `loss`."""
+    totals = []
+    for row in rows:
+        named = next((row[name] for name in ("loss", "total") if name in row), None)
+        parts = [value for name, value in row.items() if name.startswith("loss")]
+        totals.append(float(named if named is not None else sum(parts)))
+    return totals

@@ -1,0 +1,135 @@
+"""Rows of metrics.json as a reader wants them: some large figures, a table for each split, IoU of each class.
+
+In:       rows {"stage", "name", "split", "value", "interval", "pictures", "protocol"}, maybe "seeds" and "spread"
+Out:      rows ready to be laid out; a name that is not known is shown as it is, a value that is missing as a dash
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+STAGES = ("baseline:whole", "baseline:centre", "propose", "cluster", "detect", "recluster", "label", "segment")
+SPLITS = ("validation", "train")
+HEADLINES = (  # at most one of each line, the first that was measured
+    (("segment", "mIoU"), ("label", "mIoU"), ("cluster", "mIoU")),
+    (("detect", "AP50_agnostic"), ("detect", "AP50")),
+    (("propose", "CorLoc"), ("propose", "mean_best_iou"), ("propose", "AP50_agnostic")),
+    (("cluster", "cluster_accuracy"), ("cluster", "NMI")),
+)
+MEANS = {
+    "CorLoc": "share of pictures whose box overlaps an object by half or more",
+    "mean_best_iou": "overlap (IoU) of each true object with the best mask for it, on average",
+    "AP": "average precision of the masks over overlaps from 0.5 to 0.95",
+    "AP50": "average precision of the masks, right cluster and overlap of at least 0.5",
+    "AP75": "average precision of the masks, right cluster and overlap of at least 0.75",
+    "AP50_agnostic": "average precision of the masks whatever their cluster, overlap of at least 0.5",
+    "AR100": "share of the objects found by at most 100 masks a picture",
+    "mIoU": "overlap (IoU) of predicted and true regions, mean over the classes, clusters matched to classes",
+    "pixel_accuracy": "share of the pixels with the right class",
+    "cluster_accuracy": "share of the masks whose cluster is matched to their object's class",
+    "NMI": "agreement of clusters and classes: 0 chance, 1 equal up to their names",
+    "ARI": "agreement of pairs of masks: 0 chance, 1 equal up to their names",
+    "false_mask_rate": "share of the masks that lie on no object",
+    "boundary_iou": "overlap of the masks' outlines with the true ones",
+    "agreement": "share of the pixels on which two label maps agree",
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One metric as shown; left, width, value_at are per cent of the bar that draws the interval, None without one."""
+
+    name: str
+    value: str
+    interval: str
+    value_at: float | None
+    low_at: float | None
+    high_at: float | None
+    pictures: int | None
+    protocol: str
+
+
+@dataclass(frozen=True)
+class Group:
+    """The metrics of one stage on one split."""
+
+    stage: str
+    is_baseline: bool
+    rows: list[Row]
+
+
+def headlines(metrics: Sequence[Mapping[str, Any]]) -> list[tuple[str, str, str, str]]:
+    """(value, name, stage, split) of at most four metrics, validation before train."""
+    known = {(row["stage"], row["name"], row["split"]): row for row in metrics if _is_number(row["value"])}
+    splits = _ordered({split for _, _, split in known}, SPLITS)
+    chosen = []
+    for wanted in HEADLINES:
+        found = next((known[(*pair, split)] for pair in wanted for split in splits if (*pair, split) in known), None)
+        if found is not None:
+            chosen.append((f"{found['value']:.3f}", found["name"], found["stage"], found["split"]))
+    return chosen
+
+
+def tables(metrics: Sequence[Mapping[str, Any]]) -> list[tuple[str, list[Group]]]:
+    """(split, stages with their rows): splits and stages in the house's order, others after them; no IoU by class."""
+    whole = [row for row in metrics if not row["name"].startswith("IoU/")]
+    shown = []
+    for split in _ordered({row["split"] for row in whole}, SPLITS):
+        of_split = [row for row in whole if row["split"] == split]
+        groups = [
+            Group(stage, stage.startswith("baseline:"), [_row(row) for row in of_split if row["stage"] == stage])
+            for stage in _ordered({row["stage"] for row in of_split}, STAGES)
+        ]
+        shown.append((split, groups))
+    return shown
+
+
+def explained(metrics: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
+    """(name, what it means) of the metrics that occur, in the order of MEANS; box_AP50 is explained as AP50."""
+    names = {row["name"] for row in metrics}
+    return [(name, meaning) for name, meaning in MEANS.items() if name in names or f"box_{name}" in names]
+
+
+def class_iou(metrics: Sequence[Mapping[str, Any]]) -> tuple[str, dict[str, float]] | None:
+    """(caption, class -> IoU) of the last stage that has some, on validation where it was measured; None without any."""
+    rows = [row for row in metrics if row["name"].startswith("IoU/") and _is_number(row["value"])]
+    if not rows:
+        return None
+    stage = _ordered({row["stage"] for row in rows}, STAGES)[-1]
+    split = _ordered({row["split"] for row in rows if row["stage"] == stage}, SPLITS)[0]
+    values = {
+        row["name"].removeprefix("IoU/"): float(row["value"]) for row in rows if (row["stage"], row["split"]) == (stage, split)
+    }
+    return f"IoU of each class: {stage}, {split}", values
+
+
+def _row(row: Mapping[str, Any]) -> Row:
+    value, interval = row["value"], row.get("interval")
+    known = _is_number(value)
+    has_interval = known and interval is not None
+    spread = f"± {row['spread']:.3f} over {row['seeds']} seeds" if row.get("spread") is not None and "seeds" in row else ""
+    return Row(
+        name=row["name"],
+        value=f"{value:.3f}" if known else "–",
+        interval=f"{interval[0]:.3f} – {interval[1]:.3f}" if has_interval else spread,
+        value_at=_percent(value) if known else None,
+        low_at=_percent(interval[0]) if has_interval else None,
+        high_at=_percent(interval[1]) if has_interval else None,
+        pictures=row.get("pictures"),
+        protocol=str(row.get("protocol") or ""),
+    )
+
+
+def _percent(value: float) -> float:
+    return round(100 * min(max(value, 0.0), 1.0), 1)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)
+
+
+def _ordered(names: set[str], wanted: tuple[str, ...]) -> list[str]:
+    return [name for name in wanted if name in names] + sorted(names - set(wanted))

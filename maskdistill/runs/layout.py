@@ -1,0 +1,43 @@
+"""Where things are in a run's folder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Paths of one run; nothing is read or made."""
+
+    root: Path
+
+    @property
+    def config(self) -> Path:
+        return self.root / "config.yaml"
+
+    @property
+    def images(self) -> Path:
+        return self.root / "images.jsonl"
+
+    @property
+    def ledger(self) -> Path:
+        return self.root / "ledger.jsonl"
+
+    @property
+    def lock(self) -> Path:
+        return self.root / "lock"
+
+    @property
+    def old(self) -> Path:
+        """What is being replaced, kept until the new one is complete."""
+        return self.root / "old"
+
+    def stage(self, name: str) -> Path:
+        """A stage's folder; `detect/train` is a part of a stage."""
+        return self.root / name
+
+
+def is_run(path: Path) -> bool:
+    """Whether a folder holds a run."""
+    return (path / "config.yaml").is_file() and (path / "ledger.jsonl").is_file()

@@ -1,0 +1,59 @@
+"""A trained run as one object that predicts: what `api.load` gives and `predict` uses."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from maskdistill.errors import RunError
+from maskdistill.pictures import read
+from maskdistill.runs import record
+from maskdistill.runs.layout import RunFolder
+from maskdistill.settings import RunSettings, validate
+from maskdistill.stages import detect, pipeline, segment
+from maskdistill.types import Prediction
+
+
+
+class Model:
+    """The detector and, where the run has one, the segmenter of a run."""
+
+    def __init__(self, settings: RunSettings, detector: Any, segmenter: Any | None, names: list[str]) -> None:
+        self.settings, self.detector, self.segmenter, self.names = settings, detector, segmenter, names
+
+    def predict(self, picture: np.ndarray | str | Path) -> Prediction:
+        """What the run sees in a picture (H, W, 3) uint8 RGB, or in a file.
+
+        Raises:
+            PictureError: the file cannot be decoded. ValueError: an array of another shape or dtype.
+        """
+        if isinstance(picture, str | Path):
+            settings = self.settings
+            picture = read(Path(picture), orientation=settings.orientation, max_megapixels=settings.max_megapixels)
+        if picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype != np.uint8:
+            raise ValueError(f"picture: wanted (H, W, 3) uint8, found {picture.shape} {picture.dtype}")
+        with torch.inference_mode():
+            instances = detect.predict(self.detector, picture, self.settings)
+            label_map = segment.predict(self.segmenter, picture, self.settings) if self.segmenter is not None else None
+        return Prediction(instances=instances, label_map=label_map, names=self.names)
+
+
+def load(root: Path, *, device: str = "auto") -> Model:
+    """The networks of a run.
+
+    Raises:
+        RunError: not a run, or its detector is not trained yet.
+    """
+    folder = RunFolder(root)
+    if not folder.config.exists():
+        raise RunError(f"{root}: not the folder of a run (no config.yaml)")
+    settings = validate({**pipeline.configured(root), "device": device}, source=str(folder.config))
+    if record.read(folder.stage("detect/train") / "stage.json") is None:
+        raise RunError(f"{root}: has no trained detector. Train it first: maskdistill run --out {root}")
+    detector = detect.trained(folder, settings)
+    segmenter = segment.trained(folder, settings) if record.read(folder.stage("segment/train") / "stage.json") else None
+    n_clusters = detect.n_clusters(folder)
+    return Model(settings, detector, segmenter, [f"cluster {number}" for number in range(n_clusters)])
