@@ -1,14 +1,15 @@
-"""Colour and texture of each patch, without weights: what is used offline, for the demo, and as a baseline.
+"""Colour and texture of each patch, without weights: used offline, by the demo, and as a baseline.
 
-Paper:    none; ours. Opponent colours, band energies and the structure tensor are textbook measures
+Paper:    none; opponent colours, band energies and the structure tensor are textbook measures
 In:       batch (B, 3, H, W) float32, RGB in [0, 1], H and W multiples of the patch
 Out:      Features with one head: keys are the descriptors, centred and whitened within the picture
-Differs:  there is no class token: the query 0 is a stand-in, the way from the picture's border to its middle
+Differs:  ours; no class token: query 0 is a stand-in that points away from the picture's border
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -16,96 +17,155 @@ from torch.nn import functional
 
 from maskdistill.types import Features
 
-_SCALES_PX = (0.7, 1.4, 2.8, 5.6)  # deviations between which the bands of lightness lie
-_SMALL = 1e-6
+_BAND_LIMITS_PX = (0.7, 1.4, 2.8, 5.6)  # deviations; a band of lightness lies between each two
+_NAMES = ("queries", "keys", "tokens")
+_WIDTH = 12  # 3 colours, 3 deviations of them, 3 bands, gradient energy, 2 of its orientation
+_GREY_LEVEL = 1 / 255  # what is below it is rounding of 8 bits
 
 
 @dataclass(frozen=True)
 class Handcrafted:
-    """The same interface as a ViT's; runs where the batch is.
+    """The same interface as a ViT's; works on the device of the batch.
 
     Attributes:
-        patch: side of a patch in pixels; mean, std: of RGB, of a picture that is ready for `features`.
-        window: deviation in patches of the soft window over which a patch's descriptor is averaged.
-        shrinkage: of the whitening, in (0, 1]: the share of the mean variance that is added to every direction, so
-            that directions of noise alone are not blown up.
+        patch: side of a patch in pixels.
+        mean, std: of RGB in [0, 1], to make a picture ready: taken as it is.
+        window: deviation, in patches, of the soft window over which a descriptor is averaged.
+        shrinkage: of the whitening, in (0, 1]: this share of the mean variance is added to every direction, so that
+            directions that hold noise alone are not blown up to the others' size.
     """
 
-    name: str = "handcrafted"
     patch: int = 8
+    window: float = 0.6
+    shrinkage: float = 0.1
+    name: str = "handcrafted"
     mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
     std: tuple[float, float, float] = (1.0, 1.0, 1.0)
     heads: int = 1
-    width: int = 12
-    window: float = 0.6
-    shrinkage: float = 0.1
-    weights: tuple = (1,) * 12
+    width: int = _WIDTH
 
     def features(
         self, batch: Tensor, *, block: int = -1, want: tuple[str, ...] = ("queries", "keys")
     ) -> list[Features]:
-        maps = _measures(batch)
-        pooled = functional.avg_pool2d(maps, self.patch)
-        pooled = _blur(pooled, self.window)
-        rows, cols = pooled.shape[-2:]
-        out = []
-        for each in pooled:
-            d = each.flatten(1).T  # (patches, width)
-            d = _finish(d)
-            k = _whitened(d, self.shrinkage, torch.tensor(self.weights, dtype=torch.float32))
-            k = k[None]
-            k = torch.cat([torch.zeros_like(k[:, :1]), k], 1)
-            out.append(Features(grid=(rows, cols), patch=self.patch, queries=k, keys=k, has_class=False))
-        return out
+        """Descriptors of each picture of a batch.
+
+        Args:
+            batch: (B, 3, H, W) float32, RGB in [0, 1]; H, W multiples of the patch. Zeros right and below, less than
+                a patch wide, count as padding: the last pixels of the content are repeated over them.
+            block: there is only one; -1 or 0.
+            want: of "queries", "keys", "tokens".
+        Returns:
+            One Features a picture, has_class False. keys (1, 1 + patches, 12): of mean 0 and mean squared length 1
+            over the patches; key 0 is their mean, zero; a flat picture's are all zero. queries: the same, but query
+            0 is the negative mean key of the patches at the border. tokens (1 + patches, 12): not whitened, comparable
+            between pictures; token 0 is their mean.
+        Raises:
+            ValueError: batch of another shape or not finite, another block, a wish that cannot be met.
+        """
+        _check(batch, self.patch, block, want)
+        described = [self._descriptors(picture[None]) for picture in batch]
+        return [self._features(each, want) for each in described]
+
+    def _descriptors(self, picture: Tensor) -> Tensor:
+        """(rows, cols, 12) of one picture (1, 3, H, W)."""
+        pooled = functional.avg_pool2d(_measures(_without_padding(picture, self.patch)), self.patch)
+        return _descriptors(_blur(pooled, self.window)[0].permute(1, 2, 0))
+
+    def _features(self, descriptors: Tensor, want: tuple[str, ...]) -> Features:
+        rows, cols, _ = descriptors.shape
+        flat = descriptors.flatten(0, 1)  # (patches, 12)
+        keys = _whitened(flat, self.shrinkage)
+        border = torch.ones(rows, cols, dtype=torch.bool, device=keys.device)
+        border[1:-1, 1:-1] = False
+        stand_in = -keys[border.flatten()].mean(0, keepdim=True)
+        return Features(
+            grid=(rows, cols),
+            patch=self.patch,
+            queries=torch.cat([stand_in, keys])[None] if "queries" in want else None,
+            keys=torch.cat([torch.zeros_like(keys[:1]), keys])[None] if "keys" in want else None,
+            tokens=torch.cat([flat.mean(0, keepdim=True), flat]) if "tokens" in want else None,
+            has_class=False,
+        )
 
 
-def _measures(batch: Tensor) -> Tensor:
-    """(B, channels, H, W)"""
-    red, green, blue = batch.unbind(1)
+def load(*, patch: int = 8) -> Handcrafted:
+    """The backbone that needs no weights.
+
+    Args:
+        patch: side of a patch in pixels, at least 2.
+    """
+    if patch < 2:
+        raise ValueError(f"patch must be at least 2, got {patch}")
+    return Handcrafted(patch=patch)
+
+
+def _without_padding(picture: Tensor, patch: int) -> Tensor:
+    """The picture with the zero rows and columns at its end replaced by the last ones before them."""
+    for dim in (2, 3):
+        used = picture.amax(dim=(1, 5 - dim))[0] != 0
+        last = int(used.nonzero()[-1]) if bool(used.any()) else len(used) - 1
+        if 0 < len(used) - 1 - last < patch:  # an edge against black would be a texture of its own
+            index = torch.arange(len(used), device=picture.device).clamp_max(last)
+            picture = picture.index_select(dim, index)
+    return picture
+
+
+def _measures(picture: Tensor) -> Tensor:
+    """What is averaged over a patch: (1, 12, H, W) of (1, 3, H, W)."""
+    red, green, blue = picture.unbind(1)
     light = (red + green + blue) / 3
-    opponents = torch.stack([light, red - green, (red + green) / 2 - blue], 1)
-    squares = opponents**2
-    pyramid = [_blur(light[:, None], s) for s in _SCALES_PX]
-    bands = torch.cat([(a - b).abs() for a, b in zip(pyramid, pyramid[1:])], 1)
-    smooth = pyramid[0]
-    gx = functional.pad(smooth[..., 2:] - smooth[..., :-2], (1, 1, 0, 0), mode="replicate")
-    gy = functional.pad(smooth[..., 2:, :] - smooth[..., :-2, :], (0, 0, 1, 1), mode="replicate")
-    tensor = torch.cat([gx * gx + gy * gy, gx * gx - gy * gy, 2 * gx * gy], 1)
-    return torch.cat([opponents, squares, bands, tensor], 1)
+    opponents = torch.stack([light, red - green, (red + green) / 2 - blue], dim=1)
+    blurred = [_blur(light[:, None], deviation) for deviation in _BAND_LIMITS_PX]
+    bands = torch.cat([(fine - coarse).abs() for fine, coarse in pairwise(blurred)], dim=1)
+    down = functional.pad(blurred[0], (0, 0, 1, 1), mode="replicate").diff(dim=2)
+    right = functional.pad(blurred[0], (1, 1, 0, 0), mode="replicate").diff(dim=3)
+    down, right = down[:, :, 1:] + down[:, :, :-1], right[..., 1:] + right[..., :-1]
+    tensor = torch.cat([right**2 + down**2, right**2 - down**2, 2 * right * down], dim=1)
+    return torch.cat([opponents, opponents**2, bands, tensor], dim=1)
 
 
-def _finish(d: Tensor) -> Tensor:
-    means, squares, bands, tensor = d[:, :3], d[:, 3:6], d[:, 6:9], d[:, 9:12]
-    spread = (squares - means**2).clamp_min(0).sqrt()
-    energy = tensor[:, :1].clamp_min(0).sqrt()
-    return torch.cat([means, spread, (bands + 1e-2).log() * 0.1, energy, tensor[:, 1:] / (energy + 0.02)], 1)
+def _descriptors(averages: Tensor) -> Tensor:
+    """(rows, cols, 12), each of the size of a colour's difference, of the averaged measures."""
+    means, squares, bands, tensor = averages.split(3, dim=-1)
+    deviations = (squares - means**2).clamp_min(0).sqrt()
+    energy = tensor[..., :1].clamp_min(0).sqrt()
+    # Logarithms, because a texture's contrast varies with the light that falls on it.
+    return torch.cat(
+        [means, deviations, 0.1 * (bands + 0.01).log(), energy, tensor[..., 1:] / (energy + 0.02)], dim=-1
+    )
 
 
-def _whitened(d: Tensor, shrinkage: float, weights: Tensor) -> Tensor:
-    d = d - d.mean(0)
-    d = d / (d.std(0, correction=0) + 1e-3) * weights
-    cov = d.T @ d / len(d)
-    values, vectors = torch.linalg.eigh(cov.double())
+def _whitened(descriptors: Tensor, shrinkage: float) -> Tensor:
+    """(patches, 12) of mean 0 and mean squared length 1, the directions of high variance shrunk to the others'."""
+    centred = (descriptors - descriptors.mean(0)).double()
+    centred = centred / (centred.square().mean(0).sqrt() + _GREY_LEVEL / 4)
+    values, directions = torch.linalg.eigh(centred.T @ centred / len(centred))
     values = values.clamp_min(0)
-    scale = 1 / (values + shrinkage * values.mean() + 1e-9).sqrt()
-    k = d.double() @ vectors * scale
-    return (k / (k.square().sum(1).mean().sqrt() + 1e-9)).float()
+    if float(values.max()) < 1e-6:  # a flat picture: rounding is no texture
+        return torch.zeros_like(descriptors)
+    white = centred @ directions / (values + shrinkage * values.mean()).sqrt()
+    return (white / white.square().sum(1).mean().sqrt()).float()
 
 
 def _blur(maps: Tensor, deviation: float) -> Tensor:
-    """Gaussian blur of (B, C, H, W), the border replicated."""
+    """Gaussian blur of (B, C, H, W), each channel alone, the border repeated."""
     radius = max(1, round(3 * deviation))
     offsets = torch.arange(-radius, radius + 1, dtype=maps.dtype, device=maps.device)
     kernel = torch.exp(-0.5 * (offsets / deviation) ** 2)
     kernel = kernel / kernel.sum()
-    b, c, h, w = maps.shape
-    flat = maps.reshape(b * c, 1, h, w)
-    flat = functional.pad(flat, (radius, radius, 0, 0), mode="replicate")
-    flat = functional.conv2d(flat, kernel[None, None, None, :])
+    flat = maps.flatten(0, 1)[:, None]
+    flat = functional.conv2d(functional.pad(flat, (radius, radius, 0, 0), mode="replicate"), kernel[None, None, None])
     flat = functional.pad(flat, (0, 0, radius, radius), mode="replicate")
-    flat = functional.conv2d(flat, kernel[None, None, :, None])
-    return flat.reshape(b, c, h, w)
+    return functional.conv2d(flat, kernel[None, None, :, None]).reshape(maps.shape)
 
 
-def load(*, patch: int = 8) -> Handcrafted:
-    return Handcrafted(patch=patch)
+def _check(batch: Tensor, patch: int, block: int, want: tuple[str, ...]) -> None:
+    if batch.ndim != 4 or batch.shape[1] != 3 or batch.shape[2] % patch or batch.shape[3] % patch:
+        raise ValueError(f"batch must be (B, 3, H, W) with H and W multiples of {patch}, got {tuple(batch.shape)}")
+    if not bool(torch.isfinite(batch).all()):
+        raise ValueError("batch must be finite")
+    if block not in (-1, 0):
+        raise ValueError(f"block must be -1 or 0: handcrafted features have one block, got {block}")
+    unknown = sorted(set(want) - set(_NAMES))
+    if unknown:
+        raise ValueError(f"want: handcrafted features have {', '.join(_NAMES)}; not {', '.join(unknown)}")

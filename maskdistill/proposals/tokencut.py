@@ -3,7 +3,7 @@
 Paper:    Wang et al., CVPR 2022, arXiv:2202.11539
 In:       Features of one picture (keys alone are used)
 Out:      Found: masks (at most max_masks, may be empty) and notes
-Differs:  nothing at the paper's settings; max_masks > 1, the Gaussian affinity, its stop rule and the score are ours
+Differs:  nothing at the paper's settings; max_masks > 1, the Gaussian affinity, the rules to stop, the score are ours
 """
 
 from __future__ import annotations
@@ -17,6 +17,9 @@ from maskdistill.proposals.grid import component
 from maskdistill.proposals.normalized_cut import Dense, TwoValued, second_eigenvector, strongest
 from maskdistill.types import Features, Found, GridMask
 
+_MAX_PATCHES = 16_000  # a graph of 1 GB
+_MAX_CUT = {"threshold": 2.0, "gaussian": 0.3}  # 2 is the largest eigenvalue there is
+
 
 def discover(
     features: Features,
@@ -25,61 +28,82 @@ def discover(
     affinity: Literal["threshold", "gaussian"] = "threshold",
     threshold: float = 0.2,
     floor: float = 1e-5,
-    bandwidth: float = 0.5,
-    max_cut: float = 1.0, mode: str = "nn",
+    bandwidth: float = 0.7,
+    max_cut: float | None = None,
     min_area: int = 4,
     max_area: float = 0.5,
     max_border: float = 0.5,
-    min_score: float = 0.1,
-    tries: int = 16,
 ) -> Found:
-    keys = features.keys[:, 1:].permute(1, 0, 2).flatten(1).cpu().numpy()
-    rows, cols = features.grid
+    """Objects that a normalised cut parts from the rest; further ones among the patches that are left.
+
+    The paper is the default: one mask, whatever it is. With a Gaussian affinity, and from the second mask on, a mask
+    is judged: one that is too small, too large, or holds too much of the picture's border is taken out of the graph
+    but not returned, and the search goes on, for at most three cuts a mask.
+
+    Args:
+        features: keys (heads, 1 + rows*cols, dim) float32, finite; the class token is not used.
+        max_masks: at most so many; 1 in the paper.
+        affinity: `threshold`, the paper's, weighs an edge 1 or `floor`; `gaussian` by the distance of two keys.
+        threshold: cosine above which two patches are joined, in [-1, 1].
+        floor: weight of an absent edge, in (0, 1); added to every edge of the Gaussian.
+        bandwidth: deviation of the Gaussian, in medians of the distance between adjacent patches' keys: what differs
+            by less than neighbours do is one thing. Above 0.
+        max_cut: the search ends at a cut of a larger eigenvalue: what is left does not fall into parts. None: 0.3
+            with `gaussian`, no end with `threshold`.
+        min_area: patches that a judged mask must have.
+        max_area: share of all patches that a judged mask may have.
+        max_border: share of the border patches that a judged mask may hold.
+    Returns:
+        Masks in the order of discovery. The score is the share of the mask's edge weight that stays inside it, less
+        what chance gives to its area, in [0, 1]: (share - area) / (1 - area); 0 for a mask of everything.
+        Notes: ("products", n); ("fallback", cuts that the dense solver had to make); ("stopped", reason) where fewer
+        than max_masks were found; ("cut", eigenvalue) of the cut that ended the search.
+    Raises:
+        ValueError: keys missing, of another shape, not finite, of too many patches; a constant out of range.
+    Source: the paper's method; repeated cuts as in CutLER's idea of several objects, without its rules.
+    """
+    _check(max_masks, affinity, threshold, floor, bandwidth, max_cut)
+    keys = _joined_keys(features)
+    if len(keys) < 2:
+        return Found([], [("stopped", "one patch cannot be cut")])
+    graph: Dense | TwoValued
     if affinity == "threshold":
-        operator = two_valued(keys, threshold=threshold, floor=floor)
+        graph = two_valued(keys, threshold=threshold, floor=floor)
     else:
-        operator = gaussian(keys, features.grid, bandwidth=bandwidth, floor=floor, mode=mode)
-    free = np.ones(rows * cols, bool)
-    border = np.zeros((rows, cols), bool)
-    border[[0, -1]] = True
-    border[:, [0, -1]] = True
-    found, notes = [], []
-    W = operator.weights if affinity == "gaussian" else operator.dense()
-    for _ in range(tries):
-        idx = np.flatnonzero(free)
-        if len(found) == max_masks or len(idx) < max(2, min_area):
+        graph = gaussian(keys, features.grid, bandwidth=bandwidth, floor=floor)
+    limit = _MAX_CUT[affinity] if max_cut is None else max_cut
+    free = np.ones(len(keys), bool)
+    found: list[GridMask] = []
+    products = fallbacks = 0
+    stopped: list[tuple[str, float | int | str]] = [("stopped", "no more cuts")]
+    for _ in range(3 * max_masks):
+        indices = np.flatnonzero(free)
+        if len(indices) < 2:
+            stopped = [("stopped", "no patches left")]
             break
-        op = operator.restrict(idx) if len(idx) < len(free) else operator
-        cut = second_eigenvector(op)
-        if cut.value > max_cut: break
-        seed = int(idx[strongest(cut.vector)])
-        part = np.zeros(rows * cols, bool)
-        part[idx] = cut.vector > cut.vector.mean()
-        mask = component(part.reshape(rows, cols), divmod(seed, cols))
-        m = mask.ravel()
-        area = m.sum()
-        share = W[np.ix_(m, m)].sum() / W[m].sum()
-        expected = area / len(m)
-        score = float(np.clip((share - expected) / (1 - expected + 1e-9), 0, 1))
-        touch = (mask & border).sum() / border.sum()
-        notes.append(("cut", (round(float(cut.value), 3), round(score, 3), int(area), round(float(touch), 2), cut.products)))
-        free &= ~m
-        if area < min_area or area > max_area * len(m) or touch > max_border or score < min_score:
-            continue
-        found.append(GridMask(mask=torch.from_numpy(mask), seed_patch=divmod(seed, cols), score=score))
-    return Found(found, notes)
-
-
-def gaussian(keys, grid, *, bandwidth, floor, mode="nn"):
-    sq = (keys**2).sum(1)
-    d2 = np.maximum(sq[:, None] + sq[None] - 2 * keys @ keys.T, 0)
-    unit = 1.0
-    if mode == "nn":
-        k = keys.reshape(*grid, -1)
-        adj = np.concatenate([((k[1:] - k[:-1]) ** 2).sum(-1).ravel(), ((k[:, 1:] - k[:, :-1]) ** 2).sum(-1).ravel()])
-        unit = np.median(adj) ** 0.5
-    w = np.exp(-d2 / (2 * (bandwidth * unit) ** 2)) + floor
-    return Dense(w)
+        cut = second_eigenvector(graph if free.all() else graph.restrict(indices))
+        products, fallbacks = products + cut.products, fallbacks + cut.fallback
+        if cut.value > limit:
+            stopped = [("stopped", "what is left does not fall into parts"), ("cut", cut.value)]
+            break
+        part = np.zeros(len(keys), bool)
+        part[indices] = cut.vector > cut.vector.mean()
+        seed_patch = divmod(int(indices[strongest(cut.vector)]), features.grid[1])
+        mask = component(part.reshape(features.grid), seed_patch)
+        if not mask.any():  # all values equal: nothing stands out
+            stopped = [("stopped", "no patch stands out")]
+            break
+        free &= ~mask.ravel()
+        judged = affinity == "gaussian" or bool(found)
+        if not judged or _is_object(mask, min_area=min_area, max_area=max_area, max_border=max_border):
+            found.append(GridMask(torch.from_numpy(mask), seed_patch, _score(graph, mask.ravel())))
+            if len(found) == max_masks:
+                stopped = []
+                break
+    notes: list[tuple[str, float | int | str]] = [("products", products)]
+    if fallbacks:
+        notes.append(("fallback", fallbacks))
+    return Found(found, notes + stopped)
 
 
 def two_valued(keys: np.ndarray, *, threshold: float, floor: float) -> TwoValued:
@@ -93,3 +117,78 @@ def two_valued(keys: np.ndarray, *, threshold: float, floor: float) -> TwoValued
     lengths = np.linalg.norm(keys, axis=1, keepdims=True)
     unit = np.divide(keys, lengths, out=np.zeros_like(keys), where=lengths > 0)
     return TwoValued(unit @ unit.T > threshold, floor=floor)
+
+
+def gaussian(keys: np.ndarray, grid: tuple[int, int], *, bandwidth: float, floor: float) -> Dense:
+    """Patch graph: exp(-distance^2 / (2 deviation^2)) + floor of the distance of two patches' keys.
+
+    Args:
+        keys: (patches, width) float32, row-major over `grid`.
+        grid: (rows, cols).
+        bandwidth: the deviation, in medians of the distance between patches beside or below one another. Measured on
+            the picture itself, because one deviation for all finds objects in every empty but textured picture.
+        floor: added to every edge, above 0.
+    """
+    squares = (keys**2).sum(axis=1)
+    weights = keys @ keys.T
+    weights *= -2
+    weights += squares[:, None]
+    weights += squares[None]
+    np.maximum(weights, 0, out=weights)
+    placed = keys.reshape(*grid, -1)
+    steps = [(np.diff(placed, axis=axis) ** 2).sum(axis=2).ravel() for axis in (0, 1)]
+    variance = float(np.median(np.concatenate(steps))) * bandwidth**2
+    weights /= -2 * max(variance, 1e-12)  # 0 where most neighbours are equal: then only equal patches are joined
+    np.exp(weights, out=weights)
+    weights += np.float32(floor)
+    return Dense(weights)
+
+
+def _is_object(mask: np.ndarray, *, min_area: int, max_area: float, max_border: float) -> bool:
+    border = np.ones(mask.shape, bool)
+    border[1:-1, 1:-1] = False
+    return bool(min_area <= mask.sum() <= max_area * mask.size and mask[border].mean() <= max_border)
+
+
+def _score(graph: Dense | TwoValued, inside: np.ndarray) -> float:
+    """How much more of the mask's edge weight stays inside than chance would give."""
+    if inside.all():
+        return 0.0
+    indicator = inside.astype(np.float64)
+    share = indicator @ graph.product(indicator) / graph.degrees[inside].sum()
+    area = inside.mean()
+    return float(np.clip((share - area) / (1 - area), 0, 1))
+
+
+def _joined_keys(features: Features) -> np.ndarray:
+    """Keys (patches, heads * dim) float32, without the class token."""
+    n_patches = features.grid[0] * features.grid[1]
+    if features.keys is None:
+        raise ValueError("keys: these features hold none")
+    if features.keys.ndim != 3 or features.keys.shape[1] != 1 + n_patches:
+        raise ValueError(f"keys must be (heads, 1 + {n_patches}, dim) for grid {features.grid}, got {features.keys.shape}")
+    if n_patches > _MAX_PATCHES:
+        raise ValueError(
+            f"keys: a graph of {n_patches} patches does not fit into memory (at most {_MAX_PATCHES}). "
+            "Give the picture a smaller short_side."
+        )
+    if not bool(torch.isfinite(features.keys).all()):
+        raise ValueError("keys must be finite")
+    return features.keys.detach()[:, 1:].permute(1, 0, 2).flatten(1).float().cpu().numpy()
+
+
+def _check(
+    max_masks: int, affinity: str, threshold: float, floor: float, bandwidth: float, max_cut: float | None
+) -> None:
+    if max_masks < 1:
+        raise ValueError(f"max_masks must be at least 1, got {max_masks}")
+    if affinity not in _MAX_CUT:
+        raise ValueError(f"affinity must be 'threshold' or 'gaussian', got {affinity!r}")
+    if not -1 <= threshold <= 1:
+        raise ValueError(f"threshold must be in [-1, 1], got {threshold}")
+    if not 0 < floor < 1:
+        raise ValueError(f"floor must be in (0, 1), got {floor}")
+    if not bandwidth > 0:
+        raise ValueError(f"bandwidth must be above 0, got {bandwidth}")
+    if max_cut is not None and not max_cut >= 0:
+        raise ValueError(f"max_cut must not be negative, got {max_cut}")

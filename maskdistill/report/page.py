@@ -44,7 +44,7 @@ def render(content: ReportContent) -> str:
         lstrip_blocks=True,
     )
     environment.filters.update(
-        number=number, duration=duration, ratio=ratio, picture=picture_uri, anchor=anchor, css_rgb=css_rgb
+        number=number, duration=duration, ratio=ratio, picture=picture_uri, anchor=anchor, css_rgb=css_rgb, file_name=file_name
     )
     stages = _all_stages(content)
     sheets: dict[str, list[Sheet]] = {}
@@ -112,6 +112,11 @@ def css_rgb(colour: tuple[int, int, int]) -> str:
 def anchor(name: str) -> str:
     """A name as the end of an id: letters and digits, dashes for all else."""
     return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "x"
+
+
+def file_name(path: str) -> str:
+    """The last part of a path, for captions: of a long path cut short, the folders would be all that is seen."""
+    return path.rsplit("/", 1)[-1]
 
 
 def grouped(settings: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, str]]]]:

@@ -1,0 +1,59 @@
+"""A picture made ready for a backbone: resized, normalised, padded to whole patches."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.nn import functional
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """tensor (3, h, w) float32, normalised, zeros right and below; content (rows, cols) in px before the padding."""
+
+    tensor: Tensor
+    content: tuple[int, int]
+
+
+def prepare(
+    rgb: np.ndarray,
+    *,
+    patch: int,
+    mean: tuple[float, float, float],
+    std: tuple[float, float, float],
+    short_side: int | None,
+) -> Prepared:
+    """Resize (PIL, bilinear with antialias), normalise, pad with zeros to a multiple of the patch.
+
+    Args:
+        rgb: (H, W, 3) uint8.
+        mean, std: of RGB in [0, 1].
+        short_side: px that the shorter side becomes; None: own size.
+    Source: MaskDistill, the input of its ViT-S/16 (short side 640).
+    """
+    if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8:
+        raise ValueError(f"rgb: wanted (H, W, 3) uint8, found {rgb.shape} {rgb.dtype}")
+    height, width = rgb.shape[:2]
+    if short_side is not None and min(height, width) != short_side:
+        scale = short_side / min(height, width)
+        # The longer side is cut, not rounded, as torchvision's resize does it.
+        height, width = (short_side, int(width * scale)) if height <= width else (int(height * scale), short_side)
+        rgb = np.asarray(Image.fromarray(rgb).resize((width, height), Image.Resampling.BILINEAR))
+    tensor = normalised(rgb, mean=mean, std=std)
+    return Prepared(tensor=padded(tensor, patch), content=(height, width))
+
+
+def normalised(rgb: np.ndarray, *, mean: tuple[float, float, float], std: tuple[float, float, float]) -> Tensor:
+    """(H, W, 3) uint8 to (3, H, W) float32: (value / 255 - mean) / std."""
+    tensor = torch.from_numpy(np.array(rgb)).permute(2, 0, 1).float() / 255
+    return (tensor - torch.tensor(mean).view(3, 1, 1)) / torch.tensor(std).view(3, 1, 1)
+
+
+def padded(tensor: Tensor, patch: int) -> Tensor:
+    """(..., H, W) with zeros right and below up to multiples of the patch."""
+    height, width = tensor.shape[-2:]
+    return functional.pad(tensor, (0, -width % patch, 0, -height % patch))

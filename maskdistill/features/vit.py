@@ -1,0 +1,228 @@
+"""Vision transformers through timm: queries, keys, values, tokens of any block at any picture size.
+
+Paper:    DINO, Caron et al., ICCV 2021, arXiv:2104.14294; MaskDistill uses its ViT-S/16
+In:       batch (B, 3, H, W) float32, normalised, H and W multiples of the patch
+Out:      a Features a picture; prefix tokens but the class token (registers) are left out
+Differs:  the attention and MLP of the block that is asked for never run: its queries and keys do not need them
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+from timm.models.vision_transformer import VisionTransformer
+from torch import Tensor, nn
+from torch.nn import functional
+
+from maskdistill.errors import WeightsError
+from maskdistill.features import weights as weight_files
+from maskdistill.types import Features
+
+DINO = {
+    "dino_vits16": "vit_small_patch16_224",
+    "dino_vits8": "vit_small_patch8_224",
+    "dino_vitb16": "vit_base_patch16_224",
+    "dino_vitb8": "vit_base_patch8_224",
+}
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+_FIELDS = ("queries", "keys", "values", "tokens")
+
+
+def load(
+    name: str,
+    *,
+    weights: str | Path | Mapping[str, Tensor] | None = None,
+    device: str | torch.device = "cpu",
+    dtype: torch.dtype = torch.float32,
+) -> ViT:
+    """A backbone with its weights, in eval mode.
+
+    Args:
+        name: dino_vits16, dino_vits8, dino_vitb16, dino_vitb8, or timm/<model> of timm's VisionTransformer family.
+        weights: None fetches those of the name; a name, a file, a state dict; `none`: drawn from a fixed seed.
+        dtype: float32, or bfloat16 for a faster forward whose results are float32 again.
+    Raises:
+        WeightsError: unknown or unsupported model, or weights that do not fit it.
+    """
+    model = _built(name)
+    if not isinstance(weights, Mapping):
+        if str(weights) != "none":
+            weights = weight_files.read(name if weights is None else weights, name=name)
+        else:
+            weights = None
+    if weights is not None:
+        _fill(model, weights, name)
+    mean, std = (IMAGENET_MEAN, IMAGENET_STD) if name in DINO else _normalisation(model)
+    model.requires_grad_(False).eval().to(device=device, dtype=dtype)
+    return ViT(name=name, model=model, mean=mean, std=std, as_dino=name in DINO)
+
+
+class ViT:
+    """A timm VisionTransformer behind the interface that all backbones share.
+
+    Attributes:
+        name; patch: side in px; mean, std: of RGB in [0, 1]; heads; width: of a token.
+    """
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        model: VisionTransformer,
+        mean: tuple[float, float, float],
+        std: tuple[float, float, float],
+        as_dino: bool,
+    ) -> None:
+        self.name, self.model, self.mean, self.std, self.as_dino = name, model, mean, std, as_dino
+        self.patch = int(model.patch_embed.patch_size[0])
+        self.heads = int(model.blocks[0].attn.num_heads)
+        self.width = int(model.embed_dim)
+
+    @torch.inference_mode()
+    def features(
+        self, batch: Tensor, *, block: int = -1, want: Sequence[str] = ("queries", "keys")
+    ) -> list[Features]:
+        """A Features a picture, on the CPU, float32.
+
+        Args:
+            batch: (B, 3, H, W) float32, normalised, H and W multiples of the patch.
+            block: whose queries, keys, values (and the tokens that leave it), negative from the last.
+            want: of queries, keys, values, tokens; what is not wanted is None.
+        Raises:
+            ValueError: another shape, block or field.
+        """
+        grid = self._check(batch)
+        n_blocks = len(self.model.blocks)
+        if not -n_blocks <= block < n_blocks:
+            raise ValueError(f"block: {self.name} has {n_blocks}, got {block}")
+        unknown = set(want) - set(_FIELDS)
+        if unknown:
+            raise ValueError(f"want: takes {', '.join(_FIELDS)}, got {', '.join(sorted(unknown))}")
+        stream = self._embedded(batch, grid)
+        for each in self.model.blocks[: block % n_blocks]:
+            stream = each(stream)
+        last = self.model.blocks[block]
+        found: dict[str, Tensor] = {}
+        if set(want) & {"queries", "keys", "values"}:
+            joined = last.attn.qkv(last.norm1(stream))
+            joined = joined.unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)  # (3, B, heads, tokens, dim)
+            q, k, v = joined[0], joined[1], joined[2]
+            q, k = last.attn.q_norm(q), last.attn.k_norm(k)
+            for field, values in (("queries", q), ("keys", k), ("values", v)):
+                if field in want:
+                    found[field] = self._one_class(values.float(), dim=2).cpu()
+        if "tokens" in want:
+            found["tokens"] = self._one_class(self.model.norm(last(stream)).float(), dim=1).cpu()
+        return [
+            Features(
+                grid=grid,
+                patch=self.patch,
+                has_class=self.model.has_class_token,
+                **{field: values[row] for field, values in found.items()},
+            )
+            for row in range(len(batch))
+        ]
+
+    @torch.inference_mode()
+    def class_tokens(self, batch: Tensor) -> Tensor:
+        """(B, width) float32 on the CPU: the class token after the last norm, or the patches' mean where there is none."""
+        stream = self._embedded(batch, self._check(batch))
+        for each in self.model.blocks:
+            stream = each(stream)
+        return self._one_class(self.model.norm(stream).float(), dim=1)[:, 0].cpu()
+
+    def position_embedding(self, grid: tuple[int, int]) -> Tensor:
+        """(1, 1 + rows*cols, width) for a patch grid, as DINO resamples it: bicubic, 0.1 added to the grid's size."""
+        embedding = self.model.pos_embed
+        side = round((embedding.shape[1] - 1) ** 0.5)
+        if grid == (side, side):
+            return embedding
+        patches = embedding[:, 1:].reshape(1, side, side, -1).permute(0, 3, 1, 2).float()
+        # The factor, not the size, is given: torch then samples at (i + 0.5) * side / (rows + 0.1) - 0.5, as DINO did.
+        factors = ((grid[0] + 0.1) / side, (grid[1] + 0.1) / side)
+        patches = functional.interpolate(patches, scale_factor=factors, mode="bicubic", align_corners=False)
+        if tuple(patches.shape[-2:]) != grid:
+            raise ValueError(f"grid: {grid} cannot be reached from {side} x {side} by a factor")
+        flat = patches.permute(0, 2, 3, 1).flatten(1, 2).to(embedding.dtype)
+        return torch.cat([embedding[:, :1], flat], dim=1)
+
+    def _embedded(self, batch: Tensor, grid: tuple[int, int]) -> Tensor:
+        """Tokens that enter the first block: (B, prefix + patches, width)."""
+        model = self.model
+        weight = model.patch_embed.proj.weight
+        patches = model.patch_embed(batch.to(device=weight.device, dtype=weight.dtype))
+        if not self.as_dino:
+            return model.norm_pre(model.patch_drop(model._pos_embed(patches)))
+        tokens = patches.flatten(1, 2) if patches.ndim == 4 else patches
+        tokens = torch.cat([model.cls_token.expand(len(batch), -1, -1), tokens], dim=1)
+        return tokens + self.position_embedding(grid)
+
+    def _one_class(self, values: Tensor, *, dim: int) -> Tensor:
+        """Prefix tokens along `dim` reduced to one: the class token, or the patches' mean."""
+        n_prefix = self.model.num_prefix_tokens
+        patches = values.narrow(dim, n_prefix, values.shape[dim] - n_prefix)
+        first = values.narrow(dim, 0, 1) if self.model.has_class_token else patches.mean(dim=dim, keepdim=True)
+        return torch.cat([first, patches], dim=dim)
+
+    def _check(self, batch: Tensor) -> tuple[int, int]:
+        if batch.ndim != 4 or batch.shape[1] != 3 or any(side % self.patch or not side for side in batch.shape[-2:]):
+            raise ValueError(
+                f"batch: wanted (B, 3, H, W) with H and W multiples of {self.patch}, found {tuple(batch.shape)}"
+            )
+        return batch.shape[2] // self.patch, batch.shape[3] // self.patch
+
+
+def _built(name: str) -> VisionTransformer:
+    """The network without weights: from timm's own constructor, drawn from a fixed seed."""
+    known = timm.list_models()
+    inner = DINO.get(name) or name.removeprefix("timm/")
+    if name not in DINO and (not name.startswith("timm/") or inner.partition(".")[0] not in known):
+        near = difflib.get_close_matches(name, [*DINO, *(f"timm/{each}" for each in known if "vit" in each)], n=3)
+        raise WeightsError(
+            f"backbone {name!r} is not known. Known: handcrafted, {', '.join(DINO)}, timm/<model> of timm's "
+            f"VisionTransformer family{'; nearest: ' + ', '.join(near) if near else ''}"
+        )
+    options: dict[str, Any] = {"dynamic_img_size": True}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        try:
+            model = timm.create_model(inner, pretrained=False, num_classes=0, **options)
+        except TypeError:  # families that know no such option
+            model = None
+    if not isinstance(model, VisionTransformer):
+        family = ", ".join(f"timm/{each}" for each in timm.list_models("vit_*patch*")[:8])
+        raise WeightsError(f"backbone {name!r} is not of timm's VisionTransformer family. Such are: {family}, ...")
+    if not isinstance(model.blocks[0].attn, nn.Module) or not hasattr(model.blocks[0].attn, "qkv"):
+        raise WeightsError(f"backbone {name!r}: its attention keeps queries, keys and values apart, which is not supported")
+    return model
+
+
+def _normalisation(model: VisionTransformer) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
+    config = model.pretrained_cfg
+    return tuple(config.get("mean", IMAGENET_MEAN)), tuple(config.get("std", IMAGENET_STD))
+
+
+def _fill(model: VisionTransformer, state: Mapping[str, Tensor], name: str) -> None:
+    """Load strictly, but for the classification head, which nothing here uses."""
+    wanted = model.state_dict()
+    given = {key: value for key, value in state.items() if not key.startswith(("head.", "head_dist.", "fc_norm."))}
+    missing = sorted(set(wanted) - set(given))
+    foreign = sorted(set(given) - set(wanted))
+    misfit = [
+        f"{key} is {tuple(given[key].shape)}, wanted {tuple(wanted[key].shape)}"
+        for key in wanted
+        if key in given and given[key].shape != wanted[key].shape
+    ]
+    if missing or foreign or misfit:
+        raise WeightsError(
+            f"these weights are not those of {name}: {len(missing)} tensors missing ({', '.join(missing[:3]) or 'none'}), "
+            f"{len(foreign)} unknown ({', '.join(foreign[:3]) or 'none'}), "
+            f"{len(misfit)} of another shape ({'; '.join(misfit[:2]) or 'none'}). "
+            "Name the backbone they belong to: --propose.backbone"
+        )
+    model.load_state_dict(dict(given))

@@ -1,0 +1,162 @@
+"""Weights of networks: by name from the library that owns them, or from a file as people have it.
+
+Out: a plain state dict, float32, keys as timm's ViT or torchvision's ResNet have them; wrappers, prefixes of
+training code and other branches (student, momentum queue, projection heads) taken off.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlparse
+
+import numpy as np
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from maskdistill.errors import WeightsError
+
+_DINO = "https://dl.fbaipublicfiles.com/dino"
+URLS = {
+    "dino_vits16": f"{_DINO}/dino_deitsmall16_pretrain/dino_deitsmall16_pretrain.pth",
+    "dino_vits8": f"{_DINO}/dino_deitsmall8_pretrain/dino_deitsmall8_pretrain.pth",
+    "dino_vitb16": f"{_DINO}/dino_vitbase16_pretrain/dino_vitbase16_pretrain.pth",
+    "dino_vitb8": f"{_DINO}/dino_vitbase8_pretrain/dino_vitbase8_pretrain.pth",
+    "dino_resnet50": f"{_DINO}/dino_resnet50_pretrain/dino_resnet50_pretrain.pth",
+    "moco_v2_resnet50": "https://dl.fbaipublicfiles.com/moco/moco_checkpoints/moco_v2_800ep/moco_v2_800ep_pretrain.pth.tar",
+}
+# The first prefix that any key has is the branch that is kept: teachers and momentum copies before students.
+_BRANCHES = (
+    "module.momentum_encoder.",
+    "module.base_encoder.",
+    "module.encoder_k.",
+    "module.encoder_q.",
+    "teacher.",
+    "module.backbone.",
+    "backbone.",
+    "module.",
+    "encoder.",
+)
+_WRAPPERS = ("teacher", "state_dict", "model", "student")
+
+
+def known() -> list[str]:
+    """Names that `read` can fetch, timm's models aside."""
+    return list(URLS)
+
+
+def read(what: str | Path, *, name: str | None = None) -> dict[str, Tensor]:
+    """A state dict from a name (fetched once, then cached) or a local file.
+
+    Args:
+        what: one of `known()`, timm/<model>, or a file: .pth, .pt, .pth.tar, .safetensors, .npz.
+        name: the network they are for, for the error's text.
+    Raises:
+        WeightsError: no such name or file, not to be had offline, or a file of unknown layout.
+    """
+    if str(what) in URLS:
+        return plain(_fetched(str(what)))
+    if str(what).startswith("timm/"):
+        return _from_timm(str(what))
+    path = Path(what).expanduser()
+    if not path.is_file():
+        raise WeightsError(
+            f"{what}: neither a file nor a name of weights. Names: {', '.join(URLS)}, timm/<model>; `none` starts at random"
+            + (f" (wanted for {name})" if name else "")
+        )
+    return plain(_loaded(path), path=path)
+
+
+def plain(state: Mapping[str, Any], *, path: Path | None = None) -> dict[str, Tensor]:
+    """Tensors alone, float32 where they are floats, the wanted branch without its prefix.
+
+    Raises:
+        WeightsError: no tensors in it.
+    """
+    for wrapper in _WRAPPERS:
+        if isinstance(state.get(wrapper), Mapping):
+            state = state[wrapper]
+            break
+    tensors = {key: value for key, value in state.items() if isinstance(value, Tensor)}
+    if not tensors:
+        raise WeightsError(f"{path or 'weights'}: holds no tensors; its keys: {', '.join(map(str, list(state)[:5]))}")
+    # Twice: a full checkpoint may hold `module.` around `backbone.`.
+    for _ in range(2):
+        for prefix in _BRANCHES:
+            if any(key.startswith(prefix) for key in tensors):
+                tensors = {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
+                break
+    heads = ("head.", "fc.", "queue", "projector.", "predictor.")
+    kept = {key: value for key, value in tensors.items() if not key.startswith(heads)} or tensors
+    return {key: value.float() if value.is_floating_point() else value for key, value in kept.items()}
+
+
+def fingerprint(state: Mapping[str, Tensor]) -> str:
+    """SHA-256 of the content: names, types, shapes, bytes; the order of the keys does not count."""
+    seen = hashlib.sha256()
+    for key in sorted(state):
+        array = state[key].detach().cpu().contiguous().numpy()
+        seen.update(f"{key} {array.dtype} {array.shape}\n".encode())
+        seen.update(array.tobytes())
+    return seen.hexdigest()
+
+
+def _loaded(path: Path) -> Mapping[str, Any]:
+    """The file's content; nothing in it is executed."""
+    try:
+        if path.suffix == ".safetensors":
+            return safetensors.torch.load_file(path)
+        if path.suffix == ".npz":
+            with np.load(path, allow_pickle=False) as arrays:
+                return {key: torch.from_numpy(np.array(arrays[key])) for key in arrays.files}
+        with torch.serialization.safe_globals([argparse.Namespace]):
+            loaded = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, ValueError, RuntimeError, EOFError, KeyError, pickle.UnpicklingError, safetensors.SafetensorError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise WeightsError(
+            f"{path}: cannot be read as weights ({reason}). Wanted: a .pth of tensors, .safetensors, or .npz"
+        ) from error
+    if not isinstance(loaded, Mapping):
+        raise WeightsError(f"{path}: holds a {type(loaded).__name__}, wanted a dict of tensors")
+    return loaded
+
+
+def _fetched(name: str) -> Mapping[str, Any]:
+    url = URLS[name]
+    file = Path(torch.hub.get_dir()) / "checkpoints" / Path(urlparse(url).path).name
+    if file.is_file():
+        return _loaded(file)
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        torch.hub.download_url_to_file(url, str(file), progress=True)
+    except (OSError, RuntimeError) as error:
+        raise WeightsError(_offline(name, url, file, error)) from error
+    return _loaded(file)
+
+
+def _from_timm(name: str) -> dict[str, Tensor]:
+    import timm
+
+    try:
+        model = timm.create_model(name.removeprefix("timm/"), pretrained=True, num_classes=0)
+    except (OSError, RuntimeError, ValueError) as error:
+        raise WeightsError(
+            f"{name}: its weights could not be fetched ({str(error).splitlines()[0]}). Without network: download the "
+            f"model's model.safetensors from huggingface.co on another machine and give it as --weights propose=FILE "
+            f"with --propose.backbone {name}, or use --propose.backbone handcrafted, which needs none"
+        ) from error
+    return plain(model.state_dict())
+
+
+def _offline(name: str, url: str, file: Path, error: Exception) -> str:
+    return (
+        f"{name}: its weights are not on this machine and could not be fetched ({error}). "
+        f"Download {url} on another machine and put it at {file} "
+        f"(or anywhere, and give --weights STAGE=FILE). "
+        "Without any weights: --propose.backbone handcrafted"
+    )

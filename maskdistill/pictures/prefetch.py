@@ -1,0 +1,48 @@
+"""Pictures decoded in threads ahead of their use, in order, a few at a time."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
+
+from maskdistill.errors import PictureError
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def prefetched(
+    items: Iterable[Item], load: Callable[[Item], Result], *, workers: int
+) -> Iterator[tuple[Item, Result | PictureError]]:
+    """(item, load(item)) in order; a PictureError of `load` is handed on as the result, any other error is raised.
+
+    Args:
+        workers: threads; 0 loads in line. At most two items a thread are held ahead.
+    """
+
+    def attempt(item: Item) -> Result | PictureError:
+        try:
+            return load(item)
+        except PictureError as error:
+            return error
+
+    if workers == 0:
+        for item in items:
+            yield item, attempt(item)
+        return
+    with ThreadPoolExecutor(workers) as pool:
+        ahead: deque[tuple[Item, Future[Result | PictureError]]] = deque()
+        try:
+            for item in items:
+                ahead.append((item, pool.submit(attempt, item)))
+                if len(ahead) > 2 * workers:
+                    first, result = ahead.popleft()
+                    yield first, result.result()
+            while ahead:
+                first, result = ahead.popleft()
+                yield first, result.result()
+        finally:
+            for _, future in ahead:
+                future.cancel()
