@@ -37,7 +37,7 @@ class Handcrafted:
 
     patch: int = 8
     window: float = 0.6
-    shrinkage: float = 0.1
+    shrinkage: float = 0.4
     name: str = "handcrafted"
     mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
     std: tuple[float, float, float] = (1.0, 1.0, 1.0)

@@ -59,7 +59,9 @@ def of_mask_counts(stage: str, counts: Sequence[int]) -> list[Alarm]:
         return []
     n_without = sum(count == 0 for count in counts)
     if stage == "detect":
-        advice = "Train longer (--detect.train.steps), look at the loss curves and the proposals that it was trained on."
+        advice = (
+            "Train longer (--detect.train.steps), look at the loss curves and the proposals that it was trained on."
+        )
     else:
         advice = "Lower --propose.min-score, or try another backbone (--propose.backbone) or method (--propose.method)."
     if n_without == len(counts):
@@ -76,7 +78,9 @@ def of_mask_areas(stage: str, areas: Sequence[float]) -> list[Alarm]:
         return []
     what = f"The masks cover the whole picture: the median one has {np.median(areas):.0%} of its area."
     if stage == "detect":
-        return [Alarm(what=what, advice="Look at the proposals first: the detector learns the size of its masks from them.")]
+        return [
+            Alarm(what=what, advice="Look at the proposals first: the detector learns the size of its masks from them.")
+        ]
     return [
         Alarm(
             what=what,
@@ -94,8 +98,8 @@ def of_cluster_sizes(sizes: Sequence[int]) -> list[Alarm]:
     largest = int(np.argmax(sizes))
     return [
         Alarm(
-            what=f"Everything is in one cluster: cluster {largest} holds {sizes[largest] / total:.0%} of {total} masks, "
-            f"{len(sizes)} clusters share the rest.",
+            what=f"Everything is in one cluster: cluster {largest} of {len(sizes)} holds {sizes[largest] / total:.0%} "
+            f"of {total} masks.",
             advice="Try another embedding (--cluster.embedding), whitening (--cluster.whiten) or another number of "
             "clusters (--cluster.k), and look whether the masks hold objects at all.",
         )

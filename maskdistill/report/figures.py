@@ -60,7 +60,9 @@ def loss_curves(rows: Sequence[Mapping[str, float]], *, theme: str) -> str:
             values = np.array([row.get(name, np.nan) for row in rows], np.float64)
             label = name.removeprefix("loss_").replace("_", " ")
             axes.plot(*_thinned(steps, smoothed(values)), color=colour, linewidth=1.0, label=label)
-        axes.plot(*_thinned(steps, smoothed(total)), color=colours.accent, linewidth=1.9, label="all" if names else "loss")
+        axes.plot(
+            *_thinned(steps, smoothed(total)), color=colours.accent, linewidth=1.9, label="all" if names else "loss"
+        )
         finite = total[np.isfinite(total)]
         if len(finite) and finite.min() > 0 and finite.max() > 30 * np.median(finite):
             axes.set_yscale("log")
@@ -69,7 +71,14 @@ def loss_curves(rows: Sequence[Mapping[str, float]], *, theme: str) -> str:
         lost = steps[~np.isfinite(total)]
         if len(lost):
             foot = np.full(len(lost[:MAX_POINTS]), 0.02)
-            axes.plot(lost[:MAX_POINTS], foot, "x", color=colours.alarm, transform=axes.get_xaxis_transform(), label="not finite")
+            axes.plot(
+                lost[:MAX_POINTS],
+                foot,
+                "x",
+                color=colours.alarm,
+                transform=axes.get_xaxis_transform(),
+                label="not finite",
+            )
         axes.set_xlabel("step")
         _legend(axes, colours, right_of_axes=True)
 
@@ -128,7 +137,9 @@ def cluster_bars(
 def class_bars(iou: Mapping[str, float], *, theme: str) -> str:
     """IoU of each class of the ground truth, best first; a value that is nan (absent) is left out."""
     colours = THEMES[theme]
-    known = sorted(((value, name) for name, value in iou.items() if np.isfinite(value)), key=lambda pair: (-pair[0], pair[1]))
+    known = sorted(
+        ((value, name) for name, value in iou.items() if np.isfinite(value)), key=lambda pair: (-pair[0], pair[1])
+    )
 
     def draw(axes: Axes) -> None:
         rows = np.arange(len(known))
@@ -148,7 +159,7 @@ def class_bars(iou: Mapping[str, float], *, theme: str) -> str:
 
 
 def smoothed(values: np.ndarray) -> np.ndarray:
-    """(n,) float64: the running mean over a thirtieth of the curve, 5 at least; values that are not finite are left out.
+    """(n,) float64: the running mean over a thirtieth of the curve, 5 at least, of the values that are finite.
 
     At both ends the window shrinks and stays centred, so that the curve's ends are not pulled towards its middle.
     """

@@ -40,7 +40,7 @@ MEANS = {
 
 @dataclass(frozen=True)
 class Row:
-    """One metric as shown; left, width, value_at are per cent of the bar that draws the interval, None without one."""
+    """One metric as shown; fields ending in _at are places on its bar in per cent, None without a value."""
 
     name: str
     value: str
@@ -94,14 +94,16 @@ def explained(metrics: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
 
 
 def class_iou(metrics: Sequence[Mapping[str, Any]]) -> tuple[str, dict[str, float]] | None:
-    """(caption, class -> IoU) of the last stage that has some, on validation where it was measured; None without any."""
+    """(caption, class -> IoU) of the last stage that has some, on validation where measured; None without any."""
     rows = [row for row in metrics if row["name"].startswith("IoU/") and _is_number(row["value"])]
     if not rows:
         return None
     stage = _ordered({row["stage"] for row in rows}, STAGES)[-1]
     split = _ordered({row["split"] for row in rows if row["stage"] == stage}, SPLITS)[0]
     values = {
-        row["name"].removeprefix("IoU/"): float(row["value"]) for row in rows if (row["stage"], row["split"]) == (stage, split)
+        row["name"].removeprefix("IoU/"): float(row["value"])
+        for row in rows
+        if (row["stage"], row["split"]) == (stage, split)
     }
     return f"IoU of each class: {stage}, {split}", values
 
@@ -109,15 +111,17 @@ def class_iou(metrics: Sequence[Mapping[str, Any]]) -> tuple[str, dict[str, floa
 def _row(row: Mapping[str, Any]) -> Row:
     value, interval = row["value"], row.get("interval")
     known = _is_number(value)
-    has_interval = known and interval is not None
-    spread = f"± {row['spread']:.3f} over {row['seeds']} seeds" if row.get("spread") is not None and "seeds" in row else ""
+    low, high = interval if known and interval is not None else (None, None)
+    spread = (
+        f"± {row['spread']:.3f} over {row['seeds']} seeds" if row.get("spread") is not None and "seeds" in row else ""
+    )
     return Row(
         name=row["name"],
         value=f"{value:.3f}" if known else "–",
-        interval=f"{interval[0]:.3f} – {interval[1]:.3f}" if has_interval else spread,
+        interval=f"{low:.3f} – {high:.3f}" if low is not None else spread,
         value_at=_percent(value) if known else None,
-        low_at=_percent(interval[0]) if has_interval else None,
-        high_at=_percent(interval[1]) if has_interval else None,
+        low_at=_percent(low) if low is not None else None,
+        high_at=_percent(high) if high is not None else None,
         pictures=row.get("pictures"),
         protocol=str(row.get("protocol") or ""),
     )

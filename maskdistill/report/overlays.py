@@ -104,7 +104,7 @@ def thumbnail(rgb: np.ndarray, side: int) -> np.ndarray:
 
 
 def crop_exemplar(rgb: np.ndarray, mask: np.ndarray, box: np.ndarray, side: int) -> np.ndarray:
-    """One object in a square, what is not the object dimmed and grey.
+    """One object in a square, thinly outlined, what is not the object dimmed and grey.
 
     Args:
         rgb: (H, W, 3) uint8, mask: (H, W) bool of the same picture.
@@ -130,10 +130,15 @@ def crop_exemplar(rgb: np.ndarray, mask: np.ndarray, box: np.ndarray, side: int)
     grey = seen.mean(axis=2, keepdims=True)
     background = DIMMED * (0.6 * grey + 0.4 * seen)
     shown = np.rint(np.where(share[..., None], seen, background)).astype(np.uint8)
-    canvas = np.zeros((square, square, 3), np.uint8)
+    canvas, inside = np.zeros((square, square, 3), np.uint8), np.zeros((square, square), bool)
     row, col = max(0, -top), max(0, -left)
-    canvas[row : row + shown.shape[0], col : col + shown.shape[1]] = shown
-    return np.asarray(Image.fromarray(canvas).resize((side, side), Image.Resampling.LANCZOS))
+    within = (slice(row, row + shown.shape[0]), slice(col, col + shown.shape[1]))
+    canvas[within], inside[within] = shown, share
+    crop = np.asarray(Image.fromarray(canvas).resize((side, side), Image.Resampling.LANCZOS)).copy()
+    # A dark object on a dimmed background would not be seen without its outline.
+    edge = _inner_edge(_resized(inside, (side, side)) >= 0.5)
+    crop[edge] = crop[edge] // 3 + 170
+    return crop
 
 
 def _start(centre: float, length: int, limit: int) -> int:

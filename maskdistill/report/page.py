@@ -44,7 +44,13 @@ def render(content: ReportContent) -> str:
         lstrip_blocks=True,
     )
     environment.filters.update(
-        number=number, duration=duration, ratio=ratio, picture=picture_uri, anchor=anchor, css_rgb=css_rgb, file_name=file_name
+        number=number,
+        duration=duration,
+        ratio=ratio,
+        picture=picture_uri,
+        anchor=anchor,
+        css_rgb=css_rgb,
+        file_name=file_name,
     )
     stages = _all_stages(content)
     sheets: dict[str, list[Sheet]] = {}

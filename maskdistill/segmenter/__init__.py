@@ -1,0 +1,12 @@
+"""Segmenter: label maps to a DeepLabv3, and its predictions. After `labels`, the last room before `evaluation`.
+
+Contract: build(size=, n_classes=) -> DeepLab; batches(sample, ...) and losses(share=) for training.fit;
+          predict(model, rgb, side=) -> label map; probabilities(model, rgb, side=) -> (classes, H, W).
+"""
+
+from maskdistill.segmenter.losses import hardest_cross_entropy
+from maskdistill.segmenter.model import DeepLab, build
+from maskdistill.segmenter.predict import predict, probabilities
+from maskdistill.segmenter.train import batches, losses
+
+__all__ = ["DeepLab", "batches", "build", "hardest_cross_entropy", "losses", "predict", "probabilities"]

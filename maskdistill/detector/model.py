@@ -1,0 +1,157 @@
+"""Mask R-CNN on masks and cluster ids, with the small heads that two cores can train.
+
+Paper:    He et al., ICCV 2017, arXiv:1703.06870; MaskDistill trains one on its proposals
+In:       pictures (3, H, W) float32 in [0, 1] (torchvision's transform normalises and resizes them)
+Out:      torchvision's MaskRCNN
+Differs:  FPN in place of the (assumed) C4 head; suppression whatever the cluster: cluster ids are noisy, and two
+          ids on one object must not give two detections
+"""
+
+from __future__ import annotations
+
+from types import MethodType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torchvision.models.detection import MaskRCNN
+from torchvision.models.detection.anchor_utils import AnchorGenerator
+from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHead
+from torchvision.models.detection.mask_rcnn import MaskRCNNHeads, MaskRCNNPredictor
+from torchvision.ops import FeaturePyramidNetwork, boxes as box_ops
+from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
+
+from maskdistill.training import bodies
+
+
+class BodyWithPyramid(nn.Module):
+    """A body and the feature pyramid on its four maps."""
+
+    def __init__(self, body: nn.Module, width: int) -> None:
+        super().__init__()
+        self.body = body
+        self.fpn = FeaturePyramidNetwork(list(body.channels), width, extra_blocks=LastLevelMaxPool())
+        self.out_channels = width
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        return self.fpn(self.body(x))
+
+
+def build(
+    *,
+    size: str = "resnet50",
+    n_clusters: int,
+    short_side: int = 800,
+    max_side: int = 1333,
+    min_score: float = 0.05,
+    nms: float = 0.5,
+    max_detections: int = 100,
+    seed: int = 0,
+) -> MaskRCNN:
+    """A detector with weights drawn from a seed; category 0 is background, 1 + cluster the rest.
+
+    Args:
+        size: resnet50, torchvision's with FPN 256; small, GroupNorm body, FPN 64 and heads in proportion.
+        short_side, max_side: px that pictures are resized to inside.
+        nms: IoU above which the weaker of two boxes goes, whatever their clusters.
+    """
+    small = size == "small"
+    width = 64 if small else 256
+    sides = ((16,), (32,), (64,), (128,), (256,)) if small else ((32,), (64,), (128,), (256,), (512,))
+    anchors = AnchorGenerator(sides, ((0.5, 1.0, 2.0),) * len(sides))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        body = bodies.build(size, frozen_norm=True, frozen_layers=0 if small else 1)
+        heads: dict[str, Any] = {"num_classes": n_clusters + 1}
+        if small:
+            heads = {
+                "box_head": TwoMLPHead(width * 49, 256),
+                "box_predictor": FastRCNNPredictor(256, n_clusters + 1),
+                "mask_head": MaskRCNNHeads(width, (64, 64), 1),
+                "mask_predictor": MaskRCNNPredictor(64, 64, n_clusters + 1),
+                "box_batch_size_per_image": 64,
+                "rpn_batch_size_per_image": 64,
+                "rpn_pre_nms_top_n_train": 500,
+                "rpn_post_nms_top_n_train": 300,
+                "rpn_pre_nms_top_n_test": 500,
+                "rpn_post_nms_top_n_test": 300,
+            }
+        model = MaskRCNN(
+            BodyWithPyramid(body, width),
+            min_size=short_side,
+            max_size=max_side,
+            rpn_anchor_generator=anchors,
+            box_score_thresh=min_score,
+            box_nms_thresh=nms,
+            box_detections_per_img=max_detections,
+            **heads,
+        )
+    for sampler in (model.rpn, model.roi_heads):
+        old = sampler.fg_bg_sampler
+        sampler.fg_bg_sampler = Sampler(old.batch_size_per_image, old.positive_fraction)
+    model.roi_heads.postprocess_detections = MethodType(_best_cluster_of_each_box, model.roi_heads)
+    return model.eval()
+
+
+class Sampler:
+    """Positives and negatives drawn from an own generator; torchvision's draws from the global one.
+
+    `generator` is set before each step; without one the first in order are taken.
+    """
+
+    def __init__(self, per_picture: int, positive_share: float) -> None:
+        self.per_picture, self.positive_share = per_picture, positive_share
+        self.generator: torch.Generator | None = None
+
+    def __call__(self, matched: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
+        """For each picture's labels (n,), >= 1 positive, 0 negative, -1 ignored: two masks (n,) uint8."""
+        positives, negatives = [], []
+        for labels in matched:
+            n_positive = min(int(self.per_picture * self.positive_share), int((labels >= 1).sum()))
+            positives.append(self._drawn(labels, labels >= 1, n_positive))
+            negatives.append(self._drawn(labels, labels == 0, self.per_picture - n_positive))
+        return positives, negatives
+
+    def _drawn(self, labels: Tensor, among: Tensor, count: int) -> Tensor:
+        places = torch.where(among)[0]
+        order = torch.randperm(len(places), generator=self.generator)[:count].to(places.device)
+        chosen = torch.zeros_like(labels, dtype=torch.uint8)
+        chosen[places[order]] = 1
+        return chosen
+
+
+def seed_samplers(model: MaskRCNN, seed: int) -> None:
+    """Give both samplers a generator of their own for the coming step."""
+    for owner in (model.rpn, model.roi_heads):
+        owner.fg_bg_sampler.generator = torch.Generator().manual_seed(seed)
+
+
+def _best_cluster_of_each_box(
+    self: Any, class_logits: Tensor, box_regression: Tensor, proposals: list[Tensor], image_shapes: list[tuple[int, int]]
+) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
+    """In place of torchvision's: each box speaks for its best cluster alone, one suppression over all.
+
+    The score is the probability of being any object: noisy cluster ids split the probability of one object over
+    several clusters, and their largest share says little about whether there is an object.
+    """
+    counts = [len(each) for each in proposals]
+    decoded = self.box_coder.decode(box_regression, proposals).split(counts)
+    probabilities = functional.softmax(class_logits, -1).split(counts)
+    boxes, scores, labels = [], [], []
+    for box, probability, shape in zip(decoded, probabilities, image_shapes, strict=True):
+        label = probability[:, 1:].argmax(dim=1) + 1
+        score = 1 - probability[:, 0]
+        box = box_ops.clip_boxes_to_image(box[torch.arange(len(box)), label], shape)
+        kept = torch.where((score > self.score_thresh) & ((box[:, 2:] - box[:, :2]) >= 1e-2).all(dim=1))[0]
+        kept = kept[box_ops.nms(box[kept], score[kept], self.nms_thresh)[: self.detections_per_img]]
+        boxes.append(box[kept])
+        scores.append(score[kept])
+        labels.append(label[kept])
+    return boxes, scores, labels
+
+
+def body_state(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The body's part of a detector's state dict: what a segmenter may start from."""
+    prefix = "backbone.body."
+    return {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}

@@ -1,0 +1,53 @@
+"""Batches and losses of the segmenter, each a pure function of the step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from maskdistill.segmenter.losses import hardest_cross_entropy
+from maskdistill.training import augment, sampling
+
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, of RGB in [0, 1]
+Sample = Callable[[int], tuple[np.ndarray, np.ndarray]]
+
+
+def batches(sample: Sample, *, n_pictures: int, batch: int, seed: int, side: int) -> Callable[[int], list[Any]]:
+    """batch_of(step) -> list of (picture (3, side, side) float32, label map (side, side) uint8).
+
+    Args:
+        sample: position -> rgb (H, W, 3) uint8, label map (H, W) uint8.
+    """
+
+    def batch_of(step: int) -> list[Any]:
+        made = []
+        for number, position in enumerate(sampling.chosen(step, n_pictures=n_pictures, batch=batch, seed=seed)):
+            rgb, label_map = sample(int(position))
+            draw = augment.drawn(sampling.generator(seed, step, number), degrees=5.0, scale=(0.75, 1.25), colour=0.15)
+            moved, layers = augment.apply(draw, rgb, label_map[None], size=(side, side))
+            made.append((as_input(moved), torch.from_numpy(layers[0].copy())))
+        return made
+
+    return batch_of
+
+
+def losses(*, share: float) -> Callable[[nn.Module, list[Any], int], Mapping[str, Tensor]]:
+    """loss_of(model, batch, step): cross-entropy on the hardest share of the pixels."""
+
+    def loss_of(model: nn.Module, batch: list[Any], step: int) -> Mapping[str, Tensor]:
+        device = next(model.parameters()).device
+        pictures = torch.stack([picture for picture, _ in batch]).to(device)
+        labels = torch.stack([label_map for _, label_map in batch]).long().to(device)
+        return {"cross_entropy": hardest_cross_entropy(model(pictures), labels, share=share)}
+
+    return loss_of
+
+
+def as_input(rgb: np.ndarray) -> Tensor:
+    """(H, W, 3) uint8 to (3, H, W) float32, normalised."""
+    tensor = torch.from_numpy(np.ascontiguousarray(rgb)).permute(2, 0, 1).float() / 255
+    return (tensor - torch.tensor(MEAN).view(3, 1, 1)) / torch.tensor(STD).view(3, 1, 1)

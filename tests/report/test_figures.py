@@ -1,0 +1,129 @@
+import xml.etree.ElementTree as ElementTree
+
+import numpy as np
+import pytest
+
+from maskdistill.report import figures, measured
+
+THEMES = pytest.mark.parametrize("theme", ["light", "dark"])
+
+
+@THEMES
+@pytest.mark.parametrize("n_rows", [1, 2, 7, 3000])
+def test_loss_curves_of_any_length_are_valid_svg_of_moderate_size(rng, theme, n_rows):
+    rows = [{"step": step, "loss_mask": 1 + rng.random(), "loss_box_reg": 2.0} for step in range(1, n_rows + 1)]
+    svg = figures.loss_curves(rows, theme=theme)
+    ElementTree.fromstring(svg)
+    assert "box reg" in svg
+    assert len(svg) < 120_000
+
+
+@pytest.mark.parametrize("values", [[np.nan, np.nan], [1.0, np.inf, 2.0], [0.0, 0.0], [1e-6, 1e6, 1e-6]])
+def test_losses_that_are_not_finite_or_of_any_size_are_drawn(values):
+    ElementTree.fromstring(
+        figures.loss_curves([{"step": step, "loss": value} for step, value in enumerate(values)], theme="light")
+    )
+
+
+@THEMES
+def test_histograms_and_bars_are_valid_svg(theme):
+    for svg in (
+        figures.histogram_masks({"propose": [0, 1, 1, 3], "detect": [100, 0, 2, 2]}, theme=theme),
+        figures.histogram_masks({"propose": [0]}, theme=theme),
+        figures.histogram_coverage({"label": [0.0, 1.0, 0.5], "segment": [0.2]}, theme=theme),
+        figures.cluster_bars([3, 9, 0], [(1, 2, 3)] * 3, [0, 1, 2], theme=theme),
+        figures.cluster_bars(list(range(254)), [(1, 2, 3)] * 254, list(range(254)), theme=theme),
+    ):
+        ElementTree.fromstring(svg)
+
+
+def test_a_class_with_dollar_signs_is_drawn_as_it_is_called():
+    svg = figures.class_bars({"$x^2$": 0.3, "<b>": 0.1, "absent": float("nan")}, theme="light")
+    words = [element.text for element in ElementTree.fromstring(svg).iter("{http://www.w3.org/2000/svg}text")]
+    assert "$x^2$" in words
+    assert "<b>" in words
+    assert "absent" not in words
+
+
+def test_the_same_numbers_give_the_same_bytes():
+    rows = [{"step": step, "loss": 1 / step} for step in range(1, 30)]
+    assert figures.loss_curves(rows, theme="light") == figures.loss_curves(rows, theme="light")
+
+
+def test_smoothing_equals_the_mean_of_each_window(rng):
+    values = rng.random(37)
+    values[[0, 5, 36]] = np.nan
+    half = 2
+    for index, smooth in enumerate(figures.smoothed(values)):
+        reach = min(half, index, 36 - index)
+        window = [value for value in values[index - reach : index + reach + 1] if not np.isnan(value)]
+        np.testing.assert_allclose(smooth, np.mean(window) if window else np.nan)
+
+
+def row(stage, name, split, value=0.5, **more):
+    return {
+        "stage": stage,
+        "name": name,
+        "split": split,
+        "value": value,
+        "interval": None,
+        "pictures": 4,
+        "protocol": "p",
+        **more,
+    }
+
+
+def test_metrics_are_grouped_by_split_then_stage_with_baselines_first():
+    rows = [
+        row("segment", "mIoU", "train"),
+        row("propose", "CorLoc", "train"),
+        row("baseline:whole", "CorLoc", "train"),
+        row("propose", "AP", "validation"),
+    ]
+    shown = [(split, [(group.stage, group.is_baseline) for group in groups]) for split, groups in measured.tables(rows)]
+    assert shown == [
+        ("validation", [("propose", False)]),
+        ("train", [("baseline:whole", True), ("propose", False), ("segment", False)]),
+    ]
+
+
+def test_intervals_spreads_and_values_that_are_missing_are_told():
+    rows = [
+        row("label", "mIoU", "train", 0.5, interval=[0.4, 0.61]),
+        row("label", "AP", "train", 0.5, seeds=3, spread=0.0123),
+        row("label", "NMI", "train", None),
+        row("label", "ARI", "train", float("nan")),
+    ]
+    ((_, (group,)),) = measured.tables(rows)
+    assert [(one.value, one.interval) for one in group.rows] == [
+        ("0.500", "0.400 – 0.610"),
+        ("0.500", "± 0.012 over 3 seeds"),
+        ("–", ""),
+        ("–", ""),
+    ]
+    assert (group.rows[0].low_at, group.rows[0].high_at) == (40.0, 61.0)
+
+
+def test_headlines_prefer_the_last_stage_and_the_validation_split():
+    rows = [
+        row("label", "mIoU", "validation", 0.3),
+        row("segment", "mIoU", "train", 0.5),
+        row("segment", "mIoU", "validation", 0.4),
+    ]
+    assert measured.headlines(rows) == [("0.400", "mIoU", "segment", "validation")]
+
+
+def test_iou_of_classes_is_that_of_the_last_stage_and_not_in_the_table():
+    rows = [
+        row("label", "IoU/cat", "train", 0.1),
+        row("segment", "IoU/cat", "train", 0.2),
+        row("segment", "IoU/dog/x", "train", 0.3),
+    ]
+    assert measured.class_iou(rows) == ("IoU of each class: segment, train", {"cat": 0.2, "dog/x": 0.3})
+    assert measured.tables(rows) == []
+
+
+def test_names_that_occur_are_explained_box_or_mask():
+    assert [
+        name for name, _ in measured.explained([row("detect", "box_AP50", "train"), row("x", "unknown", "train")])
+    ] == ["AP50"]
