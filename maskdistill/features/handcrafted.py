@@ -130,14 +130,13 @@ def _descriptors(averages: Tensor) -> Tensor:
     deviations = (squares - means**2).clamp_min(0).sqrt()
     energy = tensor[..., :1].clamp_min(0).sqrt()
     # Logarithms, because a texture's contrast varies with the light that falls on it.
-    return torch.cat(
-        [means, deviations, 0.1 * (bands + 0.01).log(), energy, tensor[..., 1:] / (energy + 0.02)], dim=-1
-    )
+    return torch.cat([means, deviations, 0.1 * (bands + 0.01).log(), energy, tensor[..., 1:] / (energy + 0.02)], dim=-1)
 
 
 def _whitened(descriptors: Tensor, shrinkage: float) -> Tensor:
     """(patches, 12) of mean 0 and mean squared length 1, the directions of high variance shrunk to the others'."""
-    centred = (descriptors - descriptors.mean(0)).double()
+    centred = descriptors.double()
+    centred = centred - centred.mean(0)
     centred = centred / (centred.square().mean(0).sqrt() + _GREY_LEVEL / 4)
     values, directions = torch.linalg.eigh(centred.T @ centred / len(centred))
     values = values.clamp_min(0)

@@ -64,8 +64,8 @@ def to_pixels(
     if how != "bilinear":
         raise ValueError(f"how must be 'nearest' or 'bilinear', got {how!r}")
     pixels = np.zeros(size, bool)
-    rows, row_weights = _interpolation(mask.any(axis=1), patch=patch, content=content[0], size=size[0])
-    cols, col_weights = _interpolation(mask.any(axis=0), patch=patch, content=content[1], size=size[1])
+    rows, row_weights = _interpolation(np.asarray(mask.any(axis=1)), patch=patch, content=content[0], size=size[0])
+    cols, col_weights = _interpolation(np.asarray(mask.any(axis=0)), patch=patch, content=content[1], size=size[1])
     pixels[rows, cols] = row_weights @ mask.astype(np.float32) @ col_weights.T > 0.5
     return pixels
 

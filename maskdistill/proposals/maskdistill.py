@@ -35,7 +35,7 @@ def discover(
         features: queries and keys (heads, 1 + rows*cols, dim) float32, finite. Without a class token (has_class
             False) token 0, the mean of the patches, stands in for it.
         max_masks: at most so many; 1 in the paper. Each further one is looked for on the patches that are left.
-        top_fraction: of all patches, how many are candidates; in (0, 1].
+        top_fraction: of the patches that are left, how many are candidates; in (0, 1].
         mass: share of the attention that is kept, in (0, 1].
         mass_rule: `signed` divides by the signed sum, as the release does: where it is negative all but the most
             negative patches are kept, and these, set to 0, outrank the others. `positive` counts the positive
@@ -73,7 +73,7 @@ def discover(
         if not mask[seed_patch]:
             if found:
                 return Found(found, [("stopped", "the seed patch resembles nothing")])
-            # A key of length zero. The release then takes the component numbered 0: everything outside. Kept, at score 0.
+            # A key of length zero. The release then takes component number 0, everything outside: kept, at score 0.
             mask, score = ~_positive(joined, candidates, free).reshape(features.grid), 0.0
         if int(mask.sum()) < min_area:
             return Found(found, [("stopped", "mask below min_area")])

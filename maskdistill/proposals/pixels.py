@@ -51,14 +51,18 @@ def refine(
         )
     if not (band > 0 and rounds > 0 and smooth_px > 0 and max_side >= 8):
         raise ValueError(
-            f"band, rounds, smooth_px must be above 0 and max_side at least 8, got {band}, {rounds}, {smooth_px}, {max_side}"
+            "band, rounds, smooth_px must be above 0 and max_side at least 8, "
+            f"got {band}, {rounds}, {smooth_px}, {max_side}"
         )
     rows, cols = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     if not len(rows):
         return mask.copy()
     reach = band * np.sqrt(np.count_nonzero(mask[rows[0] : rows[-1] + 1, cols[0] : cols[-1] + 1]))
     margin = int(np.ceil(1.5 * reach)) + 2
-    box = (slice(max(0, rows[0] - margin), rows[-1] + margin + 1), slice(max(0, cols[0] - margin), cols[-1] + margin + 1))
+    box = (
+        slice(max(0, rows[0] - margin), rows[-1] + margin + 1),
+        slice(max(0, cols[0] - margin), cols[-1] + margin + 1),
+    )
     colours, inside = rgb[box], mask[box]
     height, width = inside.shape
     scale = max(1.0, max(height, width) / max_side)

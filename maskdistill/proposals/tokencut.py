@@ -17,7 +17,7 @@ from maskdistill.proposals.grid import component
 from maskdistill.proposals.normalized_cut import Dense, TwoValued, second_eigenvector, strongest
 from maskdistill.types import Features, Found, GridMask
 
-_MAX_PATCHES = 16_000  # a graph of 1 GB
+_MAX_PATCHES = 12_000  # a graph of 0.6 GB, twice that while it is made
 _MAX_CUT = {"threshold": 2.0, "gaussian": 0.3}  # 2 is the largest eigenvalue there is
 
 
@@ -28,7 +28,7 @@ def discover(
     affinity: Literal["threshold", "gaussian"] = "threshold",
     threshold: float = 0.2,
     floor: float = 1e-5,
-    bandwidth: float = 0.85,
+    bandwidth: float = 0.8,
     max_cut: float | None = None,
     min_area: int = 6,
     max_area: float = 0.5,
@@ -170,7 +170,9 @@ def _joined_keys(features: Features) -> np.ndarray:
     if features.keys is None:
         raise ValueError("keys: these features hold none")
     if features.keys.ndim != 3 or features.keys.shape[1] != 1 + n_patches:
-        raise ValueError(f"keys must be (heads, 1 + {n_patches}, dim) for grid {features.grid}, got {features.keys.shape}")
+        raise ValueError(
+            f"keys must be (heads, 1 + {n_patches}, dim) for grid {features.grid}, got {features.keys.shape}"
+        )
     if n_patches > _MAX_PATCHES:
         raise ValueError(
             f"keys: a graph of {n_patches} patches does not fit into memory (at most {_MAX_PATCHES}). "

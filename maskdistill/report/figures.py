@@ -161,7 +161,7 @@ def class_bars(iou: Mapping[str, float], *, theme: str) -> str:
 def smoothed(values: np.ndarray) -> np.ndarray:
     """(n,) float64: the running mean over a thirtieth of the curve, 5 at least, of the values that are finite.
 
-    At both ends the window shrinks and stays centred, so that the curve's ends are not pulled towards its middle.
+    At both ends the window is cut off.
     """
     n = len(values)
     half = max(2, n // 60)
@@ -169,8 +169,7 @@ def smoothed(values: np.ndarray) -> np.ndarray:
     sums = np.concatenate([[0], np.cumsum(np.where(finite, values, 0))])
     counts = np.concatenate([[0], np.cumsum(finite)])
     index = np.arange(n)
-    reach = np.minimum(half, np.minimum(index, n - 1 - index))
-    low, high = index - reach, index + reach + 1
+    low, high = np.maximum(index - half, 0), np.minimum(index + half + 1, n)
     inside = counts[high] - counts[low]
     return np.where(inside > 0, (sums[high] - sums[low]) / np.maximum(inside, 1), np.nan)
 

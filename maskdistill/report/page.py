@@ -22,7 +22,7 @@ from maskdistill.report.content import ReportContent, Sheet, StageSummary
 from maskdistill.report.measured import class_iou, explained, headlines, tables
 
 TEMPLATES = Path(__file__).parent / "templates"
-QUALITY = 80  # of WebP; a tile of 280 px weighs about 12 KB
+QUALITY = 80  # of WebP; a tile of 280 px weighs about 10 KB
 MAX_EVENTS = 500  # of the ledger; the file itself holds them all
 NBSP = "\N{NO-BREAK SPACE}"
 

@@ -7,11 +7,12 @@ Out:  embeddings.npy, clusters.jsonl (id, mask, cluster), centroids.npy, cluster
 from __future__ import annotations
 
 import io
-from functools import partial
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from maskdistill.errors import TrainingError
 from maskdistill.masks import rle
@@ -51,13 +52,14 @@ def work(job: Job, folder: Path) -> Done:
     n_masks = file.n_masks
     embeddings, owners = _embed(job, folder, file)
     is_train = np.array([image.split == "train" for image in job.images])[owners[:, 0] - 1]
-    normalised, scale = kmeans.normalise_with_scale(embeddings, fit_on=is_train, whiten=own.whiten)
     n_train = int(is_train.sum())
     if n_train == 0:
         raise TrainingError(
             f"{source}: no masks in {len(job.images)} pictures, so there is nothing to cluster. Look at the pictures "
             f"with `maskdistill report {job.folder.root}`, and try a lower --propose.min-score or another backbone"
         )
+    scale = kmeans.scale_of(embeddings[is_train], whiten=own.whiten)
+    normalised = kmeans.normalise(embeddings, scale)
     wanted = own.k or from_masks(n_train)
     fitted = kmeans.fit(normalised[is_train], k=wanted, algorithm=own.kmeans, restarts=own.restarts, seed=job.settings.seed)
     k = len(fitted.centroids)
@@ -95,22 +97,11 @@ def from_masks(n_masks: int) -> int:
 def _embed(job: Job, folder: Path, file: MaskFile) -> tuple[np.ndarray, np.ndarray]:
     """Embeddings (n_masks, d) float32 and owners (n_masks, 2): picture id and number of the mask in it."""
     own = job.settings.cluster
-    if own.embedding == "class_token":
-        from maskdistill.clusters import class_token_embeddings
-        from maskdistill.stages import backbones
-
-        network = backbones.backbone(job, "cluster", own.backbone)
-        of_boxes = partial(class_token_embeddings, backbone=network, max_side=own.max_side or None)
-    else:
-        from maskdistill.clusters import descriptors
+    embed = embedder(job)
 
     def describe(image: Image, rgb: np.ndarray) -> dict[str, Any]:
-        masks = file.masks(image.id)
-        if own.embedding == "class_token":
-            values = of_boxes(rgb, np.array([mask["box"] for mask in masks], np.float32))
-        else:
-            values = descriptors(rgb, rle.decode([mask["rle"] for mask in masks]))
-        return {"values": [[float(number) for number in row] for row in np.asarray(values, np.float32)]}
+        values = embed(rgb, file.masks(image.id))
+        return {"values": [[float(number) for number in row] for row in values]}
 
     images = [image for image in job.images if file.n_in(image.id)]
     embeddings: np.ndarray | None = None
@@ -126,6 +117,29 @@ def _embed(job: Job, folder: Path, file: MaskFile) -> tuple[np.ndarray, np.ndarr
             embeddings[start : start + len(values)] = values
             owners[start : start + len(values)] = [(number, mask) for mask in range(len(values))]
     return (embeddings if embeddings is not None else np.zeros((0, 1), np.float32)), owners
+
+
+def embedder(job: Job) -> Callable[[np.ndarray, list[dict[str, Any]]], np.ndarray]:
+    """A function from a picture and its mask records to their embeddings (n, d) float32."""
+    own = job.settings.cluster
+    if own.embedding == "descriptors":
+        from maskdistill.clusters import descriptors
+
+        return lambda rgb, masks: descriptors(rgb, rle.decode([mask["rle"] for mask in masks], size=rgb.shape[:2]))
+    from maskdistill.clusters import class_token_embeddings
+    from maskdistill.features import normalised, padded
+    from maskdistill.stages import backbones
+
+    network = backbones.backbone(job, "cluster", own.backbone)
+
+    def prepare(crop: np.ndarray) -> torch.Tensor:
+        return padded(normalised(crop, mean=network.mean, std=network.std), network.patch)
+
+    def embed(rgb: np.ndarray, masks: list[dict[str, Any]]) -> np.ndarray:
+        boxes = np.array([mask["box"] for mask in masks], np.float32).reshape(-1, 4)
+        return class_token_embeddings(rgb, boxes, backbone=network, prepare=prepare, max_side=own.max_side or None)
+
+    return embed
 
 
 def _write_array(path: Path, array: np.ndarray) -> None:

@@ -1,0 +1,68 @@
+"""Confident detections of a picture to its label map. Before it `detector`, after it `segmenter`.
+
+Paper:    MaskDistill, the pseudo-labels of its segmenter; selection and painting as in its release
+In:       masks (n, H, W) bool, clusters (n,), scores (n,) of one picture, by falling score
+Out:      (H, W) uint8: 0 background, 1 + cluster
+Differs:  overlap `skip` is what the release means, `legacy` what it does, `below` ours
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+
+
+def select(scores: np.ndarray, *, min_score: float = 0.9, keep_best: bool = True) -> np.ndarray:
+    """Positions that are painted: from the first on until one is below `min_score`; the first alone if it is below.
+
+    Args:
+        scores: (n,), in file order; ours are sorted, so that this means: those at or above, else the best one.
+        keep_best: paint the first one even if it is below.
+    """
+    below = np.flatnonzero(np.asarray(scores) < min_score)
+    n_confident = int(below[0]) if len(below) else len(scores)
+    if n_confident == 0 and len(scores) and keep_best:
+        n_confident = 1
+    return np.arange(n_confident)
+
+
+def paint(
+    masks: np.ndarray,
+    clusters: np.ndarray,
+    scores: np.ndarray,
+    size: tuple[int, int],
+    *,
+    overlap: Literal["skip", "below", "legacy"] = "skip",
+) -> np.ndarray:
+    """Label map (H, W) uint8 of masks painted in their order; without masks all background.
+
+    Args:
+        masks: (n, H, W) bool. clusters: (n,), 0 .. 253. scores: (n,), falling; they only have to be as many.
+        overlap: what a mask does that meets an earlier one: `skip`, it is left out; `below`, only its free pixels
+            are painted; `legacy`, it is left out if an earlier one touches pixel row 0 (where the mask has a zero)
+            or row 1 (where it has a one), else it paints over: the release, by an accident of integer indexing.
+    Raises:
+        ValueError: fields of unlike length, a mask of another size, a cluster out of range.
+    """
+    if not len(masks) == len(clusters) == len(scores):
+        raise ValueError(f"masks, clusters, scores must have one length: {len(masks)}, {len(clusters)}, {len(scores)}")
+    if len(masks) and (masks.shape[1:] != tuple(size) or masks.dtype != bool):
+        raise ValueError(f"masks: wanted (n, {size[0]}, {size[1]}) bool, found {masks.shape} {masks.dtype}")
+    if len(clusters) and not (0 <= np.min(clusters) and np.max(clusters) <= 253):
+        raise ValueError(f"clusters must be in 0..253, found {np.min(clusters)}..{np.max(clusters)}")
+    label_map = np.zeros(size, np.uint8)
+    for number, (mask, cluster) in enumerate(zip(masks, clusters, strict=True)):
+        if overlap == "below":
+            mask = mask & (label_map == 0)
+        elif overlap == "skip" and label_map[mask].any():
+            continue
+        elif overlap == "legacy" and number and _touches_the_top(label_map, mask):
+            continue
+        label_map[mask] = 1 + cluster
+    return label_map
+
+
+def _touches_the_top(label_map: np.ndarray, mask: np.ndarray) -> bool:
+    """The release indexes the map by the mask's 0/1 integers, which NumPy takes as row numbers 0 and 1."""
+    return bool(label_map[0].any() and not mask.all()) or bool(len(label_map) > 1 and label_map[1].any() and mask.any())
