@@ -1,0 +1,10 @@
+"""Evaluation: every stage against ground truth, as pure functions. The last room; ground truth comes in here alone.
+
+Contract: semantic.confusion, iou, mean_iou; matching.hungarian, majority, match_label_maps;
+          instances.average_precision; corloc.corloc, mean_best_iou; clusters.accuracy, nmi, ari;
+          baselines.whole, centre; bootstrap.interval; tables.table.
+"""
+
+from maskdistill.evaluation import baselines, bootstrap, clusters, corloc, instances, matching, semantic, tables
+
+__all__ = ["baselines", "bootstrap", "clusters", "corloc", "instances", "matching", "semantic", "tables"]

@@ -133,7 +133,7 @@ def second_eigenvector(
     for multiply, wanted in ((operator.product, tolerance), (operator.precise_product, min(tolerance, _PRECISE))):
         ritz = _largest(multiply, degrees, start, wanted, max_products)
         products += ritz.products
-        if ritz.residual <= wanted and (wanted <= _PRECISE or ritz.gap > -1):
+        if ritz.residual <= wanted and (wanted <= _PRECISE or ritz.gap > _CLUSTERED * ritz.residual):
             return _cut(ritz.vector, 1 - ritz.value, ritz.residual, products, False, degrees)
     return _by_dense_solver(operator, products)
 

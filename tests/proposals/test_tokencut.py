@@ -7,7 +7,7 @@ from maskdistill.types import Features
 from tests.reference import normalized_cut as reference
 
 
-def scene(rng, places, grid=(12, 15), noise=0.1) -> Features:
+def scene(rng, places, grid=(12, 15), noise=0.03) -> Features:
     """Keys of a ground and of squares of 3 x 3 patches at `places`, each of a direction of its own."""
     directions = np.linalg.qr(rng.standard_normal((16, 16)))[0]
     keys = np.tile(directions[0], (*grid, 1))

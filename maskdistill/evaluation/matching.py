@@ -1,0 +1,95 @@
+"""Clusters to classes: one to one (Hungarian), or each to its most frequent class (majority).
+
+In:       counts (clusters, classes): how often each meets each
+Out:      {cluster: class}
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+
+
+def hungarian(
+    counts: np.ndarray,
+    by: Literal["count", "iou"] = "count",
+    *,
+    cluster_totals: np.ndarray | None = None,
+    class_totals: np.ndarray | None = None,
+) -> dict[int, int]:
+    """One to one, the largest sum of counts or of IoUs; with unlike numbers the surplus goes without a partner.
+
+    Args:
+        counts: (clusters, classes) of samples or pixels.
+        cluster_totals, class_totals: for the unions; default: sums of the counts.
+    """
+    rows, columns = linear_sum_assignment(-_weights(counts, by, cluster_totals, class_totals))
+    return {int(row): int(column) for row, column in zip(rows, columns, strict=True)}
+
+
+def majority(
+    counts: np.ndarray,
+    by: Literal["count", "iou"] = "count",
+    *,
+    cluster_totals: np.ndarray | None = None,
+    class_totals: np.ndarray | None = None,
+    first_seen: list[int] | None = None,
+) -> dict[int, int]:
+    """Each cluster to its best class; several may share one.
+
+    Args:
+        first_seen: classes in the order in which they break ties; default: the lowest. By count an empty cluster
+            gets no class, by IoU class 0, as in the release.
+    """
+    weights = _weights(counts, by, cluster_totals, class_totals)
+    order = list(range(weights.shape[1])) if first_seen is None else first_seen
+    found = {}
+    for cluster, row in enumerate(weights):
+        if by == "count" and not row.any():
+            continue
+        found[cluster] = int(order[int(np.argmax(row[order]))])
+    return found
+
+
+def match_label_maps(confusion: np.ndarray) -> tuple[dict[int, int], np.ndarray]:
+    """Clusters of label maps to classes, by IoU, background to background.
+
+    Args:
+        confusion: (classes, 1 + clusters + 1): column 0 background, 1 + cluster, the last any other value.
+    Returns:
+        {cluster: class}, and the confusion (classes, classes + 1) after renaming: clusters without a class are misses.
+    """
+    n_classes = confusion.shape[0]
+    counts = confusion[1:, 1:-1].T
+    totals = confusion[:, 1:-1].sum(axis=0)
+    matched = hungarian(counts, by="iou", cluster_totals=totals, class_totals=confusion[1:].sum(axis=1))
+    mapping = {cluster: which + 1 for cluster, which in matched.items()}
+    return mapping, rename(confusion, mapping, n_classes)
+
+
+def rename(confusion: np.ndarray, mapping: dict[int, int], n_classes: int) -> np.ndarray:
+    """A confusion's columns (0 background, 1 + cluster, other) summed into (classes, classes + 1) by a mapping."""
+    renamed = np.zeros((*confusion.shape[:-1], n_classes + 1), np.int64)
+    renamed[..., 0] = confusion[..., 0]
+    renamed[..., -1] = confusion[..., -1]
+    for cluster in range(confusion.shape[-1] - 2):
+        renamed[..., mapping.get(cluster, n_classes)] += confusion[..., 1 + cluster]
+    return renamed
+
+
+def _weights(
+    counts: np.ndarray, by: str, cluster_totals: np.ndarray | None, class_totals: np.ndarray | None
+) -> np.ndarray:
+    counts = np.asarray(counts)
+    if counts.ndim != 2:
+        raise ValueError(f"counts: wanted (clusters, classes), found {counts.shape}")
+    if by == "count":
+        return counts.astype(np.float64)
+    if by != "iou":
+        raise ValueError(f"by: wanted count or iou, got {by!r}")
+    of_clusters = counts.sum(axis=1) if cluster_totals is None else np.asarray(cluster_totals)
+    of_classes = counts.sum(axis=0) if class_totals is None else np.asarray(class_totals)
+    union = of_clusters[:, None] + of_classes[None] - counts
+    return np.divide(counts, union, out=np.zeros(counts.shape), where=union > 0)

@@ -1,0 +1,56 @@
+"""Pixels counted: confusion of label maps, intersection over union, accuracy.
+
+In:       label maps (H, W) of any integer type
+Out:      confusion (classes, columns + 1) int64, rows truth; the last column counts any other prediction, a miss
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def confusion(
+    prediction: np.ndarray, truth: np.ndarray, classes: int, *, columns: int | None = None, ignore: int = 255
+) -> np.ndarray:
+    """Pixel counts of one picture.
+
+    Args:
+        prediction, truth: (H, W) integers; pixels whose truth is `ignore` are left out.
+        classes: of the truth, 0 .. classes - 1.
+        columns: of the prediction, default `classes`; a predicted value outside counts in the last column.
+    Raises:
+        ValueError: unlike shapes, or a truth outside its classes.
+    """
+    if prediction.shape != truth.shape:
+        raise ValueError(f"prediction {prediction.shape} and truth {truth.shape} must have one shape")
+    columns = classes if columns is None else columns
+    valid = truth != ignore
+    rows = truth[valid].astype(np.int64)
+    if len(rows) and not (0 <= rows.min() and rows.max() < classes):
+        raise ValueError(f"truth: holds {rows.min()}..{rows.max()}, wanted 0..{classes - 1} or {ignore}")
+    found = prediction[valid].astype(np.int64)
+    found = np.where((found >= 0) & (found < columns), found, columns)
+    return np.bincount(rows * (columns + 1) + found, minlength=classes * (columns + 1)).reshape(classes, columns + 1)
+
+
+def iou(counts: np.ndarray) -> np.ndarray:
+    """(classes,) float64 from a confusion (classes, classes + 1); nan where absent from truth and prediction."""
+    n_classes = counts.shape[0]
+    right = np.diag(counts[:, :n_classes]).astype(np.float64)
+    union = counts.sum(axis=1) + counts[:, :n_classes].sum(axis=0) - right
+    return np.divide(right, union, out=np.full(n_classes, np.nan), where=union > 0)
+
+
+def mean_iou(counts: np.ndarray, *, protocol: str = "occurring") -> float:
+    """mIoU of a confusion: over the classes that occur in the truth; `paper` counts the absent ones as 0; nan if none."""
+    each = iou(counts)
+    if protocol == "paper":
+        return float(np.nan_to_num(each).mean())
+    occurring = counts.sum(axis=1) > 0
+    return float(np.nan_to_num(each[occurring]).mean()) if occurring.any() else float("nan")
+
+
+def pixel_accuracy(counts: np.ndarray) -> float:
+    """Share of the valid pixels that are right; nan without pixels."""
+    total = counts.sum()
+    return float(np.diag(counts[:, : counts.shape[0]]).sum() / total) if total else float("nan")

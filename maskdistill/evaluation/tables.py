@@ -1,0 +1,29 @@
+"""Rows of metrics as a table of text, which is Markdown too."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+
+def table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Stage and name down, splits across; values in percent with their interval, a dash where there is none."""
+    splits = sorted({row["split"] for row in rows}, key=("train", "validation").index)
+    lines = {}
+    for row in rows:
+        lines.setdefault((row["stage"], row["name"]), {})[row["split"]] = _shown(row)
+    body = [[stage, name, *(cells.get(split, "-") for split in splits)] for (stage, name), cells in lines.items()]
+    head = ["stage", "metric", *splits]
+    widths = [max(len(line[column]) for line in [head, *body]) for column in range(len(head))]
+    marks = ["-" * width for width in widths]
+    drawn = [" | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in [head, marks, *body]]
+    return "\n".join(f"| {line} |" for line in drawn)
+
+
+def _shown(row: Mapping[str, Any]) -> str:
+    value = row["value"]
+    if value is None:
+        return "-"
+    interval = row.get("interval")
+    around = f" ({100 * interval[0]:.1f} to {100 * interval[1]:.1f})" if interval else ""
+    return f"{100 * value:.1f}{around}"
