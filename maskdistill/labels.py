@@ -49,17 +49,16 @@ def paint(
         raise ValueError(f"masks, clusters, scores must have one length: {len(masks)}, {len(clusters)}, {len(scores)}")
     if len(masks) and (masks.shape[1:] != tuple(size) or masks.dtype != bool):
         raise ValueError(f"masks: wanted (n, {size[0]}, {size[1]}) bool, found {masks.shape} {masks.dtype}")
-    if len(clusters) and not (0 <= np.min(clusters) and np.max(clusters) <= 253):
+    if len(clusters) and (np.min(clusters) < 0 or np.max(clusters) > 253):
         raise ValueError(f"clusters must be in 0..253, found {np.min(clusters)}..{np.max(clusters)}")
     label_map = np.zeros(size, np.uint8)
     for number, (mask, cluster) in enumerate(zip(masks, clusters, strict=True)):
-        if overlap == "below":
-            mask = mask & (label_map == 0)
-        elif overlap == "skip" and label_map[mask].any():
-            continue
-        elif overlap == "legacy" and number and _touches_the_top(label_map, mask):
-            continue
-        label_map[mask] = 1 + cluster
+        if overlap == "skip":
+            refused = label_map[mask].any()
+        else:
+            refused = overlap == "legacy" and number > 0 and _touches_the_top(label_map, mask)
+        if not refused:
+            label_map[mask & (label_map == 0) if overlap == "below" else mask] = 1 + cluster
     return label_map
 
 

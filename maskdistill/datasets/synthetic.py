@@ -45,7 +45,7 @@ def draw(seed: int, index: int, *, size: tuple[int, int] = (160, 208), n_kinds: 
         raise ValueError(f"n_kinds must be in 2..{len(KINDS)}, got {n_kinds}")
     if min(size) < 32:
         raise ValueError(f"size must be at least 32 px a side, got {size}")
-    rng = np.random.default_rng([seed, index])
+    rng = np.random.Generator(np.random.PCG64([seed, index]))  # named: NumPy's default may become another one
     picture = _ground(rng, size)
     painted = np.full(size, -1)
     whole_px, kinds = [], []
@@ -62,7 +62,7 @@ def draw(seed: int, index: int, *, size: tuple[int, int] = (160, 208), n_kinds: 
         whole_px.append(int(mask.sum()))
         kinds.append(kind)
     picture = _lit(rng, picture)
-    visible = np.array([painted == number for number in range(n_objects)]).reshape(n_objects, *size)
+    visible = np.array([painted == number for number in range(n_objects)], bool).reshape(n_objects, *size)
     seen = [row for row in range(n_objects) if visible[row].sum() >= VISIBLE_SHARE * whole_px[row]]
     rgb = np.clip(np.rint(picture * 255), 0, 255).astype(np.uint8)
     return Drawn(rgb=rgb, masks=visible[seen], kinds=np.array(kinds, np.int64)[seen])
@@ -86,7 +86,8 @@ def write(
     folder.mkdir(parents=True, exist_ok=True)
     truth.parent.mkdir(parents=True, exist_ok=True)
     seen = hashlib.sha256(f"{VERSION}".encode())
-    images, annotations = [], []
+    images: list[dict[str, object]] = []
+    annotations: list[dict[str, object]] = []
     for number in range(1, n_pictures + 1):
         drawn = draw(seed, number, size=size, n_kinds=n_kinds)
         for array in (drawn.rgb, drawn.masks, drawn.kinds):
@@ -155,7 +156,9 @@ def _one_ground(rng: np.random.Generator, size: tuple[int, int]) -> np.ndarray:
         texture = ndimage.gaussian_filter(grain, scale)
     elif style == 1:  # fibres
         fibres = ndimage.gaussian_filter(grain, (0.6, 4 * scale))
-        texture = ndimage.rotate(np.pad(fibres, 60, "reflect"), rng.uniform(0, 180), reshape=False, order=1, mode="reflect")
+        texture = ndimage.rotate(
+            np.pad(fibres, 60, "reflect"), rng.uniform(0, 180), reshape=False, order=1, mode="reflect"
+        )
         texture = texture[60:-60, 60:-60]
     else:  # cloud
         texture = ndimage.gaussian_filter(grain, scale) + 3 * ndimage.gaussian_filter(grain, 4 * scale)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -73,7 +73,9 @@ def read(source: Path) -> Truth:
     if source.is_dir():
         return _folder(source)
     if not source.is_file():
-        raise GroundTruthError(f"{source}: no such file or folder. Give a COCO instances JSON or a folder of label maps")
+        raise GroundTruthError(
+            f"{source}: no such file or folder. Give a COCO instances JSON or a folder of label maps"
+        )
     try:
         loaded = json.loads(source.read_text(encoding="utf-8"))
         return _coco(source, loaded)
@@ -85,22 +87,34 @@ def read(source: Path) -> Truth:
 
 
 def join(keys: Sequence[str], paths: Sequence[str]) -> dict[str, str]:
-    """Picture path -> key: by relative path, else by file name, else by name without extension, where it is unique."""
+    """Picture path -> key: by relative path, else by file name, else by name without extension.
+
+    A name counts only if it is unique among all keys and among all paths: of two pictures that share one, neither
+    is given a truth by it, even where the other was joined by its path. Keys and paths without a partner are left out.
+    """
     found: dict[str, str] = {}
-    left = set(keys)
-    for name_of in (str, lambda key: PurePosixPath(key).name, lambda key: PurePosixPath(key).stem):
-        by_name = _unique(sorted(left), name_of)
-        of_paths = _unique([path for path in paths if path not in found], name_of)
-        for name, path in of_paths.items():
-            if name in by_name:
-                found[path] = by_name[name]
-        left -= set(found.values())
+    taken: set[str] = set()
+    for name_of in (str, _file_name, _stem):
+        key_of, path_of = _unique(keys, name_of), _unique(paths, name_of)
+        for name, path in path_of.items():
+            key = key_of.get(name)
+            if key is not None and path not in found and key not in taken:
+                found[path] = key
+                taken.add(key)
     return found
 
 
-def _unique(names: Sequence[str], name_of: Any) -> dict[str, str]:
-    counts = Counter(name_of(name) for name in names)
-    return {name_of(name): name for name in names if counts[name_of(name)] == 1}
+def _file_name(path: str) -> str:
+    return PurePosixPath(path).name
+
+
+def _stem(path: str) -> str:
+    return PurePosixPath(path).stem
+
+
+def _unique(paths: Sequence[str], name_of: Callable[[str], str]) -> dict[str, str]:
+    counts = Counter(name_of(path) for path in paths)
+    return {name_of(path): path for path in paths if counts[name_of(path)] == 1}
 
 
 def _coco(source: Path, loaded: dict[str, Any]) -> Truth:
@@ -111,15 +125,27 @@ def _coco(source: Path, loaded: dict[str, Any]) -> Truth:
     if len(categories) > MOST_CLASSES:
         raise GroundTruthError(f"{source}: {len(categories)} categories have objects, a label map holds {MOST_CLASSES}")
     class_of = {row["id"]: number for number, row in enumerate(categories, 1)}
-    images = {row["id"]: row for row in loaded["images"]}
-    objects = {
-        row["file_name"]: Objects((int(row["height"]), int(row["width"])), [], [], []) for row in images.values()
-    }
+    objects: dict[str, Objects] = {}
+    objects_of: dict[int, Objects] = {}
+    for row in loaded["images"]:
+        if row["file_name"] in objects:
+            raise GroundTruthError(f"{source}: two images are called {row['file_name']}. Give each its relative path")
+        objects_of[row["id"]] = Objects((int(row["height"]), int(row["width"])), [], [], [])
+        objects[row["file_name"]] = objects_of[row["id"]]
     for row in loaded["annotations"]:
-        image = images[row["image_id"]]
-        place = objects[image["file_name"]]
+        for key, known in (("image_id", objects_of), ("category_id", class_of)):
+            if row[key] not in known:
+                raise GroundTruthError(
+                    f"{source}: annotation {row.get('id')} has {key} {row[key]}, which is not listed"
+                )
+        place = objects_of[row["image_id"]]
         mask = _rle(row["segmentation"], place.size)
         if mask is not None:
+            if tuple(mask["size"]) != place.size:
+                raise GroundTruthError(
+                    f"{source}: annotation {row.get('id')} has a mask of {mask['size'][1]} x {mask['size'][0]} px, "
+                    f"its image is {place.size[1]} x {place.size[0]}"
+                )
             place.rles.append(mask)
             place.classes.append(class_of[row["category_id"]])
             place.crowds.append(bool(row.get("iscrowd", 0)))
@@ -131,7 +157,7 @@ def _rle(segmentation: Any, size: tuple[int, int]) -> Rle | None:
     if isinstance(segmentation, list):
         return rle.from_polygons(segmentation, size) if segmentation else None
     if isinstance(segmentation["counts"], list):
-        return rle.from_uncompressed(segmentation["counts"], size)
+        return rle.from_uncompressed(segmentation["counts"], tuple(segmentation["size"]))
     return {"size": list(segmentation["size"]), "counts": segmentation["counts"]}
 
 
@@ -151,7 +177,9 @@ def _read_map(path: Path) -> np.ndarray:
     try:
         with Image.open(path) as picture:
             if picture.mode not in ("P", "L", "1"):
-                raise GroundTruthError(f"{path}: mode {picture.mode}; a label map is a palette or grey PNG of class numbers")
+                raise GroundTruthError(
+                    f"{path}: its mode is {picture.mode}. A label map is a palette or grey PNG, 8 bit, of class numbers"
+                )
             return np.array(picture, np.uint8)
     except (OSError, ValueError, SyntaxError) as error:
         raise GroundTruthError(f"{path}: cannot be read as a label map: {error}") from error

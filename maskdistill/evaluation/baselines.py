@@ -14,5 +14,5 @@ def centre(size: tuple[int, int]) -> np.ndarray:
     """(H, W) bool: the middle box of half the sides."""
     mask = np.zeros(size, bool)
     height, width = size
-    mask[height // 4 : max(height // 4 + 1, height - height // 4), width // 4 : max(width // 4 + 1, width - width // 4)] = True
+    mask[height // 4 : height - height // 4, width // 4 : width - width // 4] = True
     return mask

@@ -16,24 +16,31 @@ def table(clusters: np.ndarray, classes: np.ndarray, *, n_clusters: int, n_class
 
 
 def accuracy(counts: np.ndarray, mapping: dict[int, int] | None = None) -> float:
-    """Share of samples whose cluster is matched with their class (Hungarian by count unless given); nan without samples."""
+    """Share of samples whose cluster is matched with their class; nan without samples.
+
+    Args:
+        counts: (clusters, classes).
+        mapping: {cluster: class}; default: Hungarian by count.
+    """
     mapping = hungarian(counts) if mapping is None else mapping
     total = counts.sum()
     return float(sum(counts[cluster, which] for cluster, which in mapping.items()) / total) if total else float("nan")
 
 
 def nmi(clusters: np.ndarray, classes: np.ndarray) -> float:
-    """Normalised mutual information, arithmetic mean; on raw clusters."""
-    return float(normalized_mutual_info_score(classes, clusters))
+    """Normalised mutual information, arithmetic mean; on raw clusters; nan without samples."""
+    return float(normalized_mutual_info_score(classes, clusters)) if len(classes) else float("nan")
 
 
 def ari(clusters: np.ndarray, classes: np.ndarray) -> float:
-    """Adjusted Rand index; on raw clusters."""
-    return float(adjusted_rand_score(classes, clusters))
+    """Adjusted Rand index; on raw clusters; nan without samples."""
+    return float(adjusted_rand_score(classes, clusters)) if len(classes) else float("nan")
 
 
 def class_of_best(iou: np.ndarray, classes: np.ndarray, *, at_least: float = 0.0) -> np.ndarray:
     """(n,) int64: class of the object that each mask overlaps most, -1 where none reaches `at_least` or there is none.
+
+    Of several equal ones the first counts; with the default that is so even if all are 0, as in the release.
 
     Args:
         iou: (n, objects). classes: (objects,).

@@ -6,14 +6,13 @@ never count as found.
 
 from __future__ import annotations
 
-import contextlib
-import io
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
 from faster_coco_eval import COCO, COCOeval_faster
 
+from maskdistill.masks import rle
 from maskdistill.masks.boxes import xywh
 
 _NAMES = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl")
@@ -29,9 +28,10 @@ def average_precision(
     """COCO's twelve numbers; nan where the truth has no object (of that size).
 
     Args:
-        truth: picture id -> records with rle, box (xyxy), category, crowd.
+        truth: picture id -> records with rle, box (xyxy), category, crowd, and area in pixels (else the mask's, which
+            decides what is small, medium, large). A picture without objects is named too, with no record.
         results: picture id -> records with rle, box, category, score; pictures that the truth does not name are
-            left out. At most 100 a picture count, the best.
+            left out. At most 100 a picture count, the best. Their area is the box's, as pycocotools takes it.
         class_agnostic: all categories are one.
     """
     pictures = [{"id": number, **_size(rows)} for number, rows in truth.items()]
@@ -57,22 +57,26 @@ def average_precision(
         "annotations": annotations,
         "categories": [{"id": number, "name": str(number)} for number in categories],
     }
-    with contextlib.redirect_stdout(io.StringIO()):
-        judged = COCO(dataset)
-        evaluation = COCOeval_faster(judged, judged.loadRes(found), iouType=iou_type)
-        evaluation.evaluate()
-        evaluation.accumulate()
-        evaluation.summarize()
+    judged = COCO(dataset, print_function=_say_nothing)
+    evaluation = COCOeval_faster(judged, judged.loadRes(found), iouType=iou_type, print_function=_say_nothing)
+    evaluation.evaluate()
+    evaluation.accumulate()
+    evaluation.summarize()
     values = [float(value) if value >= 0 else float("nan") for value in evaluation.stats[: len(_NAMES)]]
     return dict(zip(_NAMES, values, strict=True))
 
 
 def _record(number: int, row: Mapping[str, Any], category: int, iou_type: str) -> dict[str, Any]:
     box = [float(edge) for edge in xywh(np.asarray(row["box"], np.float64).reshape(1, 4))[0]]
-    record = {"image_id": number, "category_id": category, "bbox": box, "area": float(row.get("area", box[2] * box[3]))}
+    area = float(row["area"] if "area" in row else rle.areas([row["rle"]])[0] if "rle" in row else box[2] * box[3])
+    record: dict[str, Any] = {"image_id": number, "category_id": category, "bbox": box, "area": area}
     if iou_type == "segm":
         record["segmentation"] = {"size": list(row["rle"]["size"]), "counts": row["rle"]["counts"]}
     return record
+
+
+def _say_nothing(*words: object) -> None:
+    """A room does not print."""
 
 
 def _size(rows: Sequence[Mapping[str, Any]]) -> dict[str, int]:

@@ -26,7 +26,7 @@ def confusion(
     columns = classes if columns is None else columns
     valid = truth != ignore
     rows = truth[valid].astype(np.int64)
-    if len(rows) and not (0 <= rows.min() and rows.max() < classes):
+    if len(rows) and (rows.min() < 0 or rows.max() >= classes):
         raise ValueError(f"truth: holds {rows.min()}..{rows.max()}, wanted 0..{classes - 1} or {ignore}")
     found = prediction[valid].astype(np.int64)
     found = np.where((found >= 0) & (found < columns), found, columns)
@@ -42,7 +42,11 @@ def iou(counts: np.ndarray) -> np.ndarray:
 
 
 def mean_iou(counts: np.ndarray, *, protocol: str = "occurring") -> float:
-    """mIoU of a confusion: over the classes that occur in the truth; `paper` counts the absent ones as 0; nan if none."""
+    """Mean IoU of a confusion, over the classes that occur in the truth; nan if none does.
+
+    Args:
+        protocol: `occurring`, or `paper`: over all classes, those absent from truth and prediction as 0.
+    """
     each = iou(counts)
     if protocol == "paper":
         return float(np.nan_to_num(each).mean())

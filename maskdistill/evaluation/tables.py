@@ -9,15 +9,15 @@ from typing import Any
 def table(rows: Sequence[Mapping[str, Any]]) -> str:
     """Stage and name down, splits across; values in percent with their interval, a dash where there is none."""
     splits = sorted({row["split"] for row in rows}, key=("train", "validation").index)
-    lines = {}
+    lines: dict[tuple[str, str], dict[str, str]] = {}
     for row in rows:
         lines.setdefault((row["stage"], row["name"]), {})[row["split"]] = _shown(row)
     body = [[stage, name, *(cells.get(split, "-") for split in splits)] for (stage, name), cells in lines.items()]
     head = ["stage", "metric", *splits]
     widths = [max(len(line[column]) for line in [head, *body]) for column in range(len(head))]
     marks = ["-" * width for width in widths]
-    drawn = [" | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in [head, marks, *body]]
-    return "\n".join(f"| {line} |" for line in drawn)
+    padded = [[cell.ljust(width) for cell, width in zip(line, widths, strict=True)] for line in [head, marks, *body]]
+    return "\n".join(f"| {' | '.join(line)} |" for line in padded)
 
 
 def _shown(row: Mapping[str, Any]) -> str:

@@ -1,41 +1,55 @@
-"""Masks as a COCO dataset, written as a stream: never more than a picture in memory."""
+"""Masks as a COCO dataset, written as a stream: never more than a picture in memory.
+
+In:       rows of images.jsonl, lines of proposals.jsonl or detections.jsonl, names of the clusters
+Out:      one JSON object of COCO's format: images, annotations with score, categories; ASCII alone
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import IO, Any
 
 
 def write(
     file: IO[str], images: Iterable[Mapping[str, Any]], lines: Iterable[Mapping[str, Any]], names: Sequence[str]
 ) -> None:
-    """{"images", "annotations", "categories"} into an open text file.
+    """{"images", "annotations", "categories"} into an open text file; each may be empty.
 
     Args:
-        images: rows with id, path, width, height.
-        lines: a picture each: id and masks with rle, box (half-open xyxy), area, score, and cluster or none (then 0).
+        images: rows with id, path (becomes file_name), width, height.
+        lines: a picture each: id and masks with rle, box (half-open xyxy, px), area (px), score, and cluster or none
+            (then 0). Annotations are numbered from 1 in this order.
         names: of the clusters; category ids are 1 + cluster.
+    Raises:
+        ValueError: a cluster that has no name, a number that is not finite. The file is then cut short.
     """
     file.write('{"info": {"description": "masks found without labels by maskdistill"},\n"images": [')
-    _rows(file, ({"id": r["id"], "file_name": r["path"], "width": r["width"], "height": r["height"]} for r in images))
+    _write_rows(file, (_image(row) for row in images))
     file.write('],\n"annotations": [')
-    _rows(file, _annotations(lines))
+    _write_rows(file, _annotations(lines, len(names)))
     file.write('],\n"categories": [')
-    _rows(file, ({"id": number, "name": name} for number, name in enumerate(names, 1)))
+    _write_rows(file, ({"id": number, "name": name} for number, name in enumerate(names, 1)))
     file.write("]}\n")
 
 
-def _annotations(lines: Iterable[Mapping[str, Any]]) -> Iterable[dict[str, Any]]:
+def _image(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {"id": row["id"], "file_name": row["path"], "width": row["width"], "height": row["height"]}
+
+
+def _annotations(lines: Iterable[Mapping[str, Any]], n_names: int) -> Iterator[dict[str, Any]]:
     number = 0
     for line in lines:
         for mask in line.get("masks", []):
             number += 1
+            cluster = mask.get("cluster", 0)
+            if not 0 <= cluster < n_names:
+                raise ValueError(f"names: has {n_names}, but a mask of image {line['id']} is of cluster {cluster}")
             x1, y1, x2, y2 = mask["box"]
             yield {
                 "id": number,
                 "image_id": line["id"],
-                "category_id": 1 + mask.get("cluster", 0),
+                "category_id": 1 + cluster,
                 "segmentation": mask["rle"],
                 "bbox": [x1, y1, x2 - x1, y2 - y1],
                 "area": mask["area"],
@@ -44,6 +58,7 @@ def _annotations(lines: Iterable[Mapping[str, Any]]) -> Iterable[dict[str, Any]]
             }
 
 
-def _rows(file: IO[str], rows: Iterable[Mapping[str, Any]]) -> None:
+def _write_rows(file: IO[str], rows: Iterable[Mapping[str, Any]]) -> None:
     for number, row in enumerate(rows):
-        file.write((",\n" if number else "\n") + json.dumps(row, ensure_ascii=False))
+        # Letters beyond ASCII as escapes: readers (pycocotools) open the file in the encoding of their system.
+        file.write((",\n" if number else "\n") + json.dumps(row, ensure_ascii=True, allow_nan=False))

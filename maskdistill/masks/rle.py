@@ -68,9 +68,13 @@ def merge(rles: Sequence[Rle]) -> Rle:
 
 
 def from_polygons(polygons: list[list[float]], size: tuple[int, int]) -> Rle:
-    """The union of polygons [x, y, x, y, ...] in pixels, drawn as pycocotools draws them."""
+    """The union of polygons [x, y, x, y, ...] in pixels, drawn as pycocotools does; under 3 points: none."""
     height, width = size
-    return merge([_ours(rle) for rle in coco.frPyObjects(polygons, height, width)])
+    # The library takes four numbers for a box (x, y, width, height), and decides so by the first polygon alone.
+    drawn = [polygon for polygon in polygons if len(polygon) >= 6]
+    if not drawn:
+        return from_uncompressed([height * width], size)
+    return merge([_ours(rle) for rle in coco.frPyObjects(drawn, height, width)])
 
 
 def from_uncompressed(counts: list[int], size: tuple[int, int]) -> Rle:
@@ -81,7 +85,8 @@ def from_uncompressed(counts: list[int], size: tuple[int, int]) -> Rle:
 
 def _ours(rle: dict) -> Rle:
     counts = rle["counts"]
-    return {"size": [int(side) for side in rle["size"]], "counts": counts.decode() if isinstance(counts, bytes) else counts}
+    text = counts.decode() if isinstance(counts, bytes) else counts
+    return {"size": [int(side) for side in rle["size"]], "counts": text}
 
 
 def _theirs(rle: Rle) -> dict:

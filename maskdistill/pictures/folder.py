@@ -3,47 +3,76 @@
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Iterable
 from pathlib import Path
+from typing import NoReturn
 
 from maskdistill.errors import PictureError
 
 SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".heic", ".heif"}
 )
+_OF_A_RUN = frozenset({"config.yaml", "images.jsonl"})
 
 
 def find(folder: Path, *, exclude: Iterable[Path] = ()) -> list[str]:
     """Relative paths with `/`, sorted by their bytes in UTF-8.
 
-    Hidden files and folders, the folders of runs and those of `exclude` are passed over; a folder that is reached a
-    second time through a link is not searched again.
+    Passed over: hidden files and folders, files of other suffixes, the folders of runs (they hold config.yaml and
+    images.jsonl) and those of `exclude`. A link to a folder is followed, but no folder is searched twice: its own path
+    goes before a link's, a link's before that of a later one. A link to a file counts as a file.
 
     Raises:
-        PictureError: not a folder, or none of its files is a picture.
+        PictureError: not a folder, itself the folder of a run or in `exclude`, none of its files a picture, a folder
+            in it that cannot be read, or a picture whose name is not UTF-8.
     """
     folder = Path(folder)
     if not folder.is_dir():
         raise PictureError(f"{folder}: not a folder. Give the folder that holds your pictures")
     left_out = {Path(each).resolve() for each in exclude}
-    seen: set[Path] = set()
+    if folder.resolve() in left_out:
+        raise PictureError(f"{folder}: holds the pictures and cannot take what is made of them too. Give another --out")
+    if all((folder / name).exists() for name in _OF_A_RUN):
+        raise PictureError(f"{folder}: the folder of a run. Give the folder that holds the pictures")
     found: list[str] = []
     n_files = 0
-    for place, folders, files in os.walk(folder, followlinks=True):
-        real = Path(place).resolve()
-        if real in seen or (real in left_out and real != folder.resolve()):
-            folders.clear()
-            continue
-        seen.add(real)
-        if real != folder.resolve() and "config.yaml" in files and "images.jsonl" in files:
-            folders.clear()  # the folder of a run
-            continue
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        for name in files:
-            n_files += 1
-            if not name.startswith(".") and Path(name).suffix.lower() in SUFFIXES:
-                found.append((Path(place) / name).relative_to(folder).as_posix())
+    seen = set(left_out)
+    starts = deque([folder])  # links to folders wait here until all that is reached without them has been seen
+    while starts:
+        for place, names, files in os.walk(starts.popleft(), onerror=_unreadable):
+            here = Path(place)
+            real = here.resolve()
+            if real in seen or set(files) >= _OF_A_RUN:
+                names.clear()
+                continue
+            seen.add(real)
+            names[:] = sorted((name for name in names if not name.startswith(".")), key=os.fsencode)
+            starts.extend(here / name for name in names if (here / name).is_symlink())
+            n_files += len(files)
+            found += [
+                (here / name).relative_to(folder).as_posix()
+                for name in files
+                if not name.startswith(".") and Path(name).suffix.lower() in SUFFIXES
+            ]
     if not found:
         what = "is empty" if n_files == 0 else f"holds {n_files} files, but none of them is a picture"
         raise PictureError(f"{folder}: {what}. Pictures are files ending in {', '.join(sorted(SUFFIXES))}")
-    return sorted(found, key=lambda path: path.encode("utf-8", "surrogateescape"))
+    _check_names(folder, found)
+    return sorted(found, key=lambda path: path.encode("utf-8"))
+
+
+def _unreadable(error: OSError) -> NoReturn:
+    # os.walk passes over such a folder in silence otherwise, and its pictures would be missing without a word.
+    raise PictureError(
+        f"{error.filename}: cannot be searched: {error.strerror}. Make it readable, or take it out of the folder"
+    ) from error
+
+
+def _check_names(folder: Path, paths: list[str]) -> None:
+    """A name that is not UTF-8 cannot be written into the run's files, which are."""
+    odd = [os.fsencode(path) for path in paths if any("\ud800" <= letter <= "\udfff" for letter in path)]
+    if odd:
+        raise PictureError(
+            f"{folder}: {len(odd)} pictures have names that are not UTF-8, the first: {min(odd)!r}. Rename them"
+        )

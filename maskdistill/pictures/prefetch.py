@@ -19,8 +19,13 @@ def prefetched(
     """(item, load(item)) in order; a PictureError of `load` is handed on as the result, any other error is raised.
 
     Args:
-        workers: threads; 0 loads in line. At most two items a thread are held ahead.
+        workers: threads; 0 loads in line. At most two items a thread are held ahead; they are dropped, and the threads
+            ended, when the iterator is closed early.
+    Raises:
+        ValueError: workers below 0.
     """
+    if workers < 0:
+        raise ValueError(f"workers must be at least 0, got {workers}")
 
     def attempt(item: Item) -> Result | PictureError:
         try:

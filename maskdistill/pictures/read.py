@@ -1,28 +1,44 @@
 """One picture file to an RGB array, whatever its format, mode or orientation; or PictureError with the reason.
 
-Transparent pixels are laid on white, 16-bit values are scaled to 8 bits, of an animation the first frame is taken.
+In:      a path; JPEG, PNG, WebP, TIFF, BMP, GIF, with the extra `heic` also HEIC, told by content and not by suffix
+Out:     probe: sizes and content hash without decoding (Probe); read: (H, W, 3) uint8
+Choices: transparent pixels are laid on white; of an animation or a file of pages the first one is taken; colour
+         profiles are not applied; how deep greys become 8 bits is told in grey.py.
 """
 
 from __future__ import annotations
 
 import hashlib
-import io
+import re
+import stat
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 from maskdistill.errors import PictureError
+from maskdistill.pictures.grey import eight_bits
+from maskdistill.pictures.orientation import TURNED_BACK, TURNED_SIDES, stored_turn, turned
 
-_EXIF_ORIENTATION = 0x0112
-_TURNED = frozenset({5, 6, 7, 8})  # orientations that swap the sides
+# Not all that Pillow knows: a PostScript file named .jpg would start an interpreter.
+FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "DIB", "GIF")
+_HEIC_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"})
+_DEEP_GREY = frozenset({"I;16", "I;16B", "I;16L", "I;16N", "I", "F"})
+_SEE_THROUGH = frozenset({"RGBA", "LA", "PA", "La", "RGBa"})
+_PILLOW = re.compile(r"PIL\.")
 
 
 @dataclass(frozen=True)
 class Probe:
-    """What a file says of itself: sides in pixels after turning by `orientation`, size in bytes, content hash."""
+    """What a file says of itself: sides in pixels after turning by `orientation`, size in bytes, content hash.
+
+    `orientation` is the turn that was applied, 1 to 8 as in EXIF: 1 where the file is to be taken as stored.
+    """
 
     width: int
     height: int
@@ -33,101 +49,142 @@ class Probe:
 
 
 def probe(path: Path, *, max_megapixels: float = 100.0, orientation: str = "exif") -> Probe:
-    """Size and content of a picture without decoding its pixels.
+    """Size and content of a picture without decoding its pixels (pixels that are cut short are found by `read`).
 
+    Args:
+        orientation: `exif` turns the picture as its tag says, `stored` leaves it as it lies in the file.
     Raises:
         PictureError: not a picture, too large, or unreadable; its text names the file and the reason.
+        ValueError: another orientation.
     """
-    content = _bytes(path)
-    with _opened(path, content, max_megapixels) as picture:
-        turn = _orientation(picture) if orientation == "exif" else 1
-        width, height = picture.size
+    _check_orientation(orientation)
+    with _opened(path, max_megapixels) as (picture, file):
+        turn = stored_turn(picture, file)
+        width, height = _stored_size(picture)
         kind = picture.format or "unknown"
-    if turn in _TURNED:
+        file.seek(0)
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        n_bytes = file.tell()
+    if orientation == "stored":
+        turn = 1
+    if turn in TURNED_SIDES:
         width, height = height, width
-    sha256 = hashlib.sha256(content).hexdigest()
-    return Probe(width=width, height=height, orientation=turn, bytes=len(content), sha256=sha256, format=kind)
+    return Probe(width=width, height=height, orientation=turn, bytes=n_bytes, sha256=sha256, format=kind)
 
 
 def read(path: Path, *, orientation: str = "exif", max_megapixels: float = 100.0) -> np.ndarray:
-    """(H, W, 3) uint8 RGB.
+    """(H, W, 3) uint8 RGB, contiguous; H and W are those of `probe` with the same arguments.
 
-    Args:
-        orientation: `exif` turns the picture as its tag says, `stored` leaves it.
     Raises:
-        PictureError: as `probe`; also where the pixels are cut short.
+        PictureError, ValueError: as `probe`; PictureError also where the pixels are damaged or cut short.
     """
-    with _opened(path, _bytes(path), max_megapixels) as picture:
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # of odd metadata, which does not concern the pixels
-                if orientation == "exif":
-                    picture = ImageOps.exif_transpose(picture)
-                return _rgb(picture)
-        except (OSError, ValueError, SyntaxError, EOFError, IndexError, MemoryError) as error:
-            raise PictureError(f"{path}: cannot be decoded: {error}. The file is damaged or cut short") from error
+    _check_orientation(orientation)
+    with _opened(path, max_megapixels) as (picture, file):
+        turn = stored_turn(picture, file)
+        rgb = _rgb(picture)
+        if picture.format == "TIFF":  # Pillow turns these while it decodes, and no others
+            turn = TURNED_BACK[turn] if orientation == "stored" else 1
+        elif orientation == "stored":
+            turn = 1
+        return turned(rgb, turn)
 
 
 def _rgb(picture: Image.Image) -> np.ndarray:
     """Any mode of Pillow's to (H, W, 3) uint8."""
-    if picture.mode in ("I;16", "I;16B", "I;16L", "I", "F"):
-        values = np.asarray(picture).astype(np.float64)
-        # Integers are 16 bits wide in every format that gives these modes; floats are taken as they come, 0..1 or 0..255.
-        top = 65535.0 if picture.mode != "F" else (1.0 if np.nanmax(values, initial=0) <= 1 else 255.0)
-        grey = np.rint(np.clip(np.nan_to_num(values) / top, 0, 1) * 255).astype(np.uint8)
-        return np.repeat(grey[..., None], 3, axis=2)
-    if picture.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in picture.info:
+    picture.load()
+    if picture.mode in _DEEP_GREY:
+        bits = 16 if picture.mode.startswith("I;16") or picture.format == "PNG" else None
+        if picture.format == "TIFF" and bits is not None:
+            bits = min(16, int(picture.tag_v2.get(258, (16,))[0]))  # type: ignore[attr-defined]  # 12 bits come as 16
+        return np.repeat(eight_bits(np.asarray(picture), bits=bits)[..., None], 3, axis=2)
+    if picture.mode in _SEE_THROUGH or "transparency" in picture.info:
         picture = picture.convert("RGBA")
-        ground = Image.new("RGBA", picture.size, (255, 255, 255, 255))
-        picture = Image.alpha_composite(ground, picture)
+        picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
     return np.array(picture.convert("RGB"))
 
 
-def _bytes(path: Path) -> bytes:
-    if Path(path).suffix.lower() in (".heic", ".heif"):
-        _allow_heic(path)
+def _stored_size(picture: Image.Image) -> tuple[int, int]:
+    """(width, height) as they lie in the file; of a TIFF Pillow gives the turned ones."""
+    if picture.format == "TIFF":
+        return int(picture.tag_v2[256]), int(picture.tag_v2[257])  # type: ignore[attr-defined]
+    return picture.size
+
+
+@contextmanager
+def _opened(path: Path, max_megapixels: float) -> Iterator[tuple[Image.Image, BufferedReader]]:
+    """The picture with its header read, and its file; whatever Pillow raises in the block becomes PictureError."""
+    _quiet()
     try:
-        content = Path(path).read_bytes()
+        with _regular(path) as file:
+            picture = Image.open(file, formats=_formats(path, file))
+            _check_size(path, picture, max_megapixels)
+            with picture:
+                yield picture, file
+    except PictureError:
+        raise
+    except UnidentifiedImageError:
+        raise PictureError(
+            f"{path}: not a picture in a format that is read here ({', '.join(FORMATS)}, HEIC), or its first bytes "
+            "are damaged"
+        ) from None
+    except Image.DecompressionBombError as error:
+        raise PictureError(
+            f"{path}: too large: {error}. Pillow's own limit holds whatever max_megapixels says: make it smaller"
+        ) from error
+    except MemoryError as error:
+        raise PictureError(f"{path}: not enough memory to decode it. Make it smaller, or lower workers") from error
+    except Exception as error:
+        # Pillow's parsers raise whatever they stumble on: OSError, SyntaxError, struct.error, KeyError, ...
+        reason = str(error) or type(error).__name__
+        raise PictureError(f"{path}: cannot be decoded: {reason}. The file is damaged or cut short") from error
+
+
+def _regular(path: Path) -> BufferedReader:
+    """The file, open; a pipe or device named .jpg would block for ever."""
+    try:
+        state = Path(path).stat()
+        if not stat.S_ISREG(state.st_mode):
+            raise PictureError(f"{path}: not a regular file")
+        if state.st_size == 0:
+            raise PictureError(f"{path}: empty (0 bytes)")
+        return Path(path).open("rb")
     except OSError as error:
         raise PictureError(f"{path}: cannot be read: {error.strerror or error}") from error
-    if not content:
-        raise PictureError(f"{path}: is empty (0 bytes)")
-    return content
 
 
-def _opened(path: Path, content: bytes, max_megapixels: float) -> Image.Image:
-    """The picture with its header read; Pillow's own check for bombs stays on."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            picture = Image.open(io.BytesIO(content))
-    except UnidentifiedImageError:
-        raise PictureError(f"{path}: is no picture, whatever its name says") from None
-    except Image.DecompressionBombError as error:
-        raise PictureError(f"{path}: too large: {error}") from error
-    except (OSError, ValueError, SyntaxError, EOFError, IndexError) as error:
-        raise PictureError(f"{path}: cannot be opened: {error}") from error
+def _check_size(path: Path, picture: Image.Image, max_megapixels: float) -> None:
     megapixels = picture.width * picture.height / 1e6
     if megapixels > max_megapixels:
         raise PictureError(
-            f"{path}: has {megapixels:.0f} megapixels, above max_megapixels {max_megapixels:g}. Make it smaller or raise the setting"
+            f"{path}: {megapixels:.1f} megapixels, above max_megapixels {max_megapixels:g}. "
+            "Make it smaller or raise the setting"
         )
-    return picture
 
 
-def _orientation(picture: Image.Image) -> int:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            turn = picture.getexif().get(_EXIF_ORIENTATION, 1)
-    except (OSError, ValueError, SyntaxError, KeyError):
-        return 1
-    return turn if turn in range(1, 9) else 1
+def _check_orientation(orientation: str) -> None:
+    if orientation not in ("exif", "stored"):
+        raise ValueError(f"orientation must be exif or stored, got {orientation!r}")
 
 
-def _allow_heic(path: Path) -> None:
+def _formats(path: Path, file: BufferedReader) -> tuple[str, ...]:
+    """FORMATS, or HEIC alone for a file that is one."""
+    head = file.read(12)
+    file.seek(0)
+    if head[4:8] != b"ftyp" or head[8:12] not in _HEIC_BRANDS:
+        return FORMATS
     try:
         import pillow_heif
     except ImportError:
         raise PictureError(f"{path}: HEIC needs an extra: pip install 'maskdistill[heic]'") from None
     pillow_heif.register_heif_opener()
+    return ("HEIF",)
+
+
+def _quiet() -> None:
+    """Ignore, from now on, what Pillow itself warns of: odd metadata, files that `read` refuses anyway.
+
+    Not `catch_warnings`: it swaps a list of the whole process, and threads that decode side by side would leave each
+    other's behind.
+    """
+    if not any(entry[0] == "ignore" and entry[3] == _PILLOW for entry in warnings.filters):
+        warnings.filterwarnings("ignore", module=_PILLOW.pattern)

@@ -17,7 +17,8 @@ from scipy import linalg
 _ROWS = 512  # of a float64 product, so that the converted block stays in the cache
 _PRECISE = 1e-9  # residual of the float64 pass
 _EQUAL = 1e-5  # of the peak: values nearer to it than that are ties
-_CLUSTERED = 1e3  # times the residual: a gap below it does not tell two vectors apart
+_CLUSTERED = 1e4  # a gap must be so many residuals wide, or the vector is off by more than 1e-4 of its length
+_ROUNDING = 1e-7  # of a float32 product: the residual that is estimated does not see it
 
 
 @dataclass(frozen=True)
@@ -133,7 +134,7 @@ def second_eigenvector(
     for multiply, wanted in ((operator.product, tolerance), (operator.precise_product, min(tolerance, _PRECISE))):
         ritz = _largest(multiply, degrees, start, wanted, max_products)
         products += ritz.products
-        if ritz.residual <= wanted and (wanted <= _PRECISE or ritz.gap > _CLUSTERED * ritz.residual):
+        if ritz.residual <= wanted and (wanted <= _PRECISE or ritz.gap > _CLUSTERED * max(ritz.residual, _ROUNDING)):
             return _cut(ritz.vector, 1 - ritz.value, ritz.residual, products, False, degrees)
     return _by_dense_solver(operator, products)
 

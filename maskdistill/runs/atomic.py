@@ -5,10 +5,11 @@ Raises RunError naming the path where the disk is full or the folder cannot be w
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
@@ -29,39 +30,76 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Replace a file's content by JSON; keys in the order given, not a number is refused."""
-    write_text(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    """Replace a file's content by JSON, keys in the order given.
+
+    Raises:
+        ValueError: nan or infinity in it; the old file stays.
+    """
+    write_bytes(path, json_bytes(value, indent=1) + b"\n")
 
 
-@contextmanager
-def writing(path: Path, mode: str = "wb") -> Iterator[IO[Any]]:
-    """A file object whose content becomes `path` when the block ends well; else the old file stays as it was."""
-    partial = path.with_name(path.name + SUFFIX)
-    text = {} if "b" in mode else {"encoding": "utf-8", "newline": "\n"}
+def json_bytes(value: Any, *, indent: int | None = None) -> bytes:
+    """JSON in UTF-8; without an indent compact, on one line. Reading it gives the same value."""
+
+    def text(ascii_only: bool) -> str:
+        separators = (",", ":") if indent is None else None
+        return json.dumps(value, indent=indent, separators=separators, ensure_ascii=ascii_only, allow_nan=False)
+
     try:
-        with partial.open(mode, **text) as file:
+        return text(ascii_only=False).encode("utf-8")
+    except UnicodeEncodeError:
+        # A file's name that is not UTF-8 comes from the system as lone surrogates: only escapes can hold them.
+        return text(ascii_only=True).encode("ascii")
+
+
+@contextlib.contextmanager
+def writing(path: Path, mode: str = "wb") -> Iterator[IO[Any]]:
+    """A file object whose content becomes `path` when the block ends well; else the old file stays as it was.
+
+    Args:
+        mode: "wb", or "w" for UTF-8 text.
+    """
+    partial = path.with_name(path.name + SUFFIX)
+    encoding, newline = (None, None) if "b" in mode else ("utf-8", "\n")
+    try:
+        with partial.open(mode, encoding=encoding, newline=newline) as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
         partial.replace(path)
         sync_folder(path.parent)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise RunError(f"{path}: cannot be written: {error.strerror or error}. Free some space or check the folder's rights") from error
-    except BaseException:
-        partial.unlink(missing_ok=True)
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            partial.unlink()
+        # The block may have failed at a file of its own, which its error names.
+        if isinstance(error, OSError) and error.filename in (None, str(partial), str(path.parent)):
+            raise unwritable(path, error) from error
         raise
+
+
+def unwritable(path: Path, error: OSError) -> RunError:
+    """What a user is told when the system refuses to write."""
+    if error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)):
+        advice = "Free some space, then give the same command again: it goes on where it was"
+    else:
+        advice = "See that its folder exists and may be written to, then give the same command again"
+    return RunError(f"{path}: cannot be written: {error.strerror or error}. {advice}")
 
 
 def sync_folder(folder: Path) -> None:
     """Make a rename in this folder outlast a power cut; Windows has no such call and needs none."""
     if os.name == "nt":
         return
-    handle = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+    except OSError as error:
+        # Some network mounts cannot sync a folder, and a folder may be writable but not readable: the rename stands.
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EACCES):
+            raise
 
 
 def sweep(folder: Path) -> None:

@@ -10,9 +10,12 @@ from typing import Any
 
 
 def digest(parts: Mapping[str, Any]) -> str:
-    """SHA-256 of canonical JSON; ValueError for nan and infinity."""
-    text = json.dumps(parts, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
-    return hashlib.sha256(text.encode()).hexdigest()
+    """SHA-256 of canonical JSON: keys sorted, floats by their shortest repr, tuples as lists.
+
+    Raises:
+        ValueError: nan or infinity. TypeError: a value that JSON does not know.
+    """
+    return hashlib.sha256(_canonical(parts).encode()).hexdigest()
 
 
 def sha256_file(path: Path) -> str:
@@ -22,18 +25,28 @@ def sha256_file(path: Path) -> str:
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:
-    """A line for each place where two nested dicts differ: `settings.method: lost -> tokencut`."""
+    """A line for each place where two nested dicts differ: `settings.method: lost -> tokencut`.
+
+    It is empty exactly where the digests are equal: 1 and 1.0 differ, a tuple and a list of the same do not.
+    """
     found = []
     for key in sorted(old.keys() | new.keys()):
-        before, after = old.get(key, "nothing"), new.get(key, "nothing")
         name = f"{prefix}{key}"
-        if isinstance(before, Mapping) and isinstance(after, Mapping):
+        before, after = old.get(key), new.get(key)
+        if isinstance(before, Mapping) and isinstance(after, Mapping) and before and after:
             found += differences(before, after, f"{name}.")
-        elif before != after:
-            found.append(f"{name}: {_short(before)} -> {_short(after)}")
+        elif key not in old or key not in new or _canonical(before) != _canonical(after):
+            found.append(f"{name}: {_shown(old, key)} -> {_shown(new, key)}")
     return found
 
 
-def _short(value: Any) -> str:
-    text = str(value)
-    return f"{text[:12]}..." if len(text) == 64 and " " not in text else text
+def _canonical(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+
+
+def _shown(parts: Mapping[str, Any], key: str) -> str:
+    if key not in parts:
+        return "nothing"
+    text = str(parts[key])
+    is_hash = len(text) == 64 and not text.strip("0123456789abcdef")
+    return f"{text[:12]}..." if is_hash else text

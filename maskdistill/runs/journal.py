@@ -12,14 +12,18 @@ import time
 import zlib
 from collections.abc import Callable, Iterator, KeysView
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from maskdistill.errors import RunError
-from maskdistill.runs import lines
+from maskdistill.runs import atomic, lines
 
 
 class Journal:
-    """An append-only file of records by integer key; the last record of a key counts."""
+    """An append-only file of records by integer key; the last record of a key counts.
+
+    Opening it only reads, so that `status` can look at a journal that another process is writing; the first `add`
+    cuts a torn line off and begins to write.
+    """
 
     def __init__(
         self,
@@ -29,16 +33,12 @@ class Journal:
         flush_seconds: float = 2.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
         self.path = folder / f"{name}.jsonl"
         self.flush_seconds, self.clock = flush_seconds, clock
         self.offsets: dict[int, int] = {}
-        end = self._scan()
-        self.file = self.path.open("ab")
-        if self.file.tell() != end:
-            self.file.truncate(end)
-            self.file.seek(end)
-        self.end, self.flushed = end, clock()
+        self.end = self._scan()
+        self.file: IO[bytes] | None = None
+        self.flushed = clock()
 
     @property
     def done(self) -> KeysView[int]:
@@ -52,9 +52,18 @@ class Journal:
         return len(self.offsets)
 
     def add(self, key: int, record: dict[str, Any]) -> None:
-        """Append a record; it is on disk after `flush_seconds` at the latest, or after `flush`."""
+        """Append a record; `flush`, `close` and the first `add` after `flush_seconds` put it on disk.
+
+        Raises:
+            RunError: the disk is full, or the folder cannot be written.
+        """
         line = _sealed({"key": key, "record": record})
-        self.file.write(line)
+        try:
+            if self.file is None:
+                self.file = self._opened_for_writing()
+            self.file.write(line)
+        except OSError as error:
+            raise atomic.unwritable(self.path, error) from error
         self.offsets[key] = self.end
         self.end += len(line)
         if self.clock() - self.flushed >= self.flush_seconds:
@@ -62,32 +71,42 @@ class Journal:
 
     def flush(self) -> None:
         """Put everything added so far on disk."""
-        self.file.flush()
-        os.fsync(self.file.fileno())
         self.flushed = self.clock()
+        if self.file is None:
+            return
+        try:
+            self.file.flush()
+            os.fsync(self.file.fileno())
+        except OSError as error:
+            raise atomic.unwritable(self.path, error) from error
 
     def records(self) -> Iterator[tuple[int, dict[str, Any]]]:
         """(key, record) by rising key, read from disk one at a time."""
         self.flush()
+        if not self.offsets:
+            return
         with self.path.open("rb") as file:
             for key in sorted(self.offsets):
                 file.seek(self.offsets[key])
-                payload = _opened(file.readline())
-                if payload is None:
+                payload = _unsealed(file.readline())
+                if payload is None or payload["key"] != key:
                     raise RunError(f"{self.path}: changed while it was read. Is another program writing there?")
                 yield key, payload["record"]
 
     def restarted(self) -> Journal:
         """The same journal, emptied."""
         self.close()
-        self.path.unlink()
+        self.path.unlink(missing_ok=True)
         return Journal(self.path.parent, self.path.stem, flush_seconds=self.flush_seconds, clock=self.clock)
 
     def close(self) -> None:
-        """Flush and close; nothing can be added any more."""
-        if not self.file.closed:
+        """Flush and let go of the file; another `add` would open it again."""
+        try:
             self.flush()
-            self.file.close()
+        finally:
+            if self.file is not None:
+                file, self.file = self.file, None
+                _close(file)
 
     def __enter__(self) -> Journal:
         return self
@@ -95,41 +114,63 @@ class Journal:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def _opened_for_writing(self) -> IO[bytes]:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        is_new = not self.path.exists()
+        file = self.path.open("ab")
+        try:
+            file.truncate(self.end)
+            if is_new:
+                atomic.sync_folder(self.path.parent)
+        except BaseException:
+            file.close()
+            raise
+        return file
+
     def _scan(self) -> int:
         """Fill the offsets; the position behind the last whole line is returned."""
         if not self.path.exists():
             return 0
-        size = self.path.stat().st_size
         good = 0
         with self.path.open("rb") as file:
+            size = os.fstat(file.fileno()).st_size  # another process may be adding lines meanwhile: they are not ours
             for number, line in enumerate(file, 1):
-                payload = _opened(line)
+                payload = _unsealed(line) if good + len(line) <= size else None
                 if payload is None:
-                    # A power cut leaves a torn line, or zeros, at the very end and nowhere else.
-                    rest = file.read()
-                    if b"\n" in rest.strip(b"\0"):
+                    # A kill leaves a torn line, a power cut a torn line or zeros, at the very end and nowhere else.
+                    rest = file.read(max(0, size - good - len(line)))
+                    if rest.strip(b"\0"):
                         raise RunError(
                             f"{self.path}: line {number} is damaged, and it is not the last one. "
                             f"Remove the folder {self.path.parent} to do this stage anew"
                         )
-                    return good
+                    break
                 self.offsets[payload["key"]] = good
                 good += len(line)
-        assert good == size, (good, size)
         return good
 
 
 def _sealed(payload: dict[str, Any]) -> bytes:
     body = lines.encoded(payload)
-    return f"{zlib.crc32(body):08x} ".encode() + body
+    return _seal(body) + body
 
 
-def _opened(line: bytes) -> dict[str, Any] | None:
-    """The payload of a line, None if it is torn."""
-    body = line[9:]
-    try:
-        if not line.endswith(b"\n") or int(line[:8], 16) != zlib.crc32(body):
-            return None
-        return dict(json.loads(body))
-    except ValueError:
+def _unsealed(line: bytes) -> dict[str, Any] | None:
+    """The payload of a line, None if it is torn or damaged."""
+    seal, body = line[:9], line[9:]
+    if not line.endswith(b"\n") or seal != _seal(body):
         return None
+    return dict(json.loads(body))
+
+
+def _seal(body: bytes) -> bytes:
+    return f"{zlib.crc32(body):08x} ".encode()
+
+
+def _close(file: IO[bytes]) -> None:
+    """Close a file whose last flush may have failed: Python would try again, and fail again."""
+    try:
+        file.close()
+    except OSError:
+        # What could not be written was reported by the flush before.
+        return

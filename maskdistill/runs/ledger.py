@@ -2,26 +2,39 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from maskdistill.runs import lines
+from maskdistill.runs import atomic, lines
 
 
 class Ledger:
-    """An append-only file of events."""
+    """An append-only file of events; several processes may write to it."""
 
     def __init__(self, path: Path, *, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         self.path, self.clock = path, clock
 
     def write(self, event: str, **fields: Any) -> None:
-        """Append an event with its time; a line is written in one call, so that two writers do not mix."""
-        line = lines.encoded({"time": self.clock().isoformat(timespec="seconds"), "event": event, **fields})
-        with self.path.open("ab") as file:
-            file.write(line)
+        """Append an event with its time in UTC.
+
+        Raises:
+            RunError: the disk is full, or the folder cannot be written.
+        """
+        time = self.clock().astimezone(UTC).isoformat(timespec="seconds")
+        line = lines.encoded({"time": time, "event": event, **fields})
+        try:
+            # Unbuffered, so that a line is one call to the system, which does not mix it with another writer's.
+            with self.path.open("a+b", buffering=0) as file:
+                if file.seek(0, 2) and file.seek(-1, 2) >= 0 and file.read(1) != b"\n":
+                    line = b"\n" + line  # a kill tore the last line: it must not swallow this one
+                if file.write(line) != len(line):
+                    raise OSError(errno.ENOSPC, "No space left on device")
+        except OSError as error:
+            raise atomic.unwritable(self.path, error) from error
 
     def read(self) -> Iterator[dict[str, Any]]:
         """Events in order; lines that a kill tore are passed over."""
@@ -30,7 +43,7 @@ class Ledger:
         with self.path.open("rb") as file:
             for line in file:
                 try:
-                    row = json.loads(line)
+                    row = json.loads(line.decode("utf-8"))
                 except ValueError:
                     continue
                 if isinstance(row, dict) and "event" in row:

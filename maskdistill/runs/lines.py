@@ -16,20 +16,15 @@ def read(path: Path) -> Iterator[dict[str, Any]]:
     try:
         with path.open("rb") as file:
             for number, line in enumerate(file, 1):
-                try:
-                    row = json.loads(line)
-                except ValueError as error:
-                    raise RunError(
-                        f"{path}: line {number} cannot be read ({error}). The file was changed or cut short by another "
-                        "program: remove its stage's stage.json and run again with --from"
-                    ) from error
-                yield row
+                yield _row(path, number, line)
     except FileNotFoundError:
-        raise RunError(f"{path}: not there. The stage that writes it is not complete: run the same command again") from None
+        raise RunError(
+            f"{path}: not there. The stage that writes it is not complete: run the same command again"
+        ) from None
 
 
 def write(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Replace a file by one compact line a row."""
+    """Replace a file by one compact line a row; if the rows stop with an error, the old file stays."""
     with atomic.writing(path) as file:
         for row in rows:
             file.write(encoded(row))
@@ -37,4 +32,17 @@ def write(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
 
 def encoded(row: Mapping[str, Any]) -> bytes:
     """One line, newline included."""
-    return json.dumps(row, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode("utf-8") + b"\n"
+    return atomic.json_bytes(row) + b"\n"
+
+
+def _row(path: Path, number: int, line: bytes) -> dict[str, Any]:
+    try:
+        row = json.loads(line.decode("utf-8"))
+        if not isinstance(row, dict):
+            raise ValueError(f"wanted a JSON object, found {type(row).__name__}")
+        return row
+    except ValueError as error:
+        raise RunError(
+            f"{path}: line {number} cannot be read ({error}). The file was changed or cut short by another "
+            "program: remove its stage's stage.json and run again with --from"
+        ) from error

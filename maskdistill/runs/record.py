@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,10 @@ class StageRecord:
     """What a stage was made from and what it made.
 
     Attributes:
+        parts: what the fingerprint is the digest of.
         outputs: relative path -> SHA-256.
         mixed: device, thread count or training batch changed on the way: its bytes are not those of one go.
+        counts: for status and report.
     """
 
     stage: str
@@ -29,10 +31,18 @@ class StageRecord:
     counts: dict[str, Any]
 
 
+_TYPES = {"str": str, "int": int, "bool": bool, "dict[str, Any]": dict, "dict[str, str]": dict}
+
+
 def read(path: Path) -> StageRecord | None:
     """The record, None where there is none; RunError where it is damaged."""
     try:
-        return StageRecord(**json.loads(path.read_text(encoding="utf-8")))
+        row = json.loads(path.read_text(encoding="utf-8"))
+        entry = StageRecord(**row)
+        for field in fields(StageRecord):
+            if not isinstance(row[field.name], _TYPES[str(field.type)]):
+                raise TypeError(f"{field.name}: wanted {field.type}, found {row[field.name]!r}")
+        return entry
     except FileNotFoundError:
         return None
     except (ValueError, TypeError) as error:

@@ -18,6 +18,7 @@ class TrainSettings:
     warm_up: int = 20  # steps of linear warm-up
     decay: Literal["cosine", "steps"] = "cosine"  # steps: tenfold down late in the schedule, as the paper
     clip_norm: float = 5.0  # largest norm of the gradient; 0: none
+    average: float = 0.99  # decay a step of the averaged weights, which are the result; 0: the last weights
     checkpoint_seconds: int = 60  # between two checkpoints
 
     def __post_init__(self) -> None:
@@ -28,4 +29,6 @@ class TrainSettings:
         at_least("train.weight_decay", self.weight_decay, 0)
         at_least("train.warm_up", self.warm_up, 0)
         at_least("train.clip_norm", self.clip_norm, 0)
+        if not 0 <= self.average < 1:
+            raise ValueError(f"train.average must be in [0, 1), got {self.average}")
         at_least("train.checkpoint_seconds", self.checkpoint_seconds, 0)

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from maskdistill.errors import SettingsError
 from maskdistill.features import handcrafted, vit, weights
 from maskdistill.settings.resolve import HANDCRAFTED
 from maskdistill.stages.skeleton import Job
@@ -13,10 +14,20 @@ from maskdistill.stages.skeleton import Job
 
 def device(job: Job) -> torch.device:
     """The device asked for; `auto` is the first GPU, else the CPU."""
-    wanted = job.settings.device
+    return chosen(job.settings.device)
+
+
+def chosen(wanted: str) -> torch.device:
+    """A device by name; SettingsError if this machine has no such one."""
     if wanted == "auto":
         wanted = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(wanted)
+    try:
+        device = torch.device(wanted)
+    except RuntimeError as error:
+        raise SettingsError(f"device: there is no {wanted!r}. Wanted: auto, cpu, cuda, cuda:N") from error
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise SettingsError(f"device: {wanted} was asked for, but this machine has no usable GPU. Use auto or cpu")
+    return device
 
 
 def backbone(job: Job, stage: str, name: str) -> Any:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from maskdistill.report.overlays import palette
+from maskdistill.report.colours import palette_bytes
 from maskdistill.runs import atomic
 
 
@@ -25,11 +25,3 @@ def read(path: Path) -> np.ndarray:
     """The label map (H, W) uint8 of a palette PNG that `write` made."""
     with Image.open(path) as picture:
         return np.asarray(picture).copy()
-
-
-def palette_bytes() -> bytes:
-    """256 colours: background, 254 clusters, ignore."""
-    colours = np.zeros((256, 3), np.uint8)
-    colours[:255] = palette(254)
-    colours[255] = 200
-    return colours.tobytes()

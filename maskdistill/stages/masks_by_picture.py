@@ -23,12 +23,15 @@ class MaskFile:
         self.offsets: dict[int, int] = {}
         self.first: dict[int, int] = {}
         self.n_masks = 0
+        self._refused: set[int] = set()
         with path.open("rb") as file:
             offset = 0
             for line in file:
                 row = json.loads(line)
                 self.offsets[row["id"]], self.first[row["id"]] = offset, self.n_masks
                 self.n_masks += len(row.get("masks", []))
+                if "refused" in row:
+                    self._refused.add(row["id"])
                 offset += len(line)
 
     def masks(self, image_id: int) -> list[dict[str, Any]]:
@@ -36,6 +39,10 @@ class MaskFile:
         with self.path.open("rb") as file:
             file.seek(self.offsets[image_id])
             return json.loads(file.readline()).get("masks", [])
+
+    def refused(self, image_id: int) -> bool:
+        """Whether the picture could not be decoded."""
+        return image_id in self._refused
 
     def n_in(self, image_id: int) -> int:
         """How many masks a picture has."""

@@ -55,5 +55,5 @@ def load(root: Path, *, device: str = "auto") -> Model:
         raise RunError(f"{root}: has no trained detector. Train it first: maskdistill run --out {root}")
     detector = detect.trained(folder, settings)
     segmenter = segment.trained(folder, settings) if record.read(folder.stage("segment/train") / "stage.json") else None
-    n_clusters = detect.n_clusters(folder)
+    n_clusters = len(detector.roi_heads.box_predictor.cls_score.bias) - 1
     return Model(settings, detector, segmenter, [f"cluster {number}" for number in range(n_clusters)])

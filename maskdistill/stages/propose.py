@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from maskdistill.masks import rle
+from maskdistill.masks.boxes import boxes_from_masks, xywh
 from maskdistill.runs import lines
 from maskdistill.settings import RunSettings, as_dict
 from maskdistill.settings.resolve import HANDCRAFTED
@@ -44,7 +45,8 @@ def work(job: Job, folder: Path) -> Done:
         masks, scores, notes = discover(rgb)
         rows = mask_rows(masks, scores)
         for word, value in notes:
-            job.ledger.write("note", stage="propose", picture=image.path, what=word, value=value)
+            if word == "fallback" and value:
+                job.ledger.write("note", stage="propose", picture=image.path, what=word, value=value)
         return {"masks": rows, "notes": [[word, value] for word, value in notes]}
 
     with over_pictures(job, folder, job.images, describe, title="propose") as journal:
@@ -101,6 +103,33 @@ def proposer(job: Job, network: Any) -> Any:
         )
 
     return propose
+
+
+def of_picture(picture: np.ndarray | str | Path, settings: RunSettings) -> list[dict[str, Any]]:
+    """Masks of one array or file, without a run: Segment Anything's records, by falling score."""
+    from maskdistill.pictures import read
+    from maskdistill.runs.layout import RunFolder
+    from maskdistill.runs.ledger import Ledger
+    from maskdistill.settings import resolve
+    from maskdistill.stages import backbones
+    from maskdistill.stages.progress import Progress
+
+    settings = resolve(settings)
+    nowhere = RunFolder(Path())
+    job = Job(settings=settings, folder=nowhere, ledger=Ledger(nowhere.ledger), progress=Progress(quiet=True), roots={})
+    rgb = picture if isinstance(picture, np.ndarray) else read(Path(picture), orientation=settings.orientation)
+    masks, scores, _ = proposer(job, backbones.backbone(job, "propose", settings.propose.backbone))(rgb)
+    order = np.argsort(-scores, kind="stable")
+    boxes = xywh(boxes_from_masks(masks))
+    return [
+        {
+            "segmentation": masks[row],
+            "area": int(masks[row].sum()),
+            "bbox": [float(edge) for edge in boxes[row]],
+            "predicted_iou": float(scores[row]),
+        }
+        for row in order
+    ]
 
 
 STAGE = Stage(name="propose", version=1, reads=("scan",), parts=parts, work=work, weights=weights)

@@ -7,6 +7,7 @@ A stage is a `Stage` record: its name is its folder in the run, `parts` says whi
 from __future__ import annotations
 
 import contextlib
+import json
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -146,6 +147,7 @@ def perform(stage: Stage, job: Job, *, redo: bool) -> bool:
     atomic.sweep(folder)
     atomic.write_json(folder / "parts" / "plan.json", parts)
     job.ledger.write("resume" if begun is not None else "start", stage=stage.name, threads=_threads(), device=job.settings.device)
+    machines = _machines(folder / "parts" / "machines.json", f"{job.settings.device}, {_threads()} threads")
     started = time.monotonic()
     done = stage.work(job, folder)
     base = folder if stage.name != "scan" else job.folder.root
@@ -156,7 +158,7 @@ def perform(stage: Stage, job: Job, *, redo: bool) -> bool:
         fingerprint=fingerprint,
         parts=parts,
         outputs=outputs,
-        mixed=done.mixed,
+        mixed=done.mixed or len(machines) > 1,
         counts=dict(done.counts),
     )
     record.write(folder / "stage.json", entry)
@@ -218,10 +220,16 @@ def _parts(stage: Stage, job: Job) -> dict[str, Any]:
     return parts
 
 
+def _machines(path: Path, now: str) -> list[str]:
+    """On what a stage was worked at so far: more than one device or thread count, and its last bits are mixed."""
+    seen = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
+    if now not in seen:
+        atomic.write_json(path, [*seen, now])
+    return list(dict.fromkeys([*seen, now]))
+
+
 def _plan(folder: Path) -> dict[str, Any] | None:
     """The parts that an unfinished stage was begun with."""
-    import json
-
     path = folder / "parts" / "plan.json"
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
 

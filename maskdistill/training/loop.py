@@ -71,7 +71,7 @@ def fit(
     if state is not None:
         model.load_state_dict(state["model"])
         optimiser.load_state_dict(state["optimiser"])
-        averaged = dict(state["averaged"]) if plan.average else None
+        averaged = {key: value.to(parameters[0].device) for key, value in state["averaged"].items()} if plan.average else None
         start = int(state["step"])
     device = parameters[0].device
     model.train()

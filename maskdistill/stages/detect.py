@@ -1,0 +1,146 @@
+"""detect: noisy masks and cluster ids -> a Mask R-CNN, and its detections in every picture.
+
+In:   the pictures, propose/proposals.jsonl, cluster/clusters.jsonl
+Out:  detect/train/ (model.safetensors, losses.jsonl), detect/detections.jsonl
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from maskdistill import detector
+from maskdistill.errors import TrainingError
+from maskdistill.masks import rle
+from maskdistill.runs import lines
+from maskdistill.runs.layout import RunFolder
+from maskdistill.settings import RunSettings, as_dict
+from maskdistill.stages import backbones, training
+from maskdistill.stages.masks_by_picture import MaskFile, clusters_in
+from maskdistill.stages.skeleton import Done, Image, Job, Stage, over_pictures
+from maskdistill.training import checkpoint
+from maskdistill.types import Detections
+
+MODEL = "detect/train"
+
+
+def train_parts(settings: RunSettings) -> dict[str, Any]:
+    """Settings that change the trained network."""
+    own = settings.detect
+    schedule = {key: value for key, value in as_dict(own.train).items() if key != "checkpoint_seconds"}
+    sizes = {"size": own.size, "short_side": own.short_side, "max_side": own.max_side}
+    return {**sizes, "train": schedule, "precision": settings.precision, "seed": settings.seed}
+
+
+def predict_parts(settings: RunSettings) -> dict[str, Any]:
+    """Settings that change the detections of a trained network: another threshold does not train again."""
+    own = settings.detect
+    return {"min_score": own.min_score, "nms": own.nms, "max_detections": own.max_detections}
+
+
+def train(job: Job, folder: Path) -> Done:
+    """Train on all training pictures that can be read, those without masks too: they say what is no object."""
+    own = job.settings.detect
+    file = MaskFile(job.folder.root / "propose" / "proposals.jsonl")
+    clusters = np.array([row["cluster"] for row in lines.read(job.folder.root / "cluster" / "clusters.jsonl")], np.int64)
+    images = [image for image in job.images if image.split == "train" and not file.refused(image.id)]
+    if not len(clusters):
+        raise TrainingError(f"{file.path}: holds no masks to train on")
+    model = detector.build(
+        size=own.size,
+        n_clusters=clusters_in(job.folder.stage("cluster")),
+        short_side=own.short_side,
+        max_side=own.max_side,
+        seed=job.settings.seed,
+    )
+    training.fill_body(model.backbone.body, training.start_weights(job, "detect"))
+
+    def sample(position: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        image = images[position]
+        masks = rle.decode([mask["rle"] for mask in file.masks(image.id)], size=image.size)
+        first = file.first[image.id]
+        return job.read_picture(image), masks, clusters[first : first + len(masks)]
+
+    steps = training.steps_of(own.train, len(images))
+    sizes = {"short_side": own.short_side, "max_side": own.max_side}
+    batch_of = detector.batches(sample, n_pictures=len(images), batch=own.train.batch, seed=job.settings.seed, **sizes)
+    loss_of = detector.losses(seed=job.settings.seed)
+    halved = training.train(
+        job, folder, model, own.train, steps=steps, batch_of=batch_of, loss_of=loss_of, title="detect: train"
+    )
+    return Done(outputs=["model.safetensors", "losses.jsonl"], counts={"steps": steps, "pictures": len(images)}, mixed=halved)
+
+
+def detect(job: Job, folder: Path) -> Done:
+    """The trained network on every picture, those of validation too."""
+    model = trained(job.folder, job.settings)
+
+    def describe(image: Image, rgb: np.ndarray) -> dict[str, Any]:
+        return {"masks": mask_rows(predict(model, rgb, job.settings))}
+
+    counts = {"detections": 0, "pictures": 0, "without_detections": 0}
+
+    def rows() -> Any:
+        for number, entry in journal.records():
+            masks = entry.get("masks", [])
+            counts["detections"] += len(masks)
+            counts["pictures"] += 1
+            counts["without_detections"] += not masks
+            yield {"id": number, **entry}
+
+    with over_pictures(job, folder, job.images, describe, title="detect") as journal:
+        lines.write(folder / "detections.jsonl", rows())
+    return Done(outputs=["detections.jsonl"], counts=counts)
+
+
+def trained(folder: RunFolder, settings: RunSettings) -> Any:
+    """The detector of a run, on its device, in eval mode; the number of clusters is read off its weights."""
+    own = settings.detect
+    state = checkpoint.read_weights(folder.stage(MODEL) / "model.safetensors")
+    model = detector.build(
+        size=own.size,
+        n_clusters=len(state["roi_heads.box_predictor.cls_score.weight"]) - 1,
+        short_side=own.short_side,
+        max_side=own.max_side,
+        min_score=own.min_score,
+        nms=own.nms,
+        max_detections=own.max_detections,
+    )
+    model.load_state_dict(state)
+    return model.to(backbones.chosen(settings.device)).eval()
+
+
+def predict(model: Any, rgb: np.ndarray, settings: RunSettings) -> Detections:
+    """Detections of one picture, in the run's precision."""
+    device = next(model.parameters()).device.type
+    with torch.autocast(device, dtype=torch.bfloat16, enabled=settings.precision == "bfloat16"):
+        return detector.predict(model, rgb)
+
+
+def mask_rows(found: Detections) -> list[dict[str, Any]]:
+    """Detections as the records of a line."""
+    areas = rle.areas(found.rles)
+    return [
+        {
+            "rle": found.rles[row],
+            "box": [float(edge) for edge in found.boxes_xyxy[row]],
+            "area": int(areas[row]),
+            "score": round(float(found.scores[row]), 6),
+            "cluster": int(found.clusters[row]),
+        }
+        for row in range(len(found))
+    ]
+
+
+TRAIN = Stage(
+    name=MODEL,
+    version=1,
+    reads=("scan", "propose", "cluster"),
+    parts=train_parts,
+    work=train,
+    weights=lambda job: training.digest(job, "detect"),
+)
+PREDICT = Stage(name="detect", version=1, reads=("scan", MODEL), parts=predict_parts, work=detect, keeps=("train",))

@@ -1,0 +1,59 @@
+"""How long and how much disk a run will take, said before it starts. Measured on one machine, so only roughly right."""
+
+from __future__ import annotations
+
+from maskdistill.settings.resolve import HANDCRAFTED
+from maskdistill.stages import backbones, training
+from maskdistill.stages.skeleton import Job
+
+# Seconds on two cores of a 2024 server, float32; docs/log/estimate.md says how they were taken.
+SECONDS_PER_PATCH = {"vits16": 3.5e-4, "vits8": 3.5e-4, "vitb16": 1.2e-3, "vitb8": 1.2e-3}
+HANDCRAFTED_SECONDS = 0.1  # a picture
+STEP_SECONDS = {("detect", "small"): 6.5e-6, ("detect", "resnet50"): 5.0e-5, ("segment", "small"): 1.0e-6, ("segment", "resnet50"): 2.0e-5}
+DETECT_SECONDS = {"small": 0.15, "resnet50": 2.4}  # a picture
+GPU_FASTER = 40.0  # a current GPU against two cores: an order of magnitude, no measurement
+BYTES_A_PICTURE = 40_000  # masks, label maps, predictions
+
+
+def sentence(job: Job, verbs: list[str]) -> str:
+    """One sentence: pictures, hours, disk."""
+    hours, gigabytes = expected(job, verbs)
+    time = f"{60 * hours:.0f} minutes" if hours < 2 else f"{hours:.1f} hours"
+    return f"{len(job.images)} pictures: about {time} on this machine (a rough guess) and {gigabytes:.1f} GB of disk"
+
+
+def expected(job: Job, verbs: list[str]) -> tuple[float, float]:
+    """(hours, gigabytes) of the stages that will be done."""
+    settings = job.settings
+    n = len(job.images)
+    seconds = 0.0
+    if "propose" in verbs:
+        seconds += n * _backbone_seconds(job)
+    if "cluster" in verbs and settings.cluster.embedding == "class_token":
+        seconds += n * _backbone_seconds(job) * 0.5
+    for stage, own, pixels in (
+        ("detect", settings.detect, settings.detect.short_side**2 * 1.33),
+        ("segment", settings.segment, settings.segment.side**2),
+    ):
+        if stage in verbs:
+            steps = training.steps_of(own.train, n)
+            seconds += steps * own.train.batch * pixels * STEP_SECONDS[stage, own.size] / 4
+            seconds += n * DETECT_SECONDS[own.size]
+    if backbones.device(job).type == "cuda":
+        seconds /= GPU_FASTER
+    networks = {"small": 0.01, "resnet50": 0.18}
+    gigabytes = n * BYTES_A_PICTURE / 1e9 + 4 * (networks[settings.detect.size] + networks[settings.segment.size])
+    return seconds / 3600, gigabytes
+
+
+def _backbone_seconds(job: Job) -> float:
+    """Of one picture."""
+    propose = job.settings.propose
+    if propose.backbone == HANDCRAFTED:
+        return HANDCRAFTED_SECONDS
+    sizes = [image.size for image in job.images[:200]]
+    short_side = getattr(propose, propose.method).short_side
+    patch = 8 if "8" in propose.backbone.rpartition("vit")[2][:3] and "16" not in propose.backbone else 16
+    pixels = [h * w * ((short_side / min(h, w)) ** 2 if short_side else 1) for h, w in sizes]
+    kind = next((key for key in SECONDS_PER_PATCH if propose.backbone.endswith(key)), "vits16")
+    return sum(pixels) / len(pixels) / patch**2 * SECONDS_PER_PATCH[kind]

@@ -1,0 +1,297 @@
+"""report: one self-contained page of what the run saw.
+
+In:   whatever stages are there
+Out:  report/index.html
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+import maskdistill
+from maskdistill.errors import MaskDistillError
+from maskdistill.masks import rle
+from maskdistill.report import checks, content, overlays, page
+from maskdistill.report.colours import palette
+from maskdistill.runs import atomic, lines, record
+from maskdistill.settings import as_dict
+from maskdistill.stages import label_maps
+from maskdistill.stages.masks_by_picture import MaskFile, cluster_files
+from maskdistill.stages.skeleton import Image, Job
+
+DOES = {
+    "scan": "Every picture gets a number, a size, a content hash.",
+    "propose": "A backbone that saw no labels proposes masks of objects.",
+    "cluster": "Masks that look alike get the same cluster.",
+    "detect": "A Mask R-CNN, trained on these noisy masks, says what it finds again and again.",
+    "recluster": "The detections, cleaner than the proposals, are clustered once more.",
+    "label": "Confident detections are painted as label maps.",
+    "segment": "A DeepLabv3, trained on the label maps, segments every picture.",
+}
+OF_NOTE = ("refused", "warning", "halved", "redo", "note", "resume")
+STORIES = 4
+
+
+def work(job: Job) -> None:
+    """Write report/index.html from what is there."""
+    folder = job.folder.stage("report")
+    folder.mkdir(exist_ok=True)
+    atomic.write_text(folder / "index.html", page.render(_Run(job).content()))
+
+
+class _Run:
+    """A run's folder, read for the page."""
+
+    def __init__(self, job: Job) -> None:
+        self.job, self.folder = job, job.folder
+        self.side = job.settings.report.tile_px
+        self.records = {name: record.read(self.folder.stage(name) / "stage.json") for name in DOES}
+        self.events = list(job.ledger.read())
+        self.files = {
+            "propose": self._masks("propose", "proposals.jsonl"),
+            "detect": self._masks("detect", "detections.jsonl"),
+        }
+        self.ids = {stage: self._ids(of) for stage, of in (("propose", "proposals"), ("detect", "detections"))}
+
+    def content(self) -> content.ReportContent:
+        """Everything on the page."""
+        settings = self.job.settings
+        masks = {stage: self._counts(file) for stage, file in self.files.items() if file}
+        coverage = {"label": self._coverage("label"), "segment": self._coverage("segment")}
+        coverage = {stage: values for stage, values in coverage.items() if values}
+        losses = {stage: rows for stage in ("detect", "segment") if (rows := self._losses(stage))}
+        sizes = {stage: self._clusters(stage)["sizes"] for stage in ("cluster", "recluster") if self.records[stage]}
+        alarms = checks.alarms(
+            masks_per_picture=masks,
+            mask_areas={stage: self._areas(file) for stage, file in self.files.items() if file},
+            cluster_sizes=sizes,
+            coverage=coverage,
+            losses=losses,
+        )
+        chosen = self._shown()
+        pictures = {image.id: rgb for image in chosen if (rgb := self._read(image)) is not None}
+        chosen = [image for image in chosen if image.id in pictures]
+        opened = next((event for event in reversed(self.events) if event["event"] == "open"), {})
+        return content.ReportContent(
+            title=self.folder.root.resolve().name,
+            subtitle=f"{self.job.roots['pictures']} · {opened.get('time', '')[:10]} · maskdistill {maskdistill.__version__} (unofficial)",
+            notices=self._notices(),
+            facts=self._facts(),
+            stages=[self._summary(name, alarms) for name in DOES if name != "recluster" or self.records[name]],
+            stories=[self._story(image, pictures[image.id]) for image in self._best(chosen)],
+            sheets=self._sheets(chosen, pictures),
+            clusters=self._galleries(),
+            losses=losses,
+            masks_per_picture=masks,
+            coverage=coverage,
+            metrics=self._metrics(),
+            settings=as_dict(settings),
+            versions=opened.get("versions", {}),
+            events=[
+                content.LedgerEvent(
+                    time=event["time"], kind=event["event"], what=_told(event), stage=event.get("stage", "")
+                )
+                for event in self.events
+                if event["event"] in OF_NOTE
+            ],
+            refused=list({(e["picture"], e["reason"]): None for e in self.events if e["event"] == "refused"}),
+        )
+
+    def _masks(self, stage: str, name: str) -> MaskFile | None:
+        return MaskFile(self.folder.stage(stage) / name) if self.records[stage] else None
+
+    def _ids(self, of: str) -> dict[tuple[int, int], int]:
+        path = cluster_files(self.folder, of)
+        return {(row["id"], row["mask"]): row["cluster"] for row in lines.read(path)} if path else {}
+
+    def _counts(self, file: MaskFile) -> list[int]:
+        return [file.n_in(image.id) for image in self.job.images if not file.refused(image.id)]
+
+    def _areas(self, file: MaskFile) -> list[float]:
+        size_of = {image.id: image.width * image.height for image in self.job.images}
+        return [mask["area"] / size_of[row["id"]] for row in lines.read(file.path) for mask in row.get("masks", [])]
+
+    def _coverage(self, stage: str) -> list[float]:
+        if not self.records[stage]:
+            return []
+        if stage == "label":
+            entries = json.loads((self.folder.stage(stage) / "coverage.json").read_text(encoding="utf-8"))
+            return [entry["coverage"] for entry in entries.values() if entry["coverage"] is not None]
+        maps = (self.folder.stage(stage) / "predictions" / f"{image.id}.png" for image in self.job.images)
+        return [float((label_maps.read(path) > 0).mean()) for path in maps if path.exists()]
+
+    def _losses(self, stage: str) -> list[dict[str, float]]:
+        path = self.folder.stage(stage) / "train" / "losses.jsonl"
+        return list(lines.read(path)) if path.exists() else []
+
+    def _clusters(self, stage: str) -> dict[str, Any]:
+        return dict(json.loads((self.folder.stage(stage) / "clusters.json").read_text(encoding="utf-8")))
+
+    def _metrics(self) -> list[Mapping[str, Any]]:
+        path = self.folder.stage("evaluate") / "metrics.json"
+        return json.loads(path.read_text(encoding="utf-8"))["metrics"] if path.exists() else []
+
+    def _read(self, image: Image) -> np.ndarray | None:
+        try:
+            return self.job.read_picture(image)
+        except MaskDistillError:
+            return None  # it stands among the refused ones, or was moved since
+
+    def _shown(self) -> list[Image]:
+        """Pictures of the contact sheets: spread evenly over all, the same ones for every stage."""
+        images = self.job.images
+        count = min(self.job.settings.report.tiles, len(images))
+        return [images[round(position)] for position in np.linspace(0, len(images) - 1, count)] if count else []
+
+    def _best(self, images: list[Image]) -> list[Image]:
+        """Pictures for the head of the page: those with the most confident detections, else proposals."""
+        file = self.files["detect"] or self.files["propose"]
+        if file is None:
+            return images[:STORIES]
+        trust = {image.id: sum(mask["score"] for mask in file.masks(image.id) if mask["score"] > 0.5) for image in images}
+        return sorted(images, key=lambda image: -trust[image.id])[:STORIES]
+
+    def _overlay(self, stage: str, image: Image, rgb: np.ndarray) -> np.ndarray:
+        """A thumbnail with what a stage made of it."""
+        small = overlays.thumbnail(rgb, self.side)
+        if stage in ("label", "segment"):
+            path = self.folder.stage(stage) / ("maps" if stage == "label" else "predictions") / f"{image.id}.png"
+            return overlays.overlay_label_map(small, label_maps.read(path)) if path.exists() else small
+        file = self.files[stage]
+        assert file is not None
+        rows = list(enumerate(file.masks(image.id)))
+        if stage == "detect":
+            rows = [(number, mask) for number, mask in rows if mask["score"] >= 0.3]
+        if not rows:
+            return small
+        masks = rle.decode([mask["rle"] for _, mask in rows])
+        ids = self.ids[stage]
+        clusters = np.array([ids.get((image.id, number), mask.get("cluster", number)) for number, mask in rows])
+        return overlays.overlay_masks(small, masks, clusters, np.array([mask["score"] for _, mask in rows]))
+
+    def _story(self, image: Image, rgb: np.ndarray) -> content.Story:
+        made = {
+            stage: self._overlay(stage, image, rgb) if self.records[stage] else None
+            for stage in ("propose", "detect", "segment")
+        }
+        return content.Story(
+            path=image.path,
+            picture=overlays.thumbnail(rgb, self.side),
+            proposals=made["propose"],
+            detections=made["detect"],
+            label_map=made["segment"],
+        )
+
+    def _sheets(self, images: list[Image], pictures: dict[int, np.ndarray]) -> list[content.Sheet]:
+        captions = {
+            "propose": "Proposals, coloured by cluster.",
+            "detect": "Detections with a score of at least 0.3, fainter where less certain.",
+            "label": "Label maps: what the segmenter is trained on.",
+            "segment": "Predictions of the segmenter.",
+        }
+        return [
+            content.Sheet(
+                stage=stage,
+                caption=caption,
+                tiles=[
+                    content.Tile(
+                        image=self._overlay(stage, image, pictures[image.id]),
+                        path=image.path,
+                        caption="validation" if image.split == "validation" else "",
+                    )
+                    for image in images
+                ],
+            )
+            for stage, caption in captions.items()
+            if self.records[stage]
+        ]
+
+    def _galleries(self) -> list[content.ClusterGallery]:
+        """The last clustering's exemplars, nearest to the centroid first."""
+        stage = "recluster" if self.records["recluster"] else "cluster"
+        if not self.records[stage]:
+            return []
+        file = self.files["detect" if stage == "recluster" else "propose"]
+        assert file is not None
+        found = self._clusters(stage)
+        colours = palette(max(found["k"], 1))
+        images = {image.id: image for image in self.job.images}
+        per_cluster = 8 if found["k"] <= 40 else 4
+        galleries = []
+        for cluster, exemplars in enumerate(found["exemplars"]):
+            crops = []
+            for number, row in exemplars["nearest"][:per_cluster]:
+                rgb = self._read(images[number])
+                if rgb is not None:
+                    mask = file.masks(number)[row]
+                    crops.append(overlays.crop_exemplar(rgb, rle.decode([mask["rle"]])[0], np.array(mask["box"]), 96))
+            galleries.append(
+                content.ClusterGallery(
+                    cluster=cluster,
+                    name=f"cluster {cluster}",
+                    colour=tuple(int(value) for value in colours[1 + cluster]),  # type: ignore[arg-type]
+                    size=found["sizes"][cluster],
+                    crops=crops,
+                )
+            )
+        return galleries
+
+    def _summary(self, name: str, alarms: Mapping[str, list[content.Alarm]]) -> content.StageSummary:
+        entry = self.records[name]
+        seconds = [e["seconds"] for e in self.events if e["event"] == "end" and e["stage"] in (name, f"{name}/train")]
+        state: content.State = "done" if entry else "partial" if (self.folder.stage(name) / "parts").exists() else "missing"
+        warnings = list(alarms.get(name, []))
+        if entry and entry.mixed:
+            warnings.append(
+                content.Alarm(
+                    what="Device, thread count or batch changed on the way.",
+                    advice="Its last bits are not those of one go; do it again with --from to have them.",
+                )
+            )
+        return content.StageSummary(
+            name=name,
+            does=DOES[name],
+            counts=entry.counts if entry else {},
+            seconds=sum(seconds) if seconds else None,
+            state=state,
+            warnings=warnings,
+        )
+
+    def _notices(self) -> list[str]:
+        propose = self.job.settings.propose
+        notices = []
+        if propose.backbone == "handcrafted":
+            notices.append(
+                "The features are hand-crafted colours and textures, not a trained network: "
+                "good for a look and for simple pictures, weaker than DINO on photographs."
+            )
+        weights = f"{propose.backbone} {self.job.settings.weights_of('propose') or ''}"
+        if "supervised" in weights:
+            notices.append("The backbone's weights are SUPERVISED: no number here says anything about the unsupervised method.")
+        if self.job.settings.weights_of("propose") == "none":
+            notices.append("The backbone's weights are random: its masks mean nothing.")
+        return notices
+
+    def _facts(self) -> list[tuple[str, str]]:
+        settings = self.job.settings
+        splits = {name: len(images) for name, images in self.job.in_splits().items()}
+        return [
+            ("pictures", f"{splits['train']} to learn from, {splits['validation']} held out"),
+            ("backbone", f"{settings.propose.backbone}, {settings.weights_of('propose') or 'weights by its name'}"),
+            ("method", settings.propose.method),
+            ("embedding", settings.cluster.embedding),
+            ("detector", f"Mask R-CNN, {settings.detect.size}"),
+            ("segmenter", f"DeepLabv3, {settings.segment.size}"),
+            ("seed", str(settings.seed)),
+            ("preset", settings.preset),
+        ]
+
+
+def _told(event: Mapping[str, Any]) -> str:
+    """An event's fields as a line."""
+    known = ("time", "event", "stage")
+    return ", ".join(f"{name} {value}" for name, value in event.items() if name not in known)

@@ -1,0 +1,118 @@
+"""segment: label maps -> a DeepLabv3, and its predictions for every picture.
+
+In:   the pictures, label/maps/<id>.png
+Out:  segment/train/ (model.safetensors, losses.jsonl), segment/predictions/<id>.png
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from maskdistill import detector, segmenter
+from maskdistill.errors import TrainingError
+from maskdistill.runs.layout import RunFolder
+from maskdistill.settings import RunSettings, as_dict
+from maskdistill.stages import backbones, detect, label_maps, training
+from maskdistill.stages.masks_by_picture import clusters_in
+from maskdistill.stages.skeleton import Done, Image, Job, Stage, over_pictures
+from maskdistill.training import checkpoint
+
+MODEL = "segment/train"
+
+
+def train_parts(settings: RunSettings) -> dict[str, Any]:
+    """Settings that change the trained network."""
+    own = settings.segment
+    schedule = {key: value for key, value in as_dict(own.train).items() if key != "checkpoint_seconds"}
+    sizes = {"size": own.size, "side": own.side, "hardest": own.hardest}
+    return {**sizes, "train": schedule, "precision": settings.precision, "seed": settings.seed}
+
+
+def train(job: Job, folder: Path) -> Done:
+    """Train on the label maps of training pictures; a picture without a map is not trained on."""
+    own = job.settings.segment
+    maps = job.folder.stage("label") / "maps"
+    coverage = json.loads((job.folder.stage("label") / "coverage.json").read_text(encoding="utf-8"))
+    images = [image for image in job.images if image.split == "train" and coverage[str(image.id)]["masks"]]
+    if not images:
+        raise TrainingError(
+            f"{maps}: no training picture has a label map. Lower --label.min-score, or keep the best detection (--label.keep-best)"
+        )
+    clustering = "recluster" if job.settings.cluster.again else "cluster"
+    model = segmenter.build(
+        size=own.size, n_classes=1 + clusters_in(job.folder.stage(clustering)), seed=job.settings.seed
+    )
+    if job.settings.weights_of("segment") == "detect":
+        state = checkpoint.read_weights(job.folder.stage(detect.MODEL) / "model.safetensors")
+        training.fill_body(model.backbone, detector.body_state(state))
+    else:
+        training.fill_body(model.backbone, training.start_weights(job, "segment"))
+
+    def sample(position: int) -> tuple[np.ndarray, np.ndarray]:
+        image = images[position]
+        return job.read_picture(image), label_maps.read(maps / f"{image.id}.png")
+
+    steps = training.steps_of(own.train, len(images))
+    batch_of = segmenter.batches(
+        sample, n_pictures=len(images), batch=own.train.batch, seed=job.settings.seed, side=own.side
+    )
+    loss_of = segmenter.losses(share=own.hardest)
+    halved = training.train(
+        job, folder, model, own.train, steps=steps, batch_of=batch_of, loss_of=loss_of, title="segment: train"
+    )
+    return Done(outputs=["model.safetensors", "losses.jsonl"], counts={"steps": steps, "pictures": len(images)}, mixed=halved)
+
+
+def segment(job: Job, folder: Path) -> Done:
+    """The trained network on every picture, those of validation too."""
+    model = trained(job.folder, job.settings)
+    (folder / "predictions").mkdir(exist_ok=True)
+
+    def describe(image: Image, rgb: np.ndarray) -> dict[str, Any]:
+        label_map = predict(model, rgb, job.settings)
+        label_maps.write(folder / "predictions" / f"{image.id}.png", label_map)
+        return {"coverage": round(float((label_map > 0).mean()), 6)}
+
+    with over_pictures(job, folder, job.images, describe, title="segment") as journal:
+        coverage = {number: entry["coverage"] for number, entry in journal.records() if "refused" not in entry}
+    counts = {"predictions": len(coverage), "mean_coverage": round(float(np.mean(list(coverage.values()))), 4)}
+    return Done(outputs=[f"predictions/{number}.png" for number in coverage], counts=counts)
+
+
+def trained(folder: RunFolder, settings: RunSettings) -> Any:
+    """The segmenter of a run, on its device, in eval mode; the number of classes is read off its weights."""
+    state = checkpoint.read_weights(folder.stage(MODEL) / "model.safetensors")
+    last = "classifier.classify.bias" if settings.segment.size == "small" else "classifier.4.bias"
+    model = segmenter.build(size=settings.segment.size, n_classes=len(state[last]))
+    model.load_state_dict(state)
+    return model.to(backbones.chosen(settings.device)).eval()
+
+
+def predict(model: Any, rgb: np.ndarray, settings: RunSettings) -> np.ndarray:
+    """Label map of one picture, in the run's precision."""
+    device = next(model.parameters()).device.type
+    with torch.autocast(device, dtype=torch.bfloat16, enabled=settings.precision == "bfloat16"):
+        return segmenter.predict(model, rgb, side=settings.segment.side)
+
+
+def train_stage(settings: RunSettings) -> Stage:
+    """The training reads the detector too where it starts from its body."""
+    reads: tuple[str, ...] = ("scan", "label")
+    if settings.weights_of("segment") == "detect":
+        reads = (*reads, detect.MODEL)
+    return Stage(
+        name=MODEL,
+        version=1,
+        reads=reads,
+        parts=train_parts,
+        work=train,
+        weights=lambda job: training.digest(job, "segment"),
+    )
+
+
+PREDICT = Stage(name="segment", version=1, reads=("scan", MODEL), parts=lambda settings: {}, work=segment, keeps=("train",))

@@ -1,0 +1,21 @@
+import numpy as np
+import pytest
+
+from maskdistill.evaluation import baselines
+
+
+def test_the_whole_picture_is_one_mask():
+    assert baselines.whole((3, 5)).all()
+    assert baselines.whole((3, 5)).shape == (3, 5)
+
+
+def test_the_centre_is_a_box_of_half_the_sides_in_the_middle():
+    mask = baselines.centre((8, 12))
+    assert mask.sum() == 4 * 6
+    np.testing.assert_array_equal(mask, mask[::-1, ::-1])
+    assert mask[2:6, 3:9].all()
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 7), (2, 3)])
+def test_the_centre_of_a_tiny_picture_is_not_empty(size):
+    assert baselines.centre(size).any()

@@ -1,0 +1,61 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from maskdistill.evaluation import clusters
+
+samples = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 2)), min_size=1, max_size=30)
+
+
+@given(samples, st.permutations(range(4)))
+def test_renaming_clusters_changes_nothing(pairs, order):
+    found, classes = np.array(pairs).T
+    renamed = np.array(order)[found]
+    for ids in (found, renamed):
+        assert clusters.table(ids, classes, n_clusters=4, n_classes=3).sum() == len(pairs)
+    first, second = (
+        (
+            clusters.accuracy(clusters.table(ids, classes, n_clusters=4, n_classes=3)),
+            clusters.nmi(ids, classes),
+            clusters.ari(ids, classes),
+        )
+        for ids in (found, renamed)
+    )
+    assert first == pytest.approx(second)
+
+
+def test_clusters_that_are_the_classes_agree_whole():
+    ids, classes = np.array([2, 2, 0, 1]), np.array([0, 0, 1, 2])
+    assert clusters.accuracy(clusters.table(ids, classes, n_clusters=3, n_classes=3)) == 1
+    assert clusters.nmi(ids, classes) == pytest.approx(1)
+    assert clusters.ari(ids, classes) == pytest.approx(1)
+
+
+def test_the_table_counts_every_meeting():
+    found = clusters.table(np.array([0, 0, 2]), np.array([1, 1, 0]), n_clusters=3, n_classes=2)
+    np.testing.assert_array_equal(found, [[0, 2], [0, 0], [1, 0]])
+
+
+def test_samples_of_a_cluster_without_a_class_are_wrong():
+    counts = np.array([[5, 0], [3, 0], [0, 2]])
+    assert clusters.accuracy(counts) == pytest.approx(0.7)
+    assert clusters.accuracy(counts, {0: 0, 1: 0, 2: 1}) == 1
+
+
+def test_without_samples_there_is_no_value():
+    nothing = np.zeros(0, np.int64)
+    assert np.isnan(clusters.accuracy(clusters.table(nothing, nothing, n_clusters=2, n_classes=2)))
+    assert np.isnan(clusters.nmi(nothing, nothing))
+    assert np.isnan(clusters.ari(nothing, nothing))
+
+
+def test_a_mask_gets_the_class_of_the_object_that_it_overlaps_most():
+    iou = np.array([[0.2, 0.7], [0.4, 0.3], [0.0, 0.0]])
+    assert clusters.class_of_best(iou, np.array([5, 6]), at_least=0.5).tolist() == [6, -1, -1]
+    assert clusters.class_of_best(iou, np.array([5, 6])).tolist() == [6, 5, 5]
+
+
+def test_without_objects_or_masks_no_class_is_given():
+    assert clusters.class_of_best(np.zeros((2, 0)), np.zeros(0, int)).tolist() == [-1, -1]
+    assert clusters.class_of_best(np.zeros((0, 2)), np.array([1, 2])).tolist() == []

@@ -1,0 +1,67 @@
+import numpy as np
+import pytest
+
+from maskdistill.evaluation import semantic
+from tests.reference import semantic as reference
+
+
+@pytest.mark.parametrize("columns", [None, 3, 7])
+def test_the_fast_confusion_equals_counting_pixel_by_pixel(rng, columns):
+    prediction, truth = rng.integers(0, 4, (2, 3, 5)).astype(np.uint8)
+    truth[0, :2] = 255
+    prediction[2, 1] = 255
+    prediction[2, 2] = 5
+    wanted = reference.confusion(prediction, truth, 4, columns=columns)
+    found = semantic.confusion(prediction, truth, 4, columns=columns)
+    np.testing.assert_array_equal(found, wanted)
+    assert found.dtype == np.int64
+
+
+def test_a_negative_prediction_is_a_miss():
+    found = semantic.confusion(np.array([[-1, 0, 1]]), np.array([[1, 0, 1]]), 2)
+    np.testing.assert_array_equal(found, [[1, 0, 0], [0, 1, 1]])
+
+
+def test_a_picture_that_is_ignored_whole_counts_nothing():
+    ignored = np.full((3, 5), 255, np.uint8)
+    assert semantic.confusion(np.zeros((3, 5), np.uint8), ignored, 4).sum() == 0
+
+
+def test_iou_equals_that_of_sets_of_pixels(rng):
+    prediction, truth = rng.integers(0, 5, (2, 6, 9)).astype(np.uint8)
+    truth[0] = 255
+    wanted = [reference.iou_of_class(prediction, truth, which) for which in range(6)]
+    found = semantic.iou(semantic.confusion(prediction, truth, 6))
+    np.testing.assert_allclose(found, wanted)
+    assert np.isnan(found[5])
+
+
+def test_a_class_absent_from_the_truth_is_left_out_of_the_mean_but_counts_as_0_in_the_paper():
+    counts = np.array([[6, 0, 0, 0], [0, 2, 2, 0], [0, 0, 0, 0]])  # class 2 is predicted, never true
+    assert semantic.mean_iou(counts) == pytest.approx((1 + 0.5) / 2)
+    assert semantic.mean_iou(counts, protocol="paper") == pytest.approx((1 + 0.5 + 0) / 3)
+
+
+def test_a_predicted_class_that_is_not_in_the_truth_costs_the_others_their_pixels():
+    assert semantic.mean_iou(np.array([[3, 3, 0], [0, 0, 0]])) == pytest.approx(0.5)
+
+
+def test_without_pixels_the_mean_is_nan():
+    nothing = np.zeros((3, 4), np.int64)
+    assert np.isnan(semantic.mean_iou(nothing))
+    assert np.isnan(semantic.pixel_accuracy(nothing))
+
+
+def test_pixel_accuracy_counts_misses():
+    assert semantic.pixel_accuracy(np.array([[3, 1, 1], [0, 4, 1]])) == pytest.approx(0.7)
+
+
+def test_maps_of_unlike_shape_are_refused():
+    with pytest.raises(ValueError, match=r"\(3, 5\).*\(5, 3\)"):
+        semantic.confusion(np.zeros((3, 5), int), np.zeros((5, 3), int), 2)
+
+
+@pytest.mark.parametrize("value", [-1, 4])
+def test_a_truth_outside_its_classes_is_refused(value):
+    with pytest.raises(ValueError, match=r"wanted 0\.\.3 or 255"):
+        semantic.confusion(np.zeros((1, 2), int), np.array([[0, value]]), 4)

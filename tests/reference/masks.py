@@ -1,0 +1,37 @@
+"""Boxes, areas and overlaps of masks, pixel by pixel."""
+
+import numpy as np
+
+
+def box(mask):
+    """Half-open xyxy; zeros for an empty mask."""
+    pixels = [(row, col) for row, col in np.ndindex(mask.shape) if mask[row, col]]
+    if not pixels:
+        return (0, 0, 0, 0)
+    rows, columns = zip(*pixels, strict=True)
+    return (min(columns), min(rows), max(columns) + 1, max(rows) + 1)
+
+
+def iou(a, b):
+    shared = sum(bool(a[index] and b[index]) for index in np.ndindex(a.shape))
+    either = sum(bool(a[index] or b[index]) for index in np.ndindex(a.shape))
+    return shared / either if either else 0.0
+
+
+def box_mask(box_xyxy, size):
+    mask = np.zeros(size, bool)
+    x1, y1, x2, y2 = box_xyxy
+    mask[y1:y2, x1:x2] = True
+    return mask
+
+
+def run_lengths(mask):
+    """Column by column, the first of zeros."""
+    counts, value = [0], False
+    for pixel in mask.ravel(order="F"):
+        if pixel == value:
+            counts[-1] += 1
+        else:
+            counts.append(1)
+            value = not value
+    return counts
