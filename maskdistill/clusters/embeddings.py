@@ -9,6 +9,7 @@ Differs:  descriptors are ours, for `handcrafted`, which has no class token; cro
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,6 @@ from PIL import Image
 from scipy import ndimage
 
 HUES = 12  # bins of the hue histogram
-TURNS = 16  # bins of the gradient's direction, over a full turn
 HARMONICS = 6  # Fourier magnitudes kept of a periodic histogram or outline
 SCALES_PX = (0.7, 1.4, 2.8, 5.6)  # deviations between which the bands of lightness lie
 RAYS = 64  # directions in which the outline is sampled
@@ -29,15 +29,45 @@ def descriptors(rgb: np.ndarray, masks: np.ndarray) -> np.ndarray:
     Blocks, each of length about 1: hue histogram weighted by saturation, saturation and lightness, energies of
     bands of lightness and of colour, Fourier magnitudes of gradient directions at two scales, of the outline.
     """
-    picture = rgb.astype(np.float32) / 255
-    hue, saturation, value = _hsv(picture)
-    opponent = np.stack([picture.mean(axis=2), picture[..., 0] - picture[..., 1], picture[..., 2] - picture[..., :2].mean(axis=2)])
+    measured = _Measured.of(rgb)
     found = np.zeros((len(masks), _length()), np.float32)
     for row, mask in enumerate(masks):
         if mask.any():
-            box = _grown_box(mask, 12)
-            found[row] = _one(mask[box], hue[box], saturation[box], value[box], opponent[(slice(None), *box)])
+            box = _box(mask)
+            found[row] = _one(mask[box], measured.within(box))
     return found
+
+
+@dataclass(frozen=True)
+class _Measured:
+    """What is filtered once a picture and read by every mask; each array (..., H, W) float32."""
+
+    hue: np.ndarray
+    saturation: np.ndarray
+    value: np.ndarray
+    bands: np.ndarray  # (3 channels * scales, H, W), squared
+    down: np.ndarray  # (2 scales, H, W), gradient of lightness
+    right: np.ndarray
+
+    @staticmethod
+    def of(rgb: np.ndarray) -> _Measured:
+        picture = rgb.astype(np.float32) / 255
+        lightness = picture.mean(axis=2)
+        opponent = [lightness, picture[..., 0] - picture[..., 1], picture[..., 2] - picture[..., :2].mean(axis=2)]
+        bands = []
+        for channel in opponent:
+            levels = [channel, *(ndimage.gaussian_filter(channel, scale) for scale in SCALES_PX)]
+            bands += [(fine - coarse) ** 2 for fine, coarse in zip(levels, levels[1:], strict=False)]
+        scales = (1.0, 2.0)
+        return _Measured(
+            *_hsv(picture),
+            bands=np.stack(bands),
+            down=np.stack([ndimage.gaussian_filter(lightness, scale, order=(1, 0)) for scale in scales]),
+            right=np.stack([ndimage.gaussian_filter(lightness, scale, order=(0, 1)) for scale in scales]),
+        )
+
+    def within(self, box: tuple[slice, slice]) -> _Measured:
+        return _Measured(*(getattr(self, each.name)[(..., *box)] for each in fields(self)))
 
 
 def class_token_embeddings(
@@ -71,43 +101,35 @@ def class_token_embeddings(
     return torch.stack(found).numpy() if found else np.zeros((0, backbone.width), np.float32)
 
 
-def _one(mask: np.ndarray, hue: np.ndarray, saturation: np.ndarray, value: np.ndarray, opponent: np.ndarray) -> np.ndarray:
-    """The descriptor of one mask; all arrays are cut to its surroundings."""
-    inside = mask
-    core = ndimage.binary_erosion(mask, iterations=2)
+def _one(mask: np.ndarray, measured: _Measured) -> np.ndarray:
+    """The descriptor of one mask; all arrays are cut to its box."""
+    core = ndimage.binary_erosion(np.pad(mask, 2), iterations=2)[2:-2, 2:-2]
     if core.sum() < 0.3 * mask.sum():
         core = mask
-    weight = saturation[inside]
-    hues = np.zeros(HUES)
-    position = hue[inside] * HUES
+    saturation, value = measured.saturation[mask], measured.value[mask]
+    position = measured.hue[mask] * HUES
     low = np.floor(position).astype(int)
-    np.add.at(hues, low % HUES, weight * (1 - (position - low)))
-    np.add.at(hues, (low + 1) % HUES, weight * (position - low))
+    hues = np.bincount(low % HUES, saturation * (1 - (position - low)), HUES)
+    hues += np.bincount((low + 1) % HUES, saturation * (position - low), HUES)
     hues = np.sqrt(hues / max(hues.sum(), 1e-6))
-    tones = np.array([saturation[inside].mean(), saturation[inside].std(), value[inside].mean() * 0.3, value[inside].std()])
-    bands = _bands(opponent, core)
-    turns = np.concatenate([_turns(opponent[0], core, scale) for scale in (1.0, 2.0)])
-    return np.concatenate([1.6 * hues, tones, bands, turns, 1.2 * _outline(mask)]).astype(np.float32)
+    tones = np.array([saturation.mean(), saturation.std(), value.mean() * 0.3, value.std()])
+    # Deviation inside the mask of each band of lightness and colour, relative to their sum.
+    spectrum = np.sqrt(measured.bands[:, core].mean(axis=1))
+    bands = np.sqrt(spectrum / max(spectrum.sum(), 1e-6))
+    turns = [_turns(down[core], right[core]) for down, right in zip(measured.down, measured.right, strict=True)]
+    return np.concatenate([1.6 * hues, tones, bands, *turns, 1.2 * _outline(mask)]).astype(np.float32)
 
 
-def _bands(opponent: np.ndarray, core: np.ndarray) -> np.ndarray:
-    """Deviation inside the mask of each band of lightness and colour, relative to their sum."""
-    energies = []
-    for channel in opponent:
-        levels = [channel, *(ndimage.gaussian_filter(channel, scale) for scale in SCALES_PX)]
-        energies += [np.sqrt(np.mean((fine - coarse)[core] ** 2)) for fine, coarse in zip(levels, levels[1:], strict=False)]
-    spectrum = np.array(energies)
-    return np.sqrt(spectrum / max(spectrum.sum(), 1e-6))
-
-
-def _turns(lightness: np.ndarray, core: np.ndarray, scale: float) -> np.ndarray:
+def _turns(down: np.ndarray, right: np.ndarray) -> np.ndarray:
     """Fourier magnitudes of the gradient directions: how strongly 2, 4, ... directions prevail, not which."""
-    down = ndimage.gaussian_filter(lightness, scale, order=(1, 0))[core]
-    right = ndimage.gaussian_filter(lightness, scale, order=(0, 1))[core]
     strength = np.hypot(down, right)
-    turn = (np.arctan2(down, right) / (2 * np.pi)) % 1
-    angles = np.exp(-2j * np.pi * np.outer(np.arange(1, HARMONICS + 1), turn))
-    return np.abs(angles @ strength) / max(strength.sum(), 1e-6)
+    # Powers of the unit gradient are the harmonics of its direction: no histogram, no exponentials.
+    unit = (right + 1j * down) / np.where(strength > 0, strength, 1)
+    power, found = strength.astype(np.complex128), np.empty(HARMONICS)
+    for harmonic in range(HARMONICS):
+        power = power * unit
+        found[harmonic] = abs(power.sum())
+    return found / max(float(strength.sum()), 1e-6)
 
 
 def _outline(mask: np.ndarray) -> np.ndarray:
@@ -135,12 +157,9 @@ def _hsv(picture: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return (hue / 6) % 1, np.where(top > 0, spread / np.where(top > 0, top, 1), 0), top
 
 
-def _grown_box(mask: np.ndarray, margin: int) -> tuple[slice, slice]:
+def _box(mask: np.ndarray) -> tuple[slice, slice]:
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    return (
-        slice(max(0, rows[0] - margin), rows[-1] + 1 + margin),
-        slice(max(0, columns[0] - margin), columns[-1] + 1 + margin),
-    )
+    return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
 
 
 def _length() -> int:

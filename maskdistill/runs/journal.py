@@ -6,6 +6,7 @@ a wrong line before it is an error. In memory stands only where each record begi
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import time
@@ -63,7 +64,7 @@ class Journal:
                 self.file = self._opened_for_writing()
             self.file.write(line)
         except OSError as error:
-            raise atomic.unwritable(self.path, error) from error
+            raise self._failed(error) from error
         self.offsets[key] = self.end
         self.end += len(line)
         if self.clock() - self.flushed >= self.flush_seconds:
@@ -78,7 +79,7 @@ class Journal:
             self.file.flush()
             os.fsync(self.file.fileno())
         except OSError as error:
-            raise atomic.unwritable(self.path, error) from error
+            raise self._failed(error) from error
 
     def records(self) -> Iterator[tuple[int, dict[str, Any]]]:
         """(key, record) by rising key, read from disk one at a time."""
@@ -101,12 +102,10 @@ class Journal:
 
     def close(self) -> None:
         """Flush and let go of the file; another `add` would open it again."""
-        try:
-            self.flush()
-        finally:
-            if self.file is not None:
-                file, self.file = self.file, None
-                _close(file)
+        self.flush()
+        if self.file is not None:
+            self.file.close()
+            self.file = None
 
     def __enter__(self) -> Journal:
         return self
@@ -126,6 +125,16 @@ class Journal:
             file.close()
             raise
         return file
+
+    def _failed(self, error: OSError) -> RunError:
+        """Know again only what is on disk: nobody can tell how much of the buffer was written."""
+        if self.file is not None:
+            with contextlib.suppress(OSError):  # closing tries to write once more
+                self.file.close()
+            self.file = None
+        self.offsets.clear()
+        self.end = self._scan()
+        return atomic.unwritable(self.path, error)
 
     def _scan(self) -> int:
         """Fill the offsets; the position behind the last whole line is returned."""
@@ -165,12 +174,3 @@ def _unsealed(line: bytes) -> dict[str, Any] | None:
 
 def _seal(body: bytes) -> bytes:
     return f"{zlib.crc32(body):08x} ".encode()
-
-
-def _close(file: IO[bytes]) -> None:
-    """Close a file whose last flush may have failed: Python would try again, and fail again."""
-    try:
-        file.close()
-    except OSError:
-        # What could not be written was reported by the flush before.
-        return

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from maskdistill.settings.checks import at_least
+from maskdistill.settings.checks import at_least, in_unit
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,6 +18,7 @@ class ClusterSettings:
     restarts: int = 10  # starts of k-means, the lowest inertia is kept; 1 in the paper
     whiten: bool = True  # divide each dimension by its deviation; source: MaskDistill release
     again: bool = False  # cluster the detections once more, before label maps are made
+    again_min_score: float = 0.5  # of the detections that the second clustering is fitted on, in [0, 1]
     of: Literal["proposals", "detections"] = "proposals"  # what the verb clusters; detections: writes recluster/
 
     def __post_init__(self) -> None:
@@ -25,4 +26,5 @@ class ClusterSettings:
         if self.k > 254:
             raise ValueError(f"cluster.k must be at most 254 (a label map has 8 bits, 0 and 255 are taken), got {self.k}")
         at_least("cluster.restarts", self.restarts, 1)
+        in_unit("cluster.again_min_score", self.again_min_score)
         at_least("cluster.max_side", self.max_side, 0)

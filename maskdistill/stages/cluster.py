@@ -33,6 +33,11 @@ def parts(settings: RunSettings) -> dict[str, Any]:
     return {**counted, "seed": settings.seed}
 
 
+def again_parts(settings: RunSettings) -> dict[str, Any]:
+    """Settings that change the ids of the detections."""
+    return {**parts(settings), "again_min_score": settings.cluster.again_min_score}
+
+
 def weights(job: Job) -> str | None:
     """Digest of the embedding's weights."""
     from maskdistill.stages import backbones
@@ -52,23 +57,23 @@ def work(job: Job, folder: Path) -> Done:
     n_masks = file.n_masks
     embeddings, owners = _embed(job, folder, file)
     is_train = np.array([image.split == "train" for image in job.images])[owners[:, 0] - 1]
-    n_train = int(is_train.sum())
+    # Detections below the threshold of the label maps are assigned too, but would blur the centroids.
+    fits = is_train & (_scores(file, job.images) >= own.again_min_score) if name == "recluster" else is_train
+    n_train = int(fits.sum())
     if n_train == 0:
         raise TrainingError(
             f"{source}: no masks in {len(job.images)} pictures, so there is nothing to cluster. Look at the pictures "
             f"with `maskdistill report {job.folder.root}`, and try a lower --propose.min-score or another backbone"
         )
-    scale = kmeans.scale_of(embeddings[is_train], whiten=own.whiten)
+    scale = kmeans.scale_of(embeddings[fits], whiten=own.whiten)
     normalised = kmeans.normalise(embeddings, scale)
     wanted = own.k or from_masks(n_train)
-    fitted = kmeans.fit(normalised[is_train], k=wanted, algorithm=own.kmeans, restarts=own.restarts, seed=job.settings.seed)
+    fitted = kmeans.fit(normalised[fits], k=wanted, algorithm=own.kmeans, restarts=own.restarts, seed=job.settings.seed)
     k = len(fitted.centroids)
     if own.k and k < own.k:
         job.ledger.write("warning", stage=name, what=f"fewer masks ({n_train}) than clusters ({own.k}): {k} clusters are used")
         job.progress.say(f"{name}: only {n_train} masks, so {k} clusters in place of {own.k}")
-    ids = np.empty(n_masks, np.int64)
-    ids[is_train] = fitted.ids
-    ids[~is_train] = kmeans.assign(normalised[~is_train], fitted.centroids)
+    ids = kmeans.assign(normalised, fitted.centroids)
     _write_array(folder / "embeddings.npy", embeddings)
     _write_array(folder / "centroids.npy", fitted.centroids)
     rows = ({"id": int(i), "mask": int(m), "cluster": int(c)} for (i, m), c in zip(owners, ids, strict=True))
@@ -77,7 +82,7 @@ def work(job: Job, folder: Path) -> Done:
     summary = {
         "k": k,
         "sizes": np.bincount(ids, minlength=k).tolist(),
-        "train_sizes": np.bincount(fitted.ids, minlength=k).tolist(),
+        "fitted_on": np.bincount(fitted.ids, minlength=k).tolist(),
         "inertia": round(float(fitted.inertia), 6),
         "scale": [float(value) for value in scale],
         "exemplars": [
@@ -87,6 +92,11 @@ def work(job: Job, folder: Path) -> Done:
     atomic.write_json(folder / "clusters.json", summary)
     counts = {"masks": n_masks, "clusters": k, "largest": int(max(summary["sizes"]))}
     return Done(outputs=["embeddings.npy", "clusters.jsonl", "centroids.npy", "clusters.json"], counts=counts)
+
+
+def _scores(file: MaskFile, images: list[Image]) -> np.ndarray:
+    """(n_masks,) scores in file order."""
+    return np.array([mask["score"] for image in images for mask in file.masks(image.id)], np.float32)
 
 
 def from_masks(n_masks: int) -> int:
@@ -149,4 +159,4 @@ def _write_array(path: Path, array: np.ndarray) -> None:
 
 
 STAGE = Stage(name="cluster", version=1, reads=("scan", "propose"), parts=parts, work=work, weights=weights)
-AGAIN = Stage(name="recluster", version=1, reads=("scan", "detect"), parts=parts, work=work, weights=weights)
+AGAIN = Stage(name="recluster", version=1, reads=("scan", "detect"), parts=again_parts, work=work, weights=weights)

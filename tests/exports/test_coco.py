@@ -34,6 +34,8 @@ def opened(tmp_path, images, lines, names) -> COCO:
     return COCO(tmp_path / "coco.json")
 
 
+# pycocotools' decoder hands arrays in NumPy's old way.
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 def test_pycocotools_reads_the_same_masks_boxes_and_categories_back(tmp_path, rng, capsys):
     sizes = {1: (7, 11), 2: (5, 3), 3: (4, 4)}
     masks = {1: rng.random((2, 7, 11)) < 0.4, 2: np.zeros((0, 5, 3), bool), 3: rng.random((1, 4, 4)) < 0.5}
