@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from maskdistill.errors import SettingsError
-from maskdistill.settings import RunSettings, load as load_settings
+from maskdistill.settings import RunSettings
+from maskdistill.settings import load as load_settings
 from maskdistill.settings.load import merge, validate
 
 if TYPE_CHECKING:
@@ -53,7 +54,13 @@ def run(
     return _do(out, chosen, verbs, pictures=pictures, start=start, quiet=quiet)
 
 
-def scan(*, pictures: str | Path, out: str | Path, settings: Mapping[str, Any] | RunSettings | None = None, redo: bool = False) -> Path:
+def scan(
+    *,
+    pictures: str | Path,
+    out: str | Path,
+    settings: Mapping[str, Any] | RunSettings | None = None,
+    redo: bool = False,
+) -> Path:
     """A folder of pictures to images.jsonl: ids, sizes, content hashes, splits."""
     chosen = settings if isinstance(settings, RunSettings) else settings_for(out, pictures, "quick", None, settings)
     return _do(out, chosen, ["scan"], pictures=pictures, start="scan" if redo else None)
@@ -108,7 +115,9 @@ def load(run_or_model: str | Path, *, device: str = "auto") -> Model:
     return model.load(Path(run_or_model), device=device)
 
 
-def predict(*, run: str | Path, pictures: str | Path, out: str | Path, device: str = "auto", quiet: bool = False) -> dict[str, int]:
+def predict(
+    *, run: str | Path, pictures: str | Path, out: str | Path, device: str = "auto", quiet: bool = False
+) -> dict[str, int]:
     """Label maps (palette PNG) and instances (JSON) for a folder of new pictures, at their relative paths.
 
     Returns:
@@ -126,12 +135,24 @@ def export(*, run: str | Path, of: str = "detections", out: str | Path | None = 
     return stage.coco(Path(run), of=of, out=Path(out) if out else None)
 
 
-def demo(*, out: str | Path, seed: int = 0, n_pictures: int = 96, n_validation: int = 64, n_kinds: int = 5, quiet: bool = False) -> Path:
+def demo(
+    *,
+    out: str | Path,
+    seed: int = 0,
+    n_pictures: int = 96,
+    n_validation: int = 64,
+    n_kinds: int = 5,
+    quiet: bool = False,
+) -> Path:
     """Draw pictures, do the whole job on them, return the path of the report."""
     from maskdistill.stages import demo as stage
 
     drawn = stage.draw(Path(out), n_pictures=n_pictures, n_validation=n_validation, n_kinds=n_kinds)
-    values = {"seed": seed, "validation": str(drawn.validation), "ground_truth": [str(path) for path in drawn.ground_truth]}
+    values = {
+        "seed": seed,
+        "validation": str(drawn.validation),
+        "ground_truth": [str(path) for path in drawn.ground_truth],
+    }
     return run(pictures=drawn.pictures, out=Path(out) / "run", preset="demo", settings=values, quiet=quiet)
 
 

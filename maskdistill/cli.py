@@ -6,6 +6,7 @@ and what is wrong is said in one message without a traceback.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields, make_dataclass
@@ -25,10 +26,14 @@ Verb = Literal["scan", "propose", "cluster", "detect", "label", "segment", "eval
 class _Place:
     """Where the pictures are and where the run goes."""
 
-    pictures: tyro.conf.Positional[Path | None] = None  # folder of pictures, searched recursively; may be left out where RUN exists
+    pictures: tyro.conf.Positional[Path | None] = (
+        None  # folder of pictures, searched recursively; may be left out where RUN exists
+    )
     out: Path = field(default=tyro.MISSING)  # RUN: the folder of the run; the same command goes on where it was stopped
     until: Verb | None = None  # last stage to do
-    start: Annotated[Verb | None, tyro.conf.arg(name="from")] = None  # do stages again from here on, where their settings changed
+    start: Annotated[Verb | None, tyro.conf.arg(name="from")] = (
+        None  # do stages again from here on, where their settings changed
+    )
     quiet: bool = False  # no progress
 
 
@@ -80,7 +85,9 @@ class _Export:
     """
 
     run: tyro.conf.Positional[Path]  # the run's folder
-    form: Annotated[Literal["coco"], tyro.conf.arg(name="as")] = "coco"  # format: COCO instances with scores, category 1 + cluster
+    form: Annotated[Literal["coco"], tyro.conf.arg(name="as")] = (
+        "coco"  # format: COCO instances with scores, category 1 + cluster
+    )
     of: Literal["detections", "proposals"] = "detections"  # which masks
     out: Path | None = None  # file to write; RUN/export/coco-<of>.json if left out
 
@@ -119,6 +126,9 @@ VERBS: dict[str, str] = {
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; the exit status is 0, or 2 for what a user can mend."""
+    # Threads of libgomp spin while they wait; beside another busy process that makes two slower than one. It reads
+    # this when torch is loaded. docs/log/training.md has the numbers.
+    os.environ.setdefault("GOMP_SPINCOUNT", "2000")
     words = list(sys.argv[1:] if arguments is None else arguments)
     if not words or words[0] in ("-h", "--help", "help"):
         print(_overview())
@@ -152,7 +162,8 @@ def _overview() -> str:
     return (
         f"maskdistill {__version__}: unsupervised semantic segmentation of any folder of pictures\n\n"
         f"usage: maskdistill COMMAND ...\n\n{rows}\n\n"
-        "  maskdistill run photos/ --out runs/photos\n  maskdistill COMMAND --help     (run: --help-all for every setting)"
+        "  maskdistill run photos/ --out runs/photos\n"
+        "  maskdistill COMMAND --help     (run: --help-all for every setting)"
     )
 
 
@@ -207,7 +218,12 @@ def _run(rest: list[str]) -> list[str]:
         given = _parse(_Run, "run", rest, _Run(**{name: getattr(below, name) for name in names}, out=tyro.MISSING))
     settings = RunSettings(**{name: getattr(given, name) for name in names})
     made = api.run(
-        pictures=given.pictures, out=given.out, settings=settings, until=given.until, start=given.start, quiet=given.quiet
+        pictures=given.pictures,
+        out=given.out,
+        settings=settings,
+        until=given.until,
+        start=given.start,
+        quiet=given.quiet,
     )
     return [str(made)]
 
@@ -216,7 +232,10 @@ def _scan(rest: list[str]) -> list[str]:
     cls = make_dataclass(
         "Scan",
         [
-            ("pictures", Annotated[Path, tyro.conf.Positional, tyro.conf.arg(help="folder of pictures, searched recursively")]),
+            (
+                "pictures",
+                Annotated[Path, tyro.conf.Positional, tyro.conf.arg(help="folder of pictures, searched recursively")],
+            ),
             ("out", Annotated[Path, tyro.conf.arg(help="RUN: the folder of the run")]),
             *_common_flags("validation", "limit", "seed"),
             ("redo", Annotated[bool, tyro.conf.arg(help="scan again if pictures or settings changed")], False),

@@ -41,7 +41,7 @@ def reference() -> Path:
     return REFERENCE
 
 
-@pytest.fixture()
+@pytest.fixture
 def rng() -> np.random.Generator:
     return np.random.default_rng(seed())
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -57,7 +58,7 @@ class _Measured:
         bands = []
         for channel in opponent:
             levels = [channel, *(ndimage.gaussian_filter(channel, scale) for scale in SCALES_PX)]
-            bands += [(fine - coarse) ** 2 for fine, coarse in zip(levels, levels[1:], strict=False)]
+            bands += [(fine - coarse) ** 2 for fine, coarse in pairwise(levels)]
         scales = (1.0, 2.0)
         return _Measured(
             *_hsv(picture),
@@ -142,7 +143,7 @@ def _outline(mask: np.ndarray) -> np.ndarray:
     reach = np.zeros(RAYS)
     np.maximum.at(reach, angle, away)
     spectrum = np.abs(np.fft.rfft(reach))[1 : HARMONICS + 1] / RAYS
-    at_middle = float(mask[int(round(middle[0])), int(round(middle[1]))])
+    at_middle = float(mask[round(middle[0]), round(middle[1])])
     filled = mask.sum() / max(ndimage.binary_fill_holes(mask).sum(), 1)
     return np.concatenate([2 * spectrum, [reach.mean() - 1, 0.3 * at_middle, filled]])
 
@@ -153,7 +154,9 @@ def _hsv(picture: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     spread = top - bottom
     safe = np.where(spread > 0, spread, 1)
     red, green, blue = np.moveaxis(picture, 2, 0)
-    hue = np.where(top == red, (green - blue) / safe, np.where(top == green, 2 + (blue - red) / safe, 4 + (red - green) / safe))
+    hue = np.where(
+        top == red, (green - blue) / safe, np.where(top == green, 2 + (blue - red) / safe, 4 + (red - green) / safe)
+    )
     return (hue / 6) % 1, np.where(top > 0, spread / np.where(top > 0, top, 1), 0), top
 
 

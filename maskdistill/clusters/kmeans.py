@@ -83,13 +83,15 @@ def assign(embeddings: np.ndarray, centroids: np.ndarray) -> np.ndarray:
     if len(embeddings) == 0:
         return np.zeros(0, np.int64)
     squared = (centroids.astype(np.float64) ** 2).sum(axis=1)
-    return (squared - 2 * embeddings.astype(np.float64) @ centroids.T.astype(np.float64)).argmin(axis=1).astype(np.int64)
+    return (
+        (squared - 2 * embeddings.astype(np.float64) @ centroids.T.astype(np.float64)).argmin(axis=1).astype(np.int64)
+    )
 
 
 def exemplars(
     embeddings: np.ndarray, ids: np.ndarray, centroids: np.ndarray, *, count: int, seed: int = 0
 ) -> list[dict[str, list[int]]]:
-    """For each cluster the rows nearest to its centroid, farthest from it, and drawn at random; at most `count` each."""
+    """Of each cluster the rows nearest to its centroid, farthest from it, and drawn at random, `count` at most."""
     found = []
     for cluster, centroid in enumerate(centroids):
         rows = np.flatnonzero(ids == cluster)

@@ -19,7 +19,8 @@ from torchvision.models.detection import MaskRCNN
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHead
 from torchvision.models.detection.mask_rcnn import MaskRCNNHeads, MaskRCNNPredictor
-from torchvision.ops import FeaturePyramidNetwork, boxes as box_ops
+from torchvision.ops import FeaturePyramidNetwork
+from torchvision.ops import boxes as box_ops
 from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
 
 from maskdistill.training import bodies
@@ -28,7 +29,7 @@ from maskdistill.training import bodies
 class BodyWithPyramid(nn.Module):
     """A body and the feature pyramid on its four maps."""
 
-    def __init__(self, body: nn.Module, width: int) -> None:
+    def __init__(self, body: bodies.SmallBody | bodies.ResNet50, width: int) -> None:
         super().__init__()
         self.body = body
         self.fpn = FeaturePyramidNetwork(list(body.channels), width, extra_blocks=LastLevelMaxPool())
@@ -128,7 +129,11 @@ def seed_samplers(model: MaskRCNN, seed: int) -> None:
 
 
 def _best_cluster_of_each_box(
-    self: Any, class_logits: Tensor, box_regression: Tensor, proposals: list[Tensor], image_shapes: list[tuple[int, int]]
+    self: Any,
+    class_logits: Tensor,
+    box_regression: Tensor,
+    proposals: list[Tensor],
+    image_shapes: list[tuple[int, int]],
 ) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
     """In place of torchvision's: each box speaks for its best cluster alone, one suppression over all.
 

@@ -80,13 +80,12 @@ class ViT:
     ) -> None:
         self.name, self.model, self.mean, self.std, self.as_dino = name, model, mean, std, as_dino
         self.patch = int(model.patch_embed.patch_size[0])
-        self.heads = int(model.blocks[0].attn.num_heads)
+        first: Any = model.blocks[0]
+        self.heads = int(first.attn.num_heads)
         self.width = int(model.embed_dim)
 
     @torch.inference_mode()
-    def features(
-        self, batch: Tensor, *, block: int = -1, want: Sequence[str] = ("queries", "keys")
-    ) -> list[Features]:
+    def features(self, batch: Tensor, *, block: int = -1, want: Sequence[str] = ("queries", "keys")) -> list[Features]:
         """A Features a picture, on the CPU, float32.
 
         Args:
@@ -106,7 +105,7 @@ class ViT:
         stream = self._embedded(batch, grid)
         for each in self.model.blocks[: block % n_blocks]:
             stream = each(stream)
-        last = self.model.blocks[block]
+        last: Any = self.model.blocks[block]
         found: dict[str, Tensor] = {}
         if set(want) & {"queries", "keys", "values"}:
             joined = last.attn.qkv(last.norm1(stream))
@@ -130,7 +129,7 @@ class ViT:
 
     @torch.inference_mode()
     def class_tokens(self, batch: Tensor) -> Tensor:
-        """(B, width) float32 on the CPU: the class token after the last norm, or the patches' mean where there is none."""
+        """(B, width) float32 on the CPU: class tokens after the last norm, or the patches' mean without one."""
         stream = self._embedded(batch, self._check(batch))
         for each in self.model.blocks:
             stream = each(stream)
@@ -139,6 +138,7 @@ class ViT:
     def position_embedding(self, grid: tuple[int, int]) -> Tensor:
         """(1, 1 + rows*cols, width) for a patch grid, as DINO resamples it: bicubic, 0.1 added to the grid's size."""
         embedding = self.model.pos_embed
+        assert embedding is not None
         side = round((embedding.shape[1] - 1) ** 0.5)
         if grid == (side, side):
             return embedding
@@ -159,6 +159,7 @@ class ViT:
         if not self.as_dino:
             return model.norm_pre(model.patch_drop(model._pos_embed(patches)))
         tokens = patches.flatten(1, 2) if patches.ndim == 4 else patches
+        assert model.cls_token is not None
         tokens = torch.cat([model.cls_token.expand(len(batch), -1, -1), tokens], dim=1)
         return tokens + self.position_embedding(grid)
 
@@ -198,12 +199,14 @@ def _built(name: str) -> VisionTransformer:
         family = ", ".join(f"timm/{each}" for each in timm.list_models("vit_*patch*")[:8])
         raise WeightsError(f"backbone {name!r} is not of timm's VisionTransformer family. Such are: {family}, ...")
     if not isinstance(model.blocks[0].attn, nn.Module) or not hasattr(model.blocks[0].attn, "qkv"):
-        raise WeightsError(f"backbone {name!r}: its attention keeps queries, keys and values apart, which is not supported")
+        raise WeightsError(
+            f"backbone {name!r}: its attention keeps queries, keys and values apart, which is not supported"
+        )
     return model
 
 
 def _normalisation(model: VisionTransformer) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
-    config = model.pretrained_cfg
+    config: Any = model.pretrained_cfg
     return tuple(config.get("mean", IMAGENET_MEAN)), tuple(config.get("std", IMAGENET_STD))
 
 
@@ -220,7 +223,8 @@ def _fill(model: VisionTransformer, state: Mapping[str, Tensor], name: str) -> N
     ]
     if missing or foreign or misfit:
         raise WeightsError(
-            f"these weights are not those of {name}: {len(missing)} tensors missing ({', '.join(missing[:3]) or 'none'}), "
+            f"these weights are not those of {name}: "
+            f"{len(missing)} tensors missing ({', '.join(missing[:3]) or 'none'}), "
             f"{len(foreign)} unknown ({', '.join(foreign[:3]) or 'none'}), "
             f"{len(misfit)} of another shape ({'; '.join(misfit[:2]) or 'none'}). "
             "Name the backbone they belong to: --propose.backbone"

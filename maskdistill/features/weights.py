@@ -66,7 +66,8 @@ def read(what: str | Path, *, name: str | None = None) -> dict[str, Tensor]:
     path = Path(what).expanduser()
     if not path.is_file():
         raise WeightsError(
-            f"{what}: neither a file nor a name of weights. Names: {', '.join(URLS)}, timm/<model>; `none` starts at random"
+            f"{what}: neither a file nor a name of weights. "
+            f"Names: {', '.join(URLS)}, timm/<model>; `none` starts at random"
             + (f" (wanted for {name})" if name else "")
         )
     return plain(_loaded(path), path=path)
@@ -116,7 +117,15 @@ def _loaded(path: Path) -> Mapping[str, Any]:
                 return {key: torch.from_numpy(np.array(arrays[key])) for key in arrays.files}
         with torch.serialization.safe_globals([argparse.Namespace]):
             loaded = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, ValueError, RuntimeError, EOFError, KeyError, pickle.UnpicklingError, safetensors.SafetensorError) as error:
+    except (
+        OSError,
+        ValueError,
+        RuntimeError,
+        EOFError,
+        KeyError,
+        pickle.UnpicklingError,
+        safetensors.SafetensorError,
+    ) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise WeightsError(
             f"{path}: cannot be read as weights ({reason}). Wanted: a .pth of tensors, .safetensors, or .npz"

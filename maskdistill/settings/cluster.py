@@ -10,7 +10,9 @@ from maskdistill.settings.checks import at_least, in_unit
 class ClusterSettings:
     """From masks to cluster ids."""
 
-    embedding: Literal["auto", "class_token", "descriptors"] = "auto"  # auto: descriptors for handcrafted, else class_token
+    embedding: Literal["auto", "class_token", "descriptors"] = (
+        "auto"  # auto: descriptors for handcrafted, else class_token
+    )
     backbone: str = ""  # of class_token; empty: that of propose; dino_vits8 in the paper
     max_side: int = 512  # px a crop's longer side is resized down to before embedding; 0: native, as the paper
     k: int = 0  # clusters, at most 254; 0: from the number of masks, at most 20; 20 on VOC and 80 on COCO in the paper
@@ -24,7 +26,9 @@ class ClusterSettings:
     def __post_init__(self) -> None:
         at_least("cluster.k", self.k, 0)
         if self.k > 254:
-            raise ValueError(f"cluster.k must be at most 254 (a label map has 8 bits, 0 and 255 are taken), got {self.k}")
+            raise ValueError(
+                f"cluster.k must be at most 254 (a label map has 8 bits, 0 and 255 are taken), got {self.k}"
+            )
         at_least("cluster.restarts", self.restarts, 1)
         in_unit("cluster.again_min_score", self.again_min_score)
         at_least("cluster.max_side", self.max_side, 0)

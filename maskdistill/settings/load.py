@@ -71,7 +71,7 @@ def merge(*layers: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def validate(values: Mapping[str, Any], *, source: str) -> RunSettings:
-    """RunSettings from a nested dict; SettingsError names `source`, the key, and the nearest names of an unknown one."""
+    """RunSettings from a nested dict; SettingsError names `source`, the key, and names near an unknown one."""
     try:
         return _ADAPTER.validate_python(dict(values))
     except ValidationError as error:

@@ -27,7 +27,13 @@ SOURCES = {"cluster": Path("propose") / "proposals.jsonl", "recluster": Path("de
 def parts(settings: RunSettings) -> dict[str, Any]:
     """Settings that change the ids."""
     own = settings.cluster
-    counted = {"embedding": own.embedding, "k": own.k, "kmeans": own.kmeans, "restarts": own.restarts, "whiten": own.whiten}
+    counted: dict[str, Any] = {
+        "embedding": own.embedding,
+        "k": own.k,
+        "kmeans": own.kmeans,
+        "restarts": own.restarts,
+        "whiten": own.whiten,
+    }
     if own.embedding == "class_token":
         counted |= {"backbone": own.backbone, "max_side": own.max_side, "precision": settings.precision}
     return {**counted, "seed": settings.seed}
@@ -71,7 +77,9 @@ def work(job: Job, folder: Path) -> Done:
     fitted = kmeans.fit(normalised[fits], k=wanted, algorithm=own.kmeans, restarts=own.restarts, seed=job.settings.seed)
     k = len(fitted.centroids)
     if own.k and k < own.k:
-        job.ledger.write("warning", stage=name, what=f"fewer masks ({n_train}) than clusters ({own.k}): {k} clusters are used")
+        job.ledger.write(
+            "warning", stage=name, what=f"fewer masks ({n_train}) than clusters ({own.k}): {k} clusters are used"
+        )
         job.progress.say(f"{name}: only {n_train} masks, so {k} clusters in place of {own.k}")
     ids = kmeans.assign(normalised, fitted.centroids)
     _write_array(folder / "embeddings.npy", embeddings)
@@ -86,7 +94,8 @@ def work(job: Job, folder: Path) -> Done:
         "inertia": round(float(fitted.inertia), 6),
         "scale": [float(value) for value in scale],
         "exemplars": [
-            {kind: [[int(owners[row, 0]), int(owners[row, 1])] for row in rows] for kind, rows in one.items()} for one in shown
+            {kind: [[int(owners[row, 0]), int(owners[row, 1])] for row in rows] for kind, rows in one.items()}
+            for one in shown
         ],
     }
     atomic.write_json(folder / "clusters.json", summary)
@@ -106,7 +115,6 @@ def from_masks(n_masks: int) -> int:
 
 def _embed(job: Job, folder: Path, file: MaskFile) -> tuple[np.ndarray, np.ndarray]:
     """Embeddings (n_masks, d) float32 and owners (n_masks, 2): picture id and number of the mask in it."""
-    own = job.settings.cluster
     embed = embedder(job)
 
     def describe(image: Image, rgb: np.ndarray) -> dict[str, Any]:
@@ -119,7 +127,9 @@ def _embed(job: Job, folder: Path, file: MaskFile) -> tuple[np.ndarray, np.ndarr
     with over_pictures(job, folder, images, describe, title=folder.name) as journal:
         for number, entry in journal.records():
             if "refused" in entry:
-                raise TrainingError(f"{job.picture_path(job.images[number - 1])}: could be read before but not now: {entry['refused']}")
+                raise TrainingError(
+                    f"{job.picture_path(job.images[number - 1])}: could be read before but not now: {entry['refused']}"
+                )
             values = np.array(entry["values"], np.float32)
             if embeddings is None:
                 embeddings = np.zeros((file.n_masks, values.shape[1]), np.float32)

@@ -31,10 +31,17 @@ def draw(out: Path, *, n_pictures: int, n_validation: int, n_kinds: int) -> Draw
     if stamp.exists():
         found = json.loads(stamp.read_text(encoding="utf-8"))
         if {key: found.get(key) for key in wanted} != wanted:
-            raise RunError(f"{out}: holds other drawn pictures ({found}) than are wanted ({wanted}). Give another --out")
+            raise RunError(
+                f"{out}: holds other drawn pictures ({found}) than are wanted ({wanted}). Give another --out"
+            )
         return places
     hashes = {}
-    for name, count, seed, truth in (("pictures", n_pictures, SEED, truths[0]), ("validation", n_validation, SEED + 1, truths[1])):
-        hashes[name] = synthetic.write(out / name, truth, n_pictures=count, seed=seed, n_kinds=n_kinds, prefix=f"{name}-")
+    for name, count, seed, truth in (
+        ("pictures", n_pictures, SEED, truths[0]),
+        ("validation", n_validation, SEED + 1, truths[1]),
+    ):
+        hashes[name] = synthetic.write(
+            out / name, truth, n_pictures=count, seed=seed, n_kinds=n_kinds, prefix=f"{name}-"
+        )
     atomic.write_json(stamp, {**wanted, "sha256": hashes})
     return places

@@ -45,7 +45,9 @@ def train(job: Job, folder: Path) -> Done:
     """Train on all training pictures that can be read, those without masks too: they say what is no object."""
     own = job.settings.detect
     file = MaskFile(job.folder.root / "propose" / "proposals.jsonl")
-    clusters = np.array([row["cluster"] for row in lines.read(job.folder.root / "cluster" / "clusters.jsonl")], np.int64)
+    clusters = np.array(
+        [row["cluster"] for row in lines.read(job.folder.root / "cluster" / "clusters.jsonl")], np.int64
+    )
     images = [image for image in job.images if image.split == "train" and not file.refused(image.id)]
     if not len(clusters):
         raise TrainingError(f"{file.path}: holds no masks to train on")
@@ -71,7 +73,9 @@ def train(job: Job, folder: Path) -> Done:
     halved = training.train(
         job, folder, model, own.train, steps=steps, batch_of=batch_of, loss_of=loss_of, title="detect: train"
     )
-    return Done(outputs=["model.safetensors", "losses.jsonl"], counts={"steps": steps, "pictures": len(images)}, mixed=halved)
+    return Done(
+        outputs=["model.safetensors", "losses.jsonl"], counts={"steps": steps, "pictures": len(images)}, mixed=halved
+    )
 
 
 def detect(job: Job, folder: Path) -> Done:

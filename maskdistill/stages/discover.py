@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -9,8 +10,9 @@ import torch
 
 from maskdistill.features import prepare
 from maskdistill.proposals import maskdistill, pixels, to_pixels, tokencut
+from maskdistill.types import Found
 
-METHODS = {"maskdistill": maskdistill.discover, "tokencut": tokencut.discover}
+METHODS: dict[str, Callable[..., Found]] = {"maskdistill": maskdistill.discover, "tokencut": tokencut.discover}
 WANT = {"maskdistill": ("queries", "keys"), "tokencut": ("keys",)}
 
 

@@ -9,7 +9,12 @@ from maskdistill.stages.skeleton import Job
 # Seconds on two cores of a 2024 server, float32; docs/log/estimate.md says how they were taken.
 SECONDS_PER_PATCH = {"vits16": 3.5e-4, "vits8": 3.5e-4, "vitb16": 1.2e-3, "vitb8": 1.2e-3}
 HANDCRAFTED_SECONDS = 0.1  # a picture
-STEP_SECONDS = {("detect", "small"): 6.5e-6, ("detect", "resnet50"): 5.0e-5, ("segment", "small"): 1.0e-6, ("segment", "resnet50"): 2.0e-5}
+STEP_SECONDS = {
+    ("detect", "small"): 6.5e-6,
+    ("detect", "resnet50"): 5.0e-5,
+    ("segment", "small"): 1.0e-6,
+    ("segment", "resnet50"): 2.0e-5,
+}
 DETECT_SECONDS = {"small": 0.15, "resnet50": 2.4}  # a picture
 GPU_FASTER = 40.0  # a current GPU against two cores: an order of magnitude, no measurement
 BYTES_A_PICTURE = 40_000  # masks, label maps, predictions

@@ -37,9 +37,10 @@ def work(job: Job) -> None:
     if not sources:
         job.progress.say("evaluate: no ground truth given (--ground-truth), so nothing is measured")
     elif len({tuple(source.names) for source in sources}) > 1:
-        raise GroundTruthError("ground_truth: the sources name different classes: " + "; ".join(
-            f"{source.source}: {', '.join(source.names)}" for source in sources
-        ))
+        raise GroundTruthError(
+            "ground_truth: the sources name different classes: "
+            + "; ".join(f"{source.source}: {', '.join(source.names)}" for source in sources)
+        )
     else:
         for split, images in job.in_splits().items():
             joined = _joined(job, sources, images)
@@ -63,12 +64,15 @@ def _joined(job: Job, sources: list[truths.Truth], images: list[Image]) -> list[
             size = source.objects[key].size if key in source.objects else source.label_map(key).shape
             if size != image.size:
                 raise GroundTruthError(
-                    f"{source.source}: {key} is {size[1]} x {size[0]} px, its picture {image.path} {image.width} x {image.height}. "
+                    f"{source.source}: {key} is {size[1]} x {size[0]} px, "
+                    f"its picture {image.path} {image.width} x {image.height}. "
                     "Give the truth at the picture's own size, or another --orientation"
                 )
             found.append((image, source, key))
     if left and found:
-        job.ledger.write("warning", stage="evaluate", what=f"{len(left)} of {len(images)} pictures have no ground truth")
+        job.ledger.write(
+            "warning", stage="evaluate", what=f"{len(left)} of {len(images)} pictures have no ground truth"
+        )
     return sorted(found, key=lambda entry: entry[0].id)
 
 
@@ -120,9 +124,7 @@ class _Split:
         boxes, areas = rle.boxes(found.rles), rle.areas(found.rles)
         return [
             {"rle": mask, "box": box, "category": which, "crowd": crowd, "area": int(area)}
-            for mask, box, which, crowd, area in zip(
-                found.rles, boxes, found.classes, found.crowds, areas, strict=True
-            )
+            for mask, box, which, crowd, area in zip(found.rles, boxes, found.classes, found.crowds, areas, strict=True)
         ]
 
     def _found(self, stage: str, masks: dict[int, list[dict[str, Any]]]) -> list[dict[str, Any]]:
@@ -140,11 +142,16 @@ class _Split:
         corloc_value = float(hits.mean()) if len(hits) else float("nan")
         rows = [
             self._row(
-                stage, "CorLoc", corloc_value, interval=again(lambda rows: float(hits[rows].mean()), len(hits)),
+                stage,
+                "CorLoc",
+                corloc_value,
+                interval=again(lambda rows: float(hits[rows].mean()), len(hits)),
                 protocol="box IoU >= 0.5 of the best-scored mask, pictures with objects",
             ),
             self._row(
-                stage, "mean_best_iou", corloc.mean_best_iou(ious),
+                stage,
+                "mean_best_iou",
+                corloc.mean_best_iou(ious),
                 interval=again(lambda rows: corloc.mean_best_iou([ious[row] for row in rows]), len(ious)),
                 protocol="mask IoU of the best mask, mean over objects",
             ),
@@ -178,7 +185,8 @@ class _Split:
         """Agreement of ids with classes, and the masks painted as a segmentation."""
         file = cluster_files(self.job.folder, of)
         n_clusters = clusters_in(self.job.folder.stage(stage))
-        ids, classes = [], []
+        id_list: list[int] = []
+        class_list: list[int] = []
         by_picture = []
         for row in with_clusters(path, file):
             if row["id"] not in self.joined:
@@ -188,17 +196,22 @@ class _Split:
             if self.has_objects and len(found):
                 objects = self.objects[row["id"]]
                 iou = rle.iou(found.rles, [each["rle"] for each in objects])
-                of_masks = clusters.class_of_best(iou, [each["category"] for each in objects], at_least=MATCHED)
-                ids += found.clusters[of_masks >= 0].tolist()
-                classes += of_masks[of_masks >= 0].tolist()
+                of_masks = clusters.class_of_best(
+                    iou, np.array([each["category"] for each in objects]), at_least=MATCHED
+                )
+                id_list += found.clusters[of_masks >= 0].tolist()
+                class_list += of_masks[of_masks >= 0].tolist()
             masks = rle.decode(found.rles, size=image.size)
             label_map = paint(masks, found.clusters, found.scores, image.size, overlap="below")
             by_picture.append(self._confusion(label_map, source.label_map(key), n_clusters))
         rows = []
-        if ids:
-            counts = clusters.table(np.array(ids), np.array(classes), n_clusters=n_clusters, n_classes=len(self.names) + 1)
+        ids, classes = np.array(id_list), np.array(class_list)
+        if len(ids):
+            counts = clusters.table(ids, classes, n_clusters=n_clusters, n_classes=len(self.names) + 1)
             protocol = f"{len(ids)} masks with IoU >= {MATCHED} to an object"
-            rows.append(self._row(stage, "cluster_accuracy", clusters.accuracy(counts), protocol=f"Hungarian; {protocol}"))
+            rows.append(
+                self._row(stage, "cluster_accuracy", clusters.accuracy(counts), protocol=f"Hungarian; {protocol}")
+            )
             rows.append(self._row(stage, "NMI", clusters.nmi(ids, classes), protocol=protocol))
             rows.append(self._row(stage, "ARI", clusters.ari(ids, classes), protocol=protocol))
         return rows + self._semantic(stage, np.array(by_picture), "proposals painted by falling score")
@@ -213,7 +226,7 @@ class _Split:
         for number, found in masks.items():
             objects = self.objects[number]
             iou = rle.iou([mask["rle"] for mask in found], [each["rle"] for each in objects])
-            of_masks = clusters.class_of_best(iou, [each["category"] for each in objects], at_least=MATCHED)
+            of_masks = clusters.class_of_best(iou, np.array([each["category"] for each in objects]), at_least=MATCHED)
             for mask, which in zip(found, of_masks, strict=True):
                 if which >= 0:
                     counts[mask["cluster"], which] += 1
@@ -254,7 +267,11 @@ class _Split:
         rows = [
             self._row(stage, "mIoU", mean(total), interval=resample(mean), protocol=text),
             self._row(
-                stage, "pixel_accuracy", semantic.pixel_accuracy(total), interval=resample(semantic.pixel_accuracy), protocol=text
+                stage,
+                "pixel_accuracy",
+                semantic.pixel_accuracy(total),
+                interval=resample(semantic.pixel_accuracy),
+                protocol=text,
             ),
         ]
         each = semantic.iou(total)

@@ -14,7 +14,7 @@ SOURCES = {"detections": ("detect", "detections.jsonl"), "proposals": ("propose"
 
 
 def coco(root: Path, *, of: str, out: Path | None) -> Path:
-    """RUN/export/coco-<of>.json (or `out`), written as a stream: images, categories 1 + cluster, annotations with score."""
+    """RUN/export/coco-<of>.json (or `out`), written as a stream; category ids are 1 + cluster."""
     if of not in SOURCES:
         raise SettingsError(f"of: wanted one of {', '.join(SOURCES)}, found {of!r}")
     folder = RunFolder(root)
@@ -23,7 +23,9 @@ def coco(root: Path, *, of: str, out: Path | None) -> Path:
     if not source.exists():
         raise RunError(f"{source}: not there yet. Do it first: maskdistill {stage} {root}")
     clusters = cluster_files(folder, of)
-    n_clusters = clusters_in(clusters.parent if clusters else folder.stage("cluster")) if (clusters or of == "detections") else 1
+    n_clusters = (
+        clusters_in(clusters.parent if clusters else folder.stage("cluster")) if (clusters or of == "detections") else 1
+    )
     names = [f"cluster {number}" for number in range(n_clusters)]
     path = out or root / "export" / f"coco-{of}.json"
     path.parent.mkdir(parents=True, exist_ok=True)

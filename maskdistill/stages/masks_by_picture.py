@@ -58,7 +58,9 @@ def with_clusters(masks: Path, clusters: Path | None) -> Iterator[dict[str, Any]
             if clusters:
                 entry = next(ids, None)
                 if entry is None or (entry["id"], entry["mask"]) != (row["id"], number):
-                    raise RunError(f"{clusters}: does not fit {masks} at picture {row['id']}. Do it again: --from cluster")
+                    raise RunError(
+                        f"{clusters}: does not fit {masks} at picture {row['id']}. Do it again: --from cluster"
+                    )
                 mask["cluster"] = entry["cluster"]
         yield row
 

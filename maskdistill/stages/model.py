@@ -17,7 +17,6 @@ from maskdistill.stages import detect, pipeline, segment
 from maskdistill.types import Prediction
 
 
-
 class Model:
     """The detector and, where the run has one, the segmenter of a run."""
 

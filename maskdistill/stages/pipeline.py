@@ -67,7 +67,9 @@ def opened(root: Path, settings: RunSettings, *, pictures: Path | None, quiet: b
     if settings.validation is not None and Path(settings.validation).is_dir():
         roots["validation"] = Path(settings.validation)
     if not pictures.is_dir() and not folder.images.exists():
-        raise PictureError(f"{pictures}: no such folder. Give a folder with pictures: maskdistill run PICTURES --out {root}")
+        raise PictureError(
+            f"{pictures}: no such folder. Give a folder with pictures: maskdistill run PICTURES --out {root}"
+        )
     folder.root.mkdir(parents=True, exist_ok=True)
     if settings.threads:
         torch.set_num_threads(settings.threads)
@@ -86,7 +88,10 @@ def do(job: Job, verbs: list[str], *, start: str | None = None) -> None:
     """Do some verbs in order; from `start` on, a stage whose fingerprint differs is done again."""
     from maskdistill.stages import backbones
 
-    job.progress.say(f"device: {backbones.device(job)}, backbone: {job.settings.propose.backbone}, method: {job.settings.propose.method}")
+    job.progress.say(
+        f"device: {backbones.device(job)}, backbone: {job.settings.propose.backbone}, "
+        f"method: {job.settings.propose.method}"
+    )
     redo = False
     for verb in verbs:
         redo = redo or verb == start
@@ -124,4 +129,8 @@ def versions() -> dict[str, str]:
     from importlib.metadata import version
 
     names = ("torch", "torchvision", "timm", "numpy", "scipy", "scikit-learn", "pillow", "faster-coco-eval")
-    return {"maskdistill": maskdistill.__version__, "python": platform.python_version(), **{name: version(name) for name in names}}
+    return {
+        "maskdistill": maskdistill.__version__,
+        "python": platform.python_version(),
+        **{name: version(name) for name in names},
+    }

@@ -32,7 +32,7 @@ def work(root: Path, pictures: Path, out: Path, *, device: str, quiet: bool) -> 
     stamp = out / "predict.json"
     if not stamp.exists():
         atomic.write_json(stamp, made_with)
-    elif (found := fingerprints.differences(_read(stamp), made_with)):
+    elif found := fingerprints.differences(_read(stamp), made_with):
         raise RunError(f"{out}: holds predictions of other networks ({'; '.join(found)}). Give another --out")
     names = targets(paths)
     counts = Counter({"predicted": 0, "done before": 0, "refused": 0})
@@ -61,7 +61,7 @@ def work(root: Path, pictures: Path, out: Path, *, device: str, quiet: bool) -> 
 
 
 def targets(paths: list[str]) -> dict[str, str]:
-    """Where each picture's predictions go, without suffix: its path without extension, or with it where two would meet."""
+    """Where predictions go, without suffix: the path without extension, or with it where two would meet."""
     stems = Counter(str(PurePosixPath(path).with_suffix("")) for path in paths)
     return {
         path: path if stems[str(PurePosixPath(path).with_suffix(""))] > 1 else str(PurePosixPath(path).with_suffix(""))

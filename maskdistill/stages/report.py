@@ -15,8 +15,19 @@ import numpy as np
 import maskdistill
 from maskdistill.errors import MaskDistillError
 from maskdistill.masks import rle
-from maskdistill.report import checks, content, overlays, page
+from maskdistill.report import checks, overlays, page
 from maskdistill.report.colours import palette
+from maskdistill.report.content import (
+    Alarm,
+    ClusterGallery,
+    LedgerEvent,
+    ReportContent,
+    Sheet,
+    StageSummary,
+    State,
+    Story,
+    Tile,
+)
 from maskdistill.runs import atomic, lines, record
 from maskdistill.settings import as_dict
 from maskdistill.stages import label_maps
@@ -57,7 +68,7 @@ class _Run:
         }
         self.ids = {stage: self._ids(of) for stage, of in (("propose", "proposals"), ("detect", "detections"))}
 
-    def content(self) -> content.ReportContent:
+    def content(self) -> ReportContent:
         """Everything on the page."""
         settings = self.job.settings
         masks = {stage: self._counts(file) for stage, file in self.files.items() if file}
@@ -75,10 +86,16 @@ class _Run:
         chosen = self._shown()
         pictures = {image.id: rgb for image in chosen if (rgb := self._read(image)) is not None}
         chosen = [image for image in chosen if image.id in pictures]
-        opened = next((event for event in reversed(self.events) if event["event"] == "open"), {})
-        return content.ReportContent(
+        opened: dict[str, Any] = next((event for event in reversed(self.events) if event["event"] == "open"), {})
+        return ReportContent(
             title=self.folder.root.resolve().name,
-            subtitle=f"{self.job.roots['pictures']} · {opened.get('time', '')[:10]} · maskdistill {maskdistill.__version__} (unofficial)",
+            subtitle=" · ".join(
+                [
+                    str(self.job.roots["pictures"]),
+                    str(opened.get("time", ""))[:10],
+                    f"maskdistill {maskdistill.__version__} (unofficial)",
+                ]
+            ),
             notices=self._notices(),
             facts=self._facts(),
             stages=[self._summary(name, alarms) for name in DOES if name != "recluster" or self.records[name]],
@@ -92,9 +109,7 @@ class _Run:
             settings=as_dict(settings),
             versions=opened.get("versions", {}),
             events=[
-                content.LedgerEvent(
-                    time=event["time"], kind=event["event"], what=_told(event), stage=event.get("stage", "")
-                )
+                LedgerEvent(time=event["time"], kind=event["event"], what=_told(event), stage=event.get("stage", ""))
                 for event in self.events
                 if event["event"] in OF_NOTE
             ],
@@ -152,7 +167,9 @@ class _Run:
         file = self.files["detect"] or self.files["propose"]
         if file is None:
             return images[:STORIES]
-        trust = {image.id: sum(mask["score"] for mask in file.masks(image.id) if mask["score"] > 0.5) for image in images}
+        trust = {
+            image.id: sum(mask["score"] for mask in file.masks(image.id) if mask["score"] > 0.5) for image in images
+        }
         return sorted(images, key=lambda image: -trust[image.id])[:STORIES]
 
     def _overlay(self, stage: str, image: Image, rgb: np.ndarray) -> np.ndarray:
@@ -173,12 +190,12 @@ class _Run:
         clusters = np.array([ids.get((image.id, number), mask.get("cluster", number)) for number, mask in rows])
         return overlays.overlay_masks(small, masks, clusters, np.array([mask["score"] for _, mask in rows]))
 
-    def _story(self, image: Image, rgb: np.ndarray) -> content.Story:
+    def _story(self, image: Image, rgb: np.ndarray) -> Story:
         made = {
             stage: self._overlay(stage, image, rgb) if self.records[stage] else None
             for stage in ("propose", "detect", "segment")
         }
-        return content.Story(
+        return Story(
             path=image.path,
             picture=overlays.thumbnail(rgb, self.side),
             proposals=made["propose"],
@@ -186,7 +203,7 @@ class _Run:
             label_map=made["segment"],
         )
 
-    def _sheets(self, images: list[Image], pictures: dict[int, np.ndarray]) -> list[content.Sheet]:
+    def _sheets(self, images: list[Image], pictures: dict[int, np.ndarray]) -> list[Sheet]:
         captions = {
             "propose": "Proposals, coloured by cluster.",
             "detect": "Detections with a score of at least 0.3, fainter where less certain.",
@@ -194,11 +211,11 @@ class _Run:
             "segment": "Predictions of the segmenter.",
         }
         return [
-            content.Sheet(
+            Sheet(
                 stage=stage,
                 caption=caption,
                 tiles=[
-                    content.Tile(
+                    Tile(
                         image=self._overlay(stage, image, pictures[image.id]),
                         path=image.path,
                         caption="validation" if image.split == "validation" else "",
@@ -210,7 +227,7 @@ class _Run:
             if self.records[stage]
         ]
 
-    def _galleries(self) -> list[content.ClusterGallery]:
+    def _galleries(self) -> list[ClusterGallery]:
         """The last clustering's exemplars, nearest to the centroid first."""
         stage = "recluster" if self.records["recluster"] else "cluster"
         if not self.records[stage]:
@@ -230,7 +247,7 @@ class _Run:
                     mask = file.masks(number)[row]
                     crops.append(overlays.crop_exemplar(rgb, rle.decode([mask["rle"]])[0], np.array(mask["box"]), 96))
             galleries.append(
-                content.ClusterGallery(
+                ClusterGallery(
                     cluster=cluster,
                     name=f"cluster {cluster}",
                     colour=tuple(int(value) for value in colours[1 + cluster]),  # type: ignore[arg-type]
@@ -240,19 +257,19 @@ class _Run:
             )
         return galleries
 
-    def _summary(self, name: str, alarms: Mapping[str, list[content.Alarm]]) -> content.StageSummary:
+    def _summary(self, name: str, alarms: Mapping[str, list[Alarm]]) -> StageSummary:
         entry = self.records[name]
         seconds = [e["seconds"] for e in self.events if e["event"] == "end" and e["stage"] in (name, f"{name}/train")]
-        state: content.State = "done" if entry else "partial" if (self.folder.stage(name) / "parts").exists() else "missing"
+        state: State = "done" if entry else "partial" if (self.folder.stage(name) / "parts").exists() else "missing"
         warnings = list(alarms.get(name, []))
         if entry and entry.mixed:
             warnings.append(
-                content.Alarm(
+                Alarm(
                     what="Device, thread count or batch changed on the way.",
                     advice="Its last bits are not those of one go; do it again with --from to have them.",
                 )
             )
-        return content.StageSummary(
+        return StageSummary(
             name=name,
             does=DOES[name],
             counts=entry.counts if entry else {},
@@ -271,7 +288,9 @@ class _Run:
             )
         weights = f"{propose.backbone} {self.job.settings.weights_of('propose') or ''}"
         if "supervised" in weights:
-            notices.append("The backbone's weights are SUPERVISED: no number here says anything about the unsupervised method.")
+            notices.append(
+                "The backbone's weights are SUPERVISED: no number here says anything about the unsupervised method."
+            )
         if self.job.settings.weights_of("propose") == "none":
             notices.append("The backbone's weights are random: its masks mean nothing.")
         return notices

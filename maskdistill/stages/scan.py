@@ -35,7 +35,10 @@ def work(job: Job, folder: Path) -> Done:
     settings = job.settings
     found = listing(job)
     journal = Journal(folder / "parts")
-    if any(row["path"] != path or row["root"] != root for (_, row), (root, path) in zip(journal.records(), found, strict=False)):
+    if any(
+        row["path"] != path or row["root"] != root
+        for (_, row), (root, path) in zip(journal.records(), found, strict=False)
+    ):
         journal = journal.restarted()  # pictures came or went before any id was given out
     pending = [position for position in range(len(found)) if position + 1 not in journal]
 
@@ -73,8 +76,15 @@ def work(job: Job, folder: Path) -> Done:
     lines.write(folder / "refused.jsonl", refused)
     n_validation = len(held_out)
     if n_validation == len(accepted):
-        raise SettingsError(f"validation {settings.validation}: holds all {n_validation} pictures; none is left to train on")
-    counts = {"pictures": len(accepted), "train": len(accepted) - n_validation, "validation": n_validation, "refused": len(refused)}
+        raise SettingsError(
+            f"validation {settings.validation}: holds all {n_validation} pictures; none is left to train on"
+        )
+    counts = {
+        "pictures": len(accepted),
+        "train": len(accepted) - n_validation,
+        "validation": n_validation,
+        "refused": len(refused),
+    }
     return Done(outputs=["images.jsonl", "scan/refused.jsonl"], counts=counts)
 
 
@@ -134,7 +144,9 @@ def _held_out(settings: RunSettings, job: Job, rows: list[dict[str, Any]]) -> se
         return {("pictures", path) for path in chosen}
     file = Path(settings.validation)
     if not file.is_file():
-        raise SettingsError(f"validation: {file} is neither a folder, a fraction between 0 and 1, nor a file with a list of paths")
+        raise SettingsError(
+            f"validation: {file} is neither a folder, a fraction between 0 and 1, nor a file with a list of paths"
+        )
     wanted = {line.strip() for line in file.read_text(encoding="utf-8").splitlines() if line.strip()}
     unknown = sorted(wanted - set(paths))
     if unknown:

@@ -41,7 +41,8 @@ def train(job: Job, folder: Path) -> Done:
     images = [image for image in job.images if image.split == "train" and coverage[str(image.id)]["masks"]]
     if not images:
         raise TrainingError(
-            f"{maps}: no training picture has a label map. Lower --label.min-score, or keep the best detection (--label.keep-best)"
+            f"{maps}: no training picture has a label map. "
+            "Lower --label.min-score, or keep the best detection (--label.keep-best)"
         )
     clustering = "recluster" if job.settings.cluster.again else "cluster"
     model = segmenter.build(
@@ -65,7 +66,9 @@ def train(job: Job, folder: Path) -> Done:
     halved = training.train(
         job, folder, model, own.train, steps=steps, batch_of=batch_of, loss_of=loss_of, title="segment: train"
     )
-    return Done(outputs=["model.safetensors", "losses.jsonl"], counts={"steps": steps, "pictures": len(images)}, mixed=halved)
+    return Done(
+        outputs=["model.safetensors", "losses.jsonl"], counts={"steps": steps, "pictures": len(images)}, mixed=halved
+    )
 
 
 def segment(job: Job, folder: Path) -> Done:
@@ -115,4 +118,6 @@ def train_stage(settings: RunSettings) -> Stage:
     )
 
 
-PREDICT = Stage(name="segment", version=1, reads=("scan", MODEL), parts=lambda settings: {}, work=segment, keeps=("train",))
+PREDICT = Stage(
+    name="segment", version=1, reads=("scan", MODEL), parts=lambda settings: {}, work=segment, keeps=("train",)
+)

@@ -76,8 +76,8 @@ class Job:
         )
         if rgb.shape[:2] != image.size:
             raise PictureError(
-                f"{self.picture_path(image)}: is {rgb.shape[1]} x {rgb.shape[0]} px, was {image.width} x {image.height} "
-                "when it was scanned. Scan again: --from scan, or another --out"
+                f"{self.picture_path(image)}: is {rgb.shape[1]} x {rgb.shape[0]} px, "
+                f"was {image.width} x {image.height} when it was scanned. Scan again: --from scan, or another --out"
             )
         return rgb
 
@@ -101,7 +101,7 @@ class Done:
     """What a stage made: files (relative to its folder, or to the run for scan), counts for status and report."""
 
     outputs: list[str]
-    counts: dict[str, int | float]
+    counts: Mapping[str, int | float]
     mixed: bool = False
 
 
@@ -122,7 +122,7 @@ def perform(stage: Stage, job: Job, *, redo: bool) -> bool:
     """Do a stage, or go on with it, or skip it; True if anything was done.
 
     Args:
-        redo: a stage whose fingerprint differs is done again (its old folder kept as old/ until then) in place of an error.
+        redo: a stage whose fingerprint differs is done again, its old folder kept as old/ until then; else refused.
     Raises:
         StaleError: another fingerprint and not `redo`. RunError: inputs missing or damaged.
     """
@@ -146,7 +146,9 @@ def perform(stage: Stage, job: Job, *, redo: bool) -> bool:
     (folder / "parts").mkdir(parents=True, exist_ok=True)
     atomic.sweep(folder)
     atomic.write_json(folder / "parts" / "plan.json", parts)
-    job.ledger.write("resume" if begun is not None else "start", stage=stage.name, threads=_threads(), device=job.settings.device)
+    job.ledger.write(
+        "resume" if begun is not None else "start", stage=stage.name, threads=_threads(), device=job.settings.device
+    )
     machines = _machines(folder / "parts" / "machines.json", f"{job.settings.device}, {_threads()} threads")
     started = time.monotonic()
     done = stage.work(job, folder)
@@ -181,7 +183,7 @@ def over_pictures(
     """The journal of a stage that does one picture after the other; pictures in it already are passed over.
 
     Args:
-        describe: from a picture (H, W, 3) to its record; the record of one that cannot be decoded is {"refused": reason}.
+        describe: from a picture (H, W, 3) to its record; that of an unreadable one is {"refused": reason}.
     Returns:
         The open journal, complete; the caller makes its outputs from it.
     """

@@ -19,7 +19,9 @@ def rows(root: Path) -> list[dict[str, Any]]:
     """A row a stage, in order: stage, state, counts, seconds, why (lines that say what made it stale)."""
     folder = RunFolder(root)
     if not folder.config.exists():
-        raise RunError(f"{root}: not the folder of a run (no config.yaml). Start one: maskdistill run PICTURES --out {root}")
+        raise RunError(
+            f"{root}: not the folder of a run (no config.yaml). Start one: maskdistill run PICTURES --out {root}"
+        )
     settings = validate(pipeline.configured(root), source=str(folder.config))
     seconds: dict[str, float] = {}
     for event in Ledger(folder.ledger).read():

@@ -92,7 +92,16 @@ def train(
             (checkpoints / "halved").touch()
             job.ledger.write("halved", stage=title, step=step, parts=parts)
 
-        fit(model, plan, batch_of=batch_of, loss_of=loss_of, state=state, on_step=on_step, on_halved=on_halved, workers=1)
+        fit(
+            model,
+            plan,
+            batch_of=batch_of,
+            loss_of=loss_of,
+            state=state,
+            on_step=on_step,
+            on_halved=on_halved,
+            workers=1,
+        )
     atomic.write_bytes(folder / "losses.jsonl", losses_path.read_bytes())
     atomic.write_bytes(folder / "model.safetensors", checkpoint.weights_bytes(model.state_dict()))
     return halved
@@ -120,5 +129,3 @@ def _rows(path: Path) -> list[dict[str, Any]]:
         except ValueError:
             break
     return found
-
-

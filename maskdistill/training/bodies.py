@@ -84,7 +84,9 @@ class ResNet50(nn.Module):
         self.channels = (256, 512, 1024, 2048)
         for name in ("conv1", "bn1", "relu", "maxpool", "layer1", "layer2", "layer3", "layer4"):
             self.add_module(name, getattr(whole, name))
-        self.frozen = ["conv1", "bn1", *(f"layer{number}" for number in range(1, frozen_layers + 1))] if frozen_layers else []
+        self.frozen = (
+            ["conv1", "bn1", *(f"layer{number}" for number in range(1, frozen_layers + 1))] if frozen_layers else []
+        )
         for name in self.frozen:
             getattr(self, name).requires_grad_(False)
 
@@ -140,7 +142,7 @@ def fill(body: nn.Module, state: Mapping[str, Tensor]) -> None:
 def _four_maps(body: nn.Module, x: Tensor) -> dict[str, Tensor]:
     maps = OrderedDict()
     for number in range(4):
-        x = getattr(body, f"layer{number + 1}")(x)
+        x = body.get_submodule(f"layer{number + 1}")(x)
         maps[str(number)] = x
     return maps
 

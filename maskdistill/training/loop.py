@@ -48,7 +48,9 @@ def fit(
     batch_of: Callable[[int], list[Any]],
     loss_of: Callable[[nn.Module, list[Any], int], Mapping[str, Tensor]],
     state: Mapping[str, Any] | None = None,
-    on_step: Callable[[int, dict[str, float], Callable[[], dict[str, Any]]], None] = lambda step, losses, state_of: None,
+    on_step: Callable[[int, dict[str, float], Callable[[], dict[str, Any]]], None] = lambda step, losses, state_of: (
+        None
+    ),
     on_halved: Callable[[int, int], None] = lambda step, parts: None,
     workers: int = 0,
 ) -> None:
@@ -71,7 +73,9 @@ def fit(
     if state is not None:
         model.load_state_dict(state["model"])
         optimiser.load_state_dict(state["optimiser"])
-        averaged = {key: value.to(parameters[0].device) for key, value in state["averaged"].items()} if plan.average else None
+        averaged = (
+            {key: value.to(parameters[0].device) for key, value in state["averaged"].items()} if plan.average else None
+        )
         start = int(state["step"])
     device = parameters[0].device
     model.train()

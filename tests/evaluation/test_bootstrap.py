@@ -28,7 +28,7 @@ def test_the_global_generator_is_left_alone():
 def test_pictures_are_drawn_with_repeats():
     drawn = []
     bootstrap.interval(lambda rows: drawn.append(rows) or 0.0, 7, resamples=3)
-    assert all(rows.shape == (7,) and 0 <= rows.min() and rows.max() < 7 for rows in drawn)
+    assert all(rows.shape == (7,) and rows.min() >= 0 and rows.max() < 7 for rows in drawn)
     assert any(len(set(rows.tolist())) < 7 for rows in drawn)
 
 

@@ -22,7 +22,7 @@ CASES = {
 
 
 def drawn_weight(name: str, shape: tuple[int, ...]) -> np.ndarray:
-    drawn = np.random.RandomState(zlib.crc32(name.encode())).standard_normal(shape)  # noqa: NPY002 the rule names it
+    drawn = np.random.RandomState(zlib.crc32(name.encode())).standard_normal(shape)
     if name in ("pos_embed", "cls_token"):
         return (0.5 * drawn).astype(np.float32)
     if "norm" in name and name.endswith("weight"):
@@ -33,7 +33,7 @@ def drawn_weight(name: str, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def drawn_picture(seed: int, content: tuple[int, int], whole: tuple[int, int]) -> np.ndarray:
-    (h, w), r = content, np.random.RandomState(seed)  # noqa: NPY002 the rule names it
+    (h, w), r = content, np.random.RandomState(seed)
     coarse = r.standard_normal((3, -(-h // 16), -(-w // 16)))
     image = np.repeat(np.repeat(coarse, 16, axis=1), 16, axis=2)[:, :h, :w]
     image = image + 0.5 * r.standard_normal((3, h, w))
@@ -56,7 +56,9 @@ def test_queries_keys_values_and_class_token_equal_dinos(reference: Path, case: 
     for letter, values in (("q", found.queries), ("k", found.keys), ("v", found.values)):
         assert values is not None
         np.testing.assert_allclose(values[:, chosen].numpy(), expected[letter], rtol=0, atol=5e-5)
-        np.testing.assert_allclose(values.double().sum(dim=(1, 2)).numpy(), expected[f"{letter}_sum"], rtol=0, atol=2e-2)
+        np.testing.assert_allclose(
+            values.double().sum(dim=(1, 2)).numpy(), expected[f"{letter}_sum"], rtol=0, atol=2e-2
+        )
         np.testing.assert_allclose(values.norm(dim=2).numpy(), expected[f"{letter}_norm"], rtol=0, atol=5e-5)
     position = backbone.position_embedding(found.grid)[0]
     np.testing.assert_allclose(position[chosen].numpy(), expected["pos"], rtol=0, atol=2e-5)

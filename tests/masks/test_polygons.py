@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pytest
 from scipy import ndimage
@@ -80,7 +82,7 @@ def test_no_outline_moves_by_more_than_the_tolerance(rng, tolerance):
 
 
 def _pieces(line):
-    return list(zip(line[:-1], line[1:], strict=True))
+    return list(itertools.pairwise(line))
 
 
 def _distance(point, start, end):

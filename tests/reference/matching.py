@@ -11,7 +11,9 @@ def best_total(weights):
     if weights.shape[0] > weights.shape[1]:
         weights = weights.T
     rows, columns = weights.shape
-    return max(sum(weights[row, column] for row, column in enumerate(order)) for order in permutations(range(columns), rows))
+    return max(
+        sum(weights[row, column] for row, column in enumerate(order)) for order in permutations(range(columns), rows)
+    )
 
 
 def ious(counts):

@@ -1,0 +1,157 @@
+import contextlib
+import io
+
+import numpy as np
+import pytest
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+
+from maskdistill.evaluation import instances
+from maskdistill.masks import boxes as box_ops
+from maskdistill.masks import rle
+
+NAMES = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl")
+SIZE = (60, 140)
+
+
+def record(x1, y1, x2, y2, category=1, **more):
+    mask = np.zeros((1, *SIZE), bool)
+    mask[0, y1:y2, x1:x2] = True
+    return {"rle": rle.encode(mask)[0], "box": rle.boxes(rle.encode(mask))[0], "category": category} | more
+
+
+def drawn_box(rng):
+    x1, y1 = int(rng.integers(0, 100)), int(rng.integers(0, 40))
+    return x1, y1, int(rng.integers(x1 + 3, 141)), int(rng.integers(y1 + 3, 61))
+
+
+def drawn(rng, n_pictures=6):
+    """Objects (one in seven a crowd) and predictions: about half are objects with their corners moved."""
+    truth, results = {}, {}
+    for number in range(1, n_pictures + 1):
+        at = [drawn_box(rng) for _ in range(rng.integers(0, 5))]
+        truth[number] = [record(*box, int(rng.integers(1, 4)), crowd=bool(rng.random() < 1 / 7)) for box in at]
+        found = []
+        for x1, y1, x2, y2 in at:
+            moved = np.clip(np.array([x1, y1, x2, y2]) + rng.integers(-2, 3, 4), 0, [138, 58, 140, 60]).tolist()
+            found.append((moved[0], moved[1], max(moved[2], moved[0] + 2), max(moved[3], moved[1] + 2)))
+        found += [drawn_box(rng) for _ in range(rng.integers(0, 4))]
+        results[number] = [record(*box, int(rng.integers(1, 4)), score=float(rng.random())) for box in found]
+    return truth, results
+
+
+def judged(truth, results, iou_type, class_agnostic):
+    """The twelve numbers of pycocotools."""
+    rows = []
+    for number, records in truth.items():
+        for each in records:
+            x, y, width, height = (float(edge) for edge in box_ops.xywh(np.asarray(each["box"])[None])[0])
+            area = int(rle.areas([each["rle"]])[0])
+            rows.append(
+                {"id": len(rows) + 1, "image_id": number, "category_id": each["category"], "area": area}
+                | {"bbox": [x, y, width, height], "segmentation": each["rle"], "iscrowd": int(each["crowd"])}
+            )
+    found = []
+    for number, records in results.items():
+        for each in records:
+            box = [float(edge) for edge in box_ops.xywh(np.asarray(each["box"])[None])[0]]
+            found.append({"image_id": number, "category_id": each["category"], "bbox": box})
+            found[-1] |= {"segmentation": dict(each["rle"]), "score": each["score"]}
+    with contextlib.redirect_stdout(io.StringIO()):
+        coco = COCO()
+        coco.dataset = {
+            "info": {},
+            "images": [{"id": number, "height": SIZE[0], "width": SIZE[1]} for number in truth],
+            "annotations": rows,
+            "categories": [{"id": number, "name": str(number)} for number in (1, 2, 3)],
+        }
+        coco.createIndex()
+        evaluation = COCOeval(coco, coco.loadRes(found), iou_type)
+        evaluation.params.useCats = int(not class_agnostic)
+        evaluation.evaluate()
+        evaluation.accumulate()
+        evaluation.summarize()
+    return [float("nan") if value < 0 else float(value) for value in evaluation.stats]
+
+
+@pytest.mark.parametrize("iou_type", ["segm", "bbox"])
+@pytest.mark.parametrize("class_agnostic", [True, False])
+def test_the_twelve_numbers_equal_those_of_pycocotools(rng, iou_type, class_agnostic):
+    truth, results = drawn(rng)
+    found = instances.average_precision(truth, results, iou_type=iou_type, class_agnostic=class_agnostic)
+    assert tuple(found) == NAMES
+    np.testing.assert_allclose(list(found.values()), judged(truth, results, iou_type, class_agnostic), atol=1e-12)
+
+
+def test_the_truth_as_its_own_result_reaches_1(rng):
+    truth, _ = drawn(rng)
+    own = {n: [{**each, "score": 1.0} for each in rows if not each["crowd"]] for n, rows in truth.items()}
+    for class_agnostic in (True, False):
+        found = instances.average_precision(truth, own, class_agnostic=class_agnostic)
+        assert found["AP"] == pytest.approx(1)
+        assert found["AR100"] == pytest.approx(1)
+
+
+def test_the_first_object_counts_as_found():
+    truth = {1: [record(0, 0, 20, 20, crowd=False)]}
+    assert instances.average_precision(truth, {1: [record(0, 0, 20, 20, score=0.5)]}, class_agnostic=True)["AP"] == 1
+
+
+def test_a_class_that_is_wrong_costs_only_where_classes_count():
+    truth = {1: [record(0, 0, 20, 20, 1, crowd=False)]}
+    results = {1: [record(0, 0, 20, 20, 2, score=0.5)]}
+    assert instances.average_precision(truth, results, class_agnostic=True)["AP50"] == 1
+    assert instances.average_precision(truth, results, class_agnostic=False)["AP50"] == 0
+
+
+def test_a_confident_mask_in_a_picture_without_objects_costs_precision():
+    truth = {1: [record(0, 0, 20, 20, crowd=False)], 2: []}
+    right, wrong = record(0, 0, 20, 20, score=0.5), record(0, 0, 20, 20, score=0.9)
+    assert instances.average_precision(truth, {1: [right]}, class_agnostic=True)["AP"] == 1
+    assert instances.average_precision(truth, {1: [right], 2: [wrong]}, class_agnostic=True)["AP"] == pytest.approx(0.5)
+
+
+def test_results_of_pictures_without_truth_are_left_out():
+    truth = {1: [record(0, 0, 20, 20, crowd=False)]}
+    results = {1: [record(0, 0, 20, 20, score=0.5)], 9: [record(0, 0, 20, 20, score=0.9)]}
+    assert instances.average_precision(truth, results, class_agnostic=True)["AP"] == 1
+
+
+def test_a_crowd_is_neither_to_be_found_nor_a_mistake():
+    truth = {1: [record(0, 0, 20, 20, crowd=False), record(40, 0, 120, 50, crowd=True)]}
+    results = {1: [record(50, 5, 70, 25, score=0.9), record(0, 0, 20, 20, score=0.5)]}
+    assert instances.average_precision(truth, results, class_agnostic=True)["AP"] == 1
+
+
+def test_no_results_are_0_and_no_objects_are_nan():
+    truth = {1: [record(0, 0, 20, 20, crowd=False)]}
+    for results in ({}, {1: []}):
+        assert instances.average_precision(truth, results, class_agnostic=True)["AP"] == 0
+    results = {1: [record(0, 0, 20, 20, score=0.5)]}
+    for empty in ({}, {1: []}, {1: [record(0, 0, 20, 20, crowd=True)]}):
+        assert all(np.isnan(list(instances.average_precision(empty, results, class_agnostic=True).values())))
+
+
+def test_a_size_without_objects_is_nan_and_sizes_are_those_of_the_masks():
+    ring = np.ones((1, *SIZE), bool)
+    ring[0, 2:-2, 2:-2] = False  # 784 pixels in a box of 8400
+    mask = rle.encode(ring)[0]
+    truth = {1: [{"rle": mask, "box": rle.boxes([mask])[0], "category": 1, "crowd": False}]}
+    found = instances.average_precision(truth, {1: [{**truth[1][0], "score": 1.0}]}, class_agnostic=True)
+    assert found["APs"] == 1
+    assert np.isnan(found["APm"])
+    assert np.isnan(found["APl"])
+
+
+def test_boxes_alone_are_enough_to_compare_by_box():
+    truth = {1: [{"box": [0, 0, 20, 20], "category": 1, "crowd": False}]}
+    results = {1: [{"box": [0, 0, 20, 20], "category": 1, "score": 0.5}]}
+    assert instances.average_precision(truth, results, iou_type="bbox", class_agnostic=True)["AP"] == 1
+
+
+def test_nothing_is_printed_and_the_arguments_stay_as_they_are(rng, capfd):
+    truth, results = drawn(rng, n_pictures=2)
+    before = repr((truth, results))
+    instances.average_precision(truth, results, class_agnostic=False)
+    assert repr((truth, results)) == before
+    assert capfd.readouterr() == ("", "")
