@@ -93,14 +93,12 @@ def join(keys: Sequence[str], paths: Sequence[str]) -> dict[str, str]:
     is given a truth by it, even where the other was joined by its path. Keys and paths without a partner are left out.
     """
     found: dict[str, str] = {}
-    taken: set[str] = set()
     for name_of in (str, _file_name, _stem):
         key_of, path_of = _unique(keys, name_of), _unique(paths, name_of)
         for name, path in path_of.items():
             key = key_of.get(name)
-            if key is not None and path not in found and key not in taken:
+            if key is not None and path not in found:
                 found[path] = key
-                taken.add(key)
     return found
 
 
@@ -139,7 +137,12 @@ def _coco(source: Path, loaded: dict[str, Any]) -> Truth:
                     f"{source}: annotation {row.get('id')} has {key} {row[key]}, which is not listed"
                 )
         place = objects_of[row["image_id"]]
-        mask = _rle(row["segmentation"], place.size)
+        try:
+            mask = _rle(row["segmentation"], place.size)
+        except (ValueError, RuntimeError) as error:
+            raise GroundTruthError(
+                f"{source}: annotation {row.get('id')} holds no mask that can be read: {error}"
+            ) from error
         if mask is not None:
             if tuple(mask["size"]) != place.size:
                 raise GroundTruthError(
@@ -158,7 +161,9 @@ def _rle(segmentation: Any, size: tuple[int, int]) -> Rle | None:
         return rle.from_polygons(segmentation, size) if segmentation else None
     if isinstance(segmentation["counts"], list):
         return rle.from_uncompressed(segmentation["counts"], tuple(segmentation["size"]))
-    return {"size": list(segmentation["size"]), "counts": segmentation["counts"]}
+    mask: Rle = {"size": list(segmentation["size"]), "counts": segmentation["counts"]}
+    rle.areas([mask])  # refuses what cannot be read
+    return mask
 
 
 def _folder(source: Path) -> Truth:

@@ -30,9 +30,8 @@ class Ledger:
             # Unbuffered, so that a line is one call to the system, which does not mix it with another writer's.
             with self.path.open("a+b", buffering=0) as file:
                 if file.seek(0, 2) and file.seek(-1, 2) >= 0 and file.read(1) != b"\n":
-                    line = (
-                        b"\n" + line
-                    )  # a kill tore the last line: it must not swallow this one; one newline too many is harmless
+                    # A kill tore the last line, which must not swallow this one; one newline too many is harmless.
+                    line = b"\n" + line
                 if file.write(line) != len(line):
                     raise OSError(errno.ENOSPC, "No space left on device")
         except OSError as error:

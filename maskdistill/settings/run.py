@@ -14,6 +14,8 @@ from maskdistill.settings.label import LabelSettings
 from maskdistill.settings.propose import ProposeSettings
 from maskdistill.settings.segment import SegmentSettings
 
+# On the field, not in a command's configuration: there, every tuple would be appended to.
+Repeated = Annotated[tuple[str, ...], tyro.conf.UseAppendAction]
 WEIGHT_STAGES = ("propose", "cluster", "detect", "segment")
 
 
@@ -23,13 +25,9 @@ class CommonSettings:
 
     preset: str = "quick"  # a whole choice of settings: quick | demo | paper-voc12 | paper-coco20k
     config: Path | None = None  # YAML file with settings; stands above the preset and below the flags
-    weights: Annotated[
-        tuple[str, ...], tyro.conf.UseAppendAction
-    ] = ()  # STAGE=WHAT, repeatable; WHAT: a name, a file, none, for segment also detect
+    weights: Repeated = ()  # STAGE=WHAT, repeatable; WHAT: a name, a file, none, for segment also detect
     validation: str | None = None  # pictures never trained on: a folder, a fraction, or a file with a list of paths
-    ground_truth: Annotated[
-        tuple[str, ...], tyro.conf.UseAppendAction
-    ] = ()  # COCO JSON or folder of label maps, repeatable; only evaluated with
+    ground_truth: Repeated = ()  # COCO JSON or folder of label maps, repeatable; only ever evaluated with
     limit: int = 0  # first N pictures by path, for a first try; 0: all
     seed: int = 0  # of every random draw
     device: str = "auto"  # auto | cpu | cuda | cuda:N

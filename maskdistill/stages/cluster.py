@@ -23,6 +23,11 @@ from maskdistill.stages.skeleton import Done, Image, Job, Stage, over_pictures
 
 SOURCES = {"cluster": Path("propose") / "proposals.jsonl", "recluster": Path("detect") / "detections.jsonl"}
 
+HINTS = {
+    "cluster": "Try a lower --propose.min-score, another --propose.method, or another backbone",
+    "recluster": "The detector finds nothing: train it longer (--detect.train.steps), or lower --detect.min-score",
+}
+
 
 def parts(settings: RunSettings) -> dict[str, Any]:
     """Settings that change the ids."""
@@ -65,11 +70,14 @@ def work(job: Job, folder: Path) -> Done:
     is_train = np.array([image.split == "train" for image in job.images])[owners[:, 0] - 1]
     # Detections below the threshold of the label maps are assigned too, but would blur the centroids.
     fits = is_train & (_scores(file, job.images) >= own.again_min_score) if name == "recluster" else is_train
+    if not fits.any() and is_train.any():
+        fits = is_train
+        what = f"no detection reaches {own.again_min_score}: fitted on all of them"
+        job.ledger.write("warning", stage=name, what=what)
     n_train = int(fits.sum())
     if n_train == 0:
         raise TrainingError(
-            f"{source}: no masks in {len(job.images)} pictures, so there is nothing to cluster. Look at the pictures "
-            f"with `maskdistill report {job.folder.root}`, and try a lower --propose.min-score or another backbone"
+            f"{source}: no masks in the {len(job.images)} pictures, so there is nothing to cluster. {HINTS[name]}"
         )
     scale = kmeans.scale_of(embeddings[fits], whiten=own.whiten)
     normalised = kmeans.normalise(embeddings, scale)

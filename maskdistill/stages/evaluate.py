@@ -36,22 +36,30 @@ def work(job: Job) -> None:
     sources = [truths.read(Path(source)) for source in job.settings.ground_truth]
     if not sources:
         job.progress.say("evaluate: no ground truth given (--ground-truth), so nothing is measured")
-    elif len({tuple(source.names) for source in sources}) > 1:
-        raise GroundTruthError(
-            "ground_truth: the sources name different classes: "
-            + "; ".join(f"{source.source}: {', '.join(source.names)}" for source in sources)
-        )
     else:
+        names = _names(sources)
         for split, images in job.in_splits().items():
             joined = _joined(job, sources, images)
             if joined:
-                rows += _Split(job, split, joined, sources[0].names).rows()
+                rows += _Split(job, split, joined, names).rows()
     atomic.write_json(folder / "metrics.json", {"format": 1, "metrics": rows})
     text = tables.table(rows) if rows else "No ground truth was given: nothing was measured."
     atomic.write_text(folder / "metrics.md", text + "\n")
     if rows:
         job.progress.say(text)
     job.ledger.write("evaluated", sources=list(job.settings.ground_truth), metrics=len(rows))
+
+
+def _names(sources: list[truths.Truth]) -> list[str]:
+    """Classes of all sources: one list must begin with each other one (a folder may lack the last classes)."""
+    longest = max((source.names for source in sources), key=len)
+    for source in sources:
+        if source.names != longest[: len(source.names)]:
+            raise GroundTruthError(
+                f"{source.source}: names other classes than another ground truth: {', '.join(source.names[:5])}, ... "
+                f"and {', '.join(longest[:5])}, ... Give sources of one list of classes"
+            )
+    return longest
 
 
 def _joined(job: Job, sources: list[truths.Truth], images: list[Image]) -> list[tuple[Image, truths.Truth, str]]:
@@ -194,7 +202,7 @@ class _Split:
             image, source, key = self.joined[row["id"]]
             found = detections(row, image.size)
             if self.has_objects and len(found):
-                objects = self.objects[row["id"]]
+                objects = [each for each in self.objects[row["id"]] if not each["crowd"]]
                 iou = rle.iou(found.rles, [each["rle"] for each in objects])
                 of_masks = clusters.class_of_best(
                     iou, np.array([each["category"] for each in objects]), at_least=MATCHED
@@ -224,7 +232,7 @@ class _Split:
         rows = self._found("detect", masks)
         counts = np.zeros((n_clusters, len(self.names) + 1), np.int64)
         for number, found in masks.items():
-            objects = self.objects[number]
+            objects = [each for each in self.objects[number] if not each["crowd"]]
             iou = rle.iou([mask["rle"] for mask in found], [each["rle"] for each in objects])
             of_masks = clusters.class_of_best(iou, np.array([each["category"] for each in objects]), at_least=MATCHED)
             for mask, which in zip(found, of_masks, strict=True):

@@ -138,7 +138,7 @@ def perform(stage: Stage, job: Job, *, redo: bool) -> bool:
             _refuse(stage, job, fingerprints.differences(old.parts, parts), damaged)
         _retire(stage, job)
     begun = _plan(folder)
-    if begun is not None and begun != parts:
+    if begun is not None and fingerprints.digest(begun) != fingerprint:
         if not redo:
             _refuse(stage, job, fingerprints.differences(begun, parts), [])
         _retire(stage, job)

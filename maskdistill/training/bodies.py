@@ -82,8 +82,8 @@ class ResNet50(nn.Module):
         norm = FrozenBatchNorm2d if frozen_norm else nn.BatchNorm2d
         whole = resnet50(weights=None, replace_stride_with_dilation=dilated, norm_layer=norm)
         self.channels = (256, 512, 1024, 2048)
-        for name in ("conv1", "bn1", "relu", "maxpool", "layer1", "layer2", "layer3", "layer4"):
-            self.add_module(name, getattr(whole, name))
+        self.conv1, self.bn1, self.relu, self.maxpool = whole.conv1, whole.bn1, whole.relu, whole.maxpool
+        self.layer1, self.layer2, self.layer3, self.layer4 = whole.layer1, whole.layer2, whole.layer3, whole.layer4
         self.frozen = (
             ["conv1", "bn1", *(f"layer{number}" for number in range(1, frozen_layers + 1))] if frozen_layers else []
         )

@@ -88,6 +88,8 @@ def test_an_annotation_without_a_polygon_is_passed_over(tmp_path):
         ({"image_id": 6}, "annotation 1 has image_id 6"),
         ({"category_id": 6}, "annotation 1 has category_id 6"),
         ({"segmentation": {"size": [7, 4], "counts": [28]}}, "annotation 1 has a mask of 4 x 7 px, its image is 7 x 4"),
+        ({"segmentation": {"size": [4, 7], "counts": [-2, 30]}}, "annotation 1 holds no mask that can be read"),
+        ({"segmentation": {"size": [4, 7], "counts": "zzzz~~~"}}, "annotation 1 holds no mask that can be read"),
     ],
 )
 def test_an_annotation_that_does_not_fit_is_named(tmp_path, change, said):

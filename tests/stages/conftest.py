@@ -1,0 +1,56 @@
+"""A tiny run through every stage, made once: 10 drawn pictures to learn from, 4 held out, a few steps of training."""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from maskdistill import api
+from maskdistill.datasets import synthetic
+
+SIZE = (64, 80)
+QUICK: dict[str, Any] = {
+    "threads": 1,
+    "propose": {"backbone": "handcrafted"},
+    "cluster": {"k": 4, "again": True, "again_min_score": 0.0},
+    "label": {"min_score": 0.05, "overlap": "below"},
+    "detect": {
+        "short_side": 64,
+        "max_side": 96,
+        "max_detections": 10,
+        "min_score": 0.0,
+        "train": {"steps": 6, "batch": 2, "warm_up": 2},
+    },
+    "segment": {"side": 64, "train": {"steps": 6, "batch": 2, "warm_up": 2}},
+    "report": {"tiles": 4, "tile_px": 96},
+    "evaluate": {"bootstrap": 20},
+}
+
+
+class TinyRun(NamedTuple):
+    pictures: Path
+    validation: Path
+    truth: list[str]
+    out: Path
+    settings: dict[str, Any]
+
+
+@pytest.fixture(scope="session")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, list[str]]:
+    root = tmp_path_factory.mktemp("drawn")
+    truths = [root / "truth" / f"{name}.json" for name in ("pictures", "validation")]
+    synthetic.write(root / "pictures", truths[0], n_pictures=10, seed=5, size=SIZE, prefix="p")
+    synthetic.write(root / "validation", truths[1], n_pictures=4, seed=6, size=SIZE, prefix="v")
+    return root / "pictures", root / "validation", [str(path) for path in truths]
+
+
+@pytest.fixture(scope="session")
+def tiny(drawn: tuple[Path, Path, list[str]], tmp_path_factory: pytest.TempPathFactory) -> TinyRun:
+    import torch
+
+    torch.set_num_threads(1)
+    pictures, validation, truth = drawn
+    out = tmp_path_factory.mktemp("run") / "tiny"
+    settings = {**QUICK, "validation": str(validation), "ground_truth": truth}
+    api.run(pictures=pictures, out=out, settings=settings, quiet=True)
+    return TinyRun(pictures, validation, truth, out, settings)

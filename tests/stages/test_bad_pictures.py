@@ -1,0 +1,72 @@
+"""Folders as people have them: what cannot be used is named with its reason, and nothing else is lost."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from maskdistill import api
+from maskdistill.datasets import synthetic
+from maskdistill.errors import PictureError
+from tests.stages.conftest import QUICK
+
+
+def test_damaged_pictures_are_listed_with_reasons_and_the_others_go_through(tmp_path: Path) -> None:
+    folder = tmp_path / "Fotos für später"
+    (folder / "a").mkdir(parents=True)
+    (folder / "b").mkdir()
+    for number, name in enumerate(["a/same.png", "b/same.png", "ünï ©ode.png"]):
+        Image.fromarray(synthetic.draw(0, number, size=(64, 80)).rgb).save(folder / name)
+    whole = tmp_path / "whole.jpg"
+    Image.fromarray(synthetic.draw(0, 9, size=(64, 80)).rgb).save(whole, quality=95)
+    (folder / "truncated.jpg").write_bytes(whole.read_bytes()[:900])
+    (folder / "empty.jpg").write_bytes(b"")
+    (folder / "text.jpg").write_text("this is no picture")
+    Image.new("RGB", (1, 1), (9, 9, 9)).save(folder / "one pixel.png")
+    frames = [Image.new("P", (40, 48), value) for value in (1, 2)]
+    frames[0].save(folder / "moving.gif", save_all=True, append_images=frames[1:])
+    out = tmp_path / "run"
+    api.run(pictures=folder, out=out, settings=QUICK, quiet=True)
+    rows = {row["path"]: row for row in map(json.loads, (out / "images.jsonl").read_text("utf-8").splitlines())}
+    assert {"a/same.png", "b/same.png", "ünï ©ode.png", "one pixel.png", "moving.gif"} <= set(rows)
+    refused = {
+        row["path"]: row["refused"] for row in map(json.loads, (out / "scan/refused.jsonl").read_text().splitlines())
+    }
+    assert "0 bytes" in refused["empty.jpg"]
+    assert "no picture" in refused["text.jpg"]
+    events = [json.loads(line) for line in (out / "ledger.jsonl").read_text("utf-8").splitlines()]
+    reasons = {event["picture"]: event["reason"] for event in events if event["event"] == "refused"}
+    assert "truncated.jpg" in reasons
+    text = (out / "report" / "index.html").read_text(encoding="utf-8")
+    assert "truncated.jpg" in text
+    predictions = {path.stem for path in (out / "segment" / "predictions").glob("*.png")}
+    assert predictions == {str(row["id"]) for path, row in rows.items() if path != "truncated.jpg"}
+
+
+@pytest.mark.parametrize("n_pictures", [1, 2])
+def test_a_run_of_very_few_pictures_goes_through(tmp_path: Path, n_pictures: int) -> None:
+    folder = tmp_path / "pictures"
+    synthetic.write(folder, tmp_path / "truth.json", n_pictures=n_pictures, seed=5, size=(64, 80))
+    api.run(pictures=folder, out=tmp_path / "run", settings=QUICK, quiet=True)
+    assert (tmp_path / "run" / "report" / "index.html").exists()
+
+
+def test_a_folder_without_any_readable_picture_says_so(tmp_path: Path) -> None:
+    (tmp_path / "pictures").mkdir()
+    with pytest.raises(PictureError, match="is empty"):
+        api.run(pictures=tmp_path / "pictures", out=tmp_path / "run", settings=QUICK, quiet=True)
+    (tmp_path / "pictures" / "a.jpg").write_bytes(b"")
+    with pytest.raises(PictureError, match="none of the 1 pictures can be read"):
+        api.run(pictures=tmp_path / "pictures", out=tmp_path / "run", settings=QUICK, quiet=True)
+
+
+def test_the_run_folder_inside_the_pictures_is_not_searched(tmp_path: Path) -> None:
+    folder = tmp_path / "pictures"
+    synthetic.write(folder, tmp_path / "truth.json", n_pictures=2, seed=5, size=(64, 80))
+    out = folder / "run"
+    api.run(pictures=folder, out=out, settings=QUICK, until="propose", quiet=True)
+    (out / "label").mkdir()
+    Image.fromarray(np.zeros((4, 4), np.uint8)).save(out / "label" / "1.png")
+    api.run(pictures=folder, out=out, settings=QUICK, until="propose", quiet=True)
