@@ -33,8 +33,6 @@ def find(folder: Path, *, exclude: Iterable[Path] = ()) -> list[str]:
     left_out = {Path(each).resolve() for each in exclude}
     if folder.resolve() in left_out:
         raise PictureError(f"{folder}: holds the pictures and cannot take what is made of them too. Give another --out")
-    if all((folder / name).exists() for name in _OF_A_RUN):
-        raise PictureError(f"{folder}: the folder of a run. Give the folder that holds the pictures")
     found: list[str] = []
     n_files = 0
     seen = set(left_out)
@@ -43,6 +41,8 @@ def find(folder: Path, *, exclude: Iterable[Path] = ()) -> list[str]:
         for place, names, files in os.walk(starts.popleft(), onerror=_unreadable):
             here = Path(place)
             real = here.resolve()
+            if here == folder and set(files) >= _OF_A_RUN:
+                raise PictureError(f"{folder}: the folder of a run. Give the folder that holds the pictures")
             if real in seen or set(files) >= _OF_A_RUN:
                 names.clear()
                 continue

@@ -16,9 +16,11 @@ from maskdistill.masks import rle
 from maskdistill.runs import atomic
 from maskdistill.runs.journal import Journal
 from maskdistill.settings import RunSettings, as_dict
+from maskdistill.settings.label import LabelSettings
 from maskdistill.stages import label_maps
 from maskdistill.stages.masks_by_picture import detections, with_clusters
 from maskdistill.stages.skeleton import Done, Job, Stage
+from maskdistill.types import Detections
 
 
 def parts(settings: RunSettings) -> dict[str, Any]:
@@ -29,28 +31,16 @@ def parts(settings: RunSettings) -> dict[str, Any]:
 def work(job: Job, folder: Path) -> Done:
     """Select and paint, a picture at a time; one without any detection gets no map."""
     settings = job.settings.label
-    journal = Journal(folder / "parts")
     clusters = job.folder.stage("recluster") / "clusters.jsonl" if job.settings.cluster.again else None
     size_of = {image.id: image.size for image in job.images}
     (folder / "maps").mkdir(exist_ok=True)
     rows = with_clusters(job.folder.stage("detect") / "detections.jsonl", clusters)
-    with job.progress.bar("label", total=len(job.images), unit="pictures") as bar:
+    progress = job.progress.bar("label", total=len(job.images), unit="pictures")
+    with Journal(folder / "parts") as journal, progress as bar:
         for row in rows:
             if row["id"] not in journal:
-                found = detections(row, size_of[row["id"]])
-                chosen = select(found.scores, min_score=settings.min_score, keep_best=settings.keep_best)
-                if len(chosen):
-                    masks = rle.decode([found.rles[position] for position in chosen])
-                    label_map = paint(
-                        masks, found.clusters[chosen], found.scores[chosen], found.size, overlap=settings.overlap
-                    )
-                    label_maps.write(folder / "maps" / f"{row['id']}.png", label_map)
-                    journal.add(row["id"], {"coverage": round(float((label_map > 0).mean()), 6), "masks": len(chosen)})
-                else:
-                    journal.add(row["id"], {"coverage": None, "masks": 0})
+                journal.add(row["id"], _painted(folder, row["id"], detections(row, size_of[row["id"]]), settings))
             bar.advance()
-    with journal:
-        journal.flush()
         entries = dict(journal.records())
     atomic.write_json(folder / "coverage.json", {str(number): entry for number, entry in entries.items()})
     painted = [number for number, entry in entries.items() if entry["masks"]]
@@ -62,6 +52,17 @@ def work(job: Job, folder: Path) -> Done:
         "mean_coverage": round(float(np.mean(coverage)), 4) if coverage else 0.0,
     }
     return Done(outputs=["coverage.json", *(f"maps/{number}.png" for number in painted)], counts=counts)
+
+
+def _painted(folder: Path, image_id: int, found: Detections, settings: LabelSettings) -> dict[str, Any]:
+    """Write the label map of one picture, if it has a detection; what stands about it in coverage.json."""
+    chosen = select(found.scores, min_score=settings.min_score, keep_best=settings.keep_best)
+    if not len(chosen):
+        return {"coverage": None, "masks": 0}
+    masks = rle.decode([found.rles[position] for position in chosen])
+    label_map = paint(masks, found.clusters[chosen], found.scores[chosen], found.size, overlap=settings.overlap)
+    label_maps.write(folder / "maps" / f"{image_id}.png", label_map)
+    return {"coverage": round(float((label_map > 0).mean()), 6), "masks": len(chosen)}
 
 
 def stage(settings: RunSettings) -> Stage:

@@ -40,25 +40,28 @@ def work(job: Job, folder: Path) -> Done:
         for (_, row), (root, path) in zip(journal.records(), found, strict=False)
     ):
         journal = journal.restarted()  # pictures came or went before any id was given out
-    pending = [position for position in range(len(found)) if position + 1 not in journal]
+    with journal:
+        pending = [position for position in range(len(found)) if position + 1 not in journal]
 
-    def describe(position: int) -> dict[str, Any]:
-        root, path = found[position]
-        seen = probe(job.roots[root] / path, max_megapixels=settings.max_megapixels, orientation=settings.orientation)
-        size = {"width": seen.width, "height": seen.height, "orientation": seen.orientation}
-        return {"root": root, "path": path, **size, "bytes": seen.bytes, "sha256": seen.sha256}
-
-    with job.progress.bar("scan", total=len(found), done=len(found) - len(pending), unit="pictures") as bar:
-        for position, row in prefetched(pending, describe, workers=settings.workers):
+        def describe(position: int) -> dict[str, Any]:
             root, path = found[position]
-            if isinstance(row, PictureError):
-                journal.add(position + 1, {"root": root, "path": path, "refused": str(row)})
-                job.ledger.write("refused", stage="scan", picture=path, reason=str(row))
-            else:
-                journal.add(position + 1, row)
-            bar.advance()
-    journal.flush()
-    rows = [row for _, row in journal.records()]
+            seen = probe(
+                job.roots[root] / path, max_megapixels=settings.max_megapixels, orientation=settings.orientation
+            )
+            size = {"width": seen.width, "height": seen.height, "orientation": seen.orientation}
+            return {"root": root, "path": path, **size, "bytes": seen.bytes, "sha256": seen.sha256}
+
+        with job.progress.bar("scan", total=len(found), done=len(found) - len(pending), unit="pictures") as bar:
+            for position, row in prefetched(pending, describe, workers=settings.workers):
+                root, path = found[position]
+                if isinstance(row, PictureError):
+                    journal.add(position + 1, {"root": root, "path": path, "refused": str(row)})
+                    job.ledger.write("refused", stage="scan", picture=path, reason=str(row))
+                else:
+                    journal.add(position + 1, row)
+                bar.advance()
+        journal.flush()
+        rows = [row for _, row in journal.records()]
     accepted = [row for row in rows if "refused" not in row]
     refused = [row for row in rows if "refused" in row]
     if not accepted:

@@ -195,11 +195,15 @@ def over_pictures(
         job.ledger.write("refused", stage=folder.name, picture=image.path, reason=reason)
         bar.advance()
 
-    with job.progress.bar(title, total=len(images), done=len(images) - len(pending), unit="pictures") as bar:
-        for image, rgb in job.pictures(pending, refused=refuse):
-            journal.add(image.id, describe(image, rgb))
-            bar.advance()
-    journal.flush()
+    try:
+        with job.progress.bar(title, total=len(images), done=len(images) - len(pending), unit="pictures") as bar:
+            for image, rgb in job.pictures(pending, refused=refuse):
+                journal.add(image.id, describe(image, rgb))
+                bar.advance()
+        journal.flush()
+    except BaseException:
+        journal.close()
+        raise
     return journal
 
 

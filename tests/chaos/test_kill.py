@@ -1,4 +1,4 @@
-"""Kill each stage once, in the middle, with the signal that cannot be caught; the same command again ends with the same bytes."""
+"""Kill each stage once, in the middle; the same command again ends with the same bytes."""
 
 import hashlib
 import os

@@ -8,7 +8,7 @@ import pytest
 from maskdistill import api
 from maskdistill.datasets import synthetic
 
-SIZE = (64, 80)
+SIZE = (96, 120)
 QUICK: dict[str, Any] = {
     "threads": 1,
     "propose": {"backbone": "handcrafted"},

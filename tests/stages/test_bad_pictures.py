@@ -18,9 +18,9 @@ def test_damaged_pictures_are_listed_with_reasons_and_the_others_go_through(tmp_
     (folder / "a").mkdir(parents=True)
     (folder / "b").mkdir()
     for number, name in enumerate(["a/same.png", "b/same.png", "ünï ©ode.png"]):
-        Image.fromarray(synthetic.draw(0, number, size=(64, 80)).rgb).save(folder / name)
+        Image.fromarray(synthetic.draw(0, number + 1, size=(96, 120)).rgb).save(folder / name)
     whole = tmp_path / "whole.jpg"
-    Image.fromarray(synthetic.draw(0, 9, size=(64, 80)).rgb).save(whole, quality=95)
+    Image.fromarray(synthetic.draw(0, 9, size=(96, 120)).rgb).save(whole, quality=95)
     (folder / "truncated.jpg").write_bytes(whole.read_bytes()[:900])
     (folder / "empty.jpg").write_bytes(b"")
     (folder / "text.jpg").write_text("this is no picture")
@@ -48,7 +48,7 @@ def test_damaged_pictures_are_listed_with_reasons_and_the_others_go_through(tmp_
 @pytest.mark.parametrize("n_pictures", [1, 2])
 def test_a_run_of_very_few_pictures_goes_through(tmp_path: Path, n_pictures: int) -> None:
     folder = tmp_path / "pictures"
-    synthetic.write(folder, tmp_path / "truth.json", n_pictures=n_pictures, seed=5, size=(64, 80))
+    synthetic.write(folder, tmp_path / "truth.json", n_pictures=n_pictures, seed=0, size=(128, 160))
     api.run(pictures=folder, out=tmp_path / "run", settings=QUICK, quiet=True)
     assert (tmp_path / "run" / "report" / "index.html").exists()
 

@@ -14,6 +14,7 @@ from maskdistill import api, cli
 from maskdistill.errors import MaskDistillError, RunError, SettingsError, StaleError
 from maskdistill.masks import rle
 from maskdistill.runs import record
+from maskdistill.stages import label_maps
 
 STAGES = ("scan", "propose", "cluster", "detect/train", "detect", "recluster", "label", "segment/train", "segment")
 
@@ -77,14 +78,15 @@ def test_predictions_lie_at_the_pictures_relative_paths_and_twin_stems_do_not_me
     (pictures / "ä b").mkdir(parents=True)
     shutil.copy(tiny.validation / "v0001.png", pictures / "one.png")
     shutil.copy(tiny.validation / "v0002.png", pictures / "ä b" / "one.png")
-    Image.open(tiny.validation / "v0003.png").save(pictures / "one.jpg")
+    with Image.open(tiny.validation / "v0003.png") as picture:
+        picture.save(pictures / "one.jpg")
     (pictures / "broken.jpg").write_bytes(b"not a picture")
     counts = api.predict(run=tiny.out, pictures=pictures, out=tmp_path / "out", quiet=True)
     assert counts == {"predicted": 3, "done before": 0, "refused": 1}
     assert api.predict(run=tiny.out, pictures=pictures, out=tmp_path / "out", quiet=True)["done before"] == 3
-    label_map = Image.open(tmp_path / "out" / "ä b" / "one.png")
-    assert label_map.mode == "P"
-    assert label_map.size == (80, 64)
+    with Image.open(tmp_path / "out" / "ä b" / "one.png") as label_map:
+        assert label_map.mode == "P"
+        assert label_map.size == (120, 96)
     found = json.loads((tmp_path / "out" / "one.jpg.json").read_text(encoding="utf-8"))
     assert found["picture"] == "one.jpg"
     for each in found["instances"]:
@@ -96,7 +98,7 @@ def test_a_loaded_run_predicts_what_the_run_predicted(tiny) -> None:
     model = api.load(tiny.out)
     prediction = model.predict(tiny.validation / "v0001.png")
     row = next(json.loads(line) for line in (tiny.out / "images.jsonl").read_text().splitlines() if "v0001" in line)
-    stored = np.asarray(Image.open(tiny.out / "segment" / "predictions" / f"{row['id']}.png"))
+    stored = label_maps.read(tiny.out / "segment" / "predictions" / f"{row['id']}.png")
     np.testing.assert_array_equal(prediction.label_map, stored)
     with pytest.raises(ValueError, match="uint8"):
         model.predict(np.zeros((4, 4)))
