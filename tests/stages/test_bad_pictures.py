@@ -35,7 +35,7 @@ def test_damaged_pictures_are_listed_with_reasons_and_the_others_go_through(tmp_
         row["path"]: row["refused"] for row in map(json.loads, (out / "scan/refused.jsonl").read_text().splitlines())
     }
     assert "0 bytes" in refused["empty.jpg"]
-    assert "no picture" in refused["text.jpg"]
+    assert "not a picture" in refused["text.jpg"]
     events = [json.loads(line) for line in (out / "ledger.jsonl").read_text("utf-8").splitlines()]
     reasons = {event["picture"]: event["reason"] for event in events if event["event"] == "refused"}
     assert "truncated.jpg" in reasons
