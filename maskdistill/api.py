@@ -150,6 +150,8 @@ def demo(
     drawn = stage.draw(Path(out), n_pictures=n_pictures, n_validation=n_validation, n_kinds=n_kinds)
     values = {
         "seed": seed,
+        # As the paper does: as many clusters as there are kinds.
+        "cluster": {"again_k": n_kinds},
         "validation": str(drawn.validation),
         "ground_truth": [str(path) for path in drawn.ground_truth],
     }

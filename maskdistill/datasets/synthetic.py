@@ -49,7 +49,7 @@ def draw(seed: int, index: int, *, size: tuple[int, int] = (160, 208), n_kinds: 
     picture = _ground(rng, size)
     painted = np.full(size, -1)
     whole_px, kinds = [], []
-    n_objects = 0 if rng.random() < EMPTY_SHARE else int(rng.choice([1, 2, 3, 4], p=[0.25, 0.35, 0.25, 0.15]))
+    n_objects = 0 if rng.random() < EMPTY_SHARE else int(rng.choice([1, 2, 3, 4, 5], p=[0.1, 0.25, 0.3, 0.2, 0.15]))
     for number in range(n_objects):
         kind = int(rng.integers(n_kinds))
         mask, local = _placed(rng, kind, size)
@@ -140,11 +140,13 @@ def _object_colours(rng: np.random.Generator, kind: int, local: np.ndarray) -> n
 
 def _ground(rng: np.random.Generator, size: tuple[int, int]) -> np.ndarray:
     """A textured ground (H, W, 3): one or two patches of grain, weave or cloud in muted colours of any hue."""
-    parts = [_one_ground(rng, size) for _ in range(2)]
-    border = ndimage.gaussian_filter(rng.normal(size=size), 0.18 * min(size))
-    border = (border - np.median(border)) / border.std()
-    share = 1 / (1 + np.exp(-6 * (border - rng.uniform(-0.5, 2.5))))
-    return parts[0] * (1 - share[..., None]) + parts[1] * share[..., None]
+    ground = _one_ground(rng, size)
+    for _ in range(2):
+        border = ndimage.gaussian_filter(rng.normal(size=size), 0.15 * min(size))
+        border = (border - np.median(border)) / border.std()
+        share = 1 / (1 + np.exp(-12 * (border - rng.uniform(0.3, 2.5))))[..., None]
+        ground = ground * (1 - share) + _one_ground(rng, size) * share
+    return ground
 
 
 def _one_ground(rng: np.random.Generator, size: tuple[int, int]) -> np.ndarray:

@@ -9,6 +9,7 @@ Differs:  FPN in place of the (assumed) C4 head; suppression whatever the cluste
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import MethodType
 from typing import Any
 
@@ -23,16 +24,19 @@ from torchvision.ops import FeaturePyramidNetwork
 from torchvision.ops import boxes as box_ops
 from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
 
+from maskdistill.detector.roi_align import SeparableRoIAlign
 from maskdistill.training import bodies
 
 
 class BodyWithPyramid(nn.Module):
     """A body and the feature pyramid on its four maps."""
 
-    def __init__(self, body: bodies.SmallBody | bodies.ResNet50, width: int) -> None:
+    def __init__(
+        self, body: bodies.SmallBody | bodies.ResNet50, width: int, norm: Callable[[int], nn.Module] | None = None
+    ) -> None:
         super().__init__()
         self.body = body
-        self.fpn = FeaturePyramidNetwork(list(body.channels), width, extra_blocks=LastLevelMaxPool())
+        self.fpn = FeaturePyramidNetwork(list(body.channels), width, extra_blocks=LastLevelMaxPool(), norm_layer=norm)
         self.out_channels = width
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
@@ -67,11 +71,13 @@ def build(
         heads: dict[str, Any] = {"num_classes": n_clusters + 1}
         if small:
             heads = {
+                "box_roi_pool": SeparableRoIAlign(7),
+                "mask_roi_pool": SeparableRoIAlign(14),
                 "box_head": TwoMLPHead(width * 49, 256),
-                "box_predictor": FastRCNNPredictor(256, n_clusters + 1),
-                "mask_head": MaskRCNNHeads(width, (64, 64), 1),
-                "mask_predictor": MaskRCNNPredictor(64, 64, n_clusters + 1),
-                "box_batch_size_per_image": 64,
+                "box_predictor": SharedBoxes(256, n_clusters + 1),
+                "mask_head": MaskRCNNHeads(width, (64, 64), 1, norm_layer=_grouped),
+                "mask_predictor": SharedMask(64, 64, n_clusters + 1),
+                "box_batch_size_per_image": 32,
                 "rpn_batch_size_per_image": 64,
                 "rpn_pre_nms_top_n_train": 500,
                 "rpn_post_nms_top_n_train": 300,
@@ -79,7 +85,7 @@ def build(
                 "rpn_post_nms_top_n_test": 300,
             }
         model = MaskRCNN(
-            BodyWithPyramid(body, width),
+            BodyWithPyramid(body, width, _grouped if small else None),
             min_size=short_side,
             max_size=max_side,
             rpn_anchor_generator=anchors,
@@ -93,6 +99,34 @@ def build(
         sampler.fg_bg_sampler = Sampler(old.batch_size_per_image, old.positive_fraction)
     model.roi_heads.postprocess_detections = MethodType(_best_cluster_of_each_box, model.roi_heads)
     return model.eval()
+
+
+class SharedBoxes(FastRCNNPredictor):
+    """Scores of each category, and one box for all of them: a box of its own a cluster would see few examples."""
+
+    def __init__(self, n_in: int, n_categories: int) -> None:
+        super().__init__(n_in, n_categories)
+        self.bbox_pred = nn.Linear(n_in, 4)
+        self.n_categories = n_categories
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        x = x.flatten(start_dim=1)
+        return self.cls_score(x), self.bbox_pred(x).repeat(1, self.n_categories)
+
+
+class SharedMask(MaskRCNNPredictor):
+    """One mask for all categories, repeated, because torchvision's loss looks it up by category."""
+
+    def __init__(self, n_in: int, width: int, n_categories: int) -> None:
+        super().__init__(n_in, width, 1)
+        self.n_categories = n_categories
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x).expand(-1, self.n_categories, -1, -1)
+
+
+def _grouped(width: int) -> nn.Module:
+    return nn.GroupNorm(width // 16, width)
 
 
 class Sampler:

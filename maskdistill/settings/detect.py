@@ -12,10 +12,16 @@ class DetectSettings:
     """From noisy masks to a detector, and from it to detections."""
 
     size: Literal["small", "resnet50"] = "small"  # resnet50 in the paper: for GPUs
+    min_proposal_score: float | None = (
+        None  # of proposals to train on, in [0, 1]; None: 0.45 for handcrafted, else 0 as the paper (all)
+    )
     short_side: int = 256  # px that the shorter side is resized to; 480-800 in the paper (assumed)
     max_side: int = 512  # px at most of the longer side; 1333 in torchvision
     min_score: float = 0.05  # detections kept, in [0, 1]; source: torchvision
     nms: float = 0.5  # IoU above which the weaker box goes, whatever its cluster; 0.4 in LOST's configuration
+    mask_nms: float = 0.5  # IoU above which the weaker mask goes, in [0, 1]; 1: none goes, as in the paper
+    mask_score: bool = True  # multiply scores by the mean probability inside the mask; no in the paper
+    pixels: Literal["auto", "plain", "refine"] = "auto"  # move outlines to edges; auto: refine for handcrafted alone
     max_detections: int = 100  # a picture; source: COCO
     train: TrainSettings = field(default_factory=TrainSettings)
 
@@ -24,4 +30,7 @@ class DetectSettings:
         at_least("detect.max_side", self.max_side, self.short_side)
         in_unit("detect.min_score", self.min_score)
         in_unit("detect.nms", self.nms)
+        in_unit("detect.mask_nms", self.mask_nms)
+        if self.min_proposal_score is not None:
+            in_unit("detect.min_proposal_score", self.min_proposal_score)
         at_least("detect.max_detections", self.max_detections, 1)

@@ -47,4 +47,10 @@ def resolve(settings: RunSettings) -> RunSettings:
             "cluster.embedding class_token needs a network, but cluster.backbone is handcrafted. "
             "Give --cluster.backbone dino_vits16, or --cluster.embedding descriptors"
         )
-    return replace(settings, propose=propose, cluster=replace(cluster, embedding=embedding, backbone=backbone))
+    detect = settings.detect
+    if detect.min_proposal_score is None:
+        detect = replace(detect, min_proposal_score=0.45 if by_hand else 0.0)
+    if detect.pixels == "auto":
+        detect = replace(detect, pixels="refine" if by_hand else "plain")
+    cluster = replace(cluster, embedding=embedding, backbone=backbone)
+    return replace(settings, propose=propose, cluster=cluster, detect=detect)

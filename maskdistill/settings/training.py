@@ -11,7 +11,7 @@ class TrainSettings:
     """The schedule of one network."""
 
     steps: int = 0  # of training; 0: from the number of pictures
-    batch: int = 8  # pictures a step; 16 in the paper
+    batch: int = 4  # pictures a step; 16 in the paper (docs/log/training.md: more, smaller steps learn faster)
     optimiser: Literal["adamw", "sgd"] = "adamw"  # sgd in the paper
     learning_rate: float = 1e-3  # at the top of the schedule
     weight_decay: float = 1e-4  # source: MaskDistill release

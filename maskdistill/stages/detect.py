@@ -15,6 +15,7 @@ import torch
 from maskdistill import detector
 from maskdistill.errors import TrainingError
 from maskdistill.masks import rle
+from maskdistill.proposals import pixels
 from maskdistill.runs import lines
 from maskdistill.runs.layout import RunFolder
 from maskdistill.settings import RunSettings, as_dict
@@ -32,13 +33,15 @@ def train_parts(settings: RunSettings) -> dict[str, Any]:
     own = settings.detect
     schedule = {key: value for key, value in as_dict(own.train).items() if key != "checkpoint_seconds"}
     sizes = {"size": own.size, "short_side": own.short_side, "max_side": own.max_side}
+    sizes["min_proposal_score"] = own.min_proposal_score
     return {**sizes, "train": schedule, "precision": settings.precision, "seed": settings.seed}
 
 
 def predict_parts(settings: RunSettings) -> dict[str, Any]:
     """Settings that change the detections of a trained network: another threshold does not train again."""
     own = settings.detect
-    return {"min_score": own.min_score, "nms": own.nms, "max_detections": own.max_detections}
+    names = ("min_score", "nms", "mask_nms", "mask_score", "pixels", "max_detections")
+    return {name: getattr(own, name) for name in names}
 
 
 def train(job: Job, folder: Path) -> Done:
@@ -62,9 +65,10 @@ def train(job: Job, folder: Path) -> Done:
 
     def sample(position: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         image = images[position]
-        masks = rle.decode([mask["rle"] for mask in file.masks(image.id)], size=image.size)
-        first = file.first[image.id]
-        return job.read_picture(image), masks, clusters[first : first + len(masks)]
+        rows = file.masks(image.id)
+        trusted = [number for number, mask in enumerate(rows) if mask["score"] >= (own.min_proposal_score or 0.0)]
+        masks = rle.decode([rows[number]["rle"] for number in trusted], size=image.size)
+        return job.read_picture(image), masks, clusters[[file.first[image.id] + number for number in trusted]]
 
     steps = training.steps_of(own.train, len(images))
     sizes = {"short_side": own.short_side, "max_side": own.max_side}
@@ -114,14 +118,21 @@ def trained(folder: RunFolder, settings: RunSettings) -> Any:
         max_detections=own.max_detections,
     )
     model.load_state_dict(state)
-    return model.to(backbones.chosen(settings.device)).eval()
+    return training.placed(model, backbones.chosen(settings.device)).eval()
 
 
 def predict(model: Any, rgb: np.ndarray, settings: RunSettings) -> Detections:
     """Detections of one picture, in the run's precision."""
+    own = settings.detect
     device = next(model.parameters()).device.type
     with torch.autocast(device, dtype=torch.bfloat16, enabled=settings.precision == "bfloat16"):
-        return detector.predict(model, rgb)
+        return detector.predict(
+            model,
+            rgb,
+            mask_score=own.mask_score,
+            mask_nms=own.mask_nms,
+            refine=pixels.refine if own.pixels == "refine" else None,
+        )
 
 
 def mask_rows(found: Detections) -> list[dict[str, Any]]:

@@ -12,6 +12,7 @@ from typing import Any
 
 from maskdistill.errors import PictureError, RunError, SettingsError
 from maskdistill.runs import lines
+from maskdistill.runs.fingerprints import sha256_file
 from maskdistill.runs.journal import Journal
 from maskdistill.settings import RunSettings
 from maskdistill.stages.skeleton import Done, Job, Stage
@@ -20,7 +21,7 @@ from maskdistill.stages.skeleton import Done, Job, Stage
 def parts(settings: RunSettings) -> dict[str, Any]:
     """Settings that change which rows there are."""
     return {
-        "validation": settings.validation,
+        "validation": _kind_of(settings.validation),
         "validation_seed": settings.seed if _fraction(settings.validation) is not None else None,
         "limit": settings.limit,
         "max_megapixels": settings.max_megapixels,
@@ -104,7 +105,7 @@ def listing(job: Job) -> list[tuple[str, str]]:
 
 
 def check_unchanged(job: Job) -> None:
-    """RunError with +n and -m if pictures were added to or removed from the folders since the scan."""
+    """RunError with +n and -m if pictures were added, removed or replaced (by their size in bytes) since the scan."""
     if not job.folder.images.exists() or not all(root.is_dir() for root in job.roots.values()):
         return
     refused = list(lines.read(job.folder.stage("scan") / "refused.jsonl"))
@@ -112,14 +113,31 @@ def check_unchanged(job: Job) -> None:
     frozen |= {(row["root"], row["path"]): None for row in refused}
     now = listing(job)
     added = sorted(set(now) - set(frozen))
-    removed = sorted(set(frozen) - set(now))
-    if added or removed:
-        names = ", ".join([f"+{path}" for _, path in added[:3]] + [f"-{path}" for _, path in removed[:3]])
+    gone = set(frozen) - set(now)
+    removed = sorted(gone)
+    replaced = [
+        (root, path)
+        for (root, path), n_bytes in frozen.items()
+        if n_bytes is not None and (root, path) not in gone and (job.roots[root] / path).stat().st_size != n_bytes
+    ]
+    if added or removed or replaced:
+        marks = [("+", added), ("-", removed), ("~", replaced)]
+        names = ", ".join(f"{mark}{path}" for mark, some in marks for _, path in some[:3])
+        counts = f"+{len(added)} and -{len(removed)}" + (f", {len(replaced)} replaced" if replaced else "")
         raise RunError(
-            f"{job.folder.root}: the pictures changed since the scan: +{len(added)} and -{len(removed)} ({names}"
-            f"{', ...' if len(added) + len(removed) > 6 else ''}). "
+            f"{job.folder.root}: the pictures changed since the scan: {counts} ({names}"
+            f"{', ...' if len(added) + len(removed) + len(replaced) > 9 else ''}). "
             "A run's pictures are frozen: put them back, scan again with --from scan, or give another --out"
         )
+
+
+def _kind_of(validation: str | None) -> str | None:
+    """How pictures are held out, without the names of folders and files: a run may move, and its pictures too."""
+    if validation is None or _fraction(validation) is not None:
+        return validation
+    if Path(validation).is_dir():
+        return "folder"
+    return f"list {sha256_file(Path(validation))}" if Path(validation).is_file() else validation
 
 
 def _fraction(validation: str | None) -> float | None:
@@ -160,4 +178,4 @@ def _held_out(settings: RunSettings, job: Job, rows: list[dict[str, Any]]) -> se
     return {("pictures", path) for path in wanted}
 
 
-STAGE = Stage(name="scan", version=1, reads=(), parts=parts, work=work)
+STAGE = Stage(name="scan", version=1, reads=(), parts=parts, work=work, looks_outside=True)

@@ -93,7 +93,7 @@ def trained(folder: RunFolder, settings: RunSettings) -> Any:
     last = "classifier.classify.bias" if settings.segment.size == "small" else "classifier.4.bias"
     model = segmenter.build(size=settings.segment.size, n_classes=len(state[last]))
     model.load_state_dict(state)
-    return model.to(backbones.chosen(settings.device)).eval()
+    return training.placed(model, backbones.chosen(settings.device)).eval()
 
 
 def predict(model: Any, rgb: np.ndarray, settings: RunSettings) -> np.ndarray:

@@ -116,6 +116,7 @@ class Stage:
     work: Callable[[Job, Path], Done]
     keeps: tuple[str, ...] = ()  # sub-folders that belong to another stage
     weights: Callable[[Job], str | None] = lambda job: None  # digest of the weights it starts from
+    looks_outside: bool = False  # it reads what no fingerprint knows: asked to do it again, it always does
 
 
 def perform(stage: Stage, job: Job, *, redo: bool) -> bool:
@@ -132,7 +133,7 @@ def perform(stage: Stage, job: Job, *, redo: bool) -> bool:
     old = record.read(folder / "stage.json")
     if old is not None:
         damaged = record.verify(folder if stage.name != "scan" else job.folder.root, old)
-        if old.fingerprint == fingerprint and not damaged:
+        if old.fingerprint == fingerprint and not damaged and not (redo and stage.looks_outside):
             return False
         if not redo:
             _refuse(stage, job, fingerprints.differences(old.parts, parts), damaged)
@@ -216,10 +217,15 @@ def upstream(job: Job, name: str) -> record.StageRecord:
     return entry
 
 
+def identity(entry: record.StageRecord) -> str:
+    """What a stage is known by downstream: its fingerprint; of scan the pictures themselves, by content."""
+    return entry.outputs["images.jsonl"] if entry.stage == "scan" else entry.fingerprint
+
+
 def _parts(stage: Stage, job: Job) -> dict[str, Any]:
     """What the fingerprint is made of: version, settings that count, weights by content, inputs by fingerprint."""
     parts: dict[str, Any] = {"version": stage.version, "settings": stage.parts(job.settings)}
-    parts["reads"] = {name: upstream(job, name).fingerprint for name in stage.reads}
+    parts["reads"] = {name: identity(upstream(job, name)) for name in stage.reads}
     weights = stage.weights(job)
     if weights is not None:
         parts["weights"] = weights

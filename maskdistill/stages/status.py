@@ -12,7 +12,7 @@ from maskdistill.runs.layout import RunFolder
 from maskdistill.runs.ledger import Ledger
 from maskdistill.settings import RunSettings, validate
 from maskdistill.stages import pipeline
-from maskdistill.stages.skeleton import Stage
+from maskdistill.stages.skeleton import Stage, identity
 
 
 def rows(root: Path) -> list[dict[str, Any]]:
@@ -48,7 +48,7 @@ def _row(stage: Stage, folder: RunFolder, settings: RunSettings, made: dict[str,
         with Journal(place / "parts") as journal:
             counts = {"pictures so far": len(journal.done)}
         return {"stage": stage.name, "state": "unfinished", "counts": counts, "why": []}
-    made[stage.name] = entry.fingerprint
+    made[stage.name] = identity(entry)
     now = {
         "version": stage.version,
         "settings": stage.parts(settings),

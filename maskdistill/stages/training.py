@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from maskdistill.features import weights
@@ -61,7 +62,7 @@ def train(
     losses_path = checkpoints / "losses.jsonl"
     kept = [row for row in _rows(losses_path) if row["step"] <= done]
     lines.write(losses_path, kept)
-    model.to(backbones.device(job))
+    placed(model, backbones.device(job))
     halved = (checkpoints / "halved").exists()
     saved = time.monotonic()
     plan = Plan(
@@ -116,9 +117,9 @@ def fill_body(body: nn.Module, state: dict[str, Tensor] | None) -> None:
         bodies.fill(body, state)
 
 
-def to_device(job: Job, model: nn.Module) -> nn.Module:
-    """A model in eval mode where the run computes."""
-    return model.to(backbones.device(job)).eval()
+def placed(model: nn.Module, device: torch.device) -> nn.Module:
+    """The model on a device, its maps with the channels last: convolutions are a seventh faster so (docs/log/)."""
+    return model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
 
 def _rows(path: Path) -> list[dict[str, Any]]:

@@ -173,7 +173,7 @@ def _optimiser(parameters: list[nn.Parameter], plan: Plan) -> torch.optim.Optimi
     if plan.optimiser == "sgd":
         return torch.optim.SGD(parameters, lr=plan.learning_rate, momentum=0.9, weight_decay=plan.weight_decay)
     if plan.optimiser == "adamw":
-        return torch.optim.AdamW(parameters, lr=plan.learning_rate, weight_decay=plan.weight_decay)
+        return torch.optim.AdamW(parameters, lr=plan.learning_rate, weight_decay=plan.weight_decay, fused=True)
     raise ValueError(f"optimiser: wanted adamw or sgd, got {plan.optimiser!r}")
 
 
