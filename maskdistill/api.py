@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from maskdistill.errors import SettingsError
-from maskdistill.settings import RunSettings
+from maskdistill.settings import RunSettings, nearest, read_yaml
 from maskdistill.settings import load as load_settings
-from maskdistill.settings.load import merge, validate
+from maskdistill.settings.load import merge, preset_of, validate
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,7 +27,7 @@ def run(
     *,
     pictures: str | Path | None = None,
     out: str | Path,
-    preset: str = "quick",
+    preset: str | None = None,
     config: str | Path | None = None,
     settings: Mapping[str, Any] | RunSettings | None = None,
     until: str | None = None,
@@ -39,7 +39,8 @@ def run(
     Args:
         pictures: folder of pictures; None where `out` is a run already: its pictures and settings are used.
         out: the run's folder.
-        settings: over preset and config.
+        preset: None: the one that settings or config name, `quick` where neither does. None where `pictures` is None.
+        config: YAML file, over the preset. settings: over both.
         until: the last verb to do. start: from this verb on, what was made with other settings is made again.
     Returns:
         The path of the report, or of the run's folder if `until` comes before it.
@@ -48,7 +49,11 @@ def run(
     """
     for name, verb in (("until", until), ("from", start)):
         if verb is not None and verb not in VERBS:
-            raise SettingsError(f"{name}: there is no stage {verb!r}. Stages, in order: {', '.join(VERBS)}")
+            raise SettingsError(
+                f"{name}: there is no stage {verb!r}. Stages, in order: {', '.join(VERBS)}.{nearest(verb, VERBS)}"
+            )
+    if until is not None and start is not None and VERBS.index(start) > VERBS.index(until):
+        raise SettingsError(f"from: {start} comes after {until}, the last stage to do. In order: {', '.join(VERBS)}")
     chosen = settings if isinstance(settings, RunSettings) else settings_for(out, pictures, preset, config, settings)
     verbs = list(VERBS[: VERBS.index(until) + 1]) if until else list(VERBS)
     return _do(out, chosen, verbs, pictures=pictures, start=start, quiet=quiet)
@@ -62,7 +67,7 @@ def scan(
     redo: bool = False,
 ) -> Path:
     """A folder of pictures to images.jsonl: ids, sizes, content hashes, splits."""
-    chosen = settings if isinstance(settings, RunSettings) else settings_for(out, pictures, "quick", None, settings)
+    chosen = settings if isinstance(settings, RunSettings) else settings_for(out, pictures, None, None, settings)
     return _do(out, chosen, ["scan"], pictures=pictures, start="scan" if redo else None)
 
 
@@ -147,7 +152,10 @@ def demo(
     """Draw pictures, do the whole job on them, return the path of the report."""
     from maskdistill.stages import demo as stage
 
-    drawn = stage.draw(Path(out), n_pictures=n_pictures, n_validation=n_validation, n_kinds=n_kinds)
+    try:
+        drawn = stage.draw(Path(out), n_pictures=n_pictures, n_validation=n_validation, n_kinds=n_kinds)
+    except ValueError as error:
+        raise SettingsError(str(error)) from error
     values = {
         "seed": seed,
         # As the paper does: as many clusters as there are kinds.
@@ -184,22 +192,29 @@ def discover(
 def settings_for(
     out: str | Path,
     pictures: str | Path | None,
-    preset: str,
+    preset: str | None,
     config: str | Path | None,
     settings: Mapping[str, Any] | None,
 ) -> RunSettings:
-    """Settings of a run: from preset, file and mapping; without PICTURES from the run's config.yaml and the mapping."""
+    """Settings of a run: preset < file < mapping; without PICTURES the run's config.yaml stands for the preset."""
     flags = dict(settings or {})
     if pictures is not None:
         return load_settings(flags, preset_name=preset, config=Path(config) if config else None)
     from maskdistill.stages.pipeline import configured
 
     before = configured(Path(out))
-    return validate(merge(before, flags), source=str(out))
+    file = read_yaml(Path(config)) if config else {}
+    named = preset or preset_of(file, flags)
+    if named is not None and named != before.get("preset"):
+        raise SettingsError(
+            f"preset: {out} was made with {before.get('preset')}, and its config.yaml stands in place of a preset. "
+            f"Give PICTURES too to begin with {named}"
+        )
+    return validate(merge(before, file, flags), source=str(out))
 
 
 def _verb(verb: str, out: str | Path, settings: Mapping[str, Any] | RunSettings | None, redo: bool) -> Path:
-    chosen = settings if isinstance(settings, RunSettings) else settings_for(out, None, "quick", None, settings)
+    chosen = settings if isinstance(settings, RunSettings) else settings_for(out, None, None, None, settings)
     return _do(out, chosen, [verb], pictures=None, start=verb if redo else None)
 
 

@@ -17,7 +17,7 @@ import tyro
 
 from maskdistill import __version__, api
 from maskdistill.errors import MaskDistillError, SettingsError
-from maskdistill.settings import CommonSettings, RunSettings, load
+from maskdistill.settings import CommonSettings, RunSettings, load, nearest
 
 Verb = Literal["scan", "propose", "cluster", "detect", "label", "segment", "evaluate", "report"]
 
@@ -26,14 +26,12 @@ Verb = Literal["scan", "propose", "cluster", "detect", "label", "segment", "eval
 class _Place:
     """Where the pictures are and where the run goes."""
 
-    pictures: tyro.conf.Positional[Path | None] = (
-        None  # folder of pictures, searched recursively; may be left out where RUN exists
-    )
+    # folder of pictures, searched recursively; may be left out where RUN exists
+    pictures: tyro.conf.Positional[Path | None] = None
     out: Path = field(default=tyro.MISSING)  # RUN: the folder of the run; the same command goes on where it was stopped
     until: Verb | None = None  # last stage to do
-    start: Annotated[Verb | None, tyro.conf.arg(name="from")] = (
-        None  # do stages again from here on, where their settings changed
-    )
+    # do stages again from here on, where their settings changed
+    start: Annotated[Verb | None, tyro.conf.arg(name="from")] = None
     quiet: bool = False  # no progress
 
 
@@ -85,9 +83,8 @@ class _Export:
     """
 
     run: tyro.conf.Positional[Path]  # the run's folder
-    form: Annotated[Literal["coco"], tyro.conf.arg(name="as")] = (
-        "coco"  # format: COCO instances with scores, category 1 + cluster
-    )
+    # format: COCO instances with scores, category 1 + cluster
+    form: Annotated[Literal["coco"], tyro.conf.arg(name="as")] = "coco"
     of: Literal["detections", "proposals"] = "detections"  # which masks
     out: Path | None = None  # file to write; RUN/export/coco-<of>.json if left out
 
@@ -139,7 +136,7 @@ def main(arguments: list[str] | None = None) -> int:
     verb, rest = words[0], words[1:]
     try:
         if verb not in VERBS:
-            raise SettingsError(f"there is no command {verb!r}. Commands: {', '.join(VERBS)}")
+            raise SettingsError(f"there is no command {verb!r}. Commands: {', '.join(VERBS)}.{nearest(verb, VERBS)}")
         print_lines(_command(verb)(rest))
     except MaskDistillError as error:
         print(f"maskdistill {verb}: {error}", file=sys.stderr)
@@ -175,32 +172,29 @@ def _command(verb: str) -> Callable[[list[str]], list[str]]:
 
 def _parse(cls: Any, verb: str, rest: list[str], default: Any = None) -> Any:
     chosen = {} if default is None else {"default": default}
-    return tyro.cli(cls, prog=f"maskdistill {verb}", args=rest, **chosen)
+    try:
+        return tyro.cli(cls, prog=f"maskdistill {verb}", args=rest, **chosen)
+    except ValueError as error:  # of a range, where tyro has no name for the settings that it belongs to
+        raise SettingsError(str(error)) from error
 
 
 def _layers(rest: list[str], *, run: Path | None) -> RunSettings:
     """Settings below the flags: preset and YAML file, or the config.yaml of a run that is there."""
-    config = _value_of(rest, "--config")
+    preset, config = _value_of(rest, "--preset"), _value_of(rest, "--config")
     if run is not None:
-        return api.settings_for(run, None, "quick", None, load_yaml(config))
-    return load(preset_name=_value_of(rest, "--preset") or "quick", config=Path(config) if config else None)
-
-
-def load_yaml(config: str | None) -> dict[str, Any]:
-    """The settings of a YAML file, or none."""
-    from maskdistill.settings import read_yaml
-
-    return read_yaml(Path(config)) if config else {}
+        return api.settings_for(run, None, preset, config, None)
+    return load(preset_name=preset, config=Path(config) if config else None)
 
 
 def _value_of(rest: list[str], flag: str) -> str | None:
-    """`--preset` and `--config` are needed before tyro reads the flags that stand above them."""
+    """`--preset` and `--config` are needed before tyro reads the flags that stand above them; the last one counts."""
+    value = None
     for position, word in enumerate(rest):
         if word == flag and position + 1 < len(rest):
-            return rest[position + 1]
+            value = rest[position + 1]
         if word.startswith(f"{flag}="):
-            return word.partition("=")[2]
-    return None
+            value = word.partition("=")[2]
+    return value
 
 
 def _run(rest: list[str]) -> list[str]:
@@ -250,7 +244,9 @@ def _scan(rest: list[str]) -> list[str]:
 
 def _stage(verb: str, rest: list[str]) -> list[str]:
     """A stage's own verb: its settings without prefix, over those in the run's config.yaml."""
-    run = next((Path(word) for word in rest if not word.startswith("-")), None)
+    # RUN may stand behind flags and their values: it is the word that is a run, or else the first one.
+    words = [Path(word) for word in rest if not word.startswith("-")]
+    run = next((word for word in words if (word / "config.yaml").is_file()), words[0] if words else None)
     asks_help = any(word in ("-h", "--help", "--help-all") for word in rest)
     below = load() if asks_help or run is None else _layers(rest, run=run)
     common = ["weights", "ground_truth", "device", "threads", "seed"]
@@ -265,7 +261,10 @@ def _stage(verb: str, rest: list[str]) -> list[str]:
     given = _parse(cls, verb, ["--help"] if asks_help else rest)
     values = {name: getattr(below, name) for name in (each.name for each in fields(RunSettings))}
     values |= {name: getattr(given, name) for name in common} | {verb: getattr(given, verb)}
-    settings = RunSettings(**values)
+    try:
+        settings = RunSettings(**values)
+    except ValueError as error:
+        raise SettingsError(str(error)) from error
     if verb in ("evaluate", "report"):
         made = getattr(api, verb)(out=given.run, settings=settings)
     else:

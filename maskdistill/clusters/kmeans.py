@@ -31,7 +31,9 @@ def scale_of(embeddings: np.ndarray, *, whiten: bool = True) -> np.ndarray:
     """(d,) float32: the deviation of each dimension (no centring, ddof 0), 1 where it is constant."""
     if not whiten:
         return np.ones(embeddings.shape[1], np.float32)
-    deviation = embeddings.std(axis=0)
+    varies = (embeddings != embeddings[:1]).any(axis=0)
+    # Float32 sums give a thousand equal values of 0.3 a deviation of 6e-8: divided by it they would outweigh all else.
+    deviation = np.where(varies, embeddings.std(axis=0), 0)
     return np.where(deviation > 0, deviation, 1).astype(np.float32)
 
 

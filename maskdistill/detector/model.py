@@ -9,7 +9,6 @@ Differs:  FPN in place of the (assumed) C4 head; suppression whatever the cluste
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from types import MethodType
 from typing import Any
 
@@ -20,27 +19,10 @@ from torchvision.models.detection import MaskRCNN
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHead
 from torchvision.models.detection.mask_rcnn import MaskRCNNHeads, MaskRCNNPredictor
-from torchvision.ops import FeaturePyramidNetwork
 from torchvision.ops import boxes as box_ops
-from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
 
-from maskdistill.detector.roi_align import SeparableRoIAlign
+from maskdistill.detector.roi_align import SeparableRoIAlign, fix_scales
 from maskdistill.training import bodies
-
-
-class BodyWithPyramid(nn.Module):
-    """A body and the feature pyramid on its four maps."""
-
-    def __init__(
-        self, body: bodies.SmallBody | bodies.ResNet50, width: int, norm: Callable[[int], nn.Module] | None = None
-    ) -> None:
-        super().__init__()
-        self.body = body
-        self.fpn = FeaturePyramidNetwork(list(body.channels), width, extra_blocks=LastLevelMaxPool(), norm_layer=norm)
-        self.out_channels = width
-
-    def forward(self, x: Tensor) -> dict[str, Tensor]:
-        return self.fpn(self.body(x))
 
 
 def build(
@@ -75,7 +57,7 @@ def build(
                 "mask_roi_pool": SeparableRoIAlign(14),
                 "box_head": TwoMLPHead(width * 49, 256),
                 "box_predictor": SharedBoxes(256, n_clusters + 1),
-                "mask_head": MaskRCNNHeads(width, (64, 64), 1, norm_layer=_grouped),
+                "mask_head": MaskRCNNHeads(width, (64, 64), 1, norm_layer=bodies.grouped),
                 "mask_predictor": SharedMask(64, 64, n_clusters + 1),
                 "box_batch_size_per_image": 32,
                 "rpn_batch_size_per_image": 64,
@@ -85,7 +67,7 @@ def build(
                 "rpn_post_nms_top_n_test": 300,
             }
         model = MaskRCNN(
-            BodyWithPyramid(body, width, _grouped if small else None),
+            bodies.Pyramid(body, width, norm=bodies.grouped if small else None),
             min_size=short_side,
             max_size=max_side,
             rpn_anchor_generator=anchors,
@@ -94,6 +76,8 @@ def build(
             box_detections_per_img=max_detections,
             **heads,
         )
+    for pooling in (model.roi_heads.box_roi_pool, model.roi_heads.mask_roi_pool):
+        fix_scales(pooling)
     for sampler in (model.rpn, model.roi_heads):
         old = sampler.fg_bg_sampler
         sampler.fg_bg_sampler = Sampler(old.batch_size_per_image, old.positive_fraction)
@@ -125,10 +109,6 @@ class SharedMask(MaskRCNNPredictor):
         return super().forward(x).expand(-1, self.n_categories, -1, -1)
 
 
-def _grouped(width: int) -> nn.Module:
-    return nn.GroupNorm(width // 16, width)
-
-
 class Sampler:
     """Positives and negatives drawn from an own generator; torchvision's draws from the global one.
 
@@ -150,9 +130,10 @@ class Sampler:
 
     def _drawn(self, labels: Tensor, among: Tensor, count: int) -> Tensor:
         places = torch.where(among)[0]
-        order = torch.randperm(len(places), generator=self.generator)[:count].to(places.device)
+        n = len(places)
+        order = torch.randperm(n, generator=self.generator) if self.generator else torch.arange(n)
         chosen = torch.zeros_like(labels, dtype=torch.uint8)
-        chosen[places[order]] = 1
+        chosen[places[order[:count].to(places.device)]] = 1
         return chosen
 
 
@@ -190,7 +171,7 @@ def _best_cluster_of_each_box(
     return boxes, scores, labels
 
 
-def body_state(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The body's part of a detector's state dict: what a segmenter may start from."""
-    prefix = "backbone.body."
+def body_state(state: dict[str, Tensor], *, pyramid: bool = False) -> dict[str, Tensor]:
+    """The body's part of a detector's state dict, or that of body and pyramid: what a segmenter may start from."""
+    prefix = "backbone." if pyramid else "backbone.body."
     return {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}

@@ -56,9 +56,10 @@ def predict(
     for row in order.tolist():
         mask = paste_masks_in_image(found["masks"][row : row + 1].float().cpu(), boxes[row : row + 1], size)[0, 0]
         binary = (mask > MASK_THRESHOLD).numpy()
-        if binary.any():
+        refined = refine(rgb, binary) if refine and binary.any() else binary
+        if refined.any():
             sure = float(mask.numpy()[binary].mean()) if mask_score else 1.0
-            rles += rle.encode((refine(rgb, binary) if refine else binary)[None])
+            rles += rle.encode(refined[None])
             scores.append(float(found["scores"][row]) * sure)
             clusters.append(int(found["labels"][row]) - 1)
     kept = distinct(rles, np.array(scores), mask_nms)

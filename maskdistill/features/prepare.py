@@ -35,13 +35,14 @@ def prepare(
         short_side: px that the shorter side becomes; None: own size.
     Source: MaskDistill, the input of its ViT-S/16 (short side 640).
     """
-    if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8:
+    if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8 or not rgb.size:
         raise ValueError(f"rgb: wanted (H, W, 3) uint8, found {rgb.shape} {rgb.dtype}")
     height, width = rgb.shape[:2]
     if short_side is not None and min(height, width) != short_side:
-        scale = short_side / min(height, width)
-        # The longer side is cut, not rounded, as torchvision's resize does it.
-        height, width = (short_side, int(width * scale)) if height <= width else (int(height * scale), short_side)
+        # The longer side is cut, not rounded, as torchvision's resize does it; in integers, because a factor that
+        # is rounded first loses a pixel where the division leaves no rest (22 x 44 to 480 would be 959 wide).
+        short = min(height, width)
+        height, width = short_side * height // short, short_side * width // short
         rgb = np.asarray(Image.fromarray(rgb).resize((width, height), Image.Resampling.BILINEAR))
     tensor = normalised(rgb, mean=mean, std=std)
     return Prepared(tensor=padded(tensor, patch), content=(height, width))

@@ -15,8 +15,9 @@ from typing import Any
 
 import timm
 import torch
-from timm.models.vision_transformer import VisionTransformer
-from torch import Tensor, nn
+from timm.layers import PatchEmbed
+from timm.models.vision_transformer import Attention, Block, VisionTransformer
+from torch import Tensor
 from torch.nn import functional
 
 from maskdistill.errors import WeightsError
@@ -29,6 +30,14 @@ DINO = {
     "dino_vitb16": "vit_base_patch16_224",
     "dino_vitb8": "vit_base_patch8_224",
 }
+# For the text of errors; timm has more than a hundred others that fit.
+SOME_OF_TIMM = (
+    "timm/vit_tiny_patch16_224",
+    "timm/vit_small_patch16_224",
+    "timm/vit_small_patch14_dinov2",
+    "timm/vit_base_patch16_clip_224",
+    "timm/deit3_small_patch16_224",
+)
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 _FIELDS = ("queries", "keys", "values", "tokens")
 
@@ -50,13 +59,14 @@ def load(
         WeightsError: unknown or unsupported model, or weights that do not fit it.
     """
     model = _built(name)
+    source = "these weights" if isinstance(weights, Mapping) else str(weights or name)
     if not isinstance(weights, Mapping):
         if str(weights) != "none":
             weights = weight_files.read(name if weights is None else weights, name=name)
         else:
             weights = None
     if weights is not None:
-        _fill(model, weights, name)
+        _fill(model, weights, name=name, source=source)
     mean, std = (IMAGENET_MEAN, IMAGENET_STD) if name in DINO else _normalisation(model)
     model.requires_grad_(False).eval().to(device=device, dtype=dtype)
     return ViT(name=name, model=model, mean=mean, std=std, as_dino=name in DINO)
@@ -180,9 +190,9 @@ class ViT:
 
 def _built(name: str) -> VisionTransformer:
     """The network without weights: from timm's own constructor, drawn from a fixed seed."""
-    known = timm.list_models()
+    known = [*timm.list_models(), *timm.list_pretrained()]
     inner = DINO.get(name) or name.removeprefix("timm/")
-    if name not in DINO and (not name.startswith("timm/") or inner.partition(".")[0] not in known):
+    if name not in DINO and (not name.startswith("timm/") or inner not in known):
         near = difflib.get_close_matches(name, [*DINO, *(f"timm/{each}" for each in known if "vit" in each)], n=3)
         raise WeightsError(
             f"backbone {name!r} is not known. Known: handcrafted, {', '.join(DINO)}, timm/<model> of timm's "
@@ -195,12 +205,18 @@ def _built(name: str) -> VisionTransformer:
             model = timm.create_model(inner, pretrained=False, num_classes=0, **options)
         except TypeError:  # families that know no such option
             model = None
+    family = ", ".join(SOME_OF_TIMM)
     if not isinstance(model, VisionTransformer):
-        family = ", ".join(f"timm/{each}" for each in timm.list_models("vit_*patch*")[:8])
         raise WeightsError(f"backbone {name!r} is not of timm's VisionTransformer family. Such are: {family}, ...")
-    if not isinstance(model.blocks[0].attn, nn.Module) or not hasattr(model.blocks[0].attn, "qkv"):
+    # Subclasses of these and their relatives have other queries (differential), other inputs of them (norms after the
+    # attention), or patches that a convolutional network cuts: what `features` computes would not be theirs.
+    plain = type(model.patch_embed) is PatchEmbed and all(
+        type(block) is Block and type(block.attn) is Attention for block in model.blocks
+    )
+    if not plain:
         raise WeightsError(
-            f"backbone {name!r}: its attention keeps queries, keys and values apart, which is not supported"
+            f"backbone {name!r}: its patches or its attention are not a plain ViT's, which is not supported. "
+            f"Supported are: {family}, ..."
         )
     return model
 
@@ -210,10 +226,11 @@ def _normalisation(model: VisionTransformer) -> tuple[tuple[float, float, float]
     return tuple(config.get("mean", IMAGENET_MEAN)), tuple(config.get("std", IMAGENET_STD))
 
 
-def _fill(model: VisionTransformer, state: Mapping[str, Tensor], name: str) -> None:
+def _fill(model: VisionTransformer, state: Mapping[str, Tensor], *, name: str, source: str) -> None:
     """Load strictly, but for the classification head, which nothing here uses."""
     wanted = model.state_dict()
-    given = {key: value for key, value in state.items() if not key.startswith(("head.", "head_dist.", "fc_norm."))}
+    heads = ("head.", "head_dist.", "fc_norm.")
+    given = {key: value for key, value in state.items() if key in wanted or not key.startswith(heads)}
     missing = sorted(set(wanted) - set(given))
     foreign = sorted(set(given) - set(wanted))
     misfit = [
@@ -223,7 +240,7 @@ def _fill(model: VisionTransformer, state: Mapping[str, Tensor], name: str) -> N
     ]
     if missing or foreign or misfit:
         raise WeightsError(
-            f"these weights are not those of {name}: "
+            f"{source}: not the weights of {name}: "
             f"{len(missing)} tensors missing ({', '.join(missing[:3]) or 'none'}), "
             f"{len(foreign)} unknown ({', '.join(foreign[:3]) or 'none'}), "
             f"{len(misfit)} of another shape ({'; '.join(misfit[:2]) or 'none'}). "

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -83,9 +82,12 @@ def plain(state: Mapping[str, Any], *, path: Path | None = None) -> dict[str, Te
         if isinstance(state.get(wrapper), Mapping):
             state = state[wrapper]
             break
-    tensors = {key: value for key, value in state.items() if isinstance(value, Tensor)}
+    tensors = {key: value for key, value in state.items() if isinstance(key, str) and isinstance(value, Tensor)}
     if not tensors:
-        raise WeightsError(f"{path or 'weights'}: holds no tensors; its keys: {', '.join(map(str, list(state)[:5]))}")
+        raise WeightsError(
+            f"{path or 'weights'}: holds no tensors; its keys: {', '.join(map(str, list(state)[:5])) or 'none'}. "
+            f"Wanted: a state dict, bare or under {', '.join(_WRAPPERS)}"
+        )
     # Twice: a full checkpoint may hold `module.` around `backbone.`.
     for _ in range(2):
         for prefix in _BRANCHES:
@@ -113,26 +115,26 @@ def _loaded(path: Path) -> Mapping[str, Any]:
         if path.suffix == ".safetensors":
             return safetensors.torch.load_file(path)
         if path.suffix == ".npz":
-            with np.load(path, allow_pickle=False) as arrays:
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
                 return {key: torch.from_numpy(np.array(arrays[key])) for key in arrays.files}
         with torch.serialization.safe_globals([argparse.Namespace]):
             loaded = torch.load(path, map_location="cpu", weights_only=True)
-    except (
-        OSError,
-        ValueError,
-        RuntimeError,
-        EOFError,
-        KeyError,
-        pickle.UnpicklingError,
-        safetensors.SafetensorError,
-    ) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    except Exception as error:  # what damaged bytes make an unpickler or a zip reader raise is no fixed list
         raise WeightsError(
-            f"{path}: cannot be read as weights ({reason}). Wanted: a .pth of tensors, .safetensors, or .npz"
+            f"{path}: cannot be read as weights ({_reason(error)}). Wanted: a .pth of tensors alone, as "
+            "torch.save(model.state_dict(), FILE) writes it, .safetensors, or .npz. "
+            "If it was downloaded: delete it and download it again"
         ) from error
     if not isinstance(loaded, Mapping):
         raise WeightsError(f"{path}: holds a {type(loaded).__name__}, wanted a dict of tensors")
     return loaded
+
+
+def _reason(error: Exception) -> str:
+    """The line of an error that says what was wrong, without torch's advice to execute the file."""
+    _, _, unpickling = str(error).partition("WeightsUnpickler error: ")
+    text = unpickling.partition(" was not an allowed global")[0] or str(error)
+    return f"{type(error).__name__}: {text.splitlines()[0]}" if text.strip() else type(error).__name__
 
 
 def _fetched(name: str) -> Mapping[str, Any]:
@@ -155,7 +157,7 @@ def _from_timm(name: str) -> dict[str, Tensor]:
         model = timm.create_model(name.removeprefix("timm/"), pretrained=True, num_classes=0)
     except (OSError, RuntimeError, ValueError) as error:
         raise WeightsError(
-            f"{name}: its weights could not be fetched ({str(error).splitlines()[0]}). Without network: download the "
+            f"{name}: its weights could not be fetched ({_reason(error)}). Without network: download the "
             f"model's model.safetensors from huggingface.co on another machine and give it as --weights propose=FILE "
             f"with --propose.backbone {name}, or use --propose.backbone handcrafted, which needs none"
         ) from error

@@ -1,14 +1,12 @@
 """Pictures: any folder to RGB arrays. The first room; after it come `features`.
 
 Contract: find(folder) -> relative paths; probe(path) -> Probe; read(path) -> (H, W, 3) uint8 RGB;
-          prefetched(items, load, workers=) -> (item, result or PictureError) in order;
-          plan(sizes, batch=) -> positions grouped by like size.
+          prefetched(items, load, workers=) -> (item, result or PictureError) in order.
 Reads files, changes none. What cannot be read raises PictureError with file and reason.
 """
 
-from maskdistill.pictures.batches import plan
 from maskdistill.pictures.folder import SUFFIXES, find
 from maskdistill.pictures.prefetch import prefetched
 from maskdistill.pictures.read import Probe, probe, read
 
-__all__ = ["SUFFIXES", "Probe", "find", "plan", "prefetched", "probe", "read"]
+__all__ = ["SUFFIXES", "Probe", "find", "prefetched", "probe", "read"]

@@ -16,8 +16,6 @@ from maskdistill.report.content import Alarm
 ONE_CLUSTER = 0.8  # share of all masks
 WHOLE_PICTURE = 0.9  # of a picture's area, for the median mask
 MIN_ROWS = 20  # of losses, before anything is said of their course
-MASK_STAGES = ("propose", "detect")
-MAP_STAGES = ("label", "segment")
 
 
 def alarms(

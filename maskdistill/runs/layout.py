@@ -36,8 +36,3 @@ class RunFolder:
     def stage(self, name: str) -> Path:
         """A stage's folder; `detect/train` is a part of a stage."""
         return self.root / name
-
-
-def is_run(path: Path) -> bool:
-    """Whether a folder holds a run."""
-    return (path / "config.yaml").is_file() and (path / "ledger.jsonl").is_file()

@@ -3,7 +3,7 @@
 Loaded by `load` (presets, YAML, flags), made concrete by `resolve`; unpacked into plain keyword arguments by stages.
 """
 
-from maskdistill.settings.load import PRESETS, as_dict, dump, load, merge, preset, read_yaml, validate
+from maskdistill.settings.load import PRESETS, as_dict, dump, load, merge, nearest, preset, read_yaml, validate
 from maskdistill.settings.resolve import resolve
 from maskdistill.settings.run import WEIGHT_STAGES, CommonSettings, RunSettings
 
@@ -16,6 +16,7 @@ __all__ = [
     "dump",
     "load",
     "merge",
+    "nearest",
     "preset",
     "read_yaml",
     "resolve",

@@ -10,9 +10,7 @@ from maskdistill.settings.checks import at_least, in_unit
 class ClusterSettings:
     """From masks to cluster ids."""
 
-    embedding: Literal["auto", "class_token", "descriptors"] = (
-        "auto"  # auto: descriptors for handcrafted, else class_token
-    )
+    embedding: Literal["auto", "class_token", "descriptors"] = "auto"  # auto: descriptors for handcrafted alone
     backbone: str = ""  # of class_token; empty: that of propose; dino_vits8 in the paper
     max_side: int = 512  # px a crop's longer side is resized down to before embedding; 0: native, as the paper
     k: int = 0  # clusters, at most 254; 0: from the number of masks, at most 20; 20 on VOC and 80 on COCO in the paper

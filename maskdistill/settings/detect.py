@@ -12,9 +12,7 @@ class DetectSettings:
     """From noisy masks to a detector, and from it to detections."""
 
     size: Literal["small", "resnet50"] = "small"  # resnet50 in the paper: for GPUs
-    min_proposal_score: float | None = (
-        None  # of proposals to train on, in [0, 1]; None: 0.45 for handcrafted, else 0 as the paper (all)
-    )
+    min_proposal_score: float | None = None  # to train on, in [0, 1]; None: 0.45 for handcrafted, else 0, all (paper)
     short_side: int = 256  # px that the shorter side is resized to; 480-800 in the paper (assumed)
     max_side: int = 512  # px at most of the longer side; 1333 in torchvision
     min_score: float = 0.05  # detections kept, in [0, 1]; source: torchvision

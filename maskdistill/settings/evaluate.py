@@ -10,9 +10,7 @@ from maskdistill.settings.checks import at_least
 class EvaluateSettings:
     """From ground truth to metrics; never changes what was trained."""
 
-    protocol: Literal["occurring", "paper"] = (
-        "occurring"  # mIoU over classes that occur in the truth; paper: absent ones are 0
-    )
+    protocol: Literal["occurring", "paper"] = "occurring"  # mIoU over classes in the truth; paper: absent ones are 0
     bootstrap: int = 200  # resamplings of the pictures for the intervals; 0: no intervals
 
     def __post_init__(self) -> None:

@@ -35,7 +35,7 @@ _ADAPTER = TypeAdapter(RunSettings)
 def preset(name: str) -> dict[str, Any]:
     """Settings of a preset as nested dict; SettingsError with the nearest names for an unknown one."""
     if name not in PRESETS:
-        raise SettingsError(f"preset: there is no {name!r}. Presets: {', '.join(PRESETS)}.{_nearest(name, PRESETS)}")
+        raise SettingsError(f"preset: there is no {name!r}. Presets: {', '.join(PRESETS)}.{nearest(name, PRESETS)}")
     text = resources.files("maskdistill").joinpath("presets", f"{name}.yaml").read_text(encoding="utf-8")
     return yaml.safe_load(text) or {}
 
@@ -46,6 +46,10 @@ def read_yaml(path: Path) -> dict[str, Any]:
         loaded = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise SettingsError(f"{path}: no such file. Give a YAML file with settings to --config") from None
+    except OSError as error:
+        raise SettingsError(
+            f"{path}: cannot be read: {error.strerror}. Give a YAML file with settings to --config"
+        ) from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise SettingsError(f"{path}: not readable as YAML: {error}") from error
     if loaded is None:
@@ -62,7 +66,7 @@ def merge(*layers: Mapping[str, Any]) -> dict[str, Any]:
         for key, value in layer.items():
             if isinstance(value, Mapping) and isinstance(merged.get(key), Mapping):
                 merged[key] = merge(merged[key], value)
-            elif key == "weights" and key in merged and value is not None:
+            elif key == "weights" and _entries(merged.get(key)) and _entries(value):
                 both = [*merged[key], *value]
                 merged[key] = list({entry.partition("=")[0]: entry for entry in both}.values())
             else:
@@ -72,18 +76,31 @@ def merge(*layers: Mapping[str, Any]) -> dict[str, Any]:
 
 def validate(values: Mapping[str, Any], *, source: str) -> RunSettings:
     """RunSettings from a nested dict; SettingsError names `source`, the key, and names near an unknown one."""
+    values = dict(values)
+    if isinstance(values.get("validation"), float):
+        values["validation"] = str(values["validation"])  # in YAML a fraction is a number
     try:
-        return _ADAPTER.validate_python(dict(values))
+        return _ADAPTER.validate_python(values)
     except ValidationError as error:
         raise SettingsError(f"{source}: " + "; ".join(_explain(item) for item in error.errors())) from None
 
 
-def load(*layers: Mapping[str, Any], preset_name: str = "quick", config: Path | None = None) -> RunSettings:
-    """Defaults < preset < YAML file < the layers given (flags), checked once."""
+def load(*layers: Mapping[str, Any], preset_name: str | None = None, config: Path | None = None) -> RunSettings:
+    """Defaults < preset < YAML file < the layers given (flags), checked once.
+
+    Args:
+        preset_name: None: the preset that the last layer or the file names, `quick` where none does.
+    """
     file = read_yaml(config) if config else {}
-    values = merge(preset(preset_name), file, *layers)
-    values["preset"] = preset_name
+    named = preset_name or preset_of(file, *layers) or "quick"
+    values = merge(preset(named), file, *layers)
+    values["preset"] = named
     return validate(values, source=str(config) if config else "settings")
+
+
+def preset_of(*layers: Mapping[str, Any]) -> Any:
+    """The preset that the last of the layers names, None where none does."""
+    return next((layer["preset"] for layer in reversed(layers) if layer.get("preset")), None)
 
 
 def as_dict(settings: Any) -> dict[str, Any]:
@@ -104,10 +121,16 @@ def _plain(value: Any) -> Any:
     return str(value) if isinstance(value, Path) else value
 
 
+def _entries(value: Any) -> bool:
+    """Whether it is a list of texts; what else stands for `weights` is left to be refused."""
+    return isinstance(value, list | tuple) and all(isinstance(entry, str) for entry in value)
+
+
 def _explain(item: Any) -> str:
     key = ".".join(str(part) for part in item["loc"])
     if item["type"] == "unexpected_keyword_argument":
-        return f"unknown setting {key}.{_nearest(str(item['loc'][-1]), known_keys(item['loc'][:-1]))}"
+        known = known_keys(item["loc"][:-1])
+        return f"unknown setting {key}." + (nearest(item["loc"][-1], known) or f" Known: {', '.join(known)}.")
     message = item["msg"].removeprefix("Value error, ")
     return f"{key}: {message} (found {item['input']!r})" if key and not isinstance(item["input"], dict) else message
 
@@ -120,6 +143,7 @@ def known_keys(location: tuple[Any, ...]) -> list[str]:
     return [field.name for field in dataclasses.fields(cls)]
 
 
-def _nearest(word: str, known: typing.Iterable[str]) -> str:
-    near = difflib.get_close_matches(word, list(known), n=3)
-    return f" Perhaps you meant {' or '.join(near)}." if near else f" Known: {', '.join(known)}."
+def nearest(word: Any, known: typing.Iterable[str]) -> str:
+    """A sentence, with a space before it, that names what is spelt like a word; empty if nothing is."""
+    near = difflib.get_close_matches(str(word), list(known), n=3)
+    return f" Perhaps you meant {' or '.join(near)}." if near else ""

@@ -17,8 +17,9 @@ class MaskDistillSettings:
 
     def __post_init__(self) -> None:
         at_least("propose.maskdistill.short_side", self.short_side, 0)
-        in_unit("propose.maskdistill.top_fraction", self.top_fraction)
-        in_unit("propose.maskdistill.mass", self.mass)
+        for name in ("top_fraction", "mass"):
+            if not 0 < getattr(self, name) <= 1:
+                raise ValueError(f"propose.maskdistill.{name} must be in (0, 1], got {getattr(self, name)}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,9 +27,7 @@ class TokenCutSettings:
     """Constants of TokenCut, the spectral cut."""
 
     short_side: int = 0  # px that the shorter side is resized to; 0: own size; source: TokenCut, Sec. 4
-    affinity: Literal["auto", "threshold", "gaussian"] = (
-        "auto"  # auto: gaussian for handcrafted, else threshold (paper)
-    )
+    affinity: Literal["auto", "threshold", "gaussian"] = "auto"  # auto: gaussian for handcrafted, else threshold
     threshold: float = 0.2  # cosine above which two patches are joined, in [-1, 1]; source: TokenCut, Sec. 3.2
     floor: float = 1e-5  # weight of an absent edge, above 0; source: TokenCut, Sec. 3.2
 
@@ -47,9 +46,7 @@ class ProposeSettings:
     backbone: str = "dino_vits16"  # dino_vits16 | dino_vits8 | dino_vitb16 | dino_vitb8 | timm/<model> | handcrafted
     method: Literal["auto", "maskdistill", "tokencut"] = "auto"  # auto: tokencut for handcrafted, else maskdistill
     block: int = -1  # of the backbone whose queries and keys are used, -1 the last; source: MaskDistill, Sec. 3.1
-    centre_keys: Literal["auto", "yes", "no"] = (
-        "auto"  # subtract the mean key; auto: yes but for dino_* and handcrafted
-    )
+    centre_keys: Literal["auto", "yes", "no"] = "auto"  # subtract the mean key; auto: not for dino_* and handcrafted
     max_masks: int = 0  # a picture at most, from 1; 0: six for handcrafted, else one as in the paper
     min_score: float = 0.05  # proposals below it are left out, in [0, 1]
     pixels: Literal["auto", "nearest", "refine"] = "auto"  # grid to pixels; auto: refine for handcrafted, else nearest

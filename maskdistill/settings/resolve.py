@@ -53,4 +53,7 @@ def resolve(settings: RunSettings) -> RunSettings:
     if detect.pixels == "auto":
         detect = replace(detect, pixels="refine" if by_hand else "plain")
     cluster = replace(cluster, embedding=embedding, backbone=backbone)
-    return replace(settings, propose=propose, cluster=cluster, detect=detect)
+    # Flags append to what a run's config.yaml holds: the same command again must not make its lists longer.
+    weights = tuple({entry.partition("=")[0]: entry for entry in settings.weights}.values())
+    truths = tuple(dict.fromkeys(settings.ground_truth))
+    return replace(settings, weights=weights, ground_truth=truths, propose=propose, cluster=cluster, detect=detect)

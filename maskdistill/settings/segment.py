@@ -13,8 +13,8 @@ class SegmentSettings:
 
     size: Literal["small", "resnet50"] = "small"  # resnet50 in the paper: for GPUs
     side: int = 256  # px of the square that pictures are squeezed to; 512 in the paper
-    hardest: float = 1.0  # share of the pixels, the hardest ones, that the loss takes, in (0, 1]; 0.2 in the release
-    train: TrainSettings = field(default_factory=TrainSettings)
+    hardest: float = 0.3  # share of the pixels, the hardest ones, that the loss takes, in (0, 1]; 0.2 in the release
+    train: TrainSettings = field(default_factory=lambda: TrainSettings(learning_rate=5e-4))
 
     def __post_init__(self) -> None:
         at_least("segment.side", self.side, 32)

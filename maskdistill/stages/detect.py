@@ -32,8 +32,8 @@ def train_parts(settings: RunSettings) -> dict[str, Any]:
     """Settings that change the trained network."""
     own = settings.detect
     schedule = {key: value for key, value in as_dict(own.train).items() if key != "checkpoint_seconds"}
-    sizes = {"size": own.size, "short_side": own.short_side, "max_side": own.max_side}
-    sizes["min_proposal_score"] = own.min_proposal_score
+    names = ("size", "short_side", "max_side", "min_proposal_score")
+    sizes = {name: getattr(own, name) for name in names}
     return {**sizes, "train": schedule, "precision": settings.precision, "seed": settings.seed}
 
 

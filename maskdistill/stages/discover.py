@@ -36,6 +36,8 @@ def discover(
         short_side: px that the shorter side is resized to before the backbone; None: own size.
         constants: keyword arguments of the method.
     """
+    if not rgb.size:
+        raise ValueError(f"rgb: holds no pixel, found {rgb.shape}")
     ready = prepare(rgb, patch=backbone.patch, mean=backbone.mean, std=backbone.std, short_side=short_side)
     with torch.inference_mode():
         features = backbone.features(ready.tensor[None], block=block, want=WANT[method])[0]

@@ -40,11 +40,6 @@ def stages_of(verb: str, settings: RunSettings) -> tuple[Stage, ...]:
     }.get(verb, ())
 
 
-def stage_names(settings: RunSettings) -> list[str]:
-    """Names of all stages of a run, in order."""
-    return [stage.name for verb in VERBS for stage in stages_of(verb, settings)]
-
-
 @contextmanager
 def opened(root: Path, settings: RunSettings, *, pictures: Path | None, quiet: bool = False) -> Iterator[Job]:
     """A run's folder, locked, its config.yaml written, its ledger opened; made if it is not there yet.

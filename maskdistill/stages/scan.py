@@ -7,11 +7,12 @@ Out:  images.jsonl, scan/refused.jsonl (pictures left out, each with its reason)
 from __future__ import annotations
 
 import hashlib
+import shutil
 from pathlib import Path
 from typing import Any
 
 from maskdistill.errors import PictureError, RunError, SettingsError
-from maskdistill.runs import lines
+from maskdistill.runs import fingerprints, lines, record
 from maskdistill.runs.fingerprints import sha256_file
 from maskdistill.runs.journal import Journal
 from maskdistill.settings import RunSettings
@@ -30,13 +31,24 @@ def parts(settings: RunSettings) -> dict[str, Any]:
 
 
 def work(job: Job, folder: Path) -> Done:
-    """Probe every picture once (size, orientation, content hash), then number those that are in order."""
+    """Probe every picture once (size, orientation, content hash), then number those that are in order.
+
+    What a user has to mend first (the validation, every picture) leaves nothing behind: the next scan may be another.
+    """
+    try:
+        return _scanned(job, folder)
+    except (SettingsError, PictureError):
+        shutil.rmtree(folder / "parts", ignore_errors=True)
+        raise
+
+
+def _scanned(job: Job, folder: Path) -> Done:
     from maskdistill.pictures import prefetched, probe
 
     settings = job.settings
     found = listing(job)
     journal = Journal(folder / "parts")
-    if any(
+    if len(journal) > len(found) or any(
         row["path"] != path or row["root"] != root
         for (_, row), (root, path) in zip(journal.records(), found, strict=False)
     ):
@@ -97,15 +109,26 @@ def listing(job: Job) -> list[tuple[str, str]]:
     from maskdistill.pictures import find
 
     limit = job.settings.limit or None
-    out = job.folder.root
-    files = [("pictures", path) for path in find(job.roots["pictures"], exclude=[out])[:limit]]
-    if "validation" in job.roots:
-        files += [("validation", path) for path in find(job.roots["validation"], exclude=[out])[:limit]]
+    roots = {name: root.resolve() for name, root in job.roots.items()}
+    if len(set(roots.values())) < len(roots):
+        raise SettingsError(f"validation: {job.roots['validation']} holds all the pictures; none is left to train on")
+    files = []
+    for name, root in job.roots.items():
+        # One folder may lie in the other: no picture is both trained on and held out.
+        others = [other for other in roots if other != name]
+        found = find(root, exclude=[job.folder.root, *(roots[other] for other in others)])
+        files += [(name, path) for path in found[:limit]]
     return files
 
 
 def check_unchanged(job: Job) -> None:
-    """RunError with +n and -m if pictures were added, removed or replaced (by their size in bytes) since the scan."""
+    """RunError with +n and -m if pictures were added, removed or replaced (by their size in bytes) since the scan.
+
+    Nothing is said of a scan that is not complete, nor of one with other settings: these are told apart by `perform`.
+    """
+    entry = record.read(job.folder.stage("scan") / "stage.json")
+    if entry is None or fingerprints.differences(entry.parts["settings"], parts(job.settings)):
+        return
     if not job.folder.images.exists() or not all(root.is_dir() for root in job.roots.values()):
         return
     refused = list(lines.read(job.folder.stage("scan") / "refused.jsonl"))
@@ -133,8 +156,9 @@ def check_unchanged(job: Job) -> None:
 
 def _kind_of(validation: str | None) -> str | None:
     """How pictures are held out, without the names of folders and files: a run may move, and its pictures too."""
-    if validation is None or _fraction(validation) is not None:
-        return validation
+    fraction = _fraction(validation)
+    if validation is None or fraction is not None:
+        return str(fraction) if fraction is not None else None  # 0.2 and 0.20 are one
     if Path(validation).is_dir():
         return "folder"
     return f"list {sha256_file(Path(validation))}" if Path(validation).is_file() else validation

@@ -50,9 +50,9 @@ def train(job: Job, folder: Path) -> Done:
     )
     if job.settings.weights_of("segment") == "detect":
         state = checkpoint.read_weights(job.folder.stage(detect.MODEL) / "model.safetensors")
-        training.fill_body(model.backbone, detector.body_state(state))
+        training.fill_body(model.backbone, detector.body_state(state, pyramid=own.size == "small"))
     else:
-        training.fill_body(model.backbone, training.start_weights(job, "segment"))
+        training.fill_body(model.body, training.start_weights(job, "segment"))
 
     def sample(position: int) -> tuple[np.ndarray, np.ndarray]:
         image = images[position]

@@ -52,7 +52,6 @@ class Job:
     ledger: Ledger
     progress: Progress
     roots: Mapping[str, Path]  # where pictures and validation pictures lie
-    restart_from: str | None = None
     _images: list[Image] | None = field(default=None, repr=False)
 
     @property

@@ -8,12 +8,13 @@ Out:      dict of maps at strides 4, 8, 16, 32 under the names "0" .. "3" (the l
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor, nn
 from torchvision.models import resnet50
-from torchvision.ops import FrozenBatchNorm2d
+from torchvision.ops import FeaturePyramidNetwork, FrozenBatchNorm2d
+from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
 
 from maskdistill.errors import WeightsError
 
@@ -42,7 +43,7 @@ class Block(nn.Module):
 
 
 class SmallBody(nn.Module):
-    """A GroupNorm ResNet of 2.4 M parameters: batches of a few pictures need no batch statistics."""
+    """A GroupNorm ResNet of 1.5 M parameters: batches of a few pictures need no batch statistics."""
 
     def __init__(self, *, output_stride: int = 32) -> None:
         super().__init__()
@@ -98,6 +99,31 @@ class ResNet50(nn.Module):
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
         return _four_maps(self, self.maxpool(self.relu(self.bn1(self.conv1(x)))))
+
+
+class Pyramid(nn.Module):
+    """A body and the feature pyramid on its four maps: "0" .. "3" at strides 4 .. 32, and "pool" at 64, all `width` wide.
+
+    Paper: Lin et al., CVPR 2017, arXiv:1612.03144.
+    """
+
+    def __init__(
+        self, body: SmallBody | ResNet50, width: int, *, norm: Callable[[int], nn.Module] | None = None
+    ) -> None:
+        super().__init__()
+        self.body = body
+        self.fpn = FeaturePyramidNetwork(
+            list(body.channels), width, extra_blocks=LastLevelMaxPool(), norm_layer=norm
+        )
+        self.out_channels = width
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        return self.fpn(self.body(x))
+
+
+def grouped(width: int) -> nn.Module:
+    """GroupNorm as the small networks have it."""
+    return nn.GroupNorm(width // _GROUP, width)
 
 
 def build(

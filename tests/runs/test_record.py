@@ -5,7 +5,7 @@ import pytest
 
 from maskdistill.errors import RunError
 from maskdistill.runs import fingerprints, record
-from maskdistill.runs.layout import RunFolder, is_run
+from maskdistill.runs.layout import RunFolder
 
 ENTRY = record.StageRecord(
     stage="detect/train",
@@ -73,15 +73,6 @@ def test_verify_names_what_is_missing_or_changed_and_nothing_else(tmp_path):
     (tmp_path / "d").mkdir()
     (tmp_path / "more").touch()
     assert record.verify(tmp_path, entry) == ["b", "maps/c", "d"]
-
-
-def test_a_folder_is_a_run_when_it_has_a_configuration_and_a_ledger(tmp_path):
-    folder = RunFolder(tmp_path)
-    assert not is_run(tmp_path)
-    folder.config.touch()
-    assert not is_run(tmp_path)
-    folder.ledger.touch()
-    assert is_run(tmp_path)
 
 
 def test_a_part_of_a_stage_lies_in_its_folder(tmp_path):

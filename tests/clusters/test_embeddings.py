@@ -1,0 +1,242 @@
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from scipy import ndimage
+
+from maskdistill.clusters import class_token_embeddings, descriptors, embeddings
+
+BLOCKS = {"hues": 12, "tones": 4, "bands": 12, "turns": 12, "outline": 9}
+
+
+def textured(rng, size=(61, 83)):
+    coarse = rng.integers(0, 256, (9, 12, 3)).astype(np.uint8)
+    smooth = np.asarray(Image.fromarray(coarse).resize(size[::-1], Image.Resampling.BICUBIC)).astype(int)
+    return np.clip(smooth + rng.integers(-20, 21, (*size, 3)), 0, 255).astype(np.uint8)
+
+
+def shapes(size=(61, 83)):
+    """An ellipse, an L and a ring."""
+    rows, cols = np.mgrid[: size[0], : size[1]]
+    masks = np.zeros((3, *size), bool)
+    masks[0] = ((rows - 30) / 12) ** 2 + ((cols - 40) / 25) ** 2 < 1
+    masks[1, 5:45, 8:20] = masks[1, 33:45, 8:50] = True
+    away = np.hypot(rows - 31, cols - 50)
+    masks[2] = (away > 11) & (away < 22)
+    return masks
+
+
+def test_there_is_a_row_of_one_length_for_each_mask(rng):
+    found = descriptors(textured(rng), shapes())
+    assert found.shape == (3, sum(BLOCKS.values()))
+    assert found.dtype == np.float32
+    assert np.isfinite(found).all()
+    assert np.linalg.norm(found[0] - found[1]) > 0.1
+
+
+def test_an_empty_mask_gives_zeros_and_no_mask_no_row(rng):
+    masks = shapes()
+    masks[1] = False
+    found = descriptors(textured(rng), masks)
+    assert not found[1].any()
+    assert found[[0, 2]].any(axis=1).all()
+    assert descriptors(textured(rng), masks[:0]).shape == (0, sum(BLOCKS.values()))
+
+
+@pytest.mark.parametrize("turns", [1, 2, 3])
+def test_a_quarter_turn_leaves_a_descriptor_nearly_as_it_was(rng, turns):
+    rgb, masks = textured(rng), shapes()
+    found = descriptors(rgb, masks)
+    turned = descriptors(np.rot90(rgb, turns).copy(), np.rot90(masks, turns, axes=(1, 2)).copy())
+    between = min(np.linalg.norm(found[one] - found[other]) for one, other in [(0, 1), (0, 2), (1, 2)])
+    assert np.linalg.norm(turned - found, axis=1).max() < 0.1 * between
+    np.testing.assert_allclose(turned[:, :40], found[:, :40], atol=2e-4)  # all but the outline, whose rays are cut
+
+
+def test_a_mirrored_object_keeps_its_descriptor_nearly(rng):
+    rgb, masks = textured(rng), shapes()
+    found, mirrored = descriptors(rgb, masks), descriptors(rgb[:, ::-1].copy(), masks[:, :, ::-1].copy())
+    np.testing.assert_allclose(mirrored[:, :40], found[:, :40], atol=2e-4)
+    np.testing.assert_allclose(mirrored[:, 40:], found[:, 40:], atol=0.05)
+
+
+def test_where_the_object_lies_does_not_matter():
+    rng = np.random.default_rng(2)
+    rgb = np.full((90, 110, 3), 120, np.uint8)
+    here, there = np.zeros((2, 90, 110), bool)
+    here[20:40, 15:45] = there[50:70, 62:92] = True
+    rgb[here] = rgb[there] = rng.integers(0, 256, (600, 3))
+    found = descriptors(rgb, np.stack([here, there]))
+    np.testing.assert_allclose(found[0], found[1], atol=1e-4)
+
+
+def test_masks_do_not_depend_on_each_other(rng):
+    rgb, masks = textured(rng), shapes()
+    together = descriptors(rgb, masks)
+    for row, mask in enumerate(masks):
+        np.testing.assert_array_equal(descriptors(rgb, mask[None])[0], together[row])
+
+
+def test_hues_are_weighed_by_saturation_and_split_between_two_bins():
+    rgb = np.zeros((4, 6, 3), np.uint8)
+    rgb[:, :3] = (200, 0, 0)  # hue 0
+    rgb[:, 3:] = (200, 50, 0)  # hue 1 / 24: half way to the next bin
+    left, right, grey = np.zeros((3, 4, 6), bool)
+    left[:, :3] = right[:, 3:] = True
+    found = descriptors(rgb, np.stack([left, right]))[:, :12]
+    np.testing.assert_allclose(found[0], 1.6 * np.eye(12)[0], atol=1e-6)
+    np.testing.assert_allclose(found[1, :2], 1.6 * np.sqrt([0.5, 0.5]), atol=1e-6)
+    grey[:] = True
+    assert not descriptors(np.full((4, 6, 3), 77, np.uint8), grey[None])[0, :12].any()
+
+
+def test_hue_saturation_and_value_equal_pillows(rng):
+    rgb = rng.integers(0, 256, (7, 9, 3)).astype(np.uint8)
+    rgb[0, :3] = [(0, 0, 0), (255, 255, 255), (9, 9, 9)]
+    hue, saturation, value = embeddings._hsv(rgb.astype(np.float32) / 255)
+    wanted = np.asarray(Image.fromarray(rgb).convert("HSV")).astype(float)
+    off = np.abs(hue * 255 - wanted[..., 0])
+    assert np.minimum(off, 255 - off).max() < 2
+    np.testing.assert_allclose(saturation * 255, wanted[..., 1], atol=1.01)
+    np.testing.assert_allclose(value * 255, wanted[..., 2], atol=0.01)
+
+
+def test_tones_are_means_and_deviations_inside_the_mask(rng):
+    rgb, mask = textured(rng), shapes()[1]
+    hsv = np.asarray(Image.fromarray(rgb).convert("HSV"))[mask] / 255
+    wanted = [hsv[:, 1].mean(), hsv[:, 1].std(), 0.3 * hsv[:, 2].mean(), hsv[:, 2].std()]
+    np.testing.assert_allclose(descriptors(rgb, mask[None])[0, 12:16], wanted, atol=5e-3)
+
+
+def test_a_coarser_texture_has_its_energy_in_coarser_bands():
+    rng = np.random.default_rng(3)
+    mask = np.ones((1, 64, 96), bool)
+    strongest = []
+    for deviation in (0, 2, 5):
+        grey = rng.standard_normal((64, 96))
+        grey = ndimage.gaussian_filter(grey, deviation) if deviation else grey
+        grey = np.clip(128 + 50 * grey / grey.std(), 0, 255).astype(np.uint8)
+        bands = descriptors(np.repeat(grey[..., None], 3, axis=2), mask)[0, 16:28]
+        assert not bands[4:].any()  # grey has no bands of colour
+        assert (bands**2).sum() == pytest.approx(1, rel=1e-5)
+        strongest.append(int(bands[:4].argmax()))
+    assert strongest[0] == 0
+    assert strongest == sorted(strongest)
+    assert strongest[2] > strongest[1]
+
+
+def test_harmonics_of_directions_are_those_of_a_sum_by_hand(rng):
+    down, right = rng.standard_normal((2, 40))
+    down[3] = right[3] = 0
+    strength, angle = np.hypot(down, right), np.arctan2(down, right)
+    wanted = [
+        np.hypot((strength * np.cos(n * angle)).sum(), (strength * np.sin(n * angle)).sum()) / strength.sum()
+        for n in range(1, 7)
+    ]
+    np.testing.assert_allclose(embeddings._turns(down, right), wanted, rtol=1e-6)
+    assert not embeddings._turns(np.zeros(5), np.zeros(5)).any()
+
+
+def test_stripes_prevail_in_even_harmonics_and_a_ramp_in_all():
+    columns = np.arange(80)
+    stripes = np.tile(128 + 90 * np.sin(columns / 2), (50, 1)).astype(np.uint8)
+    ramp = np.tile(40 + 2 * columns, (50, 1)).astype(np.uint8)
+    mask = np.zeros((1, 50, 80), bool)
+    mask[:, 5:45, 8:72] = True
+    of_stripes, of_ramp = (
+        descriptors(np.repeat(grey[..., None], 3, axis=2), mask)[0, 28:34] for grey in (stripes, ramp)
+    )
+    np.testing.assert_allclose(of_ramp, 1, atol=1e-3)
+    np.testing.assert_allclose(of_stripes[1::2], 1, atol=1e-2)
+    assert of_stripes[::2].max() < 0.2
+
+
+def test_outlines_tell_shapes_apart():
+    rows, cols = np.mgrid[:81, :101]
+    disc = np.hypot(rows - 40, cols - 50) < 30
+    square = (abs(rows - 40) <= 26) & (abs(cols - 50) <= 26)
+    ring = disc & (np.hypot(rows - 40, cols - 50) > 18)
+    bar = (abs(rows - 40) <= 8) & (abs(cols - 50) <= 45)
+    of = {
+        name: embeddings._outline(mask) for name, mask in locals().items() if name in ("disc", "square", "ring", "bar")
+    }
+    assert all(len(found) == 9 for found in of.values())
+    assert of["disc"][:6].max() < 0.03  # the same radius everywhere
+    assert of["square"][:6].argmax() == 3  # four corners
+    assert of["bar"][:6].argmax() == 1  # two ends
+    assert of["disc"][6] == pytest.approx(0, abs=0.05)
+    assert [round(of[name][7], 2) for name in of] == [0.3, 0.3, 0, 0.3]  # is the middle filled?
+    assert of["ring"][8] == pytest.approx(1 - 18**2 / 30**2, abs=0.02)
+    assert of["disc"][8] == 1
+
+
+@pytest.mark.parametrize("place", [(0, 0), (60, 82), (30, 0)])
+def test_a_mask_of_one_pixel_has_a_finite_descriptor(rng, place):
+    mask = np.zeros((1, 61, 83), bool)
+    mask[(0, *place)] = True
+    found = descriptors(textured(rng), mask)
+    assert np.isfinite(found).all()
+    assert found.any()
+
+
+class Backbone:
+    """Remembers what it is shown; its class token is (height, width, mean of the red)."""
+
+    width = 3
+
+    def __init__(self):
+        self.seen = []
+
+    def class_tokens(self, batch):
+        assert batch.shape[:2] == (1, 3)
+        self.seen.append(batch[0].permute(1, 2, 0).numpy())
+        return torch.stack([torch.tensor([*each.shape[1:], each[0].mean()]) for each in batch])
+
+
+def tokens(rgb, boxes, **kwargs):
+    backbone = Backbone()
+    found = class_token_embeddings(
+        rgb,
+        np.array(boxes, np.float32).reshape(-1, 4),
+        backbone=backbone,
+        prepare=lambda crop: torch.from_numpy(crop.copy()).permute(2, 0, 1).float(),
+        **kwargs,
+    )
+    return found, backbone.seen
+
+
+def test_the_class_token_is_that_of_the_box(rng):
+    rgb = textured(rng)
+    found, seen = tokens(rgb, [[10, 20, 50, 35], [0, 0, 83, 61], [82, 60, 83, 61]])
+    np.testing.assert_array_equal(seen[0], rgb[20:35, 10:50])
+    np.testing.assert_array_equal(seen[1], rgb)
+    np.testing.assert_array_equal(seen[2], rgb[60:, 82:])
+    np.testing.assert_allclose(found[0], [15, 40, rgb[20:35, 10:50, 0].mean()], rtol=1e-5)
+    assert found.shape == (3, 3)
+    assert found.dtype == np.float32
+
+
+def test_a_box_between_pixels_holds_all_that_it_touches(rng):
+    rgb = textured(rng)
+    _, seen = tokens(rgb, [[10.7, 20.2, 12.1, 22.9], [-5.5, -3, 4, 2.5], [79, 58, 99, 70], [30, 40, 30, 40]])
+    wanted = [rgb[20:23, 10:13], rgb[:3, :4], rgb[58:, 79:], rgb[40:41, 30:31]]  # no size: one pixel
+    for crop, own in zip(seen, wanted, strict=True):
+        np.testing.assert_array_equal(crop, own)
+
+
+def test_a_crop_is_resized_to_the_longest_side_allowed_and_a_smaller_one_left_alone(rng):
+    rgb = textured(rng)
+    boxes = [[0, 0, 80, 40], [3, 1, 23, 61], [5, 5, 25, 15], [0, 0, 83, 1]]
+    found, seen = tokens(rgb, boxes, max_side=20)
+    assert found[:, :2].tolist() == [[10, 20], [20, 7], [10, 20], [1, 20]]
+    np.testing.assert_array_equal(seen[2], rgb[5:15, 5:25])
+    half = np.asarray(Image.fromarray(rgb[:40, :80]).resize((20, 10), Image.Resampling.BILINEAR))
+    np.testing.assert_array_equal(seen[0], half)
+    assert tokens(rgb, boxes)[0][:, :2].tolist() == [[40, 80], [60, 20], [10, 20], [1, 83]]
+
+
+def test_no_boxes_give_no_rows_of_the_backbones_width(rng):
+    found, seen = tokens(textured(rng), [])
+    assert found.shape == (0, 3)
+    assert found.dtype == np.float32
+    assert seen == []

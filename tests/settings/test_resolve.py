@@ -1,0 +1,152 @@
+"""settings/resolve.py: what each `auto` means; nothing that was chosen is changed."""
+
+import dataclasses
+import typing
+
+import pytest
+
+from maskdistill.settings import PRESETS, load, resolve
+
+
+def values(settings, prefix=""):
+    for field in dataclasses.fields(settings):
+        value = getattr(settings, field.name)
+        if dataclasses.is_dataclass(value):
+            yield from values(value, f"{prefix}{field.name}.")
+        else:
+            yield f"{prefix}{field.name}", value
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_no_auto_is_left_but_that_of_the_device(name):
+    left = {key for key, value in values(resolve(load(preset_name=name))) if value == "auto"}
+    assert left == {"device"}
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_what_is_resolved_stays_as_it_is(name):
+    once = resolve(load(preset_name=name))
+    assert resolve(once) == once
+
+
+def chosen(settings: dict[str, typing.Any]) -> dict[str, typing.Any]:
+    found = resolve(load(settings))
+    return {
+        "backbone": found.propose.backbone,
+        "method": found.propose.method,
+        "centre_keys": found.propose.centre_keys,
+        "pixels": found.propose.pixels,
+        "max_masks": found.propose.max_masks,
+        "affinity": found.propose.tokencut.affinity,
+        "embedding": found.cluster.embedding,
+        "embedding of": found.cluster.backbone,
+        "trained on from": found.detect.min_proposal_score,
+        "outlines": found.detect.pixels,
+    }
+
+
+OF_DINO = {
+    "backbone": "dino_vits16",
+    "method": "maskdistill",
+    "centre_keys": "no",
+    "pixels": "nearest",
+    "max_masks": 1,
+    "affinity": "threshold",
+    "embedding": "class_token",
+    "embedding of": "dino_vits16",
+    "trained on from": 0.0,
+    "outlines": "plain",
+}
+OF_HANDCRAFTED = {
+    "backbone": "handcrafted",
+    "method": "tokencut",
+    "centre_keys": "no",
+    "pixels": "refine",
+    "max_masks": 6,
+    "affinity": "gaussian",
+    "embedding": "descriptors",
+    "embedding of": "handcrafted",
+    "trained on from": 0.45,
+    "outlines": "refine",
+}
+
+
+def test_a_network_of_dino_means_what_the_paper_does():
+    assert chosen({}) == OF_DINO
+
+
+def test_handcrafted_means_the_spectral_cut_and_descriptors():
+    assert chosen({"propose": {"backbone": "handcrafted"}}) == OF_HANDCRAFTED
+
+
+def test_other_networks_have_their_keys_centred():
+    name = "timm/vit_small_patch14_dinov2"
+    assert chosen({"propose": {"backbone": name}}) == {
+        **OF_DINO,
+        "backbone": name,
+        "embedding of": name,
+        "centre_keys": "yes",
+    }
+
+
+@pytest.mark.parametrize("name", ["handcrafted", "dino_vitb8", "timm/vit_tiny_patch16_224"])
+def test_weights_of_propose_that_name_a_backbone_choose_it(name):
+    assert resolve(load({"weights": [f"propose={name}"]})).propose.backbone == name
+
+
+@pytest.mark.parametrize("what", ["none", "my/handcrafted.pth", "dino_resnet50"])
+def test_weights_that_name_no_backbone_leave_it(what):
+    assert resolve(load({"weights": [f"propose={what}", f"cluster={what}"]})).propose.backbone == "dino_vits16"
+    assert resolve(load({"weights": [f"propose={what}", f"cluster={what}"]})).cluster.backbone == "dino_vits16"
+
+
+def test_the_embedding_has_the_backbone_of_its_own_weights_then_its_own_then_that_of_propose():
+    cluster = {"cluster": {"backbone": "dino_vitb16"}}
+    assert resolve(load(cluster)).cluster.backbone == "dino_vitb16"
+    assert resolve(load({**cluster, "weights": ["cluster=dino_vits8"]})).cluster.backbone == "dino_vits8"
+    assert resolve(load({"propose": {"backbone": "dino_vitb8"}})).cluster.backbone == "dino_vitb8"
+
+
+def test_a_network_may_embed_the_masks_that_were_found_without_one():
+    found = chosen({"propose": {"backbone": "handcrafted"}, "cluster": {"backbone": "dino_vits8"}})
+    assert found == {**OF_HANDCRAFTED, "embedding": "class_token", "embedding of": "dino_vits8"}
+
+
+def test_a_class_token_of_handcrafted_is_refused_with_what_to_give():
+    with pytest.raises(ValueError, match=r"--cluster\.backbone dino_vits16, or --cluster\.embedding descriptors"):
+        resolve(load({"propose": {"backbone": "handcrafted"}, "cluster": {"embedding": "class_token"}}))
+
+
+@pytest.mark.parametrize("backbone", ["handcrafted", "dino_vits16", "timm/vit_tiny_patch16_224"])
+def test_what_was_chosen_is_kept(backbone):
+    given = {
+        "propose": {
+            "backbone": backbone,
+            "method": "tokencut" if backbone != "handcrafted" else "maskdistill",
+            "centre_keys": "yes",
+            "pixels": "refine" if backbone != "handcrafted" else "nearest",
+            "max_masks": 3,
+            "tokencut": {"affinity": "gaussian" if backbone != "handcrafted" else "threshold"},
+        },
+        "cluster": {"embedding": "descriptors"},
+        "detect": {"min_proposal_score": 0.0, "pixels": "plain" if backbone == "handcrafted" else "refine"},
+    }
+    settings = load(given)
+    found = resolve(settings)
+    assert found.propose == settings.propose
+    assert found.detect == settings.detect
+    assert found.cluster.embedding == "descriptors"
+
+
+def test_what_depends_on_the_pictures_is_left_to_its_stage():
+    found = resolve(load())
+    assert (found.cluster.k, found.cluster.again_k) == (0, 0)
+    assert (found.detect.train.steps, found.segment.train.steps) == (0, 0)
+
+
+def test_lists_that_flags_were_appended_to_hold_each_stage_and_each_file_once():
+    given = {"weights": ("propose=none", "detect=x", "propose=handcrafted"), "ground_truth": ("b", "a", "b")}
+    found = resolve(dataclasses.replace(load(), **given))
+    assert found.weights == ("propose=handcrafted", "detect=x")
+    assert found.ground_truth == ("b", "a")
+    assert found.propose.backbone == "handcrafted"

@@ -1,0 +1,221 @@
+"""The verbs as functions: masks of one picture without a run, and what is refused before anything is done."""
+
+import inspect
+import typing
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+from maskdistill import api, cli
+from maskdistill.datasets import synthetic
+from maskdistill.errors import MaskDistillError, PictureError, RunError, SettingsError
+
+BY_HAND = {"propose": {"backbone": "handcrafted"}, "threads": 1}
+
+
+@pytest.fixture(scope="module")
+def picture() -> np.ndarray:
+    """64 x 80, in which more than one object is found."""
+    return synthetic.draw(3, 23, size=(64, 80)).rgb
+
+
+@pytest.fixture(scope="module")
+def found(picture: np.ndarray) -> list[dict]:
+    return api.discover(picture, backbone="handcrafted")
+
+
+def test_masks_of_an_array_are_records_as_segment_anything_gives_them(found, picture):
+    assert len(found) >= 2
+    for record in found:
+        assert set(record) == {"segmentation", "area", "bbox", "predicted_iou"}
+        mask = record["segmentation"]
+        assert (mask.shape, mask.dtype) == (picture.shape[:2], bool)
+        rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+        box = [columns[0], rows[0], columns[-1] + 1 - columns[0], rows[-1] + 1 - rows[0]]
+        assert record["bbox"] == [float(edge) for edge in box]
+        assert record["area"] == mask.sum() > 0
+        assert type(record["area"]) is int
+        assert type(record["predicted_iou"]) is float
+        assert 0 <= record["predicted_iou"] <= 1
+
+
+def test_masks_come_by_falling_score(found):
+    scores = [record["predicted_iou"] for record in found]
+    assert scores == sorted(scores, reverse=True)
+    assert len(set(scores)) > 1
+
+
+def test_a_file_and_its_array_have_the_same_masks_and_the_array_is_left_as_it_was(found, picture, tmp_path):
+    before = picture.copy()
+    Image.fromarray(picture).save(tmp_path / "a.png")
+    for given in (picture, tmp_path / "a.png", str(tmp_path / "a.png")):
+        again = api.discover(given, backbone="handcrafted")
+        assert [record["predicted_iou"] for record in again] == [record["predicted_iou"] for record in found]
+        for one, other in zip(again, found, strict=True):
+            np.testing.assert_array_equal(one["segmentation"], other["segmentation"])
+    np.testing.assert_array_equal(picture, before)
+
+
+def test_settings_of_propose_count(found, picture):
+    one = api.discover(picture, backbone="handcrafted", settings={"max_masks": 1})
+    assert len(one) == 1
+    between = (found[0]["predicted_iou"] + found[1]["predicted_iou"]) / 2
+    assert len(api.discover(picture, backbone="handcrafted", settings={"min_score": between})) == 1
+    assert api.discover(picture, backbone="handcrafted", settings={"min_score": 1.0}) == []
+    nearest = api.discover(picture, backbone="handcrafted", settings={"max_masks": 1, "pixels": "nearest"})
+    assert not np.array_equal(nearest[0]["segmentation"], one[0]["segmentation"])
+
+
+def test_weights_may_name_the_backbone(found, picture):
+    again = api.discover(picture, weights="handcrafted")
+    assert [record["area"] for record in again] == [record["area"] for record in found]
+
+
+def test_a_network_of_drawn_weights_gives_records_too(picture):
+    records = api.discover(picture, backbone="dino_vits16", weights="none", settings={"maskdistill": {"short_side": 0}})
+    assert len(records) <= 1
+    assert all(record["segmentation"].shape == (64, 80) for record in records)
+
+
+def test_a_flat_picture_holds_nothing():
+    assert api.discover(np.full((64, 80, 3), 90, np.uint8), backbone="handcrafted") == []
+
+
+@pytest.mark.parametrize("size", [(1, 1), (4, 4), (7, 90), (90, 7), (65, 33)])
+def test_pictures_of_any_size_are_taken(rng, size):
+    for record in api.discover(rng.integers(0, 256, (*size, 3), dtype=np.uint8), backbone="handcrafted"):
+        assert record["segmentation"].shape == size
+
+
+@pytest.mark.parametrize(
+    "shape, dtype",
+    [
+        ((64, 80), np.uint8),
+        ((64, 80, 1), np.uint8),
+        ((64, 80, 4), np.uint8),
+        ((3, 64, 80), np.uint8),
+        ((1, 64, 80, 3), np.uint8),
+        ((64, 80, 3), np.float32),
+        ((64, 80, 3), np.int64),
+        ((64, 80, 3), bool),
+        ((0, 80, 3), np.uint8),
+        ((64, 0, 3), np.uint8),
+    ],
+)
+def test_an_array_of_another_form_is_refused_with_what_was_found(shape, dtype):
+    with pytest.raises(ValueError, match="rgb: ") as caught:
+        api.discover(np.zeros(shape, dtype), backbone="handcrafted")
+    assert str(shape) in str(caught.value)
+
+
+def test_a_file_that_is_no_picture_is_refused(tmp_path):
+    with pytest.raises(PictureError, match=r"nowhere\.png"):
+        api.discover(tmp_path / "nowhere.png", backbone="handcrafted")
+    (tmp_path / "text.jpg").write_text("this is no picture")
+    with pytest.raises(PictureError, match=r"text\.jpg"):
+        api.discover(tmp_path / "text.jpg", backbone="handcrafted")
+
+
+@pytest.mark.parametrize(
+    "given, words",
+    [
+        ({"settings": {"method": "lost"}}, "'lost'"),
+        ({"settings": {"max_mask": 3}}, "unknown setting propose.max_mask. Perhaps you meant max_masks"),
+        ({"settings": {"min_score": 2.0}}, r"propose.min_score must be in \[0, 1\]"),
+        ({"backbone": "dino_vits12"}, "dino_vits16"),
+        ({"weights": ""}, "STAGE=WHAT"),
+    ],
+)
+def test_settings_of_discover_are_refused_like_those_of_a_run(picture, given, words):
+    with pytest.raises(MaskDistillError, match=words):
+        api.discover(picture, **{"backbone": "handcrafted", **given})
+
+
+def test_every_command_is_a_function_whose_arguments_have_names():
+    for verb in cli.VERBS:
+        parameters = inspect.signature(getattr(api, verb)).parameters.values()
+        assert all(each.kind == each.KEYWORD_ONLY for each in parameters), verb
+        assert inspect.getdoc(getattr(api, verb))
+
+
+def test_the_order_of_the_stages_is_written_down_alike_everywhere():
+    from maskdistill.stages import pipeline
+
+    assert api.VERBS == pipeline.VERBS == typing.get_args(cli.Verb)
+
+
+@pytest.mark.parametrize(
+    "given, words",
+    [
+        ({"until": "propos"}, "until: there is no stage 'propos'.*scan, propose, .*Perhaps you meant propose"),
+        ({"start": "fly"}, "from: there is no stage 'fly'. Stages, in order: scan, propose, .*report.$"),
+        ({"start": "label", "until": "scan"}, "from: label comes after scan"),
+        ({"preset": "demmo"}, "Perhaps you meant demo"),
+        ({"config": "/nowhere.yaml"}, "no such file"),
+        ({"settings": {"propos": {}}}, "Perhaps you meant propose"),
+        ({"settings": {"weights": ["propose"]}}, "STAGE=WHAT"),
+    ],
+)
+def test_a_run_that_cannot_be_is_refused_before_its_folder_is_made(tmp_path, given, words):
+    with pytest.raises(SettingsError, match=words):
+        api.run(pictures=tmp_path, out=tmp_path / "out", quiet=True, **given)
+    assert not (tmp_path / "out").exists()
+
+
+def test_settings_that_contradict_each_other_are_refused_before_the_folder_is_made(tmp_path):
+    settings = {**BY_HAND, "cluster": {"embedding": "class_token"}}
+    with pytest.raises(SettingsError, match="class_token needs a network"):
+        api.run(pictures=tmp_path, out=tmp_path / "out", settings=settings, quiet=True)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_run_that_is_not_there_is_named(tmp_path):
+    for call in (
+        lambda: api.run(out=tmp_path / "x"),
+        lambda: api.propose(out=tmp_path / "x"),
+        lambda: api.status(out=tmp_path / "x"),
+        lambda: api.load(tmp_path / "x"),
+        lambda: api.export(run=tmp_path / "x"),
+    ):
+        with pytest.raises(RunError, match=str(tmp_path / "x")):
+            call()
+    assert not (tmp_path / "x").exists()
+
+
+def test_a_run_goes_on_without_pictures_preset_or_file_and_a_file_stands_above_its_settings(tmp_path):
+    folder = tmp_path / "pictures"
+    synthetic.write(folder, tmp_path / "truth.json", n_pictures=2, seed=5, size=(64, 80))
+    out = tmp_path / "run"
+    assert api.run(pictures=folder, out=out, preset="demo", settings=BY_HAND, until="scan", quiet=True) == out
+
+    def config():
+        return yaml.safe_load((out / "config.yaml").read_text(encoding="utf-8"))
+
+    before = config()
+    assert before["preset"] == "demo"
+    api.run(out=out, until="scan", quiet=True)
+    assert config() == before
+    (tmp_path / "mine.yaml").write_text("seed: 5\nlabel: {min_score: 0.1}")
+    api.run(out=out, config=tmp_path / "mine.yaml", settings={"seed": 6}, until="scan", quiet=True)
+    assert config() == {**before, "seed": 6, "label": {**before["label"], "min_score": 0.1}}
+    with pytest.raises(SettingsError, match=r"was made with demo, and its config\.yaml stands in place of a preset"):
+        api.run(out=out, preset="quick", until="scan", quiet=True)
+    api.run(out=out, preset="demo", until="scan", quiet=True)
+    api.run(pictures=folder, out=out, until="scan", quiet=True)  # PICTURES: the same command means the same
+    assert config()["preset"] == "quick"
+    assert config()["seed"] == 0
+
+
+def test_with_pictures_the_preset_may_be_named_by_the_settings(tmp_path):
+    folder = tmp_path / "pictures"
+    synthetic.write(folder, tmp_path / "truth.json", n_pictures=1, seed=5, size=(64, 80))
+    api.scan(pictures=folder, out=tmp_path / "run", settings={"preset": "demo"})
+    config = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text(encoding="utf-8"))
+    assert (config["preset"], config["cluster"]["k"]) == ("demo", 8)
+
+
+def test_a_demo_of_too_many_kinds_is_refused(tmp_path):
+    with pytest.raises(SettingsError, match=r"n_kinds must be in 2\.\.8, got 9"):
+        api.demo(out=tmp_path / "demo", n_kinds=9, n_pictures=1, n_validation=1)

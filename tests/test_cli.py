@@ -1,0 +1,434 @@
+"""The command: help without torch, flags over files over presets, and one message for whatever is wrong."""
+
+import dataclasses
+import json
+import re
+import shutil
+import subprocess
+import sys
+import time
+import typing
+from pathlib import Path
+
+import pytest
+import yaml
+
+from maskdistill import api, cli
+from maskdistill.datasets import synthetic
+from maskdistill.settings import CommonSettings, RunSettings
+
+BY_HAND = ["--propose.backbone", "handcrafted", "--threads", "1", "--quiet"]
+
+
+@pytest.fixture(autouse=True)
+def _wide(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "250")
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("drawn")
+    synthetic.write(root / "pictures", root / "truth.json", n_pictures=3, seed=5, size=(64, 80), prefix="p")
+    return root / "pictures"
+
+
+@pytest.fixture(scope="module")
+def proposed(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("runs") / "run"
+    assert cli.main(["run", str(pictures), "--out", str(out), "--until", "propose", *BY_HAND]) == 0
+    return out
+
+
+@pytest.fixture
+def copied(proposed: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(proposed, tmp_path / "copy"))
+
+
+def config(out: Path) -> dict[str, typing.Any]:
+    return yaml.safe_load((out / "config.yaml").read_text(encoding="utf-8"))
+
+
+def scanned(pictures: Path, out: Path, *flags: str) -> dict[str, typing.Any]:
+    """config.yaml after `run --until scan`, flags before PICTURES where they are given before a `--`."""
+    before, after = (flags[: flags.index("--")], flags[flags.index("--") + 1 :]) if "--" in flags else ((), flags)
+    words = ["run", *before, str(pictures), "--out", str(out), "--until", "scan", "--quiet", *after]
+    assert cli.main(words) == 0
+    return config(out)
+
+
+def refused(capsys: pytest.CaptureFixture[str], *words: str) -> str:
+    """What the command says on standard error while it ends with status 2 and says nothing on standard output."""
+    try:
+        status = cli.main(list(words))
+    except SystemExit as stopped:  # tyro's own refusals of flags
+        status = stopped.code
+    said = capsys.readouterr()
+    assert status == 2
+    assert said.out == ""
+    assert "Traceback" not in said.err
+    return said.err
+
+
+def helped(capsys: pytest.CaptureFixture[str], *words: str) -> str:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("COLUMNS", "100")  # with more of them tyro sets help in two columns
+        with pytest.raises(SystemExit) as stopped:
+            cli.main(list(words))
+    assert stopped.value.code == 0
+    return capsys.readouterr().out
+
+
+def helps(text: str) -> dict[str, str]:
+    """Flag or positional -> its help, of tyro's help in one column; default and the like cut off."""
+    found: dict[str, str] = {}
+    name = None
+    for line in text.splitlines():
+        inner = line[1:].rstrip("│ ") if line[:1] in "│ " else ""  # tyro draws boxes where the terminal has them
+        if match := re.match(r" (-h, --help|--[a-z][\w.-]*|PATH|\[\{None\}\|PATH\])", inner):
+            name = match.group(1)
+            words = re.split(r" {2,}", inner.strip(), maxsplit=1)
+            found[name] = words[1] if len(words) > 1 else ""
+        elif name and inner.startswith("   "):
+            found[name] = f"{found[name]} {inner.strip()}".strip()
+        else:
+            name = None
+    assert found
+    cut_off = re.compile(r"\s*\((default: .*|repeatable.*|required)\)$")
+    return {name: cut_off.sub("", text).strip() for name, text in found.items()}
+
+
+def flags_of(cls: type, prefix: str = "") -> list[str]:
+    found = []
+    hints = typing.get_type_hints(cls)
+    for field in dataclasses.fields(cls):
+        name = f"{prefix}{field.name.replace('_', '-')}"
+        found += flags_of(hints[field.name], f"{name}.") if dataclasses.is_dataclass(hints[field.name]) else [name]
+    return [name if name.startswith("--") else f"--{name}" for name in found]
+
+
+def test_every_verbs_help_has_an_example_and_loads_neither_torch_nor_numpy():
+    code = (
+        "import io, json, sys, contextlib\n"
+        "from maskdistill import cli\n"
+        "texts = {}\n"
+        "for verb in ['', *cli.VERBS]:\n"
+        "    with contextlib.redirect_stdout(io.StringIO()) as said:\n"
+        "        try: status = cli.main([verb, '--help'] if verb else ['--help'])\n"
+        "        except SystemExit as stopped: status = stopped.code\n"
+        "    texts[verb] = [status, said.getvalue()]\n"
+        "heavy = [name for name in ('torch', 'numpy', 'torchvision', 'PIL', 'matplotlib') if name in sys.modules]\n"
+        "print(json.dumps([texts, heavy]))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    texts, heavy = json.loads(done.stdout)
+    assert heavy == []
+    assert done.stderr == ""
+    assert set(texts) == {"", *cli.VERBS}
+    for verb, (status, text) in texts.items():
+        assert status == 0, verb
+        if verb:
+            assert f"usage: maskdistill {verb}" in text
+            assert f"Example: maskdistill {verb} " in text
+    for verb, what in cli.VERBS.items():
+        assert re.search(rf"^  {verb} +{re.escape(what)}$", texts[""][1], re.MULTILINE)
+
+
+def test_help_answers_soon(capsys):
+    began = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-m", "maskdistill.cli", "run", "--help"], capture_output=True, text=True, check=True
+    )
+    seconds = time.monotonic() - began
+    with capsys.disabled():
+        print(f"\nmaskdistill run --help: {seconds:.2f} s")
+    assert "Example: maskdistill run photos/ --out runs/photos" in done.stdout
+    assert seconds < 5
+
+
+def test_no_word_at_all_shows_the_commands_in_the_order_of_the_data(capsys):
+    assert cli.main([]) == 0
+    shown = capsys.readouterr().out
+    verbs = re.findall(r"^  (\w+) +\S", shown, re.MULTILINE)[: len(cli.VERBS)]
+    assert tuple(verbs[1 : 1 + len(api.VERBS)]) == api.VERBS
+    assert verbs == list(cli.VERBS)
+
+
+def test_the_version_is_that_of_the_package(capsys):
+    assert cli.main(["--version"]) == 0
+    from importlib.metadata import version
+
+    assert capsys.readouterr().out.strip() == version("maskdistill")
+
+
+def test_help_all_has_every_setting_and_each_has_a_help_text(capsys):
+    shown = helps(helped(capsys, "run", "--help-all"))
+    wanted = flags_of(RunSettings)
+    assert len(wanted) > 60
+    assert [flag for flag in wanted if flag not in shown] == []
+    assert [flag for flag, text in shown.items() if len(text) < 3] == []
+
+
+def test_help_shows_the_settings_that_most_people_touch_and_no_others(capsys):
+    shown = helps(helped(capsys, "run", "--help"))
+    places = {"[{None}|PATH]", "-h, --help", "--out", "--until", "--from", "--quiet"}
+    assert set(shown) == places | set(flags_of(CommonSettings))
+    assert [flag for flag, text in shown.items() if len(text) < 3] == []
+    assert shown["[{None}|PATH]"] != "pictures"  # tyro's word for one without a help text
+
+
+@pytest.mark.parametrize("verb", [verb for verb in cli.VERBS if verb != "run"])
+def test_every_flag_of_every_verb_has_a_help_text(capsys, verb):
+    shown = helps(helped(capsys, verb, "--help"))
+    assert [flag for flag, text in shown.items() if len(text) < 3] == []
+    own = typing.get_type_hints(RunSettings).get(verb)
+    assert set(flags_of(own) if own else []) <= set(shown)
+
+
+def test_the_helps_of_flags_that_stages_share_are_those_of_the_settings_in_short(capsys):
+    of_run = helps(helped(capsys, "run", "--help"))
+    for flag, text in helps(helped(capsys, "propose", "--help")).items():
+        if flag in of_run and flag != "-h, --help":
+            assert text.split()[0] == of_run[flag].split()[0], flag
+
+
+def test_an_unknown_command_is_answered_with_all_and_the_nearest(capsys):
+    said = refused(capsys, "propse", "runs/x")
+    assert said.count("\n") == 1
+    assert said.startswith("maskdistill propse: there is no command 'propse'. Commands: run, scan, propose,")
+    assert said.endswith("Perhaps you meant propose.\n")
+    assert "Perhaps" not in refused(capsys, "fly")
+
+
+def test_a_misspelt_flag_is_answered_with_the_nearest(capsys, tmp_path):
+    said = refused(capsys, "run", "x", "--out", str(tmp_path / "out"), "--propose.methd", "tokencut")
+    assert "Unrecognized options: --propose.methd" in said
+    assert "--propose.method {auto,maskdistill,tokencut}" in said
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_value_that_is_no_choice_is_answered_with_the_choices(capsys, tmp_path):
+    said = refused(capsys, "run", "x", "--out", str(tmp_path / "out"), "--propose.method", "lost")
+    assert "invalid choice 'lost' for argument '--propose.method'" in said
+    assert "'auto', 'maskdistill', 'tokencut'" in said
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    "flags, words",
+    [
+        (["--label.min-score", "nan"], "label.min_score must be in [0, 1], got nan"),
+        (["--label.min-score=1.5"], "label.min_score must be in [0, 1], got 1.5"),
+        (["--seed=-1"], "seed must be at least 0, got -1"),
+        (["--limit", "many"], "--limit"),
+        (["--weights", "propose"], "'propose' is not STAGE=WHAT"),
+        (["--weights=label=none"], "'label=none' is not STAGE=WHAT"),
+        (["--preset", "paper-voc"], "Perhaps you meant paper-voc12"),
+        (["--preset=paper-voc"], "Perhaps you meant paper-voc12"),
+        (["--config", "/nowhere.yaml"], "/nowhere.yaml: no such file"),
+        (["--until", "fly"], "invalid choice 'fly'"),
+        (["--until", "scan", "--from", "label"], "from: label comes after scan, the last stage to do"),
+    ],
+)
+def test_a_flag_that_cannot_be_used_is_named_before_anything_is_made(capsys, tmp_path, flags, words):
+    assert words in refused(capsys, "run", str(tmp_path), "--out", str(tmp_path / "out"), *flags)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("flags", [["--threads=-1"], ["--seed=-1"], ["--weights", "propose"], ["--min-score", "2"]])
+def test_a_stages_own_verb_refuses_values_in_one_message_too(capsys, copied, flags):
+    assert re.search("must be|is not STAGE=WHAT", refused(capsys, "propose", str(copied), *flags))
+
+
+def test_the_exit_status_is_2_with_one_message_on_standard_error(tmp_path):
+    command = [sys.executable, "-m", "maskdistill.cli", "run", "photos", "--out", str(tmp_path), "--preset", "qick"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.startswith("maskdistill run: preset: there is no 'qick'. ")
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["status", "{}/x"],
+        ["propose", "{}/x"],
+        ["propose", "{}/x", "--method", "tokencut"],
+        ["report", "{}/x"],
+        ["run", "--out", "{}/x"],
+        ["scan", "{}/x", "--out", "{}/y"],
+        ["predict", "{}/x", "{}", "--out", "{}/y"],
+        ["export", "{}/x", "--as", "coco"],
+        ["demo", "--n-kinds", "50", "--out", "{}/y"],
+        ["scan", "{}", "--out", "{}/y", "--limit=-1"],
+    ],
+    ids=" ".join,
+)
+def test_whatever_a_user_can_mend_is_one_line_without_a_traceback(capsys, tmp_path, words):
+    said = refused(capsys, *(word.format(tmp_path) for word in words))
+    assert said.count("\n") == 1
+    assert said.startswith(f"maskdistill {words[0]}: ")
+
+
+def test_ctrl_c_says_that_the_same_command_goes_on(capsys, monkeypatch, tmp_path):
+    def stopped(**_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(api, "status", stopped)
+    assert cli.main(["status", str(tmp_path)]) == 130
+    assert "the same command goes on" in capsys.readouterr().err
+
+
+def test_flags_stand_above_the_file_and_the_file_above_the_preset(pictures, tmp_path):
+    file = tmp_path / "mine.yaml"
+    file.write_text("cluster: {k: 3, restarts: 2}\nlabel: {min_score: 0.33}")
+    made = scanned(pictures, tmp_path / "out", "--preset", "demo", "--config", str(file), "--cluster.k=7")
+    assert made["cluster"]["k"] == 7
+    assert made["cluster"]["restarts"] == 2
+    assert made["label"] == {"min_score": 0.33, "keep_best": True, "overlap": "below"}  # file, default, preset
+    assert made["detect"]["train"]["steps"] == load_preset("demo")["detect"]["train"]["steps"]
+    assert made["preset"] == "demo"
+    assert made["config"] == str(file)
+    assert made["pictures"] == str(pictures.resolve())
+
+
+def load_preset(name: str) -> dict[str, typing.Any]:
+    from maskdistill.settings import preset
+
+    return preset(name)
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ["--preset", "demo", "--config", "{}", "--"],
+        ["--preset=demo", "--config={}", "--"],
+        ["--config={}", "--", "--preset=demo"],
+        ["--preset", "demo", "--config", "{}"],
+        ["--preset=quick", "--preset=demo", "--config", "{}"],
+    ],
+    ids=" ".join,
+)
+def test_preset_and_file_may_stand_before_or_behind_the_pictures_with_or_without_a_sign(pictures, tmp_path, flags):
+    file = tmp_path / "mine.yaml"
+    file.write_text("seed: 6")
+    made = scanned(pictures, tmp_path / "out", *(flag.format(file) for flag in flags))
+    assert (made["preset"], made["cluster"]["k"], made["seed"]) == ("demo", 8, 6)
+
+
+def test_a_preset_named_in_the_file_is_used(pictures, tmp_path):
+    (tmp_path / "mine.yaml").write_text("preset: demo")
+    made = scanned(pictures, tmp_path / "out", "--config", str(tmp_path / "mine.yaml"))
+    assert (made["preset"], made["cluster"]["k"]) == ("demo", 8)
+
+
+def test_weights_may_be_repeated_and_the_last_of_a_stage_counts(pictures, tmp_path):
+    flags = ["--weights", "propose=handcrafted", "--weights=segment=none", "--weights", "detect=a.pth"]
+    made = scanned(pictures, tmp_path / "out", *flags, "--weights", "detect=b=c.pth")
+    assert made["weights"] == ["segment=none", "detect=b=c.pth", "propose=handcrafted"]
+    assert made["propose"]["backbone"] == "handcrafted"
+
+
+def test_limit_takes_the_first_pictures(pictures, tmp_path):
+    assert scanned(pictures, tmp_path / "out", "--limit", "2")["limit"] == 2
+    rows = [json.loads(line) for line in (tmp_path / "out" / "images.jsonl").read_text().splitlines()]
+    assert [row["path"] for row in rows] == ["p0001.png", "p0002.png"]
+
+
+def test_the_result_is_on_standard_output_and_progress_on_standard_error(pictures, tmp_path, capsys):
+    words = ["run", str(pictures), "--out", str(tmp_path / "out"), "--until", "scan", "--threads", "1"]
+    assert cli.main(words) == 0
+    said = capsys.readouterr()
+    assert said.out == f"{tmp_path / 'out'}\n"
+    assert "scan: 3/3 pictures" in said.err
+    assert "3 pictures: about" in said.err
+    assert cli.main([*words, "--quiet"]) == 0
+    assert capsys.readouterr().err == ""
+
+
+def test_without_pictures_the_runs_own_settings_are_used(copied, pictures):
+    before = config(copied)
+    assert cli.main(["run", "--out", str(copied), "--until", "propose", "--quiet"]) == 0
+    assert config(copied) == before
+    assert before["propose"]["backbone"] == "handcrafted"  # no default, no preset: of the run
+    assert cli.main(["run", f"--out={copied}", "--until", "propose", "--quiet", "--label.min-score", "0.2"]) == 0
+    assert config(copied) == {**before, "label": {**before["label"], "min_score": 0.2}}
+
+
+def test_without_pictures_a_file_stands_above_the_runs_settings(copied, tmp_path):
+    (tmp_path / "mine.yaml").write_text("label: {min_score: 0.25, overlap: below}")
+    flags = ["--config", str(tmp_path / "mine.yaml"), "--label.overlap", "legacy"]
+    assert cli.main(["run", "--out", str(copied), "--until", "propose", "--quiet", *flags]) == 0
+    assert config(copied)["label"] == {"min_score": 0.25, "keep_best": True, "overlap": "legacy"}
+    assert config(copied)["propose"]["backbone"] == "handcrafted"
+
+
+def test_a_preset_without_pictures_is_refused_rather_than_passed_over(copied, capsys):
+    said = refused(capsys, "run", "--out", str(copied), "--preset", "demo")
+    assert "its config.yaml stands in place of a preset. Give PICTURES too" in said
+    assert cli.main(["run", "--out", str(copied), "--preset", "quick", "--until", "scan", "--quiet"]) == 0
+
+
+def test_a_stages_own_verb_takes_its_flags_without_prefix_over_those_of_the_run(copied, capsys):
+    said = refused(capsys, "propose", str(copied), "--method", "maskdistill")
+    assert "settings.method: tokencut -> maskdistill" in said
+    assert "--from propose" in said
+    assert cli.main(["propose", str(copied), "--method", "maskdistill", "--redo"]) == 0
+    assert config(copied)["propose"]["method"] == "maskdistill"
+    assert config(copied)["propose"]["backbone"] == "handcrafted"
+    made = json.loads((copied / "propose" / "stage.json").read_text())
+    assert made["parts"]["settings"]["method"] == "maskdistill"
+
+
+def test_the_flags_of_a_stages_own_verb_may_stand_before_the_run(copied):
+    words = ["propose", "--max-masks", "2", "--tokencut.threshold=0.1", str(copied), "--redo"]
+    assert cli.main(words) == 0
+    assert config(copied)["propose"]["max_masks"] == 2
+    assert config(copied)["propose"]["tokencut"]["threshold"] == 0.1
+    assert config(copied)["propose"]["backbone"] == "handcrafted"
+
+
+def test_a_flag_of_another_stage_is_refused_by_a_stages_own_verb(copied, capsys):
+    assert "Unrecognized options: --keep-best" in refused(capsys, "propose", str(copied), "--keep-best")
+    assert "Unrecognized" in refused(capsys, "propose", str(copied), "--propose.method", "tokencut")
+
+
+def test_scan_alone_makes_a_run_that_the_other_verbs_go_on_with(pictures, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert cli.main(["scan", str(pictures), "--out", str(out), "--validation", "0.34", "--seed", "3"]) == 0
+    assert capsys.readouterr().out == f"{out}\n"
+    assert (config(out)["validation"], config(out)["seed"]) == ("0.34", 3)
+    assert cli.main(["propose", str(out), "--backbone", "handcrafted", "--threads", "1"]) == 0
+    assert json.loads((out / "propose" / "stage.json").read_text())["counts"]["pictures"] == 3
+    capsys.readouterr()
+    assert "--from scan" in refused(capsys, "scan", str(pictures), "--out", str(out), "--validation", "0.7")
+    assert cli.main(["scan", str(pictures), "--out", str(out), "--validation", "0.7", "--redo"]) == 0
+
+
+def test_status_says_a_line_a_stage_and_why_one_is_stale(copied, capsys):
+    assert cli.main(["status", str(copied)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert re.match(r"scan +done +[\d.]+ s +pictures 3, train 3, validation 0, refused 0$", lines[0])
+    assert re.match(r"propose +done ", lines[1])
+    assert re.match(r"cluster +missing", lines[2])
+    assert cli.main(["run", "--out", str(copied), "--until", "scan", "--quiet", "--propose.max-masks", "1"]) == 0
+    capsys.readouterr()
+    assert cli.main(["status", str(copied)]) == 0
+    assert "    settings.max_masks: 6 -> 1" in capsys.readouterr().out.splitlines()
+
+
+def test_the_same_ground_truth_given_again_is_one(copied, pictures):
+    words = ["evaluate", str(copied), "--ground-truth", str(pictures.parent / "truth.json")]
+    assert cli.main(words) == 0
+    first = (copied / "evaluate" / "metrics.json").read_bytes()
+    assert len(json.loads(first)["metrics"]) > 0
+    assert cli.main(words) == 0
+    assert config(copied)["ground_truth"] == [str(pictures.parent / "truth.json")]
+    assert (copied / "evaluate" / "metrics.json").read_bytes() == first
+
+
+def test_export_writes_the_file_that_it_names(copied, tmp_path, capsys):
+    target = tmp_path / "masks.json"
+    assert cli.main(["export", str(copied), "--as", "coco", "--of", "proposals", "--out", str(target)]) == 0
+    assert capsys.readouterr().out == f"{target}\n"
+    assert len(json.loads(target.read_text())["images"]) == 3
