@@ -159,7 +159,7 @@ def demo(
     values = {
         "seed": seed,
         # As the paper does: as many clusters as there are kinds.
-        "cluster": {"again_k": n_kinds},
+        "cluster": {"k": n_kinds},
         "validation": str(drawn.validation),
         "ground_truth": [str(path) for path in drawn.ground_truth],
     }

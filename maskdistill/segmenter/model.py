@@ -4,7 +4,7 @@ Paper:    Chen et al., 2017, arXiv:1706.05587
 In:       (B, 3, H, W) float32, normalised with ImageNet's mean and deviation
 Out:      logits (B, classes, H, W), class 0 background, 1 + cluster
 Differs:  nothing at size resnet50 (torchvision's network without the auxiliary head); small: GroupNorm, the atrous
-          pyramid on a feature pyramid's map at stride 8, which costs less than a dilated body and learns faster
+          pyramid on a feature pyramid's map at stride 4, which costs less than a dilated body and learns faster
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ class DeepLab(nn.Module):
 
 
 class SmallHead(nn.Module):
-    """The atrous pyramid, 96 wide, GroupNorm: 1 x 1, three rates, the picture's mean."""
+    """The atrous pyramid, GroupNorm: 1 x 1, three rates, the picture's mean."""
 
-    def __init__(self, n_in: int, n_classes: int, *, rates: tuple[int, ...] = (2, 4, 6), width: int = 96) -> None:
+    def __init__(self, n_in: int, n_classes: int, *, rates: tuple[int, ...] = (2, 4, 6), width: int = 64) -> None:
         super().__init__()
         self.branches = nn.ModuleList(
             [_conv(n_in, width, 1), *(_conv(n_in, width, 3, dilation=rate) for rate in rates)]
@@ -68,7 +68,7 @@ def build(*, size: str = "resnet50", n_classes: int, seed: int = 0, frozen_layer
         torch.manual_seed(seed)
         if size == "small":
             pyramid = bodies.Pyramid(bodies.build(size), PYRAMID_WIDTH, norm=bodies.grouped)
-            return DeepLab(pyramid, SmallHead(PYRAMID_WIDTH, n_classes), at="1").eval()
+            return DeepLab(pyramid, SmallHead(PYRAMID_WIDTH, n_classes), at="0").eval()
         body = bodies.build(size, output_stride=8, frozen_layers=frozen_layers)
         return DeepLab(body, DeepLabHead(body.channels[-1], n_classes), at="3").eval()
 

@@ -18,18 +18,15 @@ class ClusterSettings:
     restarts: int = 10  # starts of k-means, the lowest inertia is kept; 1 in the paper
     whiten: bool = True  # divide each dimension by its deviation; source: MaskDistill release
     again: bool = False  # cluster the detections once more, before label maps are made
-    again_k: int = 0  # clusters of the second clustering, at most 254; 0: as `k` says
     again_min_score: float = 0.5  # of the detections that the second clustering is fitted on, in [0, 1]
     of: Literal["proposals", "detections"] = "proposals"  # what the verb clusters; detections: writes recluster/
 
     def __post_init__(self) -> None:
         at_least("cluster.k", self.k, 0)
-        at_least("cluster.again_k", self.again_k, 0)
-        for name, k in (("k", self.k), ("again_k", self.again_k)):
-            if k > 254:
-                raise ValueError(
-                    f"cluster.{name} must be at most 254 (a label map has 8 bits, 0 and 255 are taken), got {k}"
-                )
+        if self.k > 254:
+            raise ValueError(
+                f"cluster.k must be at most 254 (a label map has 8 bits, 0 and 255 are taken), got {self.k}"
+            )
         at_least("cluster.restarts", self.restarts, 1)
         in_unit("cluster.again_min_score", self.again_min_score)
         at_least("cluster.max_side", self.max_side, 0)

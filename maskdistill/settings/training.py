@@ -16,7 +16,8 @@ class TrainSettings:
     learning_rate: float = 1e-3  # at the top of the schedule
     weight_decay: float = 1e-4  # source: MaskDistill release
     warm_up: int = 20  # steps of linear warm-up
-    decay: Literal["cosine", "steps"] = "cosine"  # steps: tenfold down late in the schedule, as the paper
+    decay: Literal["cosine", "steps"] = "cosine"  # steps: tenfold down at each of `drops`, as the paper
+    drops: tuple[float, ...] = (3 / 4, 11 / 12)  # shares of the schedule, in (0, 1]; source: LOST's configuration
     clip_norm: float = 5.0  # largest norm of the gradient; 0: none
     average: float = 0.99  # decay a step of the averaged weights, which are the result; 0: the last weights
     checkpoint_seconds: int = 60  # between two checkpoints
@@ -28,6 +29,8 @@ class TrainSettings:
             raise ValueError(f"train.learning_rate must be above 0, got {self.learning_rate}")
         at_least("train.weight_decay", self.weight_decay, 0)
         at_least("train.warm_up", self.warm_up, 0)
+        if not all(0 < drop <= 1 for drop in self.drops):
+            raise ValueError(f"train.drops must be in (0, 1], got {self.drops}")
         at_least("train.clip_norm", self.clip_norm, 0)
         if not 0 <= self.average < 1:
             raise ValueError(f"train.average must be in [0, 1), got {self.average}")

@@ -46,8 +46,7 @@ def parts(settings: RunSettings) -> dict[str, Any]:
 
 def again_parts(settings: RunSettings) -> dict[str, Any]:
     """Settings that change the ids of the detections."""
-    own = settings.cluster
-    return {**parts(settings), "k": own.again_k or own.k, "again_min_score": own.again_min_score}
+    return {**parts(settings), "again_min_score": settings.cluster.again_min_score}
 
 
 def weights(job: Job) -> str | None:
@@ -82,15 +81,14 @@ def work(job: Job, folder: Path) -> Done:
         )
     scale = kmeans.scale_of(embeddings[fits], whiten=own.whiten)
     normalised = kmeans.normalise(embeddings, scale)
-    asked = (own.again_k or own.k) if name == "recluster" else own.k
-    wanted = asked or from_masks(n_train)
+    wanted = own.k or from_masks(n_train)
     fitted = kmeans.fit(normalised[fits], k=wanted, algorithm=own.kmeans, restarts=own.restarts, seed=job.settings.seed)
     k = len(fitted.centroids)
-    if asked and k < asked:
+    if own.k and k < own.k:
         job.ledger.write(
-            "warning", stage=name, what=f"fewer masks ({n_train}) than clusters ({asked}): {k} clusters are used"
+            "warning", stage=name, what=f"fewer masks ({n_train}) than clusters ({own.k}): {k} clusters are used"
         )
-        job.progress.say(f"{name}: only {n_train} masks, so {k} clusters in place of {asked}")
+        job.progress.say(f"{name}: only {n_train} masks, so {k} clusters in place of {own.k}")
     ids = kmeans.assign(normalised, fitted.centroids)
     _write_array(folder / "embeddings.npy", embeddings)
     _write_array(folder / "centroids.npy", fitted.centroids)

@@ -72,6 +72,7 @@ def train(
         weight_decay=settings.weight_decay,
         warm_up=settings.warm_up,
         decay=settings.decay,
+        drops=settings.drops,
         clip_norm=settings.clip_norm,
         average=settings.average,
         bfloat16=job.settings.precision == "bfloat16",

@@ -112,9 +112,7 @@ class Pyramid(nn.Module):
     ) -> None:
         super().__init__()
         self.body = body
-        self.fpn = FeaturePyramidNetwork(
-            list(body.channels), width, extra_blocks=LastLevelMaxPool(), norm_layer=norm
-        )
+        self.fpn = FeaturePyramidNetwork(list(body.channels), width, extra_blocks=LastLevelMaxPool(), norm_layer=norm)
         self.out_channels = width
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from maskdistill.errors import TrainingError
-from maskdistill.training.schedule import factor
+from maskdistill.training.schedule import LOST_DROPS, factor
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +35,7 @@ class Plan:
     weight_decay: float = 1e-4
     warm_up: int = 0
     decay: str = "steps"
+    drops: tuple[float, ...] = LOST_DROPS
     clip_norm: float = 0.0
     average: float = 0.0
     bfloat16: bool = False
@@ -84,7 +85,9 @@ def fit(
         return {"model": model.state_dict(), "optimiser": optimiser.state_dict(), "averaged": averaged}
 
     for step, batch in _batches(batch_of, range(start, plan.steps), workers):
-        rate = plan.learning_rate * factor(step, steps=plan.steps, warm_up=plan.warm_up, decay=plan.decay)
+        rate = plan.learning_rate * factor(
+            step, steps=plan.steps, warm_up=plan.warm_up, decay=plan.decay, drops=plan.drops
+        )
         for group in optimiser.param_groups:
             group["lr"] = rate
         while True:

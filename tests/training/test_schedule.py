@@ -14,6 +14,11 @@ def test_steps_fall_where_losts_schedule_falls():
     assert at == pytest.approx({0: 1, 17_999: 1, 18_000: 0.1, 21_999: 0.1, 22_000: 0.01, 23_999: 0.01})
 
 
+def test_drops_are_shares_of_the_schedule():
+    found = [schedule.factor(step, steps=45, warm_up=0, decay="steps", drops=(8 / 9,)) for step in (39, 40, 44)]
+    assert found == pytest.approx([1, 0.1, 0.1])
+
+
 def test_a_cosine_is_half_way_down_in_the_middle_and_never_rises():
     found = [schedule.factor(step, steps=13, warm_up=3, decay="cosine") for step in range(3, 13)]
     assert found[0] == 1
