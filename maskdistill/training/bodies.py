@@ -102,7 +102,7 @@ class ResNet50(nn.Module):
 
 
 class Pyramid(nn.Module):
-    """A body and the feature pyramid on its four maps: "0" .. "3" at strides 4 .. 32, and "pool" at 64, all `width` wide.
+    """A body and the feature pyramid on its maps: "0" .. "3" at strides 4 .. 32, "pool" at 64, all `width` wide.
 
     Paper: Lin et al., CVPR 2017, arXiv:1612.03144.
     """

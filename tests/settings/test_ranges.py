@@ -88,7 +88,6 @@ LEAST = {
     "workers": 0,
     "max_masks": 0,
     "k": 0,
-    "again_k": 0,
     "restarts": 1,
     "max_detections": 1,
     "side": 32,
@@ -125,7 +124,6 @@ def by_name(name: str) -> type:
         ("TokenCutSettings", {"floor": 1.0}, "floor must be in"),
         ("ClusterSettings", {"max_side": -1}, "max_side must be at least 0"),
         ("ClusterSettings", {"k": 255}, "k must be at most 254"),
-        ("ClusterSettings", {"again_k": 255}, "again_k must be at most 254"),
         ("DetectSettings", {"short_side": 31}, "short_side must be at least 32"),
         ("DetectSettings", {"short_side": 300, "max_side": 299}, "max_side must be at least 300"),
         ("DetectSettings", {"nms": 1.1}, "nms must be in"),
@@ -146,7 +144,7 @@ def test_values_out_of_range_are_refused_with_setting_and_value(cls, values, wor
 @pytest.mark.parametrize(
     "cls, values",
     [
-        ("ClusterSettings", {"k": 254, "again_k": 254, "max_side": 0}),
+        ("ClusterSettings", {"k": 254, "max_side": 0}),
         ("DetectSettings", {"short_side": 32, "max_side": 32, "nms": 1.0}),
         ("TrainSettings", {"weight_decay": 0.0, "clip_norm": 0.0, "average": 0.0, "learning_rate": 1e-12}),
         ("RunSettings", {"max_megapixels": 1e-6}),

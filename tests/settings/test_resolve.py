@@ -140,7 +140,7 @@ def test_what_was_chosen_is_kept(backbone):
 
 def test_what_depends_on_the_pictures_is_left_to_its_stage():
     found = resolve(load())
-    assert (found.cluster.k, found.cluster.again_k) == (0, 0)
+    assert found.cluster.k == 0
     assert (found.detect.train.steps, found.segment.train.steps) == (0, 0)
 
 
