@@ -6,13 +6,13 @@ from maskdistill.settings.resolve import HANDCRAFTED
 from maskdistill.stages import backbones, training
 from maskdistill.stages.skeleton import Job
 
-# Seconds on two cores of a 2024 server, float32; docs/log/estimate.md says how they were taken.
+# Seconds on two cores without AVX-512, float32; docs/log/estimate.md says how they were taken.
 SECONDS_PER_PATCH = {"vits16": 3.5e-4, "vits8": 3.5e-4, "vitb16": 1.2e-3, "vitb8": 1.2e-3}
 HANDCRAFTED_SECONDS = 0.1  # a picture
 STEP_SECONDS = {
-    ("detect", "small"): 6.5e-6,
+    ("detect", "small"): 1.4e-5,
     ("detect", "resnet50"): 5.0e-5,
-    ("segment", "small"): 1.0e-6,
+    ("segment", "small"): 1.4e-5,
     ("segment", "resnet50"): 2.0e-5,
 }
 DETECT_SECONDS = {"small": 0.15, "resnet50": 2.4}  # a picture

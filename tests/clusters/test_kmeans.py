@@ -121,7 +121,8 @@ def test_another_order_of_the_rows_changes_no_row_s_cluster(rng):
     np.testing.assert_array_equal(second.ids, first.ids[order])  # sizes differ, so even the names stay
 
 
-def test_restarts_never_make_it_worse(rng):
+def test_restarts_find_a_better_clustering():
+    rng = np.random.default_rng(0)  # of some draws the first start is the best
     rows = kmeans.normalise(rng.standard_normal((150, 4)).astype(np.float32), np.ones(4, np.float32))
     once, often = (kmeans.fit(rows, k=12, algorithm="full", restarts=n).inertia for n in (1, 12))
     assert often < once
