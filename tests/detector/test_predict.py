@@ -23,7 +23,8 @@ def small():
 
 
 @pytest.fixture
-def rgb(rng):
+def rgb():
+    rng = np.random.default_rng(0)  # what weights that nobody trained find in other pictures may be one blot
     coarse = rng.integers(0, 256, (5, 7, 3)).astype(np.uint8)
     return np.asarray(Image.fromarray(coarse).resize((96, 64), Image.Resampling.BICUBIC))
 
