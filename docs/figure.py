@@ -1,6 +1,6 @@
 """The README's picture: some validation pictures of a run, with what each stage made of them.
 
-    make demo && .venv/bin/python docs/figure.py runs/demo/run docs/demo.png
+make demo && .venv/bin/python docs/figure.py runs/demo/run docs/demo.png
 """
 
 import argparse

@@ -11,6 +11,7 @@ from PIL import Image
 from maskdistill import api, cli
 from maskdistill.datasets import synthetic
 from maskdistill.errors import MaskDistillError, PictureError, RunError, SettingsError
+from maskdistill.settings import preset
 
 BY_HAND = {"propose": {"backbone": "handcrafted"}, "threads": 1}
 
@@ -213,7 +214,7 @@ def test_with_pictures_the_preset_may_be_named_by_the_settings(tmp_path):
     synthetic.write(folder, tmp_path / "truth.json", n_pictures=1, seed=5, size=(64, 80))
     api.scan(pictures=folder, out=tmp_path / "run", settings={"preset": "demo"})
     config = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text(encoding="utf-8"))
-    assert (config["preset"], config["cluster"]["k"]) == ("demo", 8)
+    assert (config["preset"], config["cluster"]["k"]) == ("demo", preset("demo")["cluster"]["k"])
 
 
 def test_a_demo_of_too_many_kinds_is_refused(tmp_path):

@@ -20,7 +20,7 @@ from scipy import ndimage
 from maskdistill.masks import rle
 from maskdistill.masks.boxes import boxes_from_masks, xywh
 
-VERSION = 1
+VERSION = 2
 KINDS = ("disc", "star", "ring", "block", "cross", "moon", "drop", "flower")
 EMPTY_SHARE = 0.1  # of pictures that show their ground alone
 VISIBLE_SHARE = 0.3  # an object that shows less of itself is no object of the truth
