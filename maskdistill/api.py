@@ -66,8 +66,13 @@ def scan(
     settings: Mapping[str, Any] | RunSettings | None = None,
     redo: bool = False,
 ) -> Path:
-    """A folder of pictures to images.jsonl: ids, sizes, content hashes, splits."""
-    chosen = settings if isinstance(settings, RunSettings) else settings_for(out, pictures, None, None, settings)
+    """A folder of pictures to images.jsonl: ids, sizes, hashes, splits; a run that is there keeps its settings."""
+    there = (Path(out) / "config.yaml").exists()
+    chosen = (
+        settings
+        if isinstance(settings, RunSettings)
+        else settings_for(out, None if there else pictures, None, None, settings)
+    )
     return _do(out, chosen, ["scan"], pictures=pictures, start="scan" if redo else None)
 
 

@@ -223,6 +223,8 @@ def _run(rest: list[str]) -> list[str]:
 
 
 def _scan(rest: list[str]) -> list[str]:
+    out = _value_of(rest, "--out")
+    below = _layers([], run=Path(out)) if out is not None and (Path(out) / "config.yaml").is_file() else None
     cls = make_dataclass(
         "Scan",
         [
@@ -231,7 +233,7 @@ def _scan(rest: list[str]) -> list[str]:
                 Annotated[Path, tyro.conf.Positional, tyro.conf.arg(help="folder of pictures, searched recursively")],
             ),
             ("out", Annotated[Path, tyro.conf.arg(help="RUN: the folder of the run")]),
-            *_common_flags("validation", "limit", "seed"),
+            *_common_flags("validation", "limit", "seed", below=below),
             ("redo", Annotated[bool, tyro.conf.arg(help="scan again if pictures or settings changed")], False),
         ],
         frozen=True,

@@ -217,6 +217,20 @@ def test_with_pictures_the_preset_may_be_named_by_the_settings(tmp_path):
     assert (config["preset"], config["cluster"]["k"]) == ("demo", preset("demo")["cluster"]["k"])
 
 
+def test_the_config_of_a_run_is_a_file_for_another_run_and_stays_when_a_run_is_scanned_again(tmp_path):
+    folder = tmp_path / "pictures"
+    synthetic.write(folder, tmp_path / "truth.json", n_pictures=2, seed=5, size=(64, 80))
+    first, second = tmp_path / "first", tmp_path / "second"
+    api.run(pictures=folder, out=first, preset="demo", settings={"seed": 7}, until="scan", quiet=True)
+    api.run(pictures=folder, out=second, config=first / "config.yaml", until="scan", quiet=True)
+    assert (second / "config.yaml").read_bytes() == (first / "config.yaml").read_bytes()
+    before = (second / "config.yaml").read_bytes()
+    api.scan(pictures=folder, out=second, redo=True)
+    assert (second / "config.yaml").read_bytes() == before
+    assert cli.main(["scan", str(folder), "--out", str(second), "--redo"]) == 0
+    assert (second / "config.yaml").read_bytes() == before
+
+
 def test_a_demo_of_too_many_kinds_is_refused(tmp_path):
     with pytest.raises(SettingsError, match=r"n_kinds must be in 2\.\.8, got 9"):
         api.demo(out=tmp_path / "demo", n_kinds=9, n_pictures=1, n_validation=1)

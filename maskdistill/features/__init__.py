@@ -5,6 +5,6 @@ Contract: vit.load(name, weights=...) or handcrafted.load() -> backbone with nam
           prepare(rgb, patch=, mean=, std=, short_side=) -> Prepared; weights.read(name or file) -> state dict.
 """
 
-from maskdistill.features.prepare import Prepared, normalised, padded, prepare
+from maskdistill.features.prepare import Prepared, normalised, padded, prepare, wanted_size
 
-__all__ = ["Prepared", "normalised", "padded", "prepare"]
+__all__ = ["Prepared", "normalised", "padded", "prepare", "wanted_size"]

@@ -1,7 +1,7 @@
 """Segmenter: label maps to a DeepLabv3, and its predictions. After `labels`, the last room before `evaluation`.
 
 Contract: build(size=, n_classes=) -> DeepLab; batches(sample, ...) and losses(share=) for training.fit;
-          predict(model, rgb, side=) -> label map; probabilities(model, rgb, side=) -> (classes, H, W).
+          predict(model, rgb, side=, refine=) -> label map; probabilities(model, rgb, side=) -> (classes, H, W).
 """
 
 from maskdistill.segmenter.losses import hardest_cross_entropy

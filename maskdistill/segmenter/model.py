@@ -3,8 +3,9 @@
 Paper:    Chen et al., 2017, arXiv:1706.05587
 In:       (B, 3, H, W) float32, normalised with ImageNet's mean and deviation
 Out:      logits (B, classes, H, W), class 0 background, 1 + cluster
-Differs:  nothing at size resnet50 (torchvision's network without the auxiliary head); small: GroupNorm, the atrous
-          pyramid on a feature pyramid's map at stride 4, which costs less than a dilated body and learns faster
+Differs:  nothing at size resnet50 (torchvision's network without the auxiliary head); small: GroupNorm, and in place of
+          a dilated body a feature pyramid: the atrous pyramid on its map at stride 8, joined with the one at stride 4
+          as in DeepLabv3+ (Chen et al., ECCV 2018, arXiv:1802.02611), which costs less and learns faster
 """
 
 from __future__ import annotations
@@ -20,9 +21,9 @@ PYRAMID_WIDTH = 64  # of the small network: the small detector's, so that it can
 
 
 class DeepLab(nn.Module):
-    """A backbone, a classifier on one of its maps, bilinear enlargement."""
+    """A backbone, a classifier on some of its maps, bilinear enlargement."""
 
-    def __init__(self, backbone: nn.Module, classifier: nn.Module, *, at: str) -> None:
+    def __init__(self, backbone: nn.Module, classifier: nn.Module, *, at: tuple[str, ...]) -> None:
         super().__init__()
         self.backbone, self.classifier, self.at = backbone, classifier, at
 
@@ -32,14 +33,19 @@ class DeepLab(nn.Module):
         return self.backbone.body if isinstance(self.backbone, bodies.Pyramid) else self.backbone
 
     def forward(self, x: Tensor) -> Tensor:
-        logits = self.classifier(self.backbone(x)[self.at])
+        maps = self.backbone(x)
+        logits = self.classifier(*(maps[name] for name in self.at))
         return functional.interpolate(logits, size=x.shape[-2:], mode="bilinear", align_corners=False)
 
 
 class SmallHead(nn.Module):
-    """The atrous pyramid, GroupNorm: 1 x 1, three rates, the picture's mean."""
+    """The atrous pyramid (1 x 1, three rates, the picture's mean; GroupNorm) on a coarse map, joined with a fine one.
 
-    def __init__(self, n_in: int, n_classes: int, *, rates: tuple[int, ...] = (2, 4, 6), width: int = 64) -> None:
+    Args:
+        n_in: channels of both maps, (B, n_in, h, w) coarse and (B, n_in, H, W) fine; logits have the fine one's size.
+    """
+
+    def __init__(self, n_in: int, n_classes: int, *, rates: tuple[int, ...] = (1, 2, 3), width: int = 64) -> None:
         super().__init__()
         self.branches = nn.ModuleList(
             [_conv(n_in, width, 1), *(_conv(n_in, width, 3, dilation=rate) for rate in rates)]
@@ -47,13 +53,16 @@ class SmallHead(nn.Module):
         self.mean = nn.Sequential(nn.Conv2d(n_in, width, 1), nn.ReLU())
         self.project = _conv(width * (len(rates) + 2), width, 1)
         self.dropout = nn.Dropout(0.1)
+        self.skip = _conv(n_in, width, 1)
         self.refine = _conv(width, width, 3)
         self.classify = nn.Conv2d(width, n_classes, 1)
 
-    def forward(self, x: Tensor) -> Tensor:
-        mean = self.mean(x.mean(dim=(2, 3), keepdim=True)).expand(-1, -1, *x.shape[2:])
-        joined = torch.cat([*(branch(x) for branch in self.branches), mean], dim=1)
-        return self.classify(self.refine(self.dropout(self.project(joined))))
+    def forward(self, coarse: Tensor, fine: Tensor) -> Tensor:
+        mean = self.mean(coarse.mean(dim=(2, 3), keepdim=True)).expand(-1, -1, *coarse.shape[2:])
+        joined = torch.cat([*(branch(coarse) for branch in self.branches), mean], dim=1)
+        context = self.dropout(self.project(joined))
+        enlarged = functional.interpolate(context, size=fine.shape[-2:], mode="bilinear", align_corners=False)
+        return self.classify(self.refine(enlarged + self.skip(fine)))
 
 
 def build(*, size: str = "resnet50", n_classes: int, seed: int = 0, frozen_layers: int = 2) -> DeepLab:
@@ -68,9 +77,9 @@ def build(*, size: str = "resnet50", n_classes: int, seed: int = 0, frozen_layer
         torch.manual_seed(seed)
         if size == "small":
             pyramid = bodies.Pyramid(bodies.build(size), PYRAMID_WIDTH, norm=bodies.grouped)
-            return DeepLab(pyramid, SmallHead(PYRAMID_WIDTH, n_classes), at="0").eval()
+            return DeepLab(pyramid, SmallHead(PYRAMID_WIDTH, n_classes), at=("1", "0")).eval()
         body = bodies.build(size, output_stride=8, frozen_layers=frozen_layers)
-        return DeepLab(body, DeepLabHead(body.channels[-1], n_classes), at="3").eval()
+        return DeepLab(body, DeepLabHead(body.channels[-1], n_classes), at=("3",)).eval()
 
 
 def _conv(n_in: int, n_out: int, kernel: int, *, dilation: int = 1) -> nn.Sequential:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from PIL import Image
 from torch.nn import functional
 
+from maskdistill.segmenter import outlines
 from maskdistill.segmenter.model import DeepLab
 from maskdistill.segmenter.train import as_input
 
@@ -21,6 +24,17 @@ def probabilities(model: DeepLab, rgb: np.ndarray, *, side: int) -> np.ndarray:
     return logits.softmax(dim=1)[0].cpu().numpy()
 
 
-def predict(model: DeepLab, rgb: np.ndarray, *, side: int) -> np.ndarray:
-    """(H, W) uint8 of a picture (H, W, 3) uint8: 0 background, 1 + cluster."""
-    return probabilities(model, rgb, side=side).argmax(axis=0).astype(np.uint8)
+def predict(
+    model: DeepLab,
+    rgb: np.ndarray,
+    *,
+    side: int,
+    refine: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None,
+) -> np.ndarray:
+    """(H, W) uint8 of a picture (H, W, 3) uint8: 0 background, 1 + cluster.
+
+    Args:
+        refine: from (rgb, mask (H, W) bool) to a better mask (H, W) bool; None: outlines stay as they are.
+    """
+    label_map = probabilities(model, rgb, side=side).argmax(axis=0).astype(np.uint8)
+    return outlines.refined(label_map, rgb, refine) if refine else label_map

@@ -3,11 +3,23 @@
 Loaded by `load` (presets, YAML, flags), made concrete by `resolve`; unpacked into plain keyword arguments by stages.
 """
 
-from maskdistill.settings.load import PRESETS, as_dict, dump, load, merge, nearest, preset, read_yaml, validate
+from maskdistill.settings.load import (
+    DESCRIBES,
+    PRESETS,
+    as_dict,
+    dump,
+    load,
+    merge,
+    nearest,
+    preset,
+    read_yaml,
+    validate,
+)
 from maskdistill.settings.resolve import resolve
 from maskdistill.settings.run import WEIGHT_STAGES, CommonSettings, RunSettings
 
 __all__ = [
+    "DESCRIBES",
     "PRESETS",
     "WEIGHT_STAGES",
     "CommonSettings",

@@ -18,6 +18,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from maskdistill.errors import SettingsError
 from maskdistill.settings.run import RunSettings
 
+DESCRIBES = ("version", "pictures")  # keys of a run's config.yaml that are no settings
 PRESETS = ("quick", "demo", "paper-voc12", "paper-coco20k")
 
 
@@ -41,7 +42,7 @@ def preset(name: str) -> dict[str, Any]:
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """A YAML file's settings as nested dict, unchecked but for being a mapping."""
+    """A YAML file's settings as nested dict, unchecked but for being a mapping; a run's config.yaml is one too."""
     try:
         loaded = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -56,7 +57,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
         return {}
     if not isinstance(loaded, dict):
         raise SettingsError(f"{path}: wanted a mapping of settings, found {type(loaded).__name__}")
-    return loaded
+    return {key: value for key, value in loaded.items() if key not in DESCRIBES}
 
 
 def merge(*layers: Mapping[str, Any]) -> dict[str, Any]:

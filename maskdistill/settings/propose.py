@@ -50,9 +50,11 @@ class ProposeSettings:
     max_masks: int = 0  # a picture at most, from 1; 0: six for handcrafted, else one as in the paper
     min_score: float = 0.05  # proposals below it are left out, in [0, 1]
     pixels: Literal["auto", "nearest", "refine"] = "auto"  # grid to pixels; auto: refine for handcrafted, else nearest
+    max_patches: int = 0  # of the grid; a larger picture is made smaller first; 0: 2400 for handcrafted, else 12000
     maskdistill: MaskDistillSettings = field(default_factory=MaskDistillSettings)
     tokencut: TokenCutSettings = field(default_factory=TokenCutSettings)
 
     def __post_init__(self) -> None:
         at_least("propose.max_masks", self.max_masks, 0)
+        at_least("propose.max_patches", self.max_patches, 0)
         in_unit("propose.min_score", self.min_score)

@@ -5,6 +5,7 @@ from dataclasses import replace
 from maskdistill.settings.run import RunSettings
 
 HANDCRAFTED = "handcrafted"
+MOST_PATCHES = 12_000  # of a grid: a graph of them takes 0.6 GB, twice that while it is made
 
 
 def resolve(settings: RunSettings) -> RunSettings:
@@ -32,8 +33,14 @@ def resolve(settings: RunSettings) -> RunSettings:
         centre_keys=centre,
         pixels=pixels,
         max_masks=propose.max_masks or (6 if by_hand else 1),
+        max_patches=propose.max_patches or (2400 if by_hand else MOST_PATCHES),
         tokencut=replace(propose.tokencut, affinity=affinity),
     )
+    if method == "tokencut" and propose.max_patches > MOST_PATCHES:
+        raise ValueError(
+            f"propose.max_patches must be at most {MOST_PATCHES} for tokencut, whose graph is held whole, "
+            f"got {propose.max_patches}"
+        )
     cluster = settings.cluster
     given = settings.weights_of("cluster")
     if given and (given.startswith(("dino_vit", "timm/"))):
@@ -52,8 +59,19 @@ def resolve(settings: RunSettings) -> RunSettings:
         detect = replace(detect, min_proposal_score=0.45 if by_hand else 0.0)
     if detect.pixels == "auto":
         detect = replace(detect, pixels="refine" if by_hand else "plain")
+    segment = settings.segment
+    if segment.pixels == "auto":
+        segment = replace(segment, pixels="refine" if by_hand else "plain")
     cluster = replace(cluster, embedding=embedding, backbone=backbone)
     # Flags append to what a run's config.yaml holds: the same command again must not make its lists longer.
     weights = tuple({entry.partition("=")[0]: entry for entry in settings.weights}.values())
     truths = tuple(dict.fromkeys(settings.ground_truth))
-    return replace(settings, weights=weights, ground_truth=truths, propose=propose, cluster=cluster, detect=detect)
+    return replace(
+        settings,
+        weights=weights,
+        ground_truth=truths,
+        propose=propose,
+        cluster=cluster,
+        detect=detect,
+        segment=segment,
+    )

@@ -27,6 +27,7 @@ def discover(
     min_score: float,
     how: str,
     short_side: int | None,
+    max_patches: int | None,
     constants: dict[str, Any],
 ) -> tuple[np.ndarray, np.ndarray, list[tuple[str, float | int | str]]]:
     """Masks (n, H, W) bool, scores (n,) float32 and the method's notes of a picture (H, W, 3) uint8.
@@ -34,11 +35,19 @@ def discover(
     Args:
         how: `nearest` enlarges the patch grid as the paper does, `refine` follows the picture's edges.
         short_side: px that the shorter side is resized to before the backbone; None: own size.
+        max_patches: of the backbone's grid; a larger picture is made smaller.
         constants: keyword arguments of the method.
     """
     if not rgb.size:
         raise ValueError(f"rgb: holds no pixel, found {rgb.shape}")
-    ready = prepare(rgb, patch=backbone.patch, mean=backbone.mean, std=backbone.std, short_side=short_side)
+    ready = prepare(
+        rgb,
+        patch=backbone.patch,
+        mean=backbone.mean,
+        std=backbone.std,
+        short_side=short_side,
+        max_patches=max_patches,
+    )
     with torch.inference_mode():
         features = backbone.features(ready.tensor[None], block=block, want=WANT[method])[0]
         if centre_keys:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from maskdistill.features import wanted_size
 from maskdistill.settings.resolve import HANDCRAFTED
 from maskdistill.stages import backbones, training
 from maskdistill.stages.skeleton import Job
@@ -59,6 +60,9 @@ def _backbone_seconds(job: Job) -> float:
     sizes = [image.size for image in job.images[:200]]
     short_side = getattr(propose, propose.method).short_side
     patch = 8 if "8" in propose.backbone.rpartition("vit")[2][:3] and "16" not in propose.backbone else 16
-    pixels = [h * w * ((short_side / min(h, w)) ** 2 if short_side else 1) for h, w in sizes]
+    resized = [
+        wanted_size(size, patch, short_side=short_side or None, max_patches=propose.max_patches or None)
+        for size in sizes
+    ]
     kind = next((key for key in SECONDS_PER_PATCH if propose.backbone.endswith(key)), "vits16")
-    return sum(pixels) / len(pixels) / patch**2 * SECONDS_PER_PATCH[kind]
+    return sum(height * width for height, width in resized) / len(sizes) / patch**2 * SECONDS_PER_PATCH[kind]

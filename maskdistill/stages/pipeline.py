@@ -11,12 +11,12 @@ from typing import Any
 import yaml
 
 import maskdistill
-from maskdistill.errors import PictureError, RunError, SettingsError
+from maskdistill.errors import PictureError, RunError, SettingsError, StaleError
 from maskdistill.runs import atomic
 from maskdistill.runs.layout import RunFolder
 from maskdistill.runs.ledger import Ledger
 from maskdistill.runs.lock import RunLock
-from maskdistill.settings import RunSettings, dump, resolve
+from maskdistill.settings import DESCRIBES, RunSettings, dump, resolve
 from maskdistill.stages import cluster, detect, estimate, evaluate, label, propose, report, scan, segment
 from maskdistill.stages.progress import Progress
 from maskdistill.stages.skeleton import Job, Stage, perform
@@ -73,10 +73,16 @@ def opened(root: Path, settings: RunSettings, *, pictures: Path | None, quiet: b
         job = Job(settings=settings, folder=folder, ledger=Ledger(folder.ledger), progress=progress, roots=roots)
         extra = {"version": maskdistill.__version__, "pictures": str(pictures.resolve())}
         text = dump(settings, extra=extra)
-        if not folder.config.exists() or folder.config.read_text(encoding="utf-8") != text:
+        written = folder.config.read_text(encoding="utf-8") if folder.config.exists() else None
+        if written != text:
             atomic.write_text(folder.config, text)
         job.ledger.write("open", versions=versions(), device=settings.device, threads=torch.get_num_threads())
-        yield job
+        try:
+            yield job
+        except StaleError:
+            if written is not None and not job.begun:  # nothing was made with the new settings
+                atomic.write_text(folder.config, written)
+            raise
 
 
 def do(job: Job, verbs: list[str], *, start: str | None = None) -> None:
@@ -116,7 +122,7 @@ def read_config(folder: RunFolder) -> dict[str, Any]:
 def configured(root: Path) -> dict[str, Any]:
     """The settings that a run's config.yaml holds, without what only describes the run."""
     loaded = read_config(RunFolder(root))
-    return {key: value for key, value in loaded.items() if key not in ("version", "pictures")}
+    return {key: value for key, value in loaded.items() if key not in DESCRIBES}
 
 
 def versions() -> dict[str, str]:

@@ -99,6 +99,7 @@ def proposer(job: Job, network: Any) -> Any:
             min_score=settings.min_score,
             how=settings.pixels,
             short_side=short_side,
+            max_patches=settings.max_patches,
             constants=constants,
         )
 

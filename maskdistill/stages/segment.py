@@ -15,6 +15,7 @@ import torch
 
 from maskdistill import detector, segmenter
 from maskdistill.errors import TrainingError
+from maskdistill.proposals import pixels
 from maskdistill.runs.layout import RunFolder
 from maskdistill.settings import RunSettings, as_dict
 from maskdistill.stages import backbones, detect, label_maps, training
@@ -100,7 +101,8 @@ def predict(model: Any, rgb: np.ndarray, settings: RunSettings) -> np.ndarray:
     """Label map of one picture, in the run's precision."""
     device = next(model.parameters()).device.type
     with torch.autocast(device, dtype=torch.bfloat16, enabled=settings.precision == "bfloat16"):
-        return segmenter.predict(model, rgb, side=settings.segment.side)
+        refine = pixels.refine if settings.segment.pixels == "refine" else None
+        return segmenter.predict(model, rgb, side=settings.segment.side, refine=refine)
 
 
 def train_stage(settings: RunSettings) -> Stage:
@@ -110,7 +112,7 @@ def train_stage(settings: RunSettings) -> Stage:
         reads = (*reads, detect.MODEL)
     return Stage(
         name=MODEL,
-        version=1,
+        version=2,
         reads=reads,
         parts=train_parts,
         work=train,
@@ -119,5 +121,10 @@ def train_stage(settings: RunSettings) -> Stage:
 
 
 PREDICT = Stage(
-    name="segment", version=1, reads=("scan", MODEL), parts=lambda settings: {}, work=segment, keeps=("train",)
+    name="segment",
+    version=2,
+    reads=("scan", MODEL),
+    parts=lambda settings: {"pixels": settings.segment.pixels},
+    work=segment,
+    keeps=("train",),
 )

@@ -52,6 +52,7 @@ class Job:
     ledger: Ledger
     progress: Progress
     roots: Mapping[str, Path]  # where pictures and validation pictures lie
+    begun: bool = False  # whether any stage was worked at
     _images: list[Image] | None = field(default=None, repr=False)
 
     @property
@@ -143,6 +144,7 @@ def perform(stage: Stage, job: Job, *, redo: bool) -> bool:
             _refuse(stage, job, fingerprints.differences(begun, parts), [])
         _retire(stage, job)
         begun = None
+    job.begun = True
     (folder / "parts").mkdir(parents=True, exist_ok=True)
     atomic.sweep(folder)
     atomic.write_json(folder / "parts" / "plan.json", parts)
@@ -250,7 +252,8 @@ def _refuse(stage: Stage, job: Job, differences: list[str], damaged: list[str]) 
     what = [f"  {line}" for line in differences] + [f"  {name}: missing or changed" for name in damaged]
     raise StaleError(
         f"{job.folder.stage(stage.name)} was made otherwise than is asked for now:\n" + "\n".join(what) + "\n"
-        f"Do it again: --from {verb} (the old folder is kept until the new one is complete), or give another --out"
+        f"Do it again: the same command with --from {verb} (the old folder is kept until the new one is complete), "
+        "or another --out"
     )
 
 

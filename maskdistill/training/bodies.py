@@ -25,11 +25,11 @@ _GROUP = 16  # channels that are normalised together
 class Block(nn.Module):
     """Two 3 x 3 convolutions around a shortcut, GroupNorm."""
 
-    def __init__(self, n_in: int, n_out: int, *, stride: int = 1, dilation: int = 1) -> None:
+    def __init__(self, n_in: int, n_out: int, *, stride: int = 1) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(n_in, n_out, 3, stride, dilation, dilation, bias=False)
+        self.conv1 = nn.Conv2d(n_in, n_out, 3, stride, 1, bias=False)
         self.norm1 = nn.GroupNorm(n_out // _GROUP, n_out)
-        self.conv2 = nn.Conv2d(n_out, n_out, 3, 1, dilation, dilation, bias=False)
+        self.conv2 = nn.Conv2d(n_out, n_out, 3, 1, 1, bias=False)
         self.norm2 = nn.GroupNorm(n_out // _GROUP, n_out)
         self.shortcut: nn.Module = nn.Identity()
         if stride != 1 or n_in != n_out:
@@ -45,9 +45,8 @@ class Block(nn.Module):
 class SmallBody(nn.Module):
     """A GroupNorm ResNet of 1.5 M parameters: batches of a few pictures need no batch statistics."""
 
-    def __init__(self, *, output_stride: int = 32) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        strides, dilations = _strides(output_stride)
         self.channels = SMALL_WIDTHS
         first = SMALL_WIDTHS[0]
         self.stem = nn.Sequential(
@@ -59,9 +58,8 @@ class SmallBody(nn.Module):
             nn.ReLU(),
         )
         n_in = first
-        for number, (width, stride, dilation) in enumerate(zip(SMALL_WIDTHS, strides, dilations, strict=True), 1):
-            blocks = [Block(n_in, width, stride=stride, dilation=dilation), Block(width, width, dilation=dilation)]
-            self.add_module(f"layer{number}", nn.Sequential(*blocks))
+        for number, (width, stride) in enumerate(zip(SMALL_WIDTHS, (1, 2, 2, 2), strict=True), 1):
+            self.add_module(f"layer{number}", nn.Sequential(Block(n_in, width, stride=stride), Block(width, width)))
             n_in = width
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
@@ -130,12 +128,13 @@ def build(
     """A body drawn from torch's generator: seed it before.
 
     Args:
-        size: small | resnet50. frozen_norm, frozen_layers: of ResNet-50 alone; the small one is never frozen.
+        size: small | resnet50. output_stride, frozen_norm, frozen_layers: of ResNet-50 alone; the small one, which
+            has a pyramid in place of dilation, is never frozen.
     """
-    if output_stride not in (8, 16, 32):
-        raise ValueError(f"output_stride: wanted 8, 16 or 32, got {output_stride}")
+    if output_stride not in ((8, 16, 32) if size == "resnet50" else (32,)):
+        raise ValueError(f"output_stride: wanted 8, 16 or 32, and 32 alone of the small body, got {output_stride}")
     if size == "small":
-        return SmallBody(output_stride=output_stride)
+        return SmallBody()
     if size == "resnet50":
         return ResNet50(output_stride=output_stride, frozen_norm=frozen_norm, frozen_layers=frozen_layers)
     raise ValueError(f"size: wanted small or resnet50, got {size!r}")
@@ -169,11 +168,3 @@ def _four_maps(body: nn.Module, x: Tensor) -> dict[str, Tensor]:
         x = body.get_submodule(f"layer{number + 1}")(x)
         maps[str(number)] = x
     return maps
-
-
-def _strides(output_stride: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    return {
-        32: ((1, 2, 2, 2), (1, 1, 1, 1)),
-        16: ((1, 2, 2, 1), (1, 1, 1, 2)),
-        8: ((1, 2, 1, 1), (1, 1, 2, 4)),
-    }[output_stride]

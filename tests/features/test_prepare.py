@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from torchvision.transforms import functional as torchvision_functional
 
-from maskdistill.features import Prepared, normalised, padded, prepare
+from maskdistill.features import Prepared, normalised, padded, prepare, wanted_size
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 PLAIN = {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}
@@ -147,3 +147,31 @@ def test_what_is_no_picture_in_rgb_bytes_is_refused_with_its_shape_and_type(rgb,
         prepare(rgb, patch=8, short_side=short_side, **PLAIN)
     assert str(rgb.shape) in str(refusal.value)
     assert str(rgb.dtype) in str(refusal.value)
+
+
+@pytest.mark.parametrize("size", [(480, 640), (5500, 7300), (3, 90_000), (1, 1), (17, 17), (33, 2000)])
+@pytest.mark.parametrize("patch", [8, 14, 16])
+@pytest.mark.parametrize("most", [1, 50, 2400])
+@pytest.mark.parametrize("short_side", [None, 480])
+def test_a_grid_has_at_most_so_many_patches_and_nearly_as_many_where_the_picture_is_large(
+    size, patch, most, short_side
+):
+    rows, columns = wanted_size(size, patch, short_side=short_side, max_patches=most)
+    plain = wanted_size(size, patch, short_side=short_side)
+    patches = -(-rows // patch) * -(-columns // patch)
+    assert min(rows, columns) >= 1
+    assert patches <= most
+    if -(-plain[0] // patch) * -(-plain[1] // patch) <= most:
+        assert (rows, columns) == plain
+    elif max(size) < 3 * min(size) and most >= 50:
+        assert patches >= 0.75 * most
+        assert rows / columns == pytest.approx(size[0] / size[1], rel=0.05)
+
+
+def test_a_picture_with_too_many_patches_is_resized_in_proportion(rng):
+    rgb = drawn(rng, 120, 160)
+    ready = prepare(rgb, patch=8, short_side=None, max_patches=75, **PLAIN)
+    rows, columns = ready.content
+    resized = np.asarray(Image.fromarray(rgb).resize((columns, rows), Image.Resampling.BILINEAR))
+    assert (rows, columns) == wanted_size((120, 160), 8, short_side=None, max_patches=75)
+    np.testing.assert_array_equal(as_bytes(ready), resized)

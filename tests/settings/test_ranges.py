@@ -87,6 +87,7 @@ LEAST = {
     "threads": 0,
     "workers": 0,
     "max_masks": 0,
+    "max_patches": 0,
     "k": 0,
     "restarts": 1,
     "max_detections": 1,

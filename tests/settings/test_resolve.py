@@ -37,11 +37,13 @@ def chosen(settings: dict[str, typing.Any]) -> dict[str, typing.Any]:
         "centre_keys": found.propose.centre_keys,
         "pixels": found.propose.pixels,
         "max_masks": found.propose.max_masks,
+        "max_patches": found.propose.max_patches,
         "affinity": found.propose.tokencut.affinity,
         "embedding": found.cluster.embedding,
         "embedding of": found.cluster.backbone,
         "trained on from": found.detect.min_proposal_score,
         "outlines": found.detect.pixels,
+        "outlines of the segmenter": found.segment.pixels,
     }
 
 
@@ -51,11 +53,13 @@ OF_DINO = {
     "centre_keys": "no",
     "pixels": "nearest",
     "max_masks": 1,
+    "max_patches": 12_000,
     "affinity": "threshold",
     "embedding": "class_token",
     "embedding of": "dino_vits16",
     "trained on from": 0.0,
     "outlines": "plain",
+    "outlines of the segmenter": "plain",
 }
 OF_HANDCRAFTED = {
     "backbone": "handcrafted",
@@ -63,11 +67,13 @@ OF_HANDCRAFTED = {
     "centre_keys": "no",
     "pixels": "refine",
     "max_masks": 6,
+    "max_patches": 2400,
     "affinity": "gaussian",
     "embedding": "descriptors",
     "embedding of": "handcrafted",
     "trained on from": 0.45,
     "outlines": "refine",
+    "outlines of the segmenter": "refine",
 }
 
 
@@ -117,6 +123,12 @@ def test_a_class_token_of_handcrafted_is_refused_with_what_to_give():
         resolve(load({"propose": {"backbone": "handcrafted"}, "cluster": {"embedding": "class_token"}}))
 
 
+def test_more_patches_than_a_graph_can_have_are_refused_where_one_is_made():
+    with pytest.raises(ValueError, match=r"propose\.max_patches must be at most 12000 for tokencut"):
+        resolve(load({"propose": {"method": "tokencut", "max_patches": 12_001}}))
+    assert resolve(load({"propose": {"max_patches": 50_000}})).propose.max_patches == 50_000
+
+
 @pytest.mark.parametrize("backbone", ["handcrafted", "dino_vits16", "timm/vit_tiny_patch16_224"])
 def test_what_was_chosen_is_kept(backbone):
     given = {
@@ -126,15 +138,18 @@ def test_what_was_chosen_is_kept(backbone):
             "centre_keys": "yes",
             "pixels": "refine" if backbone != "handcrafted" else "nearest",
             "max_masks": 3,
+            "max_patches": 1000,
             "tokencut": {"affinity": "gaussian" if backbone != "handcrafted" else "threshold"},
         },
         "cluster": {"embedding": "descriptors"},
         "detect": {"min_proposal_score": 0.0, "pixels": "plain" if backbone == "handcrafted" else "refine"},
+        "segment": {"pixels": "plain" if backbone == "handcrafted" else "refine"},
     }
     settings = load(given)
     found = resolve(settings)
     assert found.propose == settings.propose
     assert found.detect == settings.detect
+    assert found.segment == settings.segment
     assert found.cluster.embedding == "descriptors"
 
 

@@ -45,12 +45,33 @@ def test_damaged_pictures_are_listed_with_reasons_and_the_others_go_through(tmp_
     assert predictions == {str(row["id"]) for path, row in rows.items() if path != "truncated.jpg"}
 
 
-@pytest.mark.parametrize("n_pictures", [1, 2])
+@pytest.mark.parametrize("n_pictures", [1, 2, 12])
 def test_a_run_of_very_few_pictures_goes_through(tmp_path: Path, n_pictures: int) -> None:
     folder = tmp_path / "pictures"
-    synthetic.write(folder, tmp_path / "truth.json", n_pictures=n_pictures, seed=0, size=(128, 160))
+    synthetic.write(
+        folder, tmp_path / "truth.json", n_pictures=n_pictures, seed=0, size=(128, 160) if n_pictures < 12 else (64, 80)
+    )
     api.run(pictures=folder, out=tmp_path / "run", settings=QUICK, quiet=True)
     assert (tmp_path / "run" / "report" / "index.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("size", "until", "n_masks"),
+    [((5500, 7300), "cluster", 1), ((40, 9000), "propose", 0)],
+    ids=["40 megapixels", "a panorama"],
+)
+def test_a_large_picture_is_made_smaller_for_the_backbone_and_its_masks_have_its_own_size(
+    tmp_path: Path, size: tuple[int, int], until: str, n_masks: int
+) -> None:
+    (tmp_path / "pictures").mkdir()
+    drawn = Image.fromarray(synthetic.draw(3, 23, size=(64, 80)).rgb).resize(size[::-1], Image.Resampling.NEAREST)
+    drawn.save(tmp_path / "pictures" / "large.png", compress_level=1)
+    out = tmp_path / "run"
+    settings = {**QUICK, "propose": {**QUICK["propose"], "max_masks": 1, "max_patches": 200}}
+    api.run(pictures=tmp_path / "pictures", out=out, settings=settings, until=until, quiet=True)
+    (line,) = map(json.loads, (out / "propose" / "proposals.jsonl").read_text().splitlines())
+    assert "refused" not in line
+    assert [mask["rle"]["size"] for mask in line["masks"]] == [list(size)] * n_masks
 
 
 def test_a_folder_without_any_readable_picture_says_so(tmp_path: Path) -> None:
