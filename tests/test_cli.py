@@ -202,14 +202,14 @@ def test_an_unknown_command_is_answered_with_all_and_the_nearest(capsys):
 def test_a_misspelt_flag_is_answered_with_the_nearest(capsys, tmp_path):
     said = refused(capsys, "run", "x", "--out", str(tmp_path / "out"), "--propose.methd", "tokencut")
     assert "Unrecognized options: --propose.methd" in said
-    assert "--propose.method {auto,maskdistill,tokencut}" in said
+    assert "--propose.method {auto,maskdistill,lost,tokencut,maskcut}" in said
     assert not (tmp_path / "out").exists()
 
 
 def test_a_value_that_is_no_choice_is_answered_with_the_choices(capsys, tmp_path):
-    said = refused(capsys, "run", "x", "--out", str(tmp_path / "out"), "--propose.method", "lost")
-    assert "invalid choice 'lost' for argument '--propose.method'" in said
-    assert "'auto', 'maskdistill', 'tokencut'" in said
+    said = refused(capsys, "run", "x", "--out", str(tmp_path / "out"), "--propose.method", "lst")
+    assert "invalid choice 'lst' for argument '--propose.method'" in said
+    assert "'auto', 'maskdistill', 'lost', 'tokencut', 'maskcut'" in said
     assert not (tmp_path / "out").exists()
 
 

@@ -8,7 +8,7 @@ Differs:  descriptors are ours, for `handcrafted`, which has no class token; cro
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
 from itertools import pairwise
 from typing import Any
@@ -24,19 +24,28 @@ SCALES_PX = (0.7, 1.4, 2.8, 5.6)  # deviations between which the bands of lightn
 RAYS = 64  # directions in which the outline is sampled
 
 
-def descriptors(rgb: np.ndarray, masks: np.ndarray) -> np.ndarray:
-    """(n, d) float32 of masks (n, H, W) bool; an empty mask gets zeros. A turned object keeps its vector, nearly.
+def descriptors(rgb: np.ndarray, masks: Iterable[np.ndarray], *, max_side: int | None = None) -> np.ndarray:
+    """(n, d) float32 of n masks (H, W) bool; an empty mask gets zeros. A turned object keeps its vector, nearly.
 
     Blocks, each of length about 1: hue histogram weighted by saturation, saturation and lightness, energies of
     bands of lightness and of colour, Fourier magnitudes of gradient directions at two scales, of the outline.
+
+    Args:
+        rgb: (H, W, 3) uint8.
+        masks: taken one after the other, so that a generator need not hold them all.
+        max_side: px; a picture with a longer side is measured reduced to it. None: native size.
     """
-    measured = _Measured.of(rgb)
-    found = np.zeros((len(masks), _length()), np.float32)
-    for row, mask in enumerate(masks):
-        if mask.any():
-            box = _box(mask)
-            found[row] = _one(mask[box], measured.within(box))
-    return found
+    height, width = _within(rgb.shape[:2], max_side)
+    small = (height, width) != rgb.shape[:2]
+    measured = _Measured.of(
+        np.asarray(Image.fromarray(rgb).resize((width, height), Image.Resampling.BOX)) if small else rgb
+    )
+    found = []
+    for mask in masks:
+        seen = _reduced(mask, (height, width)) if small else mask
+        box = _box(seen) if seen.any() else None
+        found.append(_one(seen[box], measured.within(box)) if box else np.zeros(_length(), np.float32))
+    return np.stack(found) if found else np.zeros((0, _length()), np.float32)
 
 
 @dataclass(frozen=True)
@@ -93,13 +102,25 @@ def class_token_embeddings(
         left, top = max(0, int(np.floor(x1))), max(0, int(np.floor(y1)))
         right, bottom = min(width, max(left + 1, int(np.ceil(x2)))), min(height, max(top + 1, int(np.ceil(y2))))
         crop = rgb[top:bottom, left:right]
-        longest = max(crop.shape[:2])
-        if max_side is not None and longest > max_side:
-            sides = [max(1, round(side * max_side / longest)) for side in crop.shape[:2]]
+        sides = _within(crop.shape[:2], max_side)
+        if sides != crop.shape[:2]:
             crop = np.asarray(Image.fromarray(crop).resize((sides[1], sides[0]), Image.Resampling.BILINEAR))
         # Normalised before it is cut and padded: the padding is then the mean colour, as in the release.
         found.append(backbone.class_tokens(prepare(crop)[None])[0])
     return torch.stack(found).numpy() if found else np.zeros((0, backbone.width), np.float32)
+
+
+def _within(size: tuple[int, ...], max_side: int | None) -> tuple[int, int]:
+    """(rows, columns) in proportion, the longer one at most max_side."""
+    factor = 1.0 if max_side is None else min(1.0, max_side / max(size))
+    return max(1, round(size[0] * factor)), max(1, round(size[1] * factor))
+
+
+def _reduced(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """A mask at a smaller size; of one that would vanish, every pixel that it touches."""
+    image = Image.fromarray(mask.astype(np.uint8) * 255).resize(size[::-1], Image.Resampling.BOX)
+    share = np.asarray(image)
+    return share > 127 if (share > 127).any() else share > 0
 
 
 def _one(mask: np.ndarray, measured: _Measured) -> np.ndarray:

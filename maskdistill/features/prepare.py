@@ -25,32 +25,41 @@ def prepare(
     patch: int,
     mean: tuple[float, float, float],
     std: tuple[float, float, float],
-    short_side: int | None,
+    short_side: int | None = None,
+    square: int | None = None,
     max_patches: int | None = None,
 ) -> Prepared:
-    """Resize (PIL, bilinear with antialias), normalise, pad with zeros to a multiple of the patch.
+    """Resize (PIL, bilinear with antialias; to a square Lanczos), normalise, pad with zeros to a multiple of the patch.
 
     Args:
         rgb: (H, W, 3) uint8.
         mean, std: of RGB in [0, 1].
         short_side: px that the shorter side becomes; None: own size.
+        square: px of both sides, whatever the shape was; None: the shape stays.
         max_patches: of the grid; a picture that would have more is made smaller, its sides in proportion.
-    Source: MaskDistill, the input of its ViT-S/16 (short side 640).
+    Source: MaskDistill, the input of its ViT-S/16 (short side 640); CutLER squeezes to a square of 480.
     """
     if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8 or not rgb.size:
         raise ValueError(f"rgb: wanted (H, W, 3) uint8, found {rgb.shape} {rgb.dtype}")
-    height, width = wanted_size((rgb.shape[0], rgb.shape[1]), patch, short_side=short_side, max_patches=max_patches)
-    if (height, width) != rgb.shape[:2]:
-        rgb = np.asarray(Image.fromarray(rgb).resize((width, height), Image.Resampling.BILINEAR))
+    size = (rgb.shape[0], rgb.shape[1])
+    height, width = wanted_size(size, patch, short_side=short_side, square=square, max_patches=max_patches)
+    if (height, width) != size:
+        how = Image.Resampling.LANCZOS if square else Image.Resampling.BILINEAR
+        rgb = np.asarray(Image.fromarray(rgb).resize((width, height), how))
     tensor = normalised(rgb, mean=mean, std=std)
     return Prepared(tensor=padded(tensor, patch), content=(height, width))
 
 
 def wanted_size(
-    size: tuple[int, int], patch: int, *, short_side: int | None, max_patches: int | None = None
+    size: tuple[int, int],
+    patch: int,
+    *,
+    short_side: int | None = None,
+    square: int | None = None,
+    max_patches: int | None = None,
 ) -> tuple[int, int]:
     """(rows, columns) in px that a picture of `size` is resized to; arguments as `prepare`'s."""
-    height, width = size
+    height, width = (square, square) if square else size
     if short_side is not None and min(height, width) != short_side:
         # The longer side is cut, not rounded, as torchvision's resize does it; in integers, because a factor that
         # is rounded first loses a pixel where the division leaves no rest (22 x 44 to 480 would be 959 wide).

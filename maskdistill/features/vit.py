@@ -8,7 +8,9 @@ Differs:  the attention and MLP of the block that is asked for never run: its qu
 
 from __future__ import annotations
 
+import contextlib
 import difflib
+import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,11 +18,13 @@ from typing import Any
 import timm
 import torch
 from timm.layers import PatchEmbed
+from timm.models.eva import Eva, checkpoint_filter_fn
 from timm.models.vision_transformer import Attention, Block, VisionTransformer
 from torch import Tensor
 from torch.nn import functional
 
 from maskdistill.errors import WeightsError
+from maskdistill.features import eva
 from maskdistill.features import weights as weight_files
 from maskdistill.types import Features
 
@@ -37,6 +41,8 @@ SOME_OF_TIMM = (
     "timm/vit_small_patch14_dinov2",
     "timm/vit_base_patch16_clip_224",
     "timm/deit3_small_patch16_224",
+    "timm/vit_small_patch16_dinov3",
+    "timm/eva02_small_patch14_224",
 )
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 _FIELDS = ("queries", "keys", "values", "tokens")
@@ -48,17 +54,22 @@ def load(
     weights: str | Path | Mapping[str, Tensor] | None = None,
     device: str | torch.device = "cpu",
     dtype: torch.dtype = torch.float32,
+    rotated: bool = False,
 ) -> ViT:
     """A backbone with its weights, in eval mode.
 
     Args:
-        name: dino_vits16, dino_vits8, dino_vitb16, dino_vitb8, or timm/<model> of timm's VisionTransformer family.
+        name: dino_vits16, dino_vits8, dino_vitb16, dino_vitb8, or timm/<model> of timm's VisionTransformer or Eva
+            family.
         weights: None fetches those of the name; a name, a file, a state dict; `none`: drawn from a fixed seed.
         dtype: float32, or bfloat16 for a faster forward whose results are float32 again.
+        rotated: queries and keys after the rotation by position that the Eva family (DINOv3) gives them.
     Raises:
         WeightsError: unknown or unsupported model, or weights that do not fit it.
     """
     model = _built(name)
+    if rotated and getattr(model, "rope", None) is None:
+        raise WeightsError(f"propose.rotated: {name} does not rotate by position; DINOv3 and its kin do")
     source = "these weights" if isinstance(weights, Mapping) else str(weights or name)
     if not isinstance(weights, Mapping):
         if str(weights) != "none":
@@ -69,11 +80,11 @@ def load(
         _fill(model, weights, name=name, source=source)
     mean, std = (IMAGENET_MEAN, IMAGENET_STD) if name in DINO else _normalisation(model)
     model.requires_grad_(False).eval().to(device=device, dtype=dtype)
-    return ViT(name=name, model=model, mean=mean, std=std, as_dino=name in DINO)
+    return ViT(name=name, model=model, mean=mean, std=std, as_dino=name in DINO, rotated=rotated)
 
 
 class ViT:
-    """A timm VisionTransformer behind the interface that all backbones share.
+    """A timm VisionTransformer or Eva behind the interface that all backbones share.
 
     Attributes:
         name; patch: side in px; mean, std: of RGB in [0, 1]; heads; width: of a token.
@@ -83,12 +94,15 @@ class ViT:
         self,
         *,
         name: str,
-        model: VisionTransformer,
+        model: VisionTransformer | Eva,
         mean: tuple[float, float, float],
         std: tuple[float, float, float],
         as_dino: bool,
+        rotated: bool = False,
     ) -> None:
-        self.name, self.model, self.mean, self.std, self.as_dino = name, model, mean, std, as_dino
+        self.name, self.model, self.mean, self.std = name, model, mean, std
+        self.as_dino, self.rotated = as_dino, rotated
+        self.has_class = model.cls_token is not None
         self.patch = int(model.patch_embed.patch_size[0])
         first: Any = model.blocks[0]
         self.heads = int(first.attn.num_heads)
@@ -112,26 +126,24 @@ class ViT:
         unknown = set(want) - set(_FIELDS)
         if unknown:
             raise ValueError(f"want: takes {', '.join(_FIELDS)}, got {', '.join(sorted(unknown))}")
-        stream = self._embedded(batch, grid)
-        for each in self.model.blocks[: block % n_blocks]:
-            stream = each(stream)
-        last: Any = self.model.blocks[block]
+        stream, rotations = self._embedded(batch, grid)
+        last = block % n_blocks
+        for number in range(last):
+            stream = self._through(number, stream, rotations)
         found: dict[str, Tensor] = {}
         if set(want) & {"queries", "keys", "values"}:
-            joined = last.attn.qkv(last.norm1(stream))
-            joined = joined.unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)  # (3, B, heads, tokens, dim)
-            q, k, v = joined[0], joined[1], joined[2]
-            q, k = last.attn.q_norm(q), last.attn.k_norm(k)
-            for field, values in (("queries", q), ("keys", k), ("values", v)):
+            projected = self._projected(last, stream, rotations)
+            for field, values in zip(("queries", "keys", "values"), projected, strict=True):
                 if field in want:
                     found[field] = self._one_class(values.float(), dim=2).cpu()
         if "tokens" in want:
-            found["tokens"] = self._one_class(self.model.norm(last(stream)).float(), dim=1).cpu()
+            after = self.model.norm(self._through(last, stream, rotations))
+            found["tokens"] = self._one_class(after.float(), dim=1).cpu()
         return [
             Features(
                 grid=grid,
                 patch=self.patch,
-                has_class=self.model.has_class_token,
+                has_class=self.has_class,
                 **{field: values[row] for field, values in found.items()},
             )
             for row in range(len(batch))
@@ -140,9 +152,9 @@ class ViT:
     @torch.inference_mode()
     def class_tokens(self, batch: Tensor) -> Tensor:
         """(B, width) float32 on the CPU: class tokens after the last norm, or the patches' mean without one."""
-        stream = self._embedded(batch, self._check(batch))
-        for each in self.model.blocks:
-            stream = each(stream)
+        stream, rotations = self._embedded(batch, self._check(batch))
+        for number in range(len(self.model.blocks)):
+            stream = self._through(number, stream, rotations)
         return self._one_class(self.model.norm(stream).float(), dim=1)[:, 0].cpu()
 
     def position_embedding(self, grid: tuple[int, int]) -> Tensor:
@@ -161,23 +173,41 @@ class ViT:
         flat = patches.permute(0, 2, 3, 1).flatten(1, 2).to(embedding.dtype)
         return torch.cat([embedding[:, :1], flat], dim=1)
 
-    def _embedded(self, batch: Tensor, grid: tuple[int, int]) -> Tensor:
-        """Tokens that enter the first block: (B, prefix + patches, width)."""
+    def _embedded(self, batch: Tensor, grid: tuple[int, int]) -> tuple[Tensor, Tensor | None]:
+        """Tokens that enter the first block, (B, prefix + patches, width), and rotations by position, if there are."""
         model = self.model
         weight = model.patch_embed.proj.weight
-        patches = model.patch_embed(batch.to(device=weight.device, dtype=weight.dtype))
+        batch = batch.to(device=weight.device, dtype=weight.dtype)
+        if isinstance(model, Eva):
+            return eva.embedded(model, batch)
+        patches = model.patch_embed(batch)
         if not self.as_dino:
-            return model.norm_pre(model.patch_drop(model._pos_embed(patches)))
+            return model.norm_pre(model.patch_drop(model._pos_embed(patches))), None
         tokens = patches.flatten(1, 2) if patches.ndim == 4 else patches
         assert model.cls_token is not None
         tokens = torch.cat([model.cls_token.expand(len(batch), -1, -1), tokens], dim=1)
-        return tokens + self.position_embedding(grid)
+        return tokens + self.position_embedding(grid), None
+
+    def _through(self, number: int, stream: Tensor, rotations: Tensor | None) -> Tensor:
+        """The stream after a block."""
+        if isinstance(self.model, Eva):
+            return eva.through(self.model, number, stream, rotations)
+        after: Tensor = self.model.blocks[number](stream)
+        return after
+
+    def _projected(self, number: int, stream: Tensor, rotations: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries, keys, values of a block: (B, heads, prefix + patches, dim)."""
+        if isinstance(self.model, Eva):
+            return eva.projected(self.model, number, stream, rotations, rotated=self.rotated)
+        block: Any = self.model.blocks[number]
+        joined = block.attn.qkv(block.norm1(stream)).unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        return block.attn.q_norm(joined[0]), block.attn.k_norm(joined[1]), joined[2]
 
     def _one_class(self, values: Tensor, *, dim: int) -> Tensor:
         """Prefix tokens along `dim` reduced to one: the class token, or the patches' mean."""
         n_prefix = self.model.num_prefix_tokens
         patches = values.narrow(dim, n_prefix, values.shape[dim] - n_prefix)
-        first = values.narrow(dim, 0, 1) if self.model.has_class_token else patches.mean(dim=dim, keepdim=True)
+        first = values.narrow(dim, 0, 1) if self.has_class else patches.mean(dim=dim, keepdim=True)
         return torch.cat([first, patches], dim=dim)
 
     def _check(self, batch: Tensor) -> tuple[int, int]:
@@ -188,7 +218,7 @@ class ViT:
         return batch.shape[2] // self.patch, batch.shape[3] // self.patch
 
 
-def _built(name: str) -> VisionTransformer:
+def _built(name: str) -> VisionTransformer | Eva:
     """The network without weights: from timm's own constructor, drawn from a fixed seed."""
     known = [*timm.list_models(), *timm.list_pretrained()]
     inner = DINO.get(name) or name.removeprefix("timm/")
@@ -196,7 +226,7 @@ def _built(name: str) -> VisionTransformer:
         near = difflib.get_close_matches(name, [*DINO, *(f"timm/{each}" for each in known if "vit" in each)], n=3)
         raise WeightsError(
             f"backbone {name!r} is not known. Known: handcrafted, {', '.join(DINO)}, timm/<model> of timm's "
-            f"VisionTransformer family{'; nearest: ' + ', '.join(near) if near else ''}"
+            f"VisionTransformer and Eva families{'; nearest: ' + ', '.join(near) if near else ''}"
         )
     options: dict[str, Any] = {"dynamic_img_size": True}
     with torch.random.fork_rng(devices=[]):
@@ -206,13 +236,18 @@ def _built(name: str) -> VisionTransformer:
         except TypeError:  # families that know no such option
             model = None
     family = ", ".join(SOME_OF_TIMM)
-    if not isinstance(model, VisionTransformer):
-        raise WeightsError(f"backbone {name!r} is not of timm's VisionTransformer family. Such are: {family}, ...")
+    if not isinstance(model, VisionTransformer | Eva):
+        raise WeightsError(
+            f"backbone {name!r} is not of timm's VisionTransformer or Eva family. Such are: {family}, ..."
+        )
     # Subclasses of these and their relatives have other queries (differential), other inputs of them (norms after the
     # attention), or patches that a convolutional network cuts: what `features` computes would not be theirs.
-    plain = type(model.patch_embed) is PatchEmbed and all(
-        type(block) is Block and type(block.attn) is Attention for block in model.blocks
-    )
+    if isinstance(model, Eva):
+        plain = eva.is_plain(model)
+    else:
+        plain = type(model.patch_embed) is PatchEmbed and all(
+            type(block) is Block and type(block.attn) is Attention for block in model.blocks
+        )
     if not plain:
         raise WeightsError(
             f"backbone {name!r}: its patches or its attention are not a plain ViT's, which is not supported. "
@@ -221,14 +256,17 @@ def _built(name: str) -> VisionTransformer:
     return model
 
 
-def _normalisation(model: VisionTransformer) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
+def _normalisation(model: VisionTransformer | Eva) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
     config: Any = model.pretrained_cfg
     return tuple(config.get("mean", IMAGENET_MEAN)), tuple(config.get("std", IMAGENET_STD))
 
 
-def _fill(model: VisionTransformer, state: Mapping[str, Tensor], *, name: str, source: str) -> None:
+def _fill(model: VisionTransformer | Eva, state: Mapping[str, Tensor], *, name: str, source: str) -> None:
     """Load strictly, but for the classification head, which nothing here uses."""
     wanted = model.state_dict()
+    if isinstance(model, Eva) and "storage_tokens" in state:  # DINOv3's own files name their tensors otherwise
+        with contextlib.redirect_stdout(io.StringIO()):
+            state = checkpoint_filter_fn(dict(state), model)
     heads = ("head.", "head_dist.", "fc_norm.")
     given = {key: value for key, value in state.items() if key in wanted or not key.startswith(heads)}
     missing = sorted(set(wanted) - set(given))

@@ -2,12 +2,12 @@
 
 Before:   features (tokens on a patch grid)
 After:    clusters (proposals to cluster ids)
-Contract: <method>.discover(features, *, max_masks=1, **constants) -> Found, for maskdistill and tokencut;
+Contract: <method>.discover(features, *, max_masks=1, **constants) -> Found, for maskdistill, lost, tokencut, maskcut;
           to_pixels(mask, *, patch, content, size, how) and pixels.refine(rgb, mask) -> (H, W) bool;
           normalized_cut.second_eigenvector(operator) -> Cut
 """
 
-from maskdistill.proposals import maskdistill, normalized_cut, pixels, tokencut
+from maskdistill.proposals import lost, maskcut, maskdistill, normalized_cut, pixels, tokencut
 from maskdistill.proposals.grid import to_pixels
 
-__all__ = ["maskdistill", "normalized_cut", "pixels", "to_pixels", "tokencut"]
+__all__ = ["lost", "maskcut", "maskdistill", "normalized_cut", "pixels", "to_pixels", "tokencut"]

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from maskdistill.proposals.grid import component
+from maskdistill.proposals.scores import contrast
 from maskdistill.types import Features, Found, GridMask
 
 
@@ -45,8 +46,7 @@ def discover(
         centre_keys: take the mean key off all keys first (Features.centred).
         min_area: patches; the search stops at a mask below it.
     Returns:
-        Masks in the order of discovery. The score is half the difference of two means of the cosine with the sum of
-        the sources' keys: inside the mask minus outside, in [0, 1]; 0 where nothing is outside.
+        Masks in the order of discovery. The score is that of `scores.contrast` with the sum of the sources' keys.
         Notes: ("stopped", reason) where fewer than max_masks were found.
     Raises:
         ValueError: queries or keys missing, of another shape, not finite; a constant out of range.
@@ -113,13 +113,7 @@ def _grow(
 ) -> tuple[np.ndarray, float]:
     """The seed patch's component of what resembles the sources, and its score."""
     mask = component(_positive(joined, candidates, free).reshape(grid), divmod(int(candidates[0]), grid[1]))
-    direction = _direction(joined, candidates)
-    lengths = np.linalg.norm(joined, axis=1) * np.linalg.norm(direction)
-    cosines = np.divide(joined @ direction, lengths, out=np.zeros(len(joined)), where=lengths > 0)
-    inside = mask.ravel()
-    if not inside.any() or inside.all():
-        return mask, 0.0
-    return mask, float(np.clip((cosines[inside].mean() - cosines[~inside].mean()) / 2, 0, 1))
+    return mask, contrast(joined, mask.ravel(), _direction(joined, candidates))
 
 
 def _arrays(features: Features) -> tuple[np.ndarray, np.ndarray]:

@@ -13,11 +13,11 @@ from typing import Literal
 import numpy as np
 import torch
 
+from maskdistill.proposals.affinity import MAX_PATCHES, gaussian, inside_share, joined_keys, two_valued
 from maskdistill.proposals.grid import component
 from maskdistill.proposals.normalized_cut import Dense, TwoValued, second_eigenvector, strongest
 from maskdistill.types import Features, Found, GridMask
 
-_MAX_PATCHES = 12_000  # a graph of 0.6 GB, twice that while it is made
 _MAX_CUT = {"threshold": 2.0, "gaussian": 0.3}  # 2 is the largest eigenvalue there is
 
 
@@ -64,7 +64,7 @@ def discover(
     Source: the paper's method; repeated cuts as in CutLER's idea of several objects, without its rules.
     """
     _check(max_masks, affinity, threshold, floor, bandwidth, max_cut)
-    keys = _joined_keys(features)
+    keys = joined_keys(features, max_patches=MAX_PATCHES)
     if len(keys) < 2:
         return Found([], [("stopped", "one patch cannot be cut")])
     graph: Dense | TwoValued
@@ -97,7 +97,7 @@ def discover(
         free &= ~mask.ravel()
         judged = affinity == "gaussian" or bool(found)
         if not judged or _is_object(mask, min_area=min_area, max_area=max_area, max_border=max_border):
-            found.append(GridMask(torch.from_numpy(mask), seed_patch, _score(graph, mask)))
+            found.append(GridMask(torch.from_numpy(mask), seed_patch, inside_share(graph, mask)))
             if len(found) == max_masks:
                 stopped = []
                 break
@@ -107,80 +107,10 @@ def discover(
     return Found(found, notes + stopped)
 
 
-def two_valued(keys: np.ndarray, *, threshold: float, floor: float) -> TwoValued:
-    """Patch graph: 1 where the cosine of two patches' keys exceeds the threshold, else `floor`.
-
-    Args:
-        keys: (patches, width) float32. A key of length zero has cosine 0 with all, itself too.
-        threshold: cosine, in [-1, 1].
-        floor: weight of an absent edge, in (0, 1), so that the graph stays connected.
-    """
-    lengths = np.linalg.norm(keys, axis=1, keepdims=True)
-    unit = np.divide(keys, lengths, out=np.zeros_like(keys), where=lengths > 0)
-    return TwoValued(unit @ unit.T > threshold, floor=floor)
-
-
-def gaussian(keys: np.ndarray, grid: tuple[int, int], *, bandwidth: float, floor: float) -> Dense:
-    """Patch graph: exp(-distance^2 / (2 deviation^2)) + floor of the distance of two patches' keys.
-
-    Args:
-        keys: (patches, width) float32, row-major over `grid`.
-        grid: (rows, cols).
-        bandwidth: the deviation, in medians of the distance between patches beside or below one another. Measured on
-            the picture itself, because one deviation for all finds objects in every empty but textured picture.
-        floor: added to every edge, above 0.
-    """
-    squares = (keys**2).sum(axis=1)
-    weights = keys @ keys.T
-    weights *= -2
-    weights += squares[:, None]
-    weights += squares[None]
-    np.maximum(weights, 0, out=weights)
-    placed = keys.reshape(*grid, -1)
-    steps = [(np.diff(placed, axis=axis) ** 2).sum(axis=2).ravel() for axis in (0, 1)]
-    variance = float(np.median(np.concatenate(steps))) * bandwidth**2
-    weights /= -2 * max(variance, 1e-12)  # 0 where most neighbours are equal: then only equal patches are joined
-    np.exp(weights, out=weights)
-    weights += np.float32(floor)
-    return Dense(weights)
-
-
 def _is_object(mask: np.ndarray, *, min_area: int, max_area: float, max_border: float) -> bool:
     border = np.ones(mask.shape, bool)
     border[1:-1, 1:-1] = False
     return bool(min_area <= mask.sum() <= max_area * mask.size and mask[border].mean() <= max_border)
-
-
-def _score(graph: Dense | TwoValued, mask: np.ndarray) -> float:
-    """How much more of the mask's edge weight stays inside than chance would give, times the outline seen whole."""
-    inside = mask.ravel()
-    if inside.all():
-        return 0.0
-    indicator = inside.astype(np.float64)
-    share = indicator @ graph.product(indicator) / graph.degrees[inside].sum()
-    area = inside.mean()
-    cut_off = mask[0].sum() + mask[-1].sum() + mask[:, 0].sum() + mask[:, -1].sum()
-    outline = sum(int(np.abs(np.diff(np.pad(mask, 1).astype(np.int8), axis=axis)).sum()) for axis in (0, 1))
-    return float(np.clip((share - area) / (1 - area), 0, 1) * (1 - cut_off / outline))
-
-
-def _joined_keys(features: Features) -> np.ndarray:
-    """Keys (patches, heads * dim) float32, without the class token."""
-    n_patches = features.grid[0] * features.grid[1]
-    if features.keys is None:
-        raise ValueError("keys: these features hold none")
-    if features.keys.ndim != 3 or features.keys.shape[1] != 1 + n_patches:
-        raise ValueError(
-            f"keys must be (heads, 1 + {n_patches}, dim) for grid {features.grid}, got {features.keys.shape}"
-        )
-    if n_patches > _MAX_PATCHES:
-        raise ValueError(
-            f"keys: a graph of {n_patches} patches does not fit into memory (at most {_MAX_PATCHES}). "
-            "Give the picture a smaller short_side."
-        )
-    if not bool(torch.isfinite(features.keys).all()):
-        raise ValueError("keys must be finite")
-    return features.keys.detach()[:, 1:].permute(1, 0, 2).flatten(1).float().cpu().numpy()
 
 
 def _check(

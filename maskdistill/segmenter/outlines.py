@@ -27,14 +27,15 @@ def refined(
         (H, W) uint8: refined parts painted by falling area, so that a smaller one stays visible on a larger one;
         parts below MIN_SHARE of the picture are left out, and what no part covers is background.
     """
-    parts: list[tuple[int, np.ndarray]] = []
+    parts: list[tuple[int, int, np.ndarray]] = []  # area, cluster, mask as bits: of a large picture there may be many
     for cluster in np.unique(label_map[label_map > 0]):
         labels, n_parts = ndimage.label(label_map == cluster)
         for part in range(1, n_parts + 1):
             mask = labels == part
             if np.count_nonzero(mask) >= MIN_SHARE * mask.size:
-                parts.append((int(cluster), refine(rgb, mask)))
+                better = refine(rgb, mask)
+                parts.append((int(np.count_nonzero(better)), int(cluster), np.packbits(better)))
     painted = np.zeros_like(label_map)
-    for cluster, mask in sorted(parts, key=lambda each: -np.count_nonzero(each[1])):
-        painted[mask] = cluster
+    for _, cluster, bits in sorted(parts, key=lambda part: -part[0]):
+        painted[np.unpackbits(bits, count=label_map.size).reshape(label_map.shape).astype(bool)] = cluster
     return painted

@@ -5,6 +5,8 @@ from typing import Literal
 
 from maskdistill.settings.checks import at_least, in_unit
 
+Method = Literal["auto", "maskdistill", "lost", "tokencut", "maskcut"]
+
 
 @dataclass(frozen=True, kw_only=True)
 class MaskDistillSettings:
@@ -20,6 +22,18 @@ class MaskDistillSettings:
         for name in ("top_fraction", "mass"):
             if not 0 < getattr(self, name) <= 1:
                 raise ValueError(f"propose.maskdistill.{name} must be in (0, 1], got {getattr(self, name)}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LostSettings:
+    """Constants of LOST."""
+
+    short_side: int = 0  # px that the shorter side is resized to; 0: own size; source: LOST, Sec. 4
+    n_candidates: int = 100  # patches of the lowest degree that may join the seed patch; source: LOST, Sec. 3.3
+
+    def __post_init__(self) -> None:
+        at_least("propose.lost.short_side", self.short_side, 0)
+        at_least("propose.lost.n_candidates", self.n_candidates, 1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,19 +54,46 @@ class TokenCutSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class MaskCutSettings:
+    """Constants of MaskCut, repeated spectral cuts."""
+
+    square: int = 480  # px of the sides that pictures are squeezed to; 0: own size and shape; source: CutLER, Sec. 4
+    threshold: float = 0.15  # cosine above which two patches are joined, in [-1, 1]; source: CutLER, Sec. 4
+    floor: float = 1e-5  # weight of an absent edge, above 0; source: TokenCut, Sec. 3.2
+    min_share: float = 0.01  # of the patches: a mask that has no more is rejected, in [0, 1); source: CutLER release
+    max_overlap: float = 0.5  # IoU with the mask before above which one is rejected; source: CutLER release
+    rule: Literal["paper", "sound"] = "sound"  # paper: rejected masks come back and pass; sound: painted out for good
+
+    def __post_init__(self) -> None:
+        at_least("propose.maskcut.square", self.square, 0)
+        if not -1 <= self.threshold <= 1:
+            raise ValueError(f"propose.maskcut.threshold must be in [-1, 1], got {self.threshold}")
+        if not 0 < self.floor < 1:
+            raise ValueError(f"propose.maskcut.floor must be in (0, 1), got {self.floor}")
+        if not 0 <= self.min_share < 1:
+            raise ValueError(f"propose.maskcut.min_share must be in [0, 1), got {self.min_share}")
+        in_unit("propose.maskcut.max_overlap", self.max_overlap)
+
+
+@dataclass(frozen=True, kw_only=True)
 class ProposeSettings:
     """From pictures to proposals: masks of a self-supervised backbone's attention."""
 
     backbone: str = "dino_vits16"  # dino_vits16 | dino_vits8 | dino_vitb16 | dino_vitb8 | timm/<model> | handcrafted
-    method: Literal["auto", "maskdistill", "tokencut"] = "auto"  # auto: tokencut for handcrafted, else maskdistill
+    method: Method = "auto"  # auto: tokencut for handcrafted, else maskdistill
     block: int = -1  # of the backbone whose queries and keys are used, -1 the last; source: MaskDistill, Sec. 3.1
+    rotated: bool = False  # queries and keys after the rotation by position of DINOv3 and its kin; others have none
     centre_keys: Literal["auto", "yes", "no"] = "auto"  # subtract the mean key; auto: not for dino_* and handcrafted
-    max_masks: int = 0  # a picture at most, from 1; 0: six for handcrafted, else one as in the paper
+    max_masks: int = (
+        0  # a picture at most, from 1; 0: six for handcrafted, else as in the papers: three of maskcut, one
+    )
     min_score: float = 0.05  # proposals below it are left out, in [0, 1]
     pixels: Literal["auto", "nearest", "refine"] = "auto"  # grid to pixels; auto: refine for handcrafted, else nearest
     max_patches: int = 0  # of the grid; a larger picture is made smaller first; 0: 2400 for handcrafted, else 12000
     maskdistill: MaskDistillSettings = field(default_factory=MaskDistillSettings)
+    lost: LostSettings = field(default_factory=LostSettings)
     tokencut: TokenCutSettings = field(default_factory=TokenCutSettings)
+    maskcut: MaskCutSettings = field(default_factory=MaskCutSettings)
 
     def __post_init__(self) -> None:
         at_least("propose.max_masks", self.max_masks, 0)

@@ -19,6 +19,8 @@ def resolve(settings: RunSettings) -> RunSettings:
     if named and (named.startswith(("dino_vit", "timm/")) or named == HANDCRAFTED):
         propose = replace(propose, backbone=named)
     by_hand = propose.backbone == HANDCRAFTED
+    if propose.rotated and not propose.backbone.startswith("timm/"):
+        raise ValueError(f"propose.rotated: {propose.backbone} does not rotate by position; DINOv3 and its kin do")
     method = propose.method if propose.method != "auto" else ("tokencut" if by_hand else "maskdistill")
     centre = propose.centre_keys
     if centre == "auto":
@@ -32,13 +34,13 @@ def resolve(settings: RunSettings) -> RunSettings:
         method=method,
         centre_keys=centre,
         pixels=pixels,
-        max_masks=propose.max_masks or (6 if by_hand else 1),
+        max_masks=propose.max_masks or (6 if by_hand else 3 if method == "maskcut" else 1),
         max_patches=propose.max_patches or (2400 if by_hand else MOST_PATCHES),
         tokencut=replace(propose.tokencut, affinity=affinity),
     )
-    if method == "tokencut" and propose.max_patches > MOST_PATCHES:
+    if method in ("tokencut", "maskcut") and propose.max_patches > MOST_PATCHES:
         raise ValueError(
-            f"propose.max_patches must be at most {MOST_PATCHES} for tokencut, whose graph is held whole, "
+            f"propose.max_patches must be at most {MOST_PATCHES} for {method}, whose graph is held whole, "
             f"got {propose.max_patches}"
         )
     cluster = settings.cluster

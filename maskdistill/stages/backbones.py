@@ -35,7 +35,13 @@ def backbone(job: Job, stage: str, name: str) -> Any:
     if name == HANDCRAFTED:
         return handcrafted.load()
     dtype = torch.bfloat16 if job.settings.precision == "bfloat16" else torch.float32
-    return vit.load(name, weights=_state(job, stage, name), device=device(job), dtype=dtype)
+    return vit.load(
+        name,
+        weights=_state(job, stage, name),
+        device=device(job),
+        dtype=dtype,
+        rotated=stage == "propose" and job.settings.propose.rotated,
+    )
 
 
 def digest(job: Job, stage: str, name: str) -> str:

@@ -34,13 +34,14 @@ def parts(settings: RunSettings) -> dict[str, Any]:
     own = settings.cluster
     counted: dict[str, Any] = {
         "embedding": own.embedding,
+        "max_side": own.max_side,
         "k": own.k,
         "kmeans": own.kmeans,
         "restarts": own.restarts,
         "whiten": own.whiten,
     }
     if own.embedding == "class_token":
-        counted |= {"backbone": own.backbone, "max_side": own.max_side, "precision": settings.precision}
+        counted |= {"backbone": own.backbone, "precision": settings.precision}
     return {**counted, "seed": settings.seed}
 
 
@@ -153,7 +154,11 @@ def embedder(job: Job) -> Callable[[np.ndarray, list[dict[str, Any]]], np.ndarra
     if own.embedding == "descriptors":
         from maskdistill.clusters import descriptors
 
-        return lambda rgb, masks: descriptors(rgb, rle.decode([mask["rle"] for mask in masks], size=rgb.shape[:2]))
+        def describe(rgb: np.ndarray, masks: list[dict[str, Any]]) -> np.ndarray:
+            one_by_one = (rle.decode([mask["rle"]], size=rgb.shape[:2])[0] for mask in masks)
+            return descriptors(rgb, one_by_one, max_side=own.max_side or None)
+
+        return describe
     from maskdistill.clusters import class_token_embeddings
     from maskdistill.features import normalised, padded
     from maskdistill.stages import backbones
@@ -176,5 +181,5 @@ def _write_array(path: Path, array: np.ndarray) -> None:
     atomic.write_bytes(path, buffer.getvalue())
 
 
-STAGE = Stage(name="cluster", version=1, reads=("scan", "propose"), parts=parts, work=work, weights=weights)
-AGAIN = Stage(name="recluster", version=1, reads=("scan", "detect"), parts=again_parts, work=work, weights=weights)
+STAGE = Stage(name="cluster", version=2, reads=("scan", "propose"), parts=parts, work=work, weights=weights)
+AGAIN = Stage(name="recluster", version=2, reads=("scan", "detect"), parts=again_parts, work=work, weights=weights)

@@ -9,11 +9,16 @@ import numpy as np
 import torch
 
 from maskdistill.features import prepare
-from maskdistill.proposals import maskdistill, pixels, to_pixels, tokencut
+from maskdistill.proposals import lost, maskcut, maskdistill, pixels, to_pixels, tokencut
 from maskdistill.types import Found
 
-METHODS: dict[str, Callable[..., Found]] = {"maskdistill": maskdistill.discover, "tokencut": tokencut.discover}
-WANT = {"maskdistill": ("queries", "keys"), "tokencut": ("keys",)}
+METHODS: dict[str, Callable[..., Found]] = {
+    "maskdistill": maskdistill.discover,
+    "lost": lost.discover,
+    "tokencut": tokencut.discover,
+    "maskcut": maskcut.discover,
+}
+WANT = {"maskdistill": ("queries", "keys"), "lost": ("keys",), "tokencut": ("keys",), "maskcut": ("keys",)}
 
 
 def discover(
@@ -27,6 +32,7 @@ def discover(
     min_score: float,
     how: str,
     short_side: int | None,
+    square: int | None,
     max_patches: int | None,
     constants: dict[str, Any],
 ) -> tuple[np.ndarray, np.ndarray, list[tuple[str, float | int | str]]]:
@@ -35,6 +41,7 @@ def discover(
     Args:
         how: `nearest` enlarges the patch grid as the paper does, `refine` follows the picture's edges.
         short_side: px that the shorter side is resized to before the backbone; None: own size.
+        square: px of both sides, its shape lost; None: the shape stays.
         max_patches: of the backbone's grid; a larger picture is made smaller.
         constants: keyword arguments of the method.
     """
@@ -46,6 +53,7 @@ def discover(
         mean=backbone.mean,
         std=backbone.std,
         short_side=short_side,
+        square=square,
         max_patches=max_patches,
     )
     with torch.inference_mode():

@@ -58,10 +58,11 @@ def _backbone_seconds(job: Job) -> float:
     if propose.backbone == HANDCRAFTED:
         return HANDCRAFTED_SECONDS
     sizes = [image.size for image in job.images[:200]]
-    short_side = getattr(propose, propose.method).short_side
+    own = getattr(propose, propose.method)
+    short_side, square = getattr(own, "short_side", 0) or None, getattr(own, "square", 0) or None
     patch = 8 if "8" in propose.backbone.rpartition("vit")[2][:3] and "16" not in propose.backbone else 16
     resized = [
-        wanted_size(size, patch, short_side=short_side or None, max_patches=propose.max_patches or None)
+        wanted_size(size, patch, short_side=short_side, square=square, max_patches=propose.max_patches or None)
         for size in sizes
     ]
     kind = next((key for key in SECONDS_PER_PATCH if propose.backbone.endswith(key)), "vits16")

@@ -16,6 +16,7 @@ from maskdistill.masks.boxes import boxes_from_masks, xywh
 from maskdistill.runs import lines
 from maskdistill.settings import RunSettings, as_dict
 from maskdistill.settings.resolve import HANDCRAFTED
+from maskdistill.stages.discover import METHODS, discover
 from maskdistill.stages.skeleton import Done, Image, Job, Stage, over_pictures
 
 
@@ -23,7 +24,7 @@ def parts(settings: RunSettings) -> dict[str, Any]:
     """Settings that change the masks: the method's own constants, not those of the other method."""
     every = as_dict(settings.propose)
     own = every[settings.propose.method]
-    every = {key: value for key, value in every.items() if key not in ("maskdistill", "tokencut")}
+    every = {key: value for key, value in every.items() if key not in METHODS}
     precision = "float32" if settings.propose.backbone == HANDCRAFTED else settings.precision
     return {**every, settings.propose.method: own, "precision": precision}
 
@@ -82,11 +83,9 @@ def mask_rows(masks: np.ndarray, scores: np.ndarray) -> list[dict[str, Any]]:
 
 def proposer(job: Job, network: Any) -> Any:
     """A function from a picture (H, W, 3) uint8 to (masks (n, H, W) bool, scores (n,), notes)."""
-    from maskdistill.stages.discover import discover
-
     settings = job.settings.propose
     constants = as_dict(getattr(settings, settings.method))
-    short_side = constants.pop("short_side") or None
+    short_side, square = constants.pop("short_side", 0) or None, constants.pop("square", 0) or None
 
     def propose(rgb: np.ndarray) -> tuple[np.ndarray, np.ndarray, list[tuple[str, float | int | str]]]:
         return discover(
@@ -99,6 +98,7 @@ def proposer(job: Job, network: Any) -> Any:
             min_score=settings.min_score,
             how=settings.pixels,
             short_side=short_side,
+            square=square,
             max_patches=settings.max_patches,
             constants=constants,
         )

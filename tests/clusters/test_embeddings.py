@@ -34,6 +34,21 @@ def test_there_is_a_row_of_one_length_for_each_mask(rng):
     assert np.linalg.norm(found[0] - found[1]) > 0.1
 
 
+def test_a_large_picture_is_measured_reduced_and_its_masks_may_come_one_by_one(rng):
+    rgb, masks = textured(rng), shapes()
+    large, larger = rgb.repeat(3, axis=0).repeat(3, axis=1), masks.repeat(3, axis=1).repeat(3, axis=2)
+    found = descriptors(large, (mask for mask in larger), max_side=max(rgb.shape))
+    np.testing.assert_array_equal(found, descriptors(rgb, masks))
+    np.testing.assert_array_equal(descriptors(rgb, masks, max_side=max(rgb.shape)), descriptors(rgb, masks))
+    assert np.abs(descriptors(large, larger) - found).max() > 0.01
+
+
+def test_a_mask_that_would_vanish_in_the_reduced_picture_is_still_described(rng):
+    rgb, thin = textured(rng), np.zeros((1, *textured(rng).shape[:2]), bool)
+    thin[0, 30, 10:60] = True
+    assert descriptors(rgb, thin, max_side=16).any()
+
+
 def test_an_empty_mask_gives_zeros_and_no_mask_no_row(rng):
     masks = shapes()
     masks[1] = False

@@ -1,4 +1,4 @@
-"""MaskDistill's and TokenCut's proposals against outputs of the originals."""
+"""Proposals of four methods against outputs of the originals."""
 
 import json
 import re
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from maskdistill.proposals import maskdistill, normalized_cut, tokencut
+from maskdistill.proposals import affinity, lost, maskcut, maskdistill, normalized_cut, tokencut
 from maskdistill.types import Features
 
 RULE_CASES = (
@@ -67,7 +67,7 @@ def test_tokencut_proposes_what_the_original_does(reference: Path, name: str) ->
 def test_the_vector_of_the_cut_is_the_originals(reference: Path, name: str) -> None:
     features, case = read(reference, name)
     keys = features.keys[:, 1:].permute(1, 0, 2).flatten(1).numpy()
-    graph = tokencut.two_valued(keys, threshold=0.2, floor=1e-5)
+    graph = affinity.two_valued(keys, threshold=0.2, floor=1e-5)
     cut = normalized_cut.second_eigenvector(graph)
     assert cut.value == pytest.approx(case["tc_eigval"][0], abs=1e-5)
     assert not cut.fallback
@@ -78,3 +78,45 @@ def test_the_vector_of_the_cut_is_the_originals(reference: Path, name: str) -> N
         wanted = case["tc_eigvec"].ravel().astype(float)
         wanted *= np.sign(wanted @ cut.vector) / np.sqrt(graph.degrees @ wanted**2)
         assert np.abs(cut.vector - wanted).max() <= 2e-3 * np.abs(wanted).max()
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_lost_proposes_what_the_original_does(reference: Path, name: str) -> None:
+    features, case = read(reference, name)
+    keys = affinity.joined_keys(features)
+    if "lost_degree" in case:  # of 60 x 60 patches a sign or two falls with the order of summation
+        np.testing.assert_allclose(lost.degrees(keys), case["lost_degree"], rtol=0, atol=1 if len(keys) > 1000 else 0)
+    found = lost.discover(features).masks
+    if "lost_error" in case:
+        assert not found
+        return
+    assert len(found) == 1
+    if case["lost_seed_stable"]:
+        assert found[0].seed_patch == divmod(int(case["lost_seed"]), features.grid[1])
+    if found[0].seed_patch == divmod(int(case["lost_seed"]), features.grid[1]):
+        stable = case["lost_stable"]
+        np.testing.assert_array_equal(found[0].mask.numpy()[stable], case["lost_mask"][stable])
+    else:
+        assert np.ravel_multi_index(found[0].seed_patch, features.grid) in case["lost_seed_ties"]
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_maskcut_proposes_what_the_original_does(reference: Path, name: str) -> None:
+    features, case = read(reference, name)
+    found = maskcut.discover(features)
+    masks = [mask.mask.numpy() for mask in found.masks]
+    known, stable = [case["mc_masks"], *case.get("mc_alt_masks", [])], case["mc_stable"]
+    if features.grid[0] != features.grid[1]:  # the original fails at its second cut
+        known = [masks_of_one_cut.reshape(1, *features.grid) for masks_of_one_cut in known]
+        masks, stable = masks[:1], stable.reshape(1, *features.grid)
+    if not stable.any():  # the second and third eigenvalue coincide: any vector is right
+        return
+
+    def same(wanted: np.ndarray) -> bool:
+        """Whether the masks are those of one outcome, on the patches that independent runs of the original agree on."""
+        kept = [(mask, where) for mask, where in zip(wanted, stable, strict=True) if mask.any()]
+        return len(kept) == len(masks) and all(
+            np.array_equal(mine[where], mask[where]) for mine, (mask, where) in zip(masks, kept, strict=True)
+        )
+
+    assert any(same(wanted) for wanted in known)

@@ -9,12 +9,18 @@ import pytest
 
 from maskdistill import detector, labels, segmenter
 from maskdistill.clusters import kmeans
-from maskdistill.proposals import maskdistill, tokencut
+from maskdistill.proposals import lost, maskcut, maskdistill, tokencut
 from maskdistill.segmenter import hardest_cross_entropy
 from maskdistill.settings.cluster import ClusterSettings
 from maskdistill.settings.detect import DetectSettings
 from maskdistill.settings.label import LabelSettings
-from maskdistill.settings.propose import MaskDistillSettings, ProposeSettings, TokenCutSettings
+from maskdistill.settings.propose import (
+    LostSettings,
+    MaskCutSettings,
+    MaskDistillSettings,
+    ProposeSettings,
+    TokenCutSettings,
+)
 from maskdistill.settings.run import RunSettings
 from maskdistill.settings.segment import SegmentSettings
 from maskdistill.settings.training import TrainSettings
@@ -24,6 +30,10 @@ from maskdistill.training import Plan
 PAIRS: list[tuple[Callable[..., Any], type, dict[str, str]]] = [
     (maskdistill.discover, MaskDistillSettings, {}),
     (maskdistill.discover, ProposeSettings, {}),
+    (lost.discover, LostSettings, {}),
+    (lost.discover, ProposeSettings, {}),
+    (maskcut.discover, MaskCutSettings, {}),
+    (maskcut.discover, ProposeSettings, {}),
     (tokencut.discover, TokenCutSettings, {}),
     (tokencut.discover, ProposeSettings, {}),
     (labels.select, LabelSettings, {}),
@@ -46,6 +56,9 @@ DIFFERENT: dict[tuple[str, str], tuple[Any, Any, str]] = {
     ("maskdistill.discover", "mass_rule"): ("signed", "positive", "the release's sum is an accident; meant is ours"),
     ("maskdistill.discover", "max_masks"): (1, 0, "0 stands for a rule: one of a network as in the paper, six by hand"),
     ("maskdistill.discover", "centre_keys"): (False, "auto", "keys of networks other than DINO's need centring"),
+    ("lost.discover", "max_masks"): (1, 0, "0 stands for a rule: one of a network as in the paper, six by hand"),
+    ("maskcut.discover", "max_masks"): (3, 0, "0 stands for a rule: three of a network as in the paper, six by hand"),
+    ("maskcut.discover", "rule"): ("paper", "sound", "a rejected mask that comes back and passes is an accident"),
     ("tokencut.discover", "affinity"): ("threshold", "auto", "descriptors made by hand need the gaussian one"),
     ("tokencut.discover", "max_masks"): (1, 0, "0 stands for a rule: one of a network as in the paper, six by hand"),
     ("kmeans.fit", "algorithm"): ("minibatch", "full", "a folder of thousands fits into memory, and it is steadier"),

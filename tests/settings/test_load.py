@@ -160,8 +160,8 @@ def test_nearest_names_at_most_three_and_nothing_where_nothing_is_near():
         ("propose: null", "propose: "),
         ("propose: []", "propose: "),
         (
-            "propose: {method: lost}",
-            "propose.method: Input should be 'auto', 'maskdistill' or 'tokencut' (found 'lost')",
+            "propose: {method: lst}",
+            "propose.method: Input should be 'auto', 'maskdistill', 'lost', 'tokencut' or 'maskcut' (found 'lst')",
         ),
         ("cluster: {k: [3]}", "cluster.k: "),
         ("cluster: {k: 3.5}", "cluster.k: "),

@@ -88,6 +88,8 @@ LEAST = {
     "workers": 0,
     "max_masks": 0,
     "max_patches": 0,
+    "square": 0,
+    "n_candidates": 1,
     "k": 0,
     "restarts": 1,
     "max_detections": 1,

@@ -129,6 +129,12 @@ def test_more_patches_than_a_graph_can_have_are_refused_where_one_is_made():
     assert resolve(load({"propose": {"max_patches": 50_000}})).propose.max_patches == 50_000
 
 
+@pytest.mark.parametrize("backbone", ["handcrafted", "dino_vits16"])
+def test_a_rotation_is_refused_of_what_has_none(backbone):
+    with pytest.raises(ValueError, match=rf"propose\.rotated: {backbone} does not rotate by position"):
+        resolve(load({"propose": {"backbone": backbone, "rotated": True}}))
+
+
 @pytest.mark.parametrize("backbone", ["handcrafted", "dino_vits16", "timm/vit_tiny_patch16_224"])
 def test_what_was_chosen_is_kept(backbone):
     given = {

@@ -1,0 +1,94 @@
+"""How alike the patches of a picture are: graphs of their keys, and how much of a mask's edges stay inside it.
+
+Paper:    TokenCut, Wang et al., CVPR 2022, arXiv:2202.11539 (two values); the Gaussian is ours
+In:       keys (patches, width) float32
+Out:      a graph as `normalized_cut` takes it
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from maskdistill.proposals.normalized_cut import Dense, TwoValued
+from maskdistill.types import Features
+
+MAX_PATCHES = 12_000  # a graph of 0.6 GB, twice that while it is made
+
+
+def joined_keys(features: Features, *, max_patches: int | None = None) -> np.ndarray:
+    """Keys (patches, heads * dim) float32, heads joined in their order, without the class token.
+
+    Raises:
+        ValueError: keys missing, of another shape, not finite, of more than `max_patches` patches.
+    """
+    n_patches = features.grid[0] * features.grid[1]
+    if features.keys is None:
+        raise ValueError("keys: these features hold none")
+    if features.keys.ndim != 3 or features.keys.shape[1] != 1 + n_patches:
+        raise ValueError(
+            f"keys must be (heads, 1 + {n_patches}, dim) for grid {features.grid}, got {features.keys.shape}"
+        )
+    if max_patches is not None and n_patches > max_patches:
+        raise ValueError(
+            f"keys: a graph of {n_patches} patches does not fit into memory (at most {max_patches}). "
+            "Give the picture a smaller short_side."
+        )
+    if not bool(torch.isfinite(features.keys).all()):
+        raise ValueError("keys must be finite")
+    return features.keys.detach()[:, 1:].permute(1, 0, 2).flatten(1).float().cpu().numpy()
+
+
+def two_valued(keys: np.ndarray, *, threshold: float, floor: float) -> TwoValued:
+    """Patch graph: 1 where the cosine of two patches' keys exceeds the threshold, else `floor`.
+
+    Args:
+        keys: (patches, width) float32. A key of length zero has cosine 0 with all, itself too.
+        threshold: cosine, in [-1, 1].
+        floor: weight of an absent edge, in (0, 1), so that the graph stays connected.
+    """
+    lengths = np.linalg.norm(keys, axis=1, keepdims=True)
+    unit = np.divide(keys, lengths, out=np.zeros_like(keys), where=lengths > 0)
+    return TwoValued(unit @ unit.T > threshold, floor=floor)
+
+
+def gaussian(keys: np.ndarray, grid: tuple[int, int], *, bandwidth: float, floor: float) -> Dense:
+    """Patch graph: exp(-distance^2 / (2 deviation^2)) + floor of the distance of two patches' keys.
+
+    Args:
+        keys: (patches, width) float32, row-major over `grid`.
+        grid: (rows, cols).
+        bandwidth: the deviation, in medians of the distance between patches beside or below one another. Measured on
+            the picture itself, because one deviation for all finds objects in every empty but textured picture.
+        floor: added to every edge, above 0.
+    """
+    squares = (keys**2).sum(axis=1)
+    weights = keys @ keys.T
+    weights *= -2
+    weights += squares[:, None]
+    weights += squares[None]
+    np.maximum(weights, 0, out=weights)
+    placed = keys.reshape(*grid, -1)
+    steps = [(np.diff(placed, axis=axis) ** 2).sum(axis=2).ravel() for axis in (0, 1)]
+    variance = float(np.median(np.concatenate(steps))) * bandwidth**2
+    weights /= -2 * max(variance, 1e-12)  # 0 where most neighbours are equal: then only equal patches are joined
+    np.exp(weights, out=weights)
+    weights += np.float32(floor)
+    return Dense(weights)
+
+
+def inside_share(graph: Dense | TwoValued, mask: np.ndarray) -> float:
+    """The score of a mask (rows, cols) bool in [0, 1]: how much more of its edges stay inside than chance would give.
+
+    (share - area) / (1 - area), times the share of its outline that is not the picture's border, because ground runs
+    out of the picture and objects seldom do; 0 for a mask of everything.
+    """
+    inside = mask.ravel()
+    if inside.all():
+        return 0.0
+    indicator = inside.astype(np.float64)
+    share = indicator @ graph.product(indicator) / graph.degrees[inside].sum()
+    area = inside.mean()
+    cut_off = mask[0].sum() + mask[-1].sum() + mask[:, 0].sum() + mask[:, -1].sum()
+    outline = sum(int(np.abs(np.diff(np.pad(mask, 1).astype(np.int8), axis=axis)).sum()) for axis in (0, 1))
+    return float(np.clip((share - area) / (1 - area), 0, 1) * (1 - cut_off / outline))

@@ -1,0 +1,85 @@
+"""LOST's proposals: the patch that is unlike most others, grown over those that resemble it.
+
+Paper:    Simeoni et al., BMVC 2021, arXiv:2109.14279
+In:       Features of one picture (keys alone are used)
+Out:      Found: masks (at most max_masks, may be empty) and notes
+Differs:  ties go to the lowest patch; no mask where the original raises an error; a score; max_masks > 1 is ours
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from maskdistill.proposals.affinity import joined_keys
+from maskdistill.proposals.grid import component
+from maskdistill.proposals.scores import contrast
+from maskdistill.types import Features, Found, GridMask
+
+_TILE = 1 << 24  # inner products held at a time: 64 MB
+
+
+def discover(
+    features: Features,
+    *,
+    max_masks: int = 1,
+    n_candidates: int = 100,
+    min_area: int = 1,
+) -> Found:
+    """The least connected patch and what resembles it; further ones among the patches that are left.
+
+    Args:
+        features: keys (heads, 1 + rows*cols, dim) float32, finite; the class token is not used.
+        max_masks: at most so many; 1 in the paper. Each further one is looked for on the patches that are left, their
+            degrees counted among themselves.
+        n_candidates: so many patches of the lowest degree may join the seed patch; k = 100 in the paper.
+        min_area: patches; the search stops at a mask below it.
+    Returns:
+        Masks in the order of discovery. The score is that of `scores.contrast` with the sum of the sources' keys.
+        Notes: ("stopped", reason) where fewer than max_masks were found.
+    Raises:
+        ValueError: keys missing, of another shape, not finite; a constant out of range.
+    Source: the paper's Sec. 3; twin: tests/reference/lost.py, which forms the affinity.
+    """
+    for name, value in (("max_masks", max_masks), ("n_candidates", n_candidates), ("min_area", min_area)):
+        if value < 1:
+            raise ValueError(f"{name} must be at least 1, got {value}")
+    keys = joined_keys(features)
+    free = np.ones(len(keys), bool)
+    found: list[GridMask] = []
+    while len(found) < max_masks:
+        indices = np.flatnonzero(free)
+        if not len(indices):
+            return Found(found, [("stopped", "no patches left")])
+        left = keys[indices]
+        order = np.argsort(degrees(left), kind="stable")
+        seed, candidates = order[0], order[:n_candidates]
+        # float64: the signs of sums near zero decide, and must not depend on the order of summation.
+        chosen = left[candidates].astype(np.float64)
+        sources = chosen[chosen @ left[seed].astype(np.float64) > 0]
+        direction = sources.sum(axis=0)
+        # M, the sum of the sources' rows of K K', is K times the sum of their keys: K K' is never needed.
+        like = np.zeros(len(keys), bool)
+        like[indices] = left @ direction > 0
+        seed_patch = divmod(int(indices[seed]), features.grid[1])
+        mask = component(like.reshape(features.grid), seed_patch)
+        if mask.sum() < min_area:
+            what = "mask below min_area" if mask.any() else "the seed patch resembles nothing"
+            return Found(found, [("stopped", what)])
+        found.append(GridMask(torch.from_numpy(mask), seed_patch, contrast(keys, mask.ravel(), direction)))
+        free &= ~mask.ravel()
+    return Found(found)
+
+
+def degrees(keys: np.ndarray) -> np.ndarray:
+    """(patches,) int64: how many other patches have a positive inner product with each.
+
+    Args:
+        keys: (patches, width) float32. Products are made a tile of rows at a time: memory does not grow with the
+            square of the patches.
+    """
+    counts = np.empty(len(keys), np.int64)
+    rows = max(1, _TILE // len(keys))
+    for first in range(0, len(keys), rows):
+        counts[first : first + rows] = np.count_nonzero(keys[first : first + rows] @ keys.T > 0, axis=1)
+    return counts - ((keys**2).sum(axis=1) > 0)
