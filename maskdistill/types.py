@@ -7,7 +7,7 @@ full-size boolean masks of a 40-megapixel picture would need 4 GB.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,6 +19,10 @@ class Rle(TypedDict):
 
     size: list[int]
     counts: str
+
+
+Facet = Literal["keys", "queries", "values", "tokens"]  # of a block: what the patches are compared by
+FACETS: tuple[Facet, ...] = ("keys", "queries", "values", "tokens")
 
 
 @dataclass(frozen=True)
@@ -42,15 +46,23 @@ class Features:
     has_class: bool = True
 
     def centred(self) -> Features:
-        """The same with the mean key of all patches taken off every patch's key (the class token's stays).
+        """The same with the patches' mean taken off every patch's key, query, value, token (the class token's stay).
 
         A component that all keys share makes every inner product positive, and a sign then means nothing.
         """
-        if self.keys is None:
-            raise ValueError("keys: these features hold none to centre")
-        keys = self.keys.clone()
-        keys[:, 1:] -= keys[:, 1:].mean(dim=1, keepdim=True)
-        return replace(self, keys=keys)
+        changed: dict[str, Any] = {
+            name: _centred(getattr(self, name)) for name in FACETS if getattr(self, name) is not None
+        }
+        if not changed:
+            raise ValueError("these features hold nothing to centre")
+        return replace(self, **changed)
+
+
+def _centred(values: Tensor) -> Tensor:
+    """(..., 1 + patches, dim) with the patches' mean taken off all but the first."""
+    values = values.clone()
+    values[..., 1:, :] -= values[..., 1:, :].mean(dim=-2, keepdim=True)
+    return values
 
 
 @dataclass(frozen=True)

@@ -122,7 +122,7 @@ def test_a_file_that_is_no_picture_is_refused(tmp_path):
 @pytest.mark.parametrize(
     "given, words",
     [
-        ({"settings": {"method": "lost"}}, "'lost'"),
+        ({"settings": {"method": "lst"}}, "'lst'"),
         ({"settings": {"max_mask": 3}}, "unknown setting propose.max_mask. Perhaps you meant max_masks"),
         ({"settings": {"min_score": 2.0}}, r"propose.min_score must be in \[0, 1\]"),
         ({"backbone": "dino_vits12"}, "dino_vits16"),

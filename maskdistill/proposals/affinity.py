@@ -11,32 +11,38 @@ import numpy as np
 import torch
 
 from maskdistill.proposals.normalized_cut import Dense, TwoValued
-from maskdistill.types import Features
+from maskdistill.types import FACETS, Facet, Features
 
 MAX_PATCHES = 12_000  # a graph of 0.6 GB, twice that while it is made
 
 
-def joined_keys(features: Features, *, max_patches: int | None = None) -> np.ndarray:
-    """Keys (patches, heads * dim) float32, heads joined in their order, without the class token.
+def joined(features: Features, *, facet: Facet = "keys", max_patches: int | None = None) -> np.ndarray:
+    """A facet of the patches, (patches, heads * dim) float32: heads joined in their order, without the class token.
 
+    Args:
+        facet: keys, queries, values, or the tokens that leave the block.
     Raises:
-        ValueError: keys missing, of another shape, not finite, of more than `max_patches` patches.
+        ValueError: the facet missing, of another shape, not finite, of more than `max_patches` patches.
     """
     n_patches = features.grid[0] * features.grid[1]
-    if features.keys is None:
-        raise ValueError("keys: these features hold none")
-    if features.keys.ndim != 3 or features.keys.shape[1] != 1 + n_patches:
-        raise ValueError(
-            f"keys must be (heads, 1 + {n_patches}, dim) for grid {features.grid}, got {features.keys.shape}"
-        )
+    if facet not in FACETS:
+        raise ValueError(f"facet must be one of {', '.join(FACETS)}, got {facet!r}")
+    values = getattr(features, facet)
+    if values is None:
+        raise ValueError(f"{facet}: these features hold none")
+    if facet == "tokens" and values.ndim == 2:
+        values = values[None]  # as of one head
+    if values.ndim != 3 or values.shape[1] != 1 + n_patches or n_patches < 1:
+        wanted = f"(1 + {n_patches}, width)" if facet == "tokens" else f"(heads, 1 + {n_patches}, dim)"
+        raise ValueError(f"{facet} must be {wanted} for grid {features.grid}, got {tuple(values.shape)}")
     if max_patches is not None and n_patches > max_patches:
         raise ValueError(
-            f"keys: a graph of {n_patches} patches does not fit into memory (at most {max_patches}). "
+            f"{facet}: a graph of {n_patches} patches does not fit into memory (at most {max_patches}). "
             "Give the picture a smaller short_side."
         )
-    if not bool(torch.isfinite(features.keys).all()):
-        raise ValueError("keys must be finite")
-    return features.keys.detach()[:, 1:].permute(1, 0, 2).flatten(1).float().cpu().numpy()
+    if not bool(torch.isfinite(values).all()):
+        raise ValueError(f"{facet} must be finite")
+    return values.detach()[:, 1:].permute(1, 0, 2).flatten(1).float().cpu().numpy()
 
 
 def two_valued(keys: np.ndarray, *, threshold: float, floor: float) -> TwoValued:

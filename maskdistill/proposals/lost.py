@@ -11,10 +11,10 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from maskdistill.proposals.affinity import joined_keys
+from maskdistill.proposals.affinity import joined
 from maskdistill.proposals.grid import component
 from maskdistill.proposals.scores import contrast
-from maskdistill.types import Features, Found, GridMask
+from maskdistill.types import Facet, Features, Found, GridMask
 
 _TILE = 1 << 24  # inner products held at a time: 64 MB
 
@@ -24,6 +24,7 @@ def discover(
     *,
     max_masks: int = 1,
     n_candidates: int = 100,
+    facet: Facet = "keys",
     min_area: int = 1,
 ) -> Found:
     """The least connected patch and what resembles it; further ones among the patches that are left.
@@ -33,6 +34,7 @@ def discover(
         max_masks: at most so many; 1 in the paper. Each further one is looked for on the patches that are left, their
             degrees counted among themselves.
         n_candidates: so many patches of the lowest degree may join the seed patch; k = 100 in the paper.
+        facet: what the patches are compared by.
         min_area: patches; the search stops at a mask below it.
     Returns:
         Masks in the order of discovery. The score is that of `scores.contrast` with the sum of the sources' keys.
@@ -44,7 +46,7 @@ def discover(
     for name, value in (("max_masks", max_masks), ("n_candidates", n_candidates), ("min_area", min_area)):
         if value < 1:
             raise ValueError(f"{name} must be at least 1, got {value}")
-    keys = joined_keys(features)
+    keys = joined(features, facet=facet)
     free = np.ones(len(keys), bool)
     found: list[GridMask] = []
     while len(found) < max_masks:

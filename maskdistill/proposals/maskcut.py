@@ -13,10 +13,10 @@ from typing import Literal
 import numpy as np
 import torch
 
-from maskdistill.proposals.affinity import MAX_PATCHES, inside_share, joined_keys, two_valued
+from maskdistill.proposals.affinity import MAX_PATCHES, inside_share, joined, two_valued
 from maskdistill.proposals.grid import component
 from maskdistill.proposals.normalized_cut import Cut, TwoValued, second_eigenvector, strongest
-from maskdistill.types import Features, Found, GridMask
+from maskdistill.types import Facet, Features, Found, GridMask
 
 
 def discover(
@@ -28,6 +28,7 @@ def discover(
     min_share: float = 0.01,
     max_overlap: float = 0.5,
     rule: Literal["paper", "sound"] = "paper",
+    facet: Facet = "keys",
 ) -> Found:
     """Objects of up to max_masks normalised cuts.
 
@@ -42,6 +43,7 @@ def discover(
             themselves, so that they may come back; a rejected mask paints nothing, so that the next cut repeats it,
             and, compared with nothing, passes. `sound`: a cut sees only the patches that are left, a rejected mask is
             painted out too and not returned, for at most three cuts a mask, the first is judged like the others.
+        facet: what the patches are compared by.
     Returns:
         Masks in the order of discovery, each without the patches of earlier ones, empty ones left out. The score is
         `affinity.inside_share`. Notes: ("rejected", n) of cuts; ("fallback", n) that the dense solver had to make;
@@ -51,7 +53,7 @@ def discover(
     Source: CutLER, Sec. 3.1; what its release does stands in docs/reproduce.md.
     """
     _check(max_masks, threshold, floor, min_share, max_overlap, rule)
-    keys = joined_keys(features, max_patches=MAX_PATCHES)
+    keys = joined(features, facet=facet, max_patches=MAX_PATCHES)
     if len(keys) < 2:
         return Found([], [("stopped", "one patch cannot be cut")])
     whole = two_valued(keys, threshold=threshold, floor=floor)

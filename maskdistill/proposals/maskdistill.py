@@ -14,9 +14,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from maskdistill.proposals import affinity
 from maskdistill.proposals.grid import component
 from maskdistill.proposals.scores import contrast
-from maskdistill.types import Features, Found, GridMask
+from maskdistill.types import Facet, Features, Found, GridMask
 
 
 def discover(
@@ -28,6 +29,7 @@ def discover(
     mass_rule: Literal["signed", "positive"] = "signed",
     heads: int | None = None,
     centre_keys: bool = False,
+    facet: Facet = "keys",
     min_area: int = 1,
 ) -> Found:
     """Objects that the class token attends to; further ones among the patches that are left.
@@ -42,8 +44,9 @@ def discover(
             negative patches are kept, and these, set to 0, outrank the others. `positive` counts the positive
             attention alone.
         heads: how many of the first heads are averaged for the attention; None: all but the last (of one: that one).
-            The inner products of keys always use all heads.
+            The inner products of patches always use all heads.
         centre_keys: take the mean key off all keys first (Features.centred).
+        facet: what the patches are compared by; the attention is always that of queries and keys.
         min_area: patches; the search stops at a mask below it.
     Returns:
         Masks in the order of discovery. The score is that of `scores.contrast` with the sum of the sources' keys.
@@ -53,13 +56,14 @@ def discover(
     Source: DESIGN of the method's facts; twin: tests/reference/maskdistill.py.
     """
     _check(max_masks, top_fraction, mass, mass_rule, min_area)
-    queries, keys = _arrays(features.centred() if centre_keys and features.keys is not None else features)
+    features = features.centred() if centre_keys else features
+    queries, keys = _arrays(features)
     averaged = max(1, len(queries) - 1) if heads is None else heads
     if not 1 <= averaged <= len(queries):
         raise ValueError(f"heads must be in 1..{len(queries)}, got {heads}")
     attention = np.einsum("hd,hnd->n", queries[:averaged], keys[:averaged]) / averaged
-    joined = keys.transpose(1, 0, 2).reshape(keys.shape[1], -1)  # (patches, heads * dim)
-    free = np.ones(len(joined), bool)
+    values = affinity.joined(features, facet=facet).astype(np.float64)
+    free = np.ones(len(values), bool)
     found: list[GridMask] = []
     while len(found) < max_masks:
         indices = np.flatnonzero(free)
@@ -68,13 +72,13 @@ def discover(
         weights = _kept_mass(attention[indices], mass=mass, rule=mass_rule)
         n_candidates = max(1, int(top_fraction * len(indices)))
         candidates = indices[np.argsort(-weights, kind="stable")[:n_candidates]]
-        mask, score = _grow(joined, candidates, free, features.grid)
+        mask, score = _grow(values, candidates, free, features.grid)
         seed_patch = divmod(int(candidates[0]), features.grid[1])
         if not mask[seed_patch]:
             if found:
                 return Found(found, [("stopped", "the seed patch resembles nothing")])
             # A key of length zero. The release then takes component number 0, everything outside: kept, at score 0.
-            mask, score = ~_positive(joined, candidates, free).reshape(features.grid), 0.0
+            mask, score = ~_positive(values, candidates, free).reshape(features.grid), 0.0
         if int(mask.sum()) < min_area:
             return Found(found, [("stopped", "mask below min_area")])
         found.append(GridMask(mask=torch.from_numpy(mask), seed_patch=seed_patch, score=score))
@@ -94,26 +98,26 @@ def _kept_mass(attention: np.ndarray, *, mass: float, rule: str) -> np.ndarray:
     return np.where(kept, attention, 0)
 
 
-def _positive(joined: np.ndarray, candidates: np.ndarray, free: np.ndarray) -> np.ndarray:
+def _positive(values: np.ndarray, candidates: np.ndarray, free: np.ndarray) -> np.ndarray:
     """Free patches whose key has a positive inner product with the sum of the sources' keys."""
-    return (joined @ _direction(joined, candidates) > 0) & free
+    return (values @ _direction(values, candidates) > 0) & free
 
 
-def _direction(joined: np.ndarray, candidates: np.ndarray) -> np.ndarray:
+def _direction(values: np.ndarray, candidates: np.ndarray) -> np.ndarray:
     """Sum of the keys of the sources: candidates with a positive inner product with the first, the seed patch.
 
     The paper sums the sources' rows of G = K K'. The sum of rows is K times this vector: G is never needed.
     """
-    chosen = joined[candidates]
+    chosen = values[candidates]
     return chosen[chosen @ chosen[0] > 0].sum(axis=0)
 
 
 def _grow(
-    joined: np.ndarray, candidates: np.ndarray, free: np.ndarray, grid: tuple[int, int]
+    values: np.ndarray, candidates: np.ndarray, free: np.ndarray, grid: tuple[int, int]
 ) -> tuple[np.ndarray, float]:
     """The seed patch's component of what resembles the sources, and its score."""
-    mask = component(_positive(joined, candidates, free).reshape(grid), divmod(int(candidates[0]), grid[1]))
-    return mask, contrast(joined, mask.ravel(), _direction(joined, candidates))
+    mask = component(_positive(values, candidates, free).reshape(grid), divmod(int(candidates[0]), grid[1]))
+    return mask, contrast(values, mask.ravel(), _direction(values, candidates))
 
 
 def _arrays(features: Features) -> tuple[np.ndarray, np.ndarray]:

@@ -13,10 +13,10 @@ from typing import Literal
 import numpy as np
 import torch
 
-from maskdistill.proposals.affinity import MAX_PATCHES, gaussian, inside_share, joined_keys, two_valued
+from maskdistill.proposals.affinity import MAX_PATCHES, gaussian, inside_share, joined, two_valued
 from maskdistill.proposals.grid import component
 from maskdistill.proposals.normalized_cut import Dense, TwoValued, second_eigenvector, strongest
-from maskdistill.types import Features, Found, GridMask
+from maskdistill.types import Facet, Features, Found, GridMask
 
 _MAX_CUT = {"threshold": 2.0, "gaussian": 0.3}  # 2 is the largest eigenvalue there is
 
@@ -30,6 +30,7 @@ def discover(
     floor: float = 1e-5,
     bandwidth: float = 0.8,
     max_cut: float | None = None,
+    facet: Facet = "keys",
     min_area: int = 6,
     max_area: float = 0.5,
     max_border: float = 0.5,
@@ -50,6 +51,7 @@ def discover(
             by less than neighbours do is one thing. Above 0.
         max_cut: the search ends at a cut of a larger eigenvalue: what is left does not fall into parts. None: 0.3
             with `gaussian`, no end with `threshold`.
+        facet: what the patches are compared by.
         min_area: patches that a judged mask must have.
         max_area: share of all patches that a judged mask may have.
         max_border: share of the border patches that a judged mask may hold.
@@ -64,7 +66,7 @@ def discover(
     Source: the paper's method; repeated cuts as in CutLER's idea of several objects, without its rules.
     """
     _check(max_masks, affinity, threshold, floor, bandwidth, max_cut)
-    keys = joined_keys(features, max_patches=MAX_PATCHES)
+    keys = joined(features, facet=facet, max_patches=MAX_PATCHES)
     if len(keys) < 2:
         return Found([], [("stopped", "one patch cannot be cut")])
     graph: Dense | TwoValued

@@ -82,11 +82,10 @@ class ProposeSettings:
     backbone: str = "dino_vits16"  # dino_vits16 | dino_vits8 | dino_vitb16 | dino_vitb8 | timm/<model> | handcrafted
     method: Method = "auto"  # auto: tokencut for handcrafted, else maskdistill
     block: int = -1  # of the backbone whose queries and keys are used, -1 the last; source: MaskDistill, Sec. 3.1
+    facet: Literal["keys", "queries", "values", "tokens"] = "keys"  # of the block: what patches are compared by
     rotated: bool = False  # queries and keys after the rotation by position of DINOv3 and its kin; others have none
     centre_keys: Literal["auto", "yes", "no"] = "auto"  # subtract the mean key; auto: not for dino_* and handcrafted
-    max_masks: int = (
-        0  # a picture at most, from 1; 0: six for handcrafted, else as in the papers: three of maskcut, one
-    )
+    max_masks: int = 0  # a picture at most, from 1; 0: six for handcrafted, else one, three with maskcut
     min_score: float = 0.05  # proposals below it are left out, in [0, 1]
     pixels: Literal["auto", "nearest", "refine"] = "auto"  # grid to pixels; auto: refine for handcrafted, else nearest
     max_patches: int = 0  # of the grid; a larger picture is made smaller first; 0: 2400 for handcrafted, else 12000

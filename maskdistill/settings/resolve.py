@@ -21,6 +21,8 @@ def resolve(settings: RunSettings) -> RunSettings:
     by_hand = propose.backbone == HANDCRAFTED
     if propose.rotated and not propose.backbone.startswith("timm/"):
         raise ValueError(f"propose.rotated: {propose.backbone} does not rotate by position; DINOv3 and its kin do")
+    if by_hand and propose.facet == "values":
+        raise ValueError("propose.facet: handcrafted has keys, queries and tokens, but no values")
     method = propose.method if propose.method != "auto" else ("tokencut" if by_hand else "maskdistill")
     centre = propose.centre_keys
     if centre == "auto":

@@ -10,7 +10,7 @@ import torch
 
 from maskdistill.features import prepare
 from maskdistill.proposals import lost, maskcut, maskdistill, pixels, to_pixels, tokencut
-from maskdistill.types import Found
+from maskdistill.types import Facet, Found
 
 METHODS: dict[str, Callable[..., Found]] = {
     "maskdistill": maskdistill.discover,
@@ -18,7 +18,7 @@ METHODS: dict[str, Callable[..., Found]] = {
     "tokencut": tokencut.discover,
     "maskcut": maskcut.discover,
 }
-WANT = {"maskdistill": ("queries", "keys"), "lost": ("keys",), "tokencut": ("keys",), "maskcut": ("keys",)}
+NEEDS = {"maskdistill": ("queries", "keys"), "lost": (), "tokencut": (), "maskcut": ()}  # beside the facet
 
 
 def discover(
@@ -27,6 +27,7 @@ def discover(
     backbone: Any,
     method: str,
     block: int,
+    facet: Facet,
     centre_keys: bool,
     max_masks: int,
     min_score: float,
@@ -39,6 +40,7 @@ def discover(
     """Masks (n, H, W) bool, scores (n,) float32 and the method's notes of a picture (H, W, 3) uint8.
 
     Args:
+        facet: what the patches are compared by.
         how: `nearest` enlarges the patch grid as the paper does, `refine` follows the picture's edges.
         short_side: px that the shorter side is resized to before the backbone; None: own size.
         square: px of both sides, its shape lost; None: the shape stays.
@@ -57,10 +59,11 @@ def discover(
         max_patches=max_patches,
     )
     with torch.inference_mode():
-        features = backbone.features(ready.tensor[None], block=block, want=WANT[method])[0]
+        want = dict.fromkeys((*NEEDS[method], facet))
+        features = backbone.features(ready.tensor[None], block=block, want=tuple(want))[0]
         if centre_keys:
             features = features.centred()
-        found = METHODS[method](features, max_masks=max_masks, **constants)
+        found = METHODS[method](features, max_masks=max_masks, facet=facet, **constants)
     kept = [each for each in found.masks if each.score >= min_score]
     masks = np.zeros((len(kept), *rgb.shape[:2]), bool)
     for row, each in enumerate(kept):

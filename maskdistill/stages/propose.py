@@ -93,6 +93,7 @@ def proposer(job: Job, network: Any) -> Any:
             backbone=network,
             method=settings.method,
             block=settings.block,
+            facet=settings.facet,
             centre_keys=settings.centre_keys == "yes",
             max_masks=settings.max_masks,
             min_score=settings.min_score,

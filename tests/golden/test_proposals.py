@@ -83,7 +83,7 @@ def test_the_vector_of_the_cut_is_the_originals(reference: Path, name: str) -> N
 @pytest.mark.parametrize("name", CASES)
 def test_lost_proposes_what_the_original_does(reference: Path, name: str) -> None:
     features, case = read(reference, name)
-    keys = affinity.joined_keys(features)
+    keys = affinity.joined(features)
     if "lost_degree" in case:  # of 60 x 60 patches a sign or two falls with the order of summation
         np.testing.assert_allclose(lost.degrees(keys), case["lost_degree"], rtol=0, atol=1 if len(keys) > 1000 else 0)
     found = lost.discover(features).masks

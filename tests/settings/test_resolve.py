@@ -123,6 +123,11 @@ def test_a_class_token_of_handcrafted_is_refused_with_what_to_give():
         resolve(load({"propose": {"backbone": "handcrafted"}, "cluster": {"embedding": "class_token"}}))
 
 
+def test_values_of_handcrafted_are_refused():
+    with pytest.raises(ValueError, match=r"propose\.facet: handcrafted has keys, queries and tokens"):
+        resolve(load({"propose": {"backbone": "handcrafted", "facet": "values"}}))
+
+
 def test_more_patches_than_a_graph_can_have_are_refused_where_one_is_made():
     with pytest.raises(ValueError, match=r"propose\.max_patches must be at most 12000 for tokencut"):
         resolve(load({"propose": {"method": "tokencut", "max_patches": 12_001}}))
