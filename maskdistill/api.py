@@ -81,6 +81,31 @@ def propose(*, out: str | Path, settings: Mapping[str, Any] | RunSettings | None
     return _verb("propose", out, settings, redo)
 
 
+def sweep(
+    *,
+    out: str | Path,
+    settings: Mapping[str, Any] | RunSettings | None = None,
+    methods: tuple[str, ...] = ("maskdistill", "lost", "tokencut", "maskcut"),
+    blocks: tuple[int, ...] = (-1, -2, -3, -4),
+    facets: tuple[str, ...] = ("keys", "queries", "values", "tokens"),
+    n_pictures: int = 12,
+) -> list[dict[str, Any]]:
+    """What a new backbone needs: every method x block x facet x centring on a few pictures of a run, the best first.
+
+    Nothing of the run is changed. With ground truth by CorLoc and mean best IoU, without by agreement under flips and
+    crops; RUN/sweep/table.json holds the rows too.
+    """
+    from maskdistill.stages import pipeline
+    from maskdistill.stages import sweep as stage
+
+    chosen = settings if isinstance(settings, RunSettings) else settings_for(out, None, None, None, settings)
+    if n_pictures < 1:
+        raise SettingsError(f"n_pictures must be at least 1, got {n_pictures}")
+    grid = stage.Grid(methods=methods, blocks=blocks, facets=facets)  # type: ignore[arg-type]
+    with pipeline.opened(Path(out), chosen, pictures=None, keep_config=True) as job:
+        return stage.work(job, grid=grid, n_pictures=n_pictures)
+
+
 def cluster(*, out: str | Path, settings: Mapping[str, Any] | RunSettings | None = None, redo: bool = False) -> Path:
     """Masks to clusters: embeddings and k-means."""
     return _verb("cluster", out, settings, redo)

@@ -89,6 +89,17 @@ class _Export:
     out: Path | None = None  # file to write; RUN/export/coco-<of>.json if left out
 
 
+@dataclass(frozen=True)
+class _Sweep:
+    """Flags of `propose --sweep`."""
+
+    sweep: bool = False  # make no proposals: try method x block x facet x centring on a few pictures, print a table
+    sweep_pictures: int = 12  # how many, spread over the folder; those with objects where there is ground truth
+    sweep_blocks: tuple[int, ...] = (-1, -2, -3, -4)  # of the backbone, negative from the last
+    sweep_methods: tuple[str, ...] = ("maskdistill", "lost", "tokencut", "maskcut")  # to try
+    sweep_facets: tuple[str, ...] = ("keys", "queries", "values", "tokens")  # to try
+
+
 @dataclass(frozen=True, kw_only=True)
 class _Demo:
     """The whole job on pictures it draws itself: no download, a few minutes on two cores.
@@ -256,6 +267,8 @@ def _stage(verb: str, rest: list[str]) -> list[str]:
     own = getattr(below, verb)
     flags += [(verb, Annotated[type(own), tyro.conf.arg(name="")], own)]
     flags += _common_flags(*common, below=below)
+    if verb == "propose":
+        flags += [(each.name, each.type, each) for each in fields(_Sweep)]
     if verb not in ("evaluate", "report"):
         flags += [("redo", Annotated[bool, tyro.conf.arg(help="do it again where its settings changed")], False)]
     cls = make_dataclass(verb.title(), flags, frozen=True)
@@ -267,11 +280,31 @@ def _stage(verb: str, rest: list[str]) -> list[str]:
         settings = RunSettings(**values)
     except ValueError as error:
         raise SettingsError(str(error)) from error
+    if verb == "propose" and given.sweep:
+        rows = api.sweep(
+            out=given.run,
+            settings=settings,
+            methods=given.sweep_methods,
+            blocks=given.sweep_blocks,
+            facets=given.sweep_facets,
+            n_pictures=given.sweep_pictures,
+        )
+        return _table(rows)
     if verb in ("evaluate", "report"):
         made = getattr(api, verb)(out=given.run, settings=settings)
     else:
         made = getattr(api, verb)(out=given.run, settings=settings, redo=given.redo)
     return [str(made)]
+
+
+def _table(rows: list[dict[str, Any]]) -> list[str]:
+    """Rows of equal keys as lines of text, in columns."""
+    shown = [
+        list(rows[0]),
+        *([f"{value:.3f}" if isinstance(value, float) else str(value) for value in row.values()] for row in rows),
+    ]
+    widths = [max(map(len, column)) for column in zip(*shown, strict=True)]
+    return ["  ".join(f"{word:<{width}}" for word, width in zip(line, widths, strict=True)).rstrip() for line in shown]
 
 
 def _common_flags(*names: str, below: RunSettings | None = None) -> list[Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import torch
 
 from maskdistill.features import prepare
 from maskdistill.proposals import lost, maskcut, maskdistill, pixels, to_pixels, tokencut
-from maskdistill.types import Facet, Found
+from maskdistill.types import Facet, Features, Found
 
 METHODS: dict[str, Callable[..., Found]] = {
     "maskdistill": maskdistill.discover,
@@ -19,6 +20,22 @@ METHODS: dict[str, Callable[..., Found]] = {
     "maskcut": maskcut.discover,
 }
 NEEDS = {"maskdistill": ("queries", "keys"), "lost": (), "tokencut": (), "maskcut": ()}  # beside the facet
+Notes = list[tuple[str, float | int | str]]
+
+
+@dataclass(frozen=True)
+class Input:
+    """What a backbone is shown: methods with equal ones share a pass.
+
+    Attributes:
+        short_side: px that the shorter side is resized to; None: own size.
+        square: px of both sides, the shape lost; None: the shape stays.
+        max_patches: of the backbone's grid; a larger picture is made smaller.
+    """
+
+    short_side: int | None = None
+    square: int | None = None
+    max_patches: int | None = None
 
 
 def discover(
@@ -32,21 +49,30 @@ def discover(
     max_masks: int,
     min_score: float,
     how: str,
-    short_side: int | None,
-    square: int | None,
-    max_patches: int | None,
+    shown: Input,
     constants: dict[str, Any],
-) -> tuple[np.ndarray, np.ndarray, list[tuple[str, float | int | str]]]:
+) -> tuple[np.ndarray, np.ndarray, Notes]:
     """Masks (n, H, W) bool, scores (n,) float32 and the method's notes of a picture (H, W, 3) uint8.
 
     Args:
         facet: what the patches are compared by.
         how: `nearest` enlarges the patch grid as the paper does, `refine` follows the picture's edges.
-        short_side: px that the shorter side is resized to before the backbone; None: own size.
-        square: px of both sides, its shape lost; None: the shape stays.
-        max_patches: of the backbone's grid; a larger picture is made smaller.
         constants: keyword arguments of the method.
     """
+    want = tuple(dict.fromkeys((*NEEDS[method], facet)))
+    features, content = look(rgb, backbone=backbone, block=block, want=want, shown=shown)
+    if centre_keys:
+        features = features.centred()
+    with torch.inference_mode():
+        found = METHODS[method](features, max_masks=max_masks, facet=facet, **constants)
+    masks, scores = in_pixels(rgb, found, patch=features.patch, content=content, min_score=min_score, how=how)
+    return masks, scores, found.notes
+
+
+def look(
+    rgb: np.ndarray, *, backbone: Any, block: int, want: tuple[str, ...], shown: Input
+) -> tuple[Features, tuple[int, int]]:
+    """Features of a picture (H, W, 3) uint8, and the px (rows, columns) of the grid that hold it."""
     if not rgb.size:
         raise ValueError(f"rgb: holds no pixel, found {rgb.shape}")
     ready = prepare(
@@ -54,26 +80,28 @@ def discover(
         patch=backbone.patch,
         mean=backbone.mean,
         std=backbone.std,
-        short_side=short_side,
-        square=square,
-        max_patches=max_patches,
+        short_side=shown.short_side,
+        square=shown.square,
+        max_patches=shown.max_patches,
     )
     with torch.inference_mode():
-        want = dict.fromkeys((*NEEDS[method], facet))
-        features = backbone.features(ready.tensor[None], block=block, want=tuple(want))[0]
-        if centre_keys:
-            features = features.centred()
-        found = METHODS[method](features, max_masks=max_masks, facet=facet, **constants)
+        return backbone.features(ready.tensor[None], block=block, want=want)[0], ready.content
+
+
+def in_pixels(
+    rgb: np.ndarray, found: Found, *, patch: int, content: tuple[int, int], min_score: float, how: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """Masks (n, H, W) bool and scores (n,) float32 of those that reach `min_score`."""
     kept = [each for each in found.masks if each.score >= min_score]
     masks = np.zeros((len(kept), *rgb.shape[:2]), bool)
     for row, each in enumerate(kept):
         masks[row] = to_pixels(
             each.mask.numpy(),
-            patch=features.patch,
-            content=ready.content,
+            patch=patch,
+            content=content,
             size=rgb.shape[:2],
             how="nearest" if how == "nearest" else "bilinear",
         )
         if how == "refine":
             masks[row] = pixels.refine(rgb, masks[row])
-    return masks, np.array([each.score for each in kept], np.float32), found.notes
+    return masks, np.array([each.score for each in kept], np.float32)

@@ -39,7 +39,7 @@ def work(job: Job) -> None:
     else:
         names = _names(sources)
         for split, images in job.in_splits().items():
-            joined = _joined(job, sources, images)
+            joined = join(job, sources, images)
             if joined:
                 rows += _Split(job, split, joined, names).rows()
     atomic.write_json(folder / "metrics.json", {"format": 1, "metrics": rows})
@@ -62,7 +62,7 @@ def _names(sources: list[truths.Truth]) -> list[str]:
     return longest
 
 
-def _joined(job: Job, sources: list[truths.Truth], images: list[Image]) -> list[tuple[Image, truths.Truth, str]]:
+def join(job: Job, sources: list[truths.Truth], images: list[Image]) -> list[tuple[Image, truths.Truth, str]]:
     """Pictures of a split with the source and key of their truth; sizes that do not fit are named."""
     found = []
     left = {image.path: image for image in images}

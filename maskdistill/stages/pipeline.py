@@ -41,11 +41,14 @@ def stages_of(verb: str, settings: RunSettings) -> tuple[Stage, ...]:
 
 
 @contextmanager
-def opened(root: Path, settings: RunSettings, *, pictures: Path | None, quiet: bool = False) -> Iterator[Job]:
+def opened(
+    root: Path, settings: RunSettings, *, pictures: Path | None, quiet: bool = False, keep_config: bool = False
+) -> Iterator[Job]:
     """A run's folder, locked, its config.yaml written, its ledger opened; made if it is not there yet.
 
     Args:
         pictures: the picture folder; None: the one that config.yaml names.
+        keep_config: config.yaml stays as it is: nothing of the run will be made with these settings.
     """
     import torch
 
@@ -74,13 +77,13 @@ def opened(root: Path, settings: RunSettings, *, pictures: Path | None, quiet: b
         extra = {"version": maskdistill.__version__, "pictures": str(pictures.resolve())}
         text = dump(settings, extra=extra)
         written = folder.config.read_text(encoding="utf-8") if folder.config.exists() else None
-        if written != text:
+        if written != text and not keep_config:
             atomic.write_text(folder.config, text)
         job.ledger.write("open", versions=versions(), device=settings.device, threads=torch.get_num_threads())
         try:
             yield job
         except StaleError:
-            if written is not None and not job.begun:  # nothing was made with the new settings
+            if written is not None and not job.begun and not keep_config:  # nothing was made with the new settings
                 atomic.write_text(folder.config, written)
             raise
 

@@ -15,8 +15,9 @@ from maskdistill.masks import rle
 from maskdistill.masks.boxes import boxes_from_masks, xywh
 from maskdistill.runs import lines
 from maskdistill.settings import RunSettings, as_dict
+from maskdistill.settings.propose import ProposeSettings
 from maskdistill.settings.resolve import HANDCRAFTED
-from maskdistill.stages.discover import METHODS, discover
+from maskdistill.stages.discover import METHODS, Input, discover
 from maskdistill.stages.skeleton import Done, Image, Job, Stage, over_pictures
 
 
@@ -84,8 +85,7 @@ def mask_rows(masks: np.ndarray, scores: np.ndarray) -> list[dict[str, Any]]:
 def proposer(job: Job, network: Any) -> Any:
     """A function from a picture (H, W, 3) uint8 to (masks (n, H, W) bool, scores (n,), notes)."""
     settings = job.settings.propose
-    constants = as_dict(getattr(settings, settings.method))
-    short_side, square = constants.pop("short_side", 0) or None, constants.pop("square", 0) or None
+    shown, constants = input_of(settings, settings.method)
 
     def propose(rgb: np.ndarray) -> tuple[np.ndarray, np.ndarray, list[tuple[str, float | int | str]]]:
         return discover(
@@ -98,13 +98,22 @@ def proposer(job: Job, network: Any) -> Any:
             max_masks=settings.max_masks,
             min_score=settings.min_score,
             how=settings.pixels,
-            short_side=short_side,
-            square=square,
-            max_patches=settings.max_patches,
+            shown=shown,
             constants=constants,
         )
 
     return propose
+
+
+def input_of(settings: ProposeSettings, method: str) -> tuple[Input, dict[str, Any]]:
+    """What the backbone is shown for a method, and the method's other constants."""
+    constants = as_dict(getattr(settings, method))
+    shown = Input(
+        short_side=constants.pop("short_side", 0) or None,
+        square=constants.pop("square", 0) or None,
+        max_patches=settings.max_patches or None,
+    )
+    return shown, constants
 
 
 def of_picture(picture: np.ndarray | str | Path, settings: RunSettings) -> list[dict[str, Any]]:

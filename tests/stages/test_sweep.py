@@ -1,0 +1,130 @@
+"""propose --sweep: a table of combinations, best first; the run stays as it is."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from maskdistill import api, cli
+from maskdistill.datasets import synthetic
+from maskdistill.errors import SettingsError
+from maskdistill.stages import sweep
+from maskdistill.stages.discover import METHODS
+
+BY_HAND = {"threads": 1, "propose": {"backbone": "handcrafted", "max_masks": 2}}
+
+
+@pytest.fixture(scope="module")
+def scanned(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A run of five pictures that were only scanned, and their ground truth."""
+    root = tmp_path_factory.mktemp("sweep")
+    synthetic.write(root / "pictures", root / "truth.json", n_pictures=5, seed=3, size=(64, 80))
+    api.run(pictures=root / "pictures", out=root / "run", settings=BY_HAND, until="scan", quiet=True)
+    return root / "run", root / "truth.json"
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    ours = {"ledger.jsonl", "lock"}
+    files = {path for path in folder.rglob("*") if path.is_file() and "sweep" not in path.parts}
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files if path.name not in ours}
+
+
+def test_without_ground_truth_every_combination_is_measured_by_agreement(scanned, tmp_path):
+    out = Path(shutil.copytree(scanned[0], tmp_path / "run"))
+    before = contents(out)
+    rows = api.sweep(out=out, n_pictures=2, facets=("keys", "tokens"))
+    assert contents(out) == before
+    assert {(row["method"], row["facet"], row["centred"]) for row in rows} == {
+        (method, facet, centred) for method in METHODS for facet in ("keys", "tokens") for centred in (False, True)
+    }
+    assert len(rows) == 16
+    assert {row["block"] for row in rows} == {-1}  # handcrafted has one
+    for row in rows:
+        assert set(row) == {"method", "block", "facet", "centred", "flips", "crops", "masks", "area"}
+        assert all(0 <= row[name] <= 1 for name in ("flips", "crops", "area"))
+        assert 0 <= row["masks"] <= 2
+    agreed = [row["flips"] + row["crops"] for row in rows]
+    assert agreed == sorted(agreed, reverse=True)
+    stored = json.loads((out / "sweep" / "table.json").read_text())
+    assert (stored["pictures"], stored["rows"]) == (2, rows)
+
+
+def test_with_ground_truth_by_corloc_as_evaluate_counts_it(scanned, tmp_path):
+    out = Path(shutil.copytree(scanned[0], tmp_path / "run"))
+    settings = {"ground_truth": [str(scanned[1])]}
+    rows = api.sweep(out=out, settings=settings, n_pictures=5, methods=("tokencut",), facets=("keys",))
+    api.run(out=out, settings=settings, until="propose", quiet=True)
+    api.evaluate(out=out)
+    metrics = json.loads((out / "evaluate" / "metrics.json").read_text())["metrics"]
+    measured = {row["name"]: row["value"] for row in metrics if row["stage"] == "propose"}
+    plain = next(row for row in rows if not row["centred"])
+    assert plain["CorLoc"] == pytest.approx(measured["CorLoc"], abs=1e-6)
+    assert plain["mean_best_iou"] == pytest.approx(measured["mean_best_iou"], abs=1e-6)
+    assert plain["mean_best_iou"] > 0
+
+
+def test_a_sweep_goes_on_where_it_was_stopped(scanned, tmp_path, monkeypatch):
+    out = Path(shutil.copytree(scanned[0], tmp_path / "run"))
+    arguments = {"out": out, "n_pictures": 3, "methods": ("lost",), "facets": ("keys",)}
+    wanted = api.sweep(**arguments)
+    done = []
+    own = sweep._masks
+
+    def masks(*given):
+        if len(done) == 4:  # of the second picture
+            raise KeyboardInterrupt
+        done.append(1)
+        return own(*given)
+
+    monkeypatch.setattr(sweep, "_masks", masks)
+    with pytest.raises(KeyboardInterrupt):
+        api.sweep(**arguments)
+    done.clear()
+    monkeypatch.setattr(sweep, "_masks", lambda *given: done.append(1) or own(*given))
+    assert api.sweep(**arguments) == wanted
+    assert len(done) == 2 * 3  # two pictures, each as it is, mirrored, cropped
+
+
+def test_another_grid_begins_anew(scanned, tmp_path):
+    out = Path(shutil.copytree(scanned[0], tmp_path / "run"))
+    (out / "sweep" / "parts").mkdir(parents=True)
+    (out / "sweep" / "parts" / "plan.json").write_text('"another"')
+    (out / "sweep" / "parts" / "journal.jsonl").write_text('{"id": 1}')
+    assert len(api.sweep(out=out, n_pictures=1, methods=("lost",), facets=("keys",))) == 2
+
+
+def test_agreement_counts_masks_that_only_one_side_has():
+    one, other = np.zeros((2, 4, 4), bool), np.zeros((1, 4, 4), bool)
+    one[0, :2], one[1, 2:, 2:], other[0, :2] = True, True, True
+    assert sweep._agreement(one, one) == 1.0
+    assert sweep._agreement(one, other) == pytest.approx((0.5 + 1) / 2)
+    assert sweep._agreement(one[:0], other[:0]) == 1.0
+    assert sweep._agreement(one, other[:0]) == 0.0
+
+
+def test_the_command_prints_the_table(scanned, tmp_path, capsys):
+    out = Path(shutil.copytree(scanned[0], tmp_path / "run"))
+    words = [
+        "propose",
+        str(out),
+        "--sweep",
+        "--sweep-pictures",
+        "1",
+        "--sweep-methods",
+        "lost",
+        "--sweep-facets",
+        "keys",
+    ]
+    assert cli.main(words) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split() == ["method", "block", "facet", "centred", "flips", "crops", "masks", "area"]
+    assert [line.split()[0] for line in lines[1:]] == ["lost", "lost"]
+    assert not (out / "propose").exists()
+
+
+def test_what_is_not_there_is_refused(scanned):
+    for given, words in (({"methods": ("lst",)}, "there is no lst"), ({"n_pictures": 0}, "n_pictures")):
+        with pytest.raises(SettingsError, match=words):
+            api.sweep(out=scanned[0], **given)
