@@ -13,7 +13,7 @@ import torch
 
 from maskdistill.proposals.affinity import joined
 from maskdistill.proposals.grid import component
-from maskdistill.proposals.scores import contrast
+from maskdistill.proposals.scores import contrast, cosines
 from maskdistill.types import Facet, Features, Found, GridMask
 
 _TILE = 1 << 24  # inner products held at a time: 64 MB
@@ -37,7 +37,7 @@ def discover(
         facet: what the patches are compared by.
         min_area: patches; the search stops at a mask below it.
     Returns:
-        Masks in the order of discovery. The score is that of `scores.contrast` with the sum of the sources' keys.
+        Masks in the order of discovery. The score is `scores.contrast` by the sum of the sources' keys.
         Notes: ("stopped", reason) where fewer than max_masks were found.
     Raises:
         ValueError: keys missing, of another shape, not finite; a constant out of range.
@@ -47,6 +47,7 @@ def discover(
         if value < 1:
             raise ValueError(f"{name} must be at least 1, got {value}")
     keys = joined(features, facet=facet)
+    lengths = np.linalg.norm(keys, axis=1)
     free = np.ones(len(keys), bool)
     found: list[GridMask] = []
     while len(found) < max_masks:
@@ -61,14 +62,16 @@ def discover(
         sources = chosen[chosen @ left[seed].astype(np.float64) > 0]
         direction = sources.sum(axis=0)
         # M, the sum of the sources' rows of K K', is K times the sum of their keys: K K' is never needed.
-        like = np.zeros(len(keys), bool)
-        like[indices] = left @ direction > 0
+        products = keys @ direction
+        like = (products > 0) & free
         seed_patch = divmod(int(indices[seed]), features.grid[1])
         mask = component(like.reshape(features.grid), seed_patch)
         if mask.sum() < min_area:
             what = "mask below min_area" if mask.any() else "the seed patch resembles nothing"
             return Found(found, [("stopped", what)])
-        found.append(GridMask(torch.from_numpy(mask), seed_patch, contrast(keys, mask.ravel(), direction)))
+        found.append(
+            GridMask(torch.from_numpy(mask), seed_patch, contrast(cosines(products, lengths, direction), mask.ravel()))
+        )
         free &= ~mask.ravel()
     return Found(found)
 

@@ -12,11 +12,10 @@ from typing import Literal
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from maskdistill.proposals import affinity
 from maskdistill.proposals.grid import component
-from maskdistill.proposals.scores import contrast
+from maskdistill.proposals.scores import contrast, cosines
 from maskdistill.types import Facet, Features, Found, GridMask
 
 
@@ -57,12 +56,15 @@ def discover(
     """
     _check(max_masks, top_fraction, mass, mass_rule, min_area)
     features = features.centred() if centre_keys else features
-    queries, keys = _arrays(features)
+    queries = _class_queries(features)
     averaged = max(1, len(queries) - 1) if heads is None else heads
     if not 1 <= averaged <= len(queries):
         raise ValueError(f"heads must be in 1..{len(queries)}, got {heads}")
-    attention = np.einsum("hd,hnd->n", queries[:averaged], keys[:averaged]) / averaged
-    values = affinity.joined(features, facet=facet).astype(np.float64)
+    # float64: the signs of sums near zero decide, and must not depend on the order of summation.
+    keys = affinity.joined(features).astype(np.float64)
+    attention = keys[:, : averaged * queries.shape[1]] @ queries[:averaged].ravel() / averaged
+    values = keys if facet == "keys" else affinity.joined(features, facet=facet).astype(np.float64)
+    lengths = np.linalg.norm(values, axis=1)
     free = np.ones(len(values), bool)
     found: list[GridMask] = []
     while len(found) < max_masks:
@@ -72,13 +74,17 @@ def discover(
         weights = _kept_mass(attention[indices], mass=mass, rule=mass_rule)
         n_candidates = max(1, int(top_fraction * len(indices)))
         candidates = indices[np.argsort(-weights, kind="stable")[:n_candidates]]
-        mask, score = _grow(values, candidates, free, features.grid)
+        direction = _direction(values, candidates)
+        products = values @ direction
+        like = ((products > 0) & free).reshape(features.grid)
         seed_patch = divmod(int(candidates[0]), features.grid[1])
+        mask = component(like, seed_patch)
+        score = contrast(cosines(products, lengths, direction), mask.ravel())
         if not mask[seed_patch]:
             if found:
                 return Found(found, [("stopped", "the seed patch resembles nothing")])
             # A key of length zero. The release then takes component number 0, everything outside: kept, at score 0.
-            mask, score = ~_positive(values, candidates, free).reshape(features.grid), 0.0
+            mask, score = ~like, 0.0
         if int(mask.sum()) < min_area:
             return Found(found, [("stopped", "mask below min_area")])
         found.append(GridMask(mask=torch.from_numpy(mask), seed_patch=seed_patch, score=score))
@@ -98,11 +104,6 @@ def _kept_mass(attention: np.ndarray, *, mass: float, rule: str) -> np.ndarray:
     return np.where(kept, attention, 0)
 
 
-def _positive(values: np.ndarray, candidates: np.ndarray, free: np.ndarray) -> np.ndarray:
-    """Free patches whose key has a positive inner product with the sum of the sources' keys."""
-    return (values @ _direction(values, candidates) > 0) & free
-
-
 def _direction(values: np.ndarray, candidates: np.ndarray) -> np.ndarray:
     """Sum of the keys of the sources: candidates with a positive inner product with the first, the seed patch.
 
@@ -112,32 +113,21 @@ def _direction(values: np.ndarray, candidates: np.ndarray) -> np.ndarray:
     return chosen[chosen @ chosen[0] > 0].sum(axis=0)
 
 
-def _grow(
-    values: np.ndarray, candidates: np.ndarray, free: np.ndarray, grid: tuple[int, int]
-) -> tuple[np.ndarray, float]:
-    """The seed patch's component of what resembles the sources, and its score."""
-    mask = component(_positive(values, candidates, free).reshape(grid), divmod(int(candidates[0]), grid[1]))
-    return mask, contrast(values, mask.ravel(), _direction(values, candidates))
-
-
-def _arrays(features: Features) -> tuple[np.ndarray, np.ndarray]:
-    """The class token's queries (heads, dim) and the patches' keys (heads, patches, dim), float64 on the CPU."""
-    queries, keys = _checked("queries", features.queries, features), _checked("keys", features.keys, features)
+def _class_queries(features: Features) -> np.ndarray:
+    """The class token's queries (heads, dim), float64 on the CPU, checked against the keys."""
+    queries, keys = features.queries, features.keys
+    if queries is None or keys is None:
+        raise ValueError(f"{'queries' if queries is None else 'keys'}: these features hold none")
+    n_patches = features.grid[0] * features.grid[1]
+    if queries.ndim != 3 or queries.shape[1] != 1 + n_patches or n_patches < 1:
+        raise ValueError(
+            f"queries must be (heads, 1 + {n_patches}, dim) for grid {features.grid}, got {tuple(queries.shape)}"
+        )
     if queries.shape != keys.shape:
         raise ValueError(f"queries {tuple(queries.shape)} and keys {tuple(keys.shape)} must have one shape")
-    # float64: the signs of sums near zero decide, and must not depend on the order of summation.
-    return queries[:, 0].cpu().double().numpy(), keys[:, 1:].cpu().double().numpy()
-
-
-def _checked(name: str, value: Tensor | None, features: Features) -> Tensor:
-    n_patches = features.grid[0] * features.grid[1]
-    if value is None:
-        raise ValueError(f"{name}: these features hold none")
-    if value.ndim != 3 or value.shape[1] != 1 + n_patches or n_patches < 1:
-        raise ValueError(f"{name} must be (heads, 1 + {n_patches}, dim) for grid {features.grid}, got {value.shape}")
-    if not bool(torch.isfinite(value).all()):
-        raise ValueError(f"{name} must be finite")
-    return value.detach()
+    if not bool(torch.isfinite(queries[:, 0]).all()):
+        raise ValueError("queries must be finite")
+    return queries[:, 0].detach().cpu().double().numpy()
 
 
 def _check(max_masks: int, top_fraction: float, mass: float, mass_rule: str, min_area: int) -> None:

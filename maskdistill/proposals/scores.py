@@ -5,16 +5,20 @@ from __future__ import annotations
 import numpy as np
 
 
-def contrast(keys: np.ndarray, inside: np.ndarray, direction: np.ndarray) -> float:
-    """Half the difference of two means of the cosine with a direction: inside the mask minus outside, in [0, 1].
+def contrast(cosines: np.ndarray, inside: np.ndarray) -> float:
+    """Half the difference of two means of the cosine with a mask's sources: inside the mask minus outside, in [0, 1].
 
     Args:
-        keys: (patches, width). inside: (patches,) bool. direction: (width,), the sum of the sources' keys.
+        cosines: (patches,). inside: (patches,) bool.
     Returns:
         0 where nothing is inside or nothing outside.
     """
     if not inside.any() or inside.all():
         return 0.0
-    lengths = np.linalg.norm(keys, axis=1) * np.linalg.norm(direction)
-    cosines = np.divide(keys @ direction, lengths, out=np.zeros(len(keys)), where=lengths > 0)
     return float(np.clip((cosines[inside].mean() - cosines[~inside].mean()) / 2, 0, 1))
+
+
+def cosines(products: np.ndarray, lengths: np.ndarray, direction: np.ndarray) -> np.ndarray:
+    """(patches,) cosines with a direction (width,), from inner products with it and lengths; 0 of a zero length."""
+    both = lengths * np.linalg.norm(direction)
+    return np.divide(products, both, out=np.zeros(len(products)), where=both > 0)
