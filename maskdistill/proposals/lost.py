@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from maskdistill.proposals.affinity import joined
+from maskdistill.proposals import affinity
 from maskdistill.proposals.grid import component
 from maskdistill.proposals.scores import contrast, cosines
 from maskdistill.types import Facet, Features, Found, GridMask
@@ -46,8 +46,8 @@ def discover(
     for name, value in (("max_masks", max_masks), ("n_candidates", n_candidates), ("min_area", min_area)):
         if value < 1:
             raise ValueError(f"{name} must be at least 1, got {value}")
-    keys = joined(features, facet=facet)
-    lengths = np.linalg.norm(keys, axis=1)
+    keys = affinity.joined(features, facet=facet)
+    lengths = np.sqrt(affinity.squares(keys))
     free = np.ones(len(keys), bool)
     found: list[GridMask] = []
     while len(found) < max_masks:
@@ -87,4 +87,4 @@ def degrees(keys: np.ndarray) -> np.ndarray:
     rows = max(1, _TILE // len(keys))
     for first in range(0, len(keys), rows):
         counts[first : first + rows] = np.count_nonzero(keys[first : first + rows] @ keys.T > 0, axis=1)
-    return counts - ((keys**2).sum(axis=1) > 0)
+    return counts - (affinity.squares(keys) > 0)

@@ -64,7 +64,7 @@ def discover(
     keys = affinity.joined(features).astype(np.float64)
     attention = keys[:, : averaged * queries.shape[1]] @ queries[:averaged].ravel() / averaged
     values = keys if facet == "keys" else affinity.joined(features, facet=facet).astype(np.float64)
-    lengths = np.linalg.norm(values, axis=1)
+    lengths = np.sqrt(affinity.squares(values))
     free = np.ones(len(values), bool)
     found: list[GridMask] = []
     while len(found) < max_masks:
