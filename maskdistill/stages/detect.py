@@ -70,7 +70,7 @@ def train(job: Job, folder: Path) -> Done:
         masks = rle.decode([rows[number]["rle"] for number in trusted], size=image.size)
         return job.read_picture(image), masks, clusters[[file.first[image.id] + number for number in trusted]]
 
-    steps = training.steps_of(own.train, len(images))
+    steps = training.steps_of(own.train, len(images), "detect")
     sizes = {"short_side": own.short_side, "max_side": own.max_side}
     batch_of = detector.batches(sample, n_pictures=len(images), batch=own.train.batch, seed=job.settings.seed, **sizes)
     loss_of = detector.losses(seed=job.settings.seed)

@@ -42,7 +42,7 @@ def expected(job: Job, verbs: list[str]) -> tuple[float, float]:
         ("segment", settings.segment, settings.segment.side**2),
     ):
         if stage in verbs:
-            steps = training.steps_of(own.train, n)
+            steps = training.steps_of(own.train, n, stage)
             seconds += steps * own.train.batch * pixels * STEP_SECONDS[stage, own.size] / 4
             seconds += n * DETECT_SECONDS[own.size]
     if backbones.device(job).type == "cuda":

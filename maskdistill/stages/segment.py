@@ -59,7 +59,7 @@ def train(job: Job, folder: Path) -> Done:
         image = images[position]
         return job.read_picture(image), label_maps.read(maps / f"{image.id}.png")
 
-    steps = training.steps_of(own.train, len(images))
+    steps = training.steps_of(own.train, len(images), "segment")
     batch_of = segmenter.batches(
         sample, n_pictures=len(images), batch=own.train.batch, seed=job.settings.seed, side=own.side
     )

@@ -20,12 +20,15 @@ from maskdistill.stages.skeleton import Job
 from maskdistill.training import Plan, bodies, checkpoint, fit
 
 EPOCHS = 25  # of the pictures, where the steps are not given; docs/log/training.md
-LEAST, MOST = 600, 12000  # steps then
+LEAST, MOST = (
+    {"detect": 600, "segment": 1500},
+    12000,
+)  # steps then; fewer leave a segmenter of photographs all background
 
 
-def steps_of(settings: TrainSettings, n_pictures: int) -> int:
+def steps_of(settings: TrainSettings, n_pictures: int, stage: str) -> int:
     """Steps of a training: as set, or from the number of pictures."""
-    return settings.steps or max(LEAST, min(MOST, round(EPOCHS * n_pictures / settings.batch)))
+    return settings.steps or max(LEAST[stage], min(MOST, round(EPOCHS * n_pictures / settings.batch)))
 
 
 def start_weights(job: Job, stage: str) -> dict[str, Tensor] | None:
