@@ -9,7 +9,7 @@ from maskdistill.stages.skeleton import Job
 
 # Seconds on two cores without AVX-512, float32; docs/log/estimate.md says how they were taken.
 SECONDS_PER_PATCH = {"vits16": 3.5e-4, "vits8": 3.5e-4, "vitb16": 1.2e-3, "vitb8": 1.2e-3}
-HANDCRAFTED_SECONDS = 0.1  # a picture
+HANDCRAFTED_SECONDS = 2.5e-7  # a pair of patches: its graph is dense
 STEP_SECONDS = {
     ("detect", "small"): 1.4e-5,
     ("detect", "resnet50"): 5.0e-5,
@@ -55,15 +55,18 @@ def expected(job: Job, verbs: list[str]) -> tuple[float, float]:
 def _backbone_seconds(job: Job) -> float:
     """Of one picture."""
     propose = job.settings.propose
-    if propose.backbone == HANDCRAFTED:
-        return HANDCRAFTED_SECONDS
+    by_hand = propose.backbone == HANDCRAFTED
     sizes = [image.size for image in job.images[:200]]
     own = getattr(propose, propose.method)
     short_side, square = getattr(own, "short_side", 0) or None, getattr(own, "square", 0) or None
-    patch = 8 if "8" in propose.backbone.rpartition("vit")[2][:3] and "16" not in propose.backbone else 16
+    small = by_hand or ("8" in propose.backbone.rpartition("vit")[2][:3] and "16" not in propose.backbone)
+    patch = 8 if small else 16
     resized = [
         wanted_size(size, patch, short_side=short_side, square=square, max_patches=propose.max_patches or None)
         for size in sizes
     ]
+    patches = [height * width / patch**2 for height, width in resized]
+    if by_hand:
+        return sum(each**2 for each in patches) / len(patches) * HANDCRAFTED_SECONDS
     kind = next((key for key in SECONDS_PER_PATCH if propose.backbone.endswith(key)), "vits16")
-    return sum(height * width for height, width in resized) / len(sizes) / patch**2 * SECONDS_PER_PATCH[kind]
+    return sum(patches) / len(patches) * SECONDS_PER_PATCH[kind]
