@@ -29,6 +29,7 @@ class Handcrafted:
 
     Attributes:
         patch: side of a patch in pixels.
+        has_class: query 0 is a stand-in.
         mean, std: of RGB in [0, 1], to make a picture ready: taken as it is.
         window: deviation, in patches, of the soft window over which a descriptor is averaged.
         shrinkage: of the whitening, in (0, 1]: this share of the mean variance is added to every direction, so that
@@ -42,6 +43,7 @@ class Handcrafted:
     mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
     std: tuple[float, float, float] = (1.0, 1.0, 1.0)
     heads: int = 1
+    has_class: bool = False
     width: int = _WIDTH
 
     def features(

@@ -87,7 +87,8 @@ class ViT:
     """A timm VisionTransformer or Eva behind the interface that all backbones share.
 
     Attributes:
-        name; patch: side in px; mean, std: of RGB in [0, 1]; heads; width: of a token.
+        name; patch: side in px; mean, std: of RGB in [0, 1]; heads; width: of a token; has_class: token 0 is the
+            class token, not the patches' mean.
     """
 
     def __init__(

@@ -41,7 +41,13 @@ def work(job: Job, folder: Path) -> Done:
     """One picture after the other through the backbone and the method."""
     from maskdistill.stages import backbones
 
-    discover = proposer(job, backbones.backbone(job, "propose", job.settings.propose.backbone))
+    network = backbones.backbone(job, "propose", job.settings.propose.backbone)
+    if job.settings.propose.method == "maskdistill" and not network.has_class:
+        what = (
+            f"{network.name} has no class token: the attention is that of a stand-in, for a network the patches' mean"
+        )
+        job.ledger.write("note", stage="propose", what=what)
+    discover = proposer(job, network)
 
     def describe(image: Image, rgb: np.ndarray) -> dict[str, Any]:
         masks, scores, notes = discover(rgb)
