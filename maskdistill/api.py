@@ -7,11 +7,12 @@ refused like one ({"propose": {"method": "tokencut"}}).
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from maskdistill.errors import SettingsError
-from maskdistill.settings import RunSettings, nearest, read_yaml
+from maskdistill.settings import RunSettings, nearest, read_yaml, resolve
 from maskdistill.settings import load as load_settings
 from maskdistill.settings.load import merge, preset_of, validate
 
@@ -55,6 +56,10 @@ def run(
     if until is not None and start is not None and VERBS.index(start) > VERBS.index(until):
         raise SettingsError(f"from: {start} comes after {until}, the last stage to do. In order: {', '.join(VERBS)}")
     chosen = settings if isinstance(settings, RunSettings) else settings_for(out, pictures, preset, config, settings)
+    if chosen.cluster.of == "detections":
+        raise SettingsError(
+            "cluster.of: a run clusters proposals first. Give --cluster.again to cluster the detections too"
+        )
     verbs = list(VERBS[: VERBS.index(until) + 1]) if until else list(VERBS)
     return _do(out, chosen, verbs, pictures=pictures, start=start, quiet=quiet)
 
@@ -107,8 +112,11 @@ def sweep(
 
 
 def cluster(*, out: str | Path, settings: Mapping[str, Any] | RunSettings | None = None, redo: bool = False) -> Path:
-    """Masks to clusters: embeddings and k-means."""
-    return _verb("cluster", out, settings, redo)
+    """Masks to clusters: embeddings and k-means. Of detections, label maps are made of these clusters from then on."""
+    chosen = settings if isinstance(settings, RunSettings) else settings_for(out, None, None, None, settings)
+    if chosen.cluster.of == "detections":
+        chosen = replace(chosen, cluster=replace(chosen.cluster, again=True))
+    return _verb("cluster", out, chosen, redo)
 
 
 def detect(*, out: str | Path, settings: Mapping[str, Any] | RunSettings | None = None, redo: bool = False) -> Path:
@@ -216,7 +224,11 @@ def discover(
     values: dict[str, Any] = {"propose": {"backbone": backbone, **(settings or {})}}
     if weights is not None:
         values["weights"] = [f"propose={weights}"]
-    return stage.of_picture(picture, load_settings(values))
+    try:
+        chosen = resolve(load_settings(values))
+    except ValueError as error:
+        raise SettingsError(str(error)) from error
+    return stage.of_picture(picture, chosen)
 
 
 def settings_for(

@@ -89,17 +89,6 @@ class _Export:
     out: Path | None = None  # file to write; RUN/export/coco-<of>.json if left out
 
 
-@dataclass(frozen=True)
-class _Sweep:
-    """Flags of `propose --sweep`."""
-
-    sweep: bool = False  # make no proposals: try method x block x facet x centring on a few pictures, print a table
-    sweep_pictures: int = 12  # how many, spread over the folder; those with objects where there is ground truth
-    sweep_blocks: tuple[int, ...] = (-1, -2, -3, -4)  # of the backbone, negative from the last
-    sweep_methods: tuple[str, ...] = ("maskdistill", "lost", "tokencut", "maskcut")  # to try
-    sweep_facets: tuple[str, ...] = ("keys", "queries", "values", "tokens")  # to try
-
-
 @dataclass(frozen=True, kw_only=True)
 class _Demo:
     """The whole job on pictures it draws itself: no download, a few minutes on two cores.
@@ -268,7 +257,7 @@ def _stage(verb: str, rest: list[str]) -> list[str]:
     flags += [(verb, Annotated[type(own), tyro.conf.arg(name="")], own)]
     flags += _common_flags(*common, below=below)
     if verb == "propose":
-        flags += [(each.name, each.type, each) for each in fields(_Sweep)]
+        flags += _sweep_flags()
     if verb not in ("evaluate", "report"):
         flags += [("redo", Annotated[bool, tyro.conf.arg(help="do it again where its settings changed")], False)]
     cls = make_dataclass(verb.title(), flags, frozen=True)
@@ -295,6 +284,19 @@ def _stage(verb: str, rest: list[str]) -> list[str]:
     else:
         made = getattr(api, verb)(out=given.run, settings=settings, redo=given.redo)
     return [str(made)]
+
+
+def _sweep_flags() -> list[Any]:
+    """Flags of `propose --sweep`, which are no settings: they change nothing of a run."""
+    methods, facets = ("maskdistill", "lost", "tokencut", "maskcut"), ("keys", "queries", "values", "tokens")
+    named: list[tuple[str, Any, Any, str]] = [
+        ("sweep", bool, False, "make no proposals: try method x block x facet x centring on a few pictures"),
+        ("sweep_pictures", int, 12, "how many, spread over the folder; with ground truth those with objects"),
+        ("sweep_blocks", tuple[int, ...], (-1, -2, -3, -4), "to try, negative from the last"),
+        ("sweep_methods", tuple[str, ...], methods, "to try"),
+        ("sweep_facets", tuple[str, ...], facets, "to try"),
+    ]
+    return [(name, Annotated[kind, tyro.conf.arg(help=text)], start) for name, kind, start, text in named]
 
 
 def _table(rows: list[dict[str, Any]]) -> list[str]:

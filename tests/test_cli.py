@@ -11,6 +11,7 @@ import typing
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 
 from maskdistill import api, cli
@@ -326,7 +327,9 @@ def test_a_preset_named_in_the_file_is_used(pictures, tmp_path):
     assert (made["preset"], made["cluster"]["k"]) == ("demo", load_preset("demo")["cluster"]["k"])
 
 
-def test_weights_may_be_repeated_and_the_last_of_a_stage_counts(pictures, tmp_path):
+def test_weights_may_be_repeated_and_the_last_of_a_stage_counts(pictures, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "b=c.pth").touch()
     flags = ["--weights", "propose=handcrafted", "--weights=segment=none", "--weights", "detect=a.pth"]
     made = scanned(pictures, tmp_path / "out", *flags, "--weights", "detect=b=c.pth")
     assert made["weights"] == ["segment=none", "detect=b=c.pth", "propose=handcrafted"]
@@ -345,7 +348,16 @@ def test_the_result_is_on_standard_output_and_progress_on_standard_error(picture
     said = capsys.readouterr()
     assert said.out == f"{tmp_path / 'out'}\n"
     assert "scan: 3/3 pictures" in said.err
-    assert "3 pictures: about" in said.err
+    assert "about" not in said.err  # nothing that takes long is ahead
+
+
+def test_the_time_that_is_expected_is_said_whenever_something_is_ahead(pictures, tmp_path, capsys):
+    words = ["run", str(pictures), "--out", str(tmp_path / "out"), "--weights", "propose=handcrafted"]
+    assert cli.main([*words, "--until", "scan"]) == 0
+    capsys.readouterr()
+    for expected in (True, False):
+        assert cli.main([*words, "--until", "propose"]) == 0
+        assert ("3 pictures: about" in capsys.readouterr().err) == expected
     assert cli.main([*words, "--quiet"]) == 0
     assert capsys.readouterr().err == ""
 
@@ -436,3 +448,53 @@ def test_export_writes_the_file_that_it_names(copied, tmp_path, capsys):
     assert cli.main(["export", str(copied), "--as", "coco", "--of", "proposals", "--out", str(target)]) == 0
     assert capsys.readouterr().out == f"{target}\n"
     assert len(json.loads(target.read_text())["images"]) == 3
+
+
+def test_weights_of_a_late_stage_are_looked_for_before_the_first(capsys, pictures, tmp_path):
+    out = tmp_path / "out"
+    said = refused(capsys, "run", str(pictures), "--out", str(out), "--weights", "segment=nosuch.pth")
+    assert "nosuch.pth: neither a file nor a name of weights (wanted for segment)" in said
+    assert not out.exists()
+    said = refused(capsys, "run", str(pictures), "--out", str(out), "--weights", "propose=handcraftd")
+    assert "Perhaps you meant handcrafted" in said
+    said = refused(capsys, "run", str(pictures), "--out", str(out), "--weights", "detect=dino_resnet50")
+    assert "Give --detect.size resnet50, or --weights detect=none" in said
+    said = refused(capsys, "run", str(pictures), "--out", str(out), "--weights", "detect=detect")
+    assert "the detector cannot start from itself" in said
+    assert not out.exists()
+
+
+def test_a_backbone_that_timm_does_not_have_is_answered_with_the_nearest(capsys, pictures, tmp_path):
+    words = ["run", str(pictures), "--out", str(tmp_path / "out"), "--until", "propose", "--quiet"]
+    said = refused(capsys, *words, "--propose.backbone", "timm/vit_smal_patch16_224")
+    assert "timm/vit_small_patch16_224" in said
+    said = refused(capsys, *words, "--propose.backbone", "timm/resnet18")
+    assert "not of timm's VisionTransformer or Eva family" in said
+
+
+def test_a_file_in_the_place_of_a_run_is_refused(capsys, pictures, tmp_path):
+    (tmp_path / "afile").touch()
+    assert "is a file, where the folder of a run is wanted" in refused(
+        capsys, "run", str(pictures), "--out", str(tmp_path / "afile")
+    )
+
+
+def test_what_a_mistaken_flag_said_is_not_kept(capsys, copied):
+    before = (copied / "config.yaml").read_bytes()
+    assert "nosuch.json" in refused(capsys, "evaluate", str(copied), "--ground-truth", "nosuch.json")
+    assert (copied / "config.yaml").read_bytes() == before
+    assert "no such folder" in refused(capsys, "run", "nosuch", "--out", str(copied))
+    assert (copied / "config.yaml").read_bytes() == before
+
+
+def test_wrong_weights_leave_nothing_that_the_right_command_is_refused_for(capsys, pictures, tmp_path):
+    torch.save({"some.weight": torch.zeros(3)}, tmp_path / "other.pth")
+    words = ["run", str(pictures), "--out", str(tmp_path / "out"), "--until", "propose", "--quiet"]
+    said = refused(capsys, *words, "--weights", f"propose={tmp_path / 'other.pth'}")
+    assert "not the weights of dino_vits16" in said
+    assert cli.main([*words, *BY_HAND]) == 0
+
+
+def test_a_run_of_detections_is_refused_and_the_verb_makes_them_count(capsys, pictures, tmp_path):
+    words = ["run", str(pictures), "--out", str(tmp_path / "out"), "--cluster.of", "detections"]
+    assert "Give --cluster.again" in refused(capsys, *words)

@@ -83,6 +83,12 @@ def load(
     return ViT(name=name, model=model, mean=mean, std=std, as_dino=name in DINO, rotated=rotated)
 
 
+def check(name: str) -> None:
+    """WeightsError if there is no such backbone, or none that is supported; nothing is fetched or filled."""
+    with torch.device("meta"):
+        _built(name)
+
+
 class ViT:
     """A timm VisionTransformer or Eva behind the interface that all backbones share.
 

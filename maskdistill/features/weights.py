@@ -7,6 +7,7 @@ training code and other branches (student, momentum queue, projection heads) tak
 from __future__ import annotations
 
 import argparse
+import difflib
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -64,10 +65,11 @@ def read(what: str | Path, *, name: str | None = None) -> dict[str, Tensor]:
         return _from_timm(str(what))
     path = Path(what).expanduser()
     if not path.is_file():
+        near = difflib.get_close_matches(str(what), [*URLS, "handcrafted", "none"], n=2)
         raise WeightsError(
-            f"{what}: neither a file nor a name of weights. "
-            f"Names: {', '.join(URLS)}, timm/<model>; `none` starts at random"
-            + (f" (wanted for {name})" if name else "")
+            f"{what}: neither a file nor a name of weights{f' (wanted for {name})' if name else ''}. "
+            f"Names: {', '.join(URLS)}, timm/<model>, of propose also handcrafted; `none` starts at random."
+            + (f" Perhaps you meant {' or '.join(near)}." if near else "")
         )
     return plain(_loaded(path), path=path)
 
@@ -168,6 +170,6 @@ def _offline(name: str, url: str, file: Path, error: Exception) -> str:
     return (
         f"{name}: its weights are not on this machine and could not be fetched ({error}). "
         f"Download {url} on another machine and put it at {file} "
-        f"(or anywhere, and give --weights STAGE=FILE). "
-        "Without any weights: --propose.backbone handcrafted"
+        "(or anywhere, and give --weights STAGE=FILE). Without any weights: --propose.backbone handcrafted, and "
+        "--weights detect=none --weights segment=none"
     )

@@ -10,7 +10,7 @@ from maskdistill.settings.checks import in_unit
 class LabelSettings:
     """From detections to label maps."""
 
-    min_score: float = 0.9  # of a detection, in [0, 1]; source: MaskDistill release
+    min_score: float = 0.9  # of a detection, in [0, 1]; 0.9 in the release
     keep_best: bool = True  # paint the best detection of a picture that has none above min_score; source: release
     overlap: Literal["skip", "below", "legacy"] = "skip"  # later masks: left out, painted below, or as the release did
 

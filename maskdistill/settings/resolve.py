@@ -5,6 +5,7 @@ from dataclasses import replace
 from maskdistill.settings.run import RunSettings
 
 HANDCRAFTED = "handcrafted"
+NETWORKS = ("dino_resnet50", "moco_v2_resnet50")  # start weights by name
 MOST_PATCHES = 12_000  # of a grid: a graph of them takes 0.6 GB, twice that while it is made
 
 
@@ -63,6 +64,15 @@ def resolve(settings: RunSettings) -> RunSettings:
         detect = replace(detect, min_proposal_score=0.45 if by_hand else 0.0)
     if detect.pixels == "auto":
         detect = replace(detect, pixels="refine" if by_hand else "plain")
+    for stage, size in (("detect", settings.detect.size), ("segment", settings.segment.size)):
+        given = settings.weights_of(stage)
+        if size == "small" and given in NETWORKS:
+            raise ValueError(
+                f"weights {stage}={given} are those of a ResNet-50, but {stage}.size is small. "
+                f"Give --{stage}.size resnet50, or --weights {stage}=none"
+            )
+        if stage == "detect" and given == "detect":
+            raise ValueError("weights detect=detect: the detector cannot start from itself. Give --weights detect=none")
     segment = settings.segment
     if segment.pixels == "auto":
         segment = replace(segment, pixels="refine" if by_hand else "plain")

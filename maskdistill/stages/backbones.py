@@ -59,4 +59,5 @@ def _state(job: Job, stage: str, name: str) -> Any:
         given = job.settings.weights_of("propose")
     if given == "none":
         return "none"
+    vit.check(name)  # before anything is fetched for it
     return weights.read(given or name, name=name)

@@ -7,6 +7,7 @@ Out:  embeddings.npy, clusters.jsonl (id, mask, cluster), centroids.npy, cluster
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from maskdistill.runs import atomic, lines
 from maskdistill.settings import RunSettings
 from maskdistill.stages.masks_by_picture import MaskFile
 from maskdistill.stages.skeleton import Done, Image, Job, Stage, over_pictures
+from maskdistill.types import Detections
 
 SOURCES = {"cluster": Path("propose") / "proposals.jsonl", "recluster": Path("detect") / "detections.jsonl"}
 
@@ -173,6 +175,21 @@ def embedder(job: Job) -> Callable[[np.ndarray, list[dict[str, Any]]], np.ndarra
         return class_token_embeddings(rgb, boxes, backbone=network, prepare=prepare, max_side=own.max_side or None)
 
     return embed
+
+
+def assigner(job: Job, folder: Path) -> Callable[[np.ndarray, Detections], np.ndarray]:
+    """A function from a picture (H, W, 3) uint8 and detections in it to their clusters (n,) int64, by a clustering."""
+    from maskdistill.clusters import kmeans
+
+    embed = embedder(job)
+    centroids = np.load(folder / "centroids.npy")
+    scale = np.array(json.loads((folder / "clusters.json").read_text(encoding="utf-8"))["scale"], np.float32)
+
+    def assign(rgb: np.ndarray, found: Detections) -> np.ndarray:
+        masks = [{"rle": mask, "box": box.tolist()} for mask, box in zip(found.rles, found.boxes_xyxy, strict=True)]
+        return kmeans.assign(kmeans.normalise(embed(rgb, masks), scale), centroids)
+
+    return assign
 
 
 def _write_array(path: Path, array: np.ndarray) -> None:

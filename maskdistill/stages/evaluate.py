@@ -106,7 +106,8 @@ class _Split:
         if self._complete("detect") and self.has_objects:
             found += self._of_detections(folder.root / "detect" / "detections.jsonl")
         if self._complete("label"):
-            n_clusters = clusters_in(folder.stage("recluster" if self._complete("recluster") else "cluster"))
+            again = self.job.settings.cluster.again and self._complete("recluster")
+            n_clusters = clusters_in(folder.stage("recluster" if again else "cluster"))
             found += self._of_label_maps("label", folder.root / "label" / "maps", n_clusters)
             if self._complete("segment"):
                 found += self._of_label_maps("segment", folder.root / "segment" / "predictions", n_clusters)
@@ -191,7 +192,7 @@ class _Split:
 
     def _of_clusters(self, stage: str, path: Path, of: str) -> list[dict[str, Any]]:
         """Agreement of ids with classes, and the masks painted as a segmentation."""
-        file = cluster_files(self.job.folder, of)
+        file = cluster_files(self.job.folder, of, again=self.job.settings.cluster.again)
         n_clusters = clusters_in(self.job.folder.stage(stage))
         id_list: list[int] = []
         class_list: list[int] = []
@@ -226,7 +227,7 @@ class _Split:
 
     def _of_detections(self, path: Path) -> list[dict[str, Any]]:
         """Class-agnostic as the proposals, then class-aware after matching clusters to classes."""
-        file = cluster_files(self.job.folder, "detections")
+        file = cluster_files(self.job.folder, "detections", again=self.job.settings.cluster.again)
         n_clusters = clusters_in(self.job.folder.stage("recluster" if file else "cluster"))
         masks = {row["id"]: row.get("masks", []) for row in with_clusters(path, file) if row["id"] in self.joined}
         rows = self._found("detect", masks)

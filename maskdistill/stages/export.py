@@ -8,7 +8,9 @@ from maskdistill.errors import RunError, SettingsError
 from maskdistill.exports import coco as coco_file
 from maskdistill.runs import atomic, lines
 from maskdistill.runs.layout import RunFolder
+from maskdistill.settings import validate
 from maskdistill.stages.masks_by_picture import cluster_files, clusters_in, with_clusters
+from maskdistill.stages.pipeline import configured
 
 SOURCES = {"detections": ("detect", "detections.jsonl"), "proposals": ("propose", "proposals.jsonl")}
 
@@ -18,11 +20,12 @@ def coco(root: Path, *, of: str, out: Path | None) -> Path:
     if of not in SOURCES:
         raise SettingsError(f"of: wanted one of {', '.join(SOURCES)}, found {of!r}")
     folder = RunFolder(root)
+    settings = validate(configured(root), source=str(folder.config))
     stage, name = SOURCES[of]
     source = folder.stage(stage) / name
     if not source.exists():
         raise RunError(f"{source}: not there yet. Do it first: maskdistill {stage} {root}")
-    clusters = cluster_files(folder, of)
+    clusters = cluster_files(folder, of, again=settings.cluster.again)
     n_clusters = (
         clusters_in(clusters.parent if clusters else folder.stage("cluster")) if (clusters or of == "detections") else 1
     )

@@ -77,8 +77,14 @@ def detections(row: dict[str, Any], size: tuple[int, int]) -> Detections:
     )
 
 
-def cluster_files(folder: RunFolder, of: str) -> Path | None:
-    """The clusters.jsonl that names the masks of proposals or detections; None: detections carry the detector's own."""
+def cluster_files(folder: RunFolder, of: str, *, again: bool) -> Path | None:
+    """The clusters.jsonl that names the masks of proposals or detections; None: detections carry the detector's own.
+
+    Args:
+        again: the setting `cluster.again`: without it a clustering of detections that is there is an old one.
+    """
+    if of == "detections" and not again:
+        return None
     name = "recluster" if of == "detections" else "cluster"
     path = folder.stage(name) / "clusters.jsonl"
     return path if (folder.stage(name) / "stage.json").exists() else None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +14,28 @@ from maskdistill.errors import RunError
 from maskdistill.pictures import read
 from maskdistill.runs import record
 from maskdistill.runs.layout import RunFolder
+from maskdistill.runs.ledger import Ledger
 from maskdistill.settings import RunSettings, validate
-from maskdistill.stages import detect, pipeline, segment
-from maskdistill.types import Prediction
+from maskdistill.stages import cluster, detect, pipeline, segment
+from maskdistill.stages.masks_by_picture import clusters_in
+from maskdistill.stages.progress import Progress
+from maskdistill.stages.skeleton import Job
+from maskdistill.types import Detections, Prediction
 
 
 class Model:
     """The detector and, where the run has one, the segmenter of a run."""
 
-    def __init__(self, settings: RunSettings, detector: Any, segmenter: Any | None, names: list[str]) -> None:
+    def __init__(
+        self,
+        settings: RunSettings,
+        detector: Any,
+        segmenter: Any | None,
+        names: list[str],
+        assign: Callable[[np.ndarray, Detections], np.ndarray] | None = None,
+    ) -> None:
         self.settings, self.detector, self.segmenter, self.names = settings, detector, segmenter, names
+        self.assign = assign
 
     def predict(self, picture: np.ndarray | str | Path) -> Prediction:
         """What the run sees in a picture (H, W, 3) uint8 RGB, or in a file.
@@ -36,6 +50,8 @@ class Model:
             raise ValueError(f"picture: wanted (H, W, 3) uint8, found {picture.shape} {picture.dtype}")
         with torch.inference_mode():
             instances = detect.predict(self.detector, picture, self.settings)
+            if self.assign is not None and len(instances):
+                instances = replace(instances, clusters=self.assign(picture, instances))
             label_map = segment.predict(self.segmenter, picture, self.settings) if self.segmenter is not None else None
         return Prediction(instances=instances, label_map=label_map, names=self.names)
 
@@ -54,5 +70,16 @@ def load(root: Path, *, device: str = "auto") -> Model:
         raise RunError(f"{root}: has no trained detector. Train it first: maskdistill run --out {root}")
     detector = detect.trained(folder, settings)
     segmenter = segment.trained(folder, settings) if record.read(folder.stage("segment/train") / "stage.json") else None
-    n_clusters = len(detector.roi_heads.box_predictor.cls_score.bias) - 1
-    return Model(settings, detector, segmenter, [f"cluster {number}" for number in range(n_clusters)])
+    assign = None
+    if settings.cluster.again and record.read(folder.stage("recluster") / "stage.json"):
+        # Label maps, and so the segmenter, count in clusters of the detections: the instances must too.
+        assign = cluster.assigner(_job(folder, settings), folder.stage("recluster"))
+        n_clusters = clusters_in(folder.stage("recluster"))
+    else:
+        n_clusters = len(detector.roi_heads.box_predictor.cls_score.bias) - 1
+    return Model(settings, detector, segmenter, [f"cluster {number}" for number in range(n_clusters)], assign)
+
+
+def _job(folder: RunFolder, settings: RunSettings) -> Job:
+    """What the embedder of a clustering is handed; it writes nothing."""
+    return Job(settings=settings, folder=folder, ledger=Ledger(folder.ledger), progress=Progress(quiet=True), roots={})

@@ -5,13 +5,14 @@ from __future__ import annotations
 import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 import maskdistill
-from maskdistill.errors import PictureError, RunError, SettingsError, StaleError
+from maskdistill.errors import MaskDistillError, PictureError, RunError, SettingsError
 from maskdistill.runs import atomic
 from maskdistill.runs.layout import RunFolder
 from maskdistill.runs.ledger import Ledger
@@ -56,18 +57,22 @@ def opened(
         settings = resolve(settings)
     except ValueError as error:
         raise SettingsError(str(error)) from error
+    _check_files(settings)
     folder = RunFolder(Path(root))
     before = read_config(folder) if folder.config.exists() else {}
     if pictures is None and "pictures" not in before:
         raise RunError(f"{root}: no run there yet. Start one: maskdistill run PICTURES --out {root}")
+    given = pictures is not None
     pictures = Path(pictures) if pictures is not None else Path(before["pictures"])
     roots = {"pictures": pictures}
     if settings.validation is not None and Path(settings.validation).is_dir():
         roots["validation"] = Path(settings.validation)
-    if not pictures.is_dir() and not folder.images.exists():
+    if not pictures.is_dir() and (given or not folder.images.exists()):
         raise PictureError(
             f"{pictures}: no such folder. Give a folder with pictures: maskdistill run PICTURES --out {root}"
         )
+    if folder.root.exists() and not folder.root.is_dir():
+        raise RunError(f"{root}: is a file, where the folder of a run is wanted. Give another --out")
     folder.root.mkdir(parents=True, exist_ok=True)
     if settings.threads:
         torch.set_num_threads(settings.threads)
@@ -75,17 +80,30 @@ def opened(
     with RunLock(folder.lock):
         job = Job(settings=settings, folder=folder, ledger=Ledger(folder.ledger), progress=progress, roots=roots)
         extra = {"version": maskdistill.__version__, "pictures": str(pictures.resolve())}
-        text = dump(settings, extra=extra)
+        # `of` is what one command does, no setting of the run.
+        kept = replace(settings, cluster=replace(settings.cluster, of="proposals"))
+        text = dump(kept, extra=extra)
         written = folder.config.read_text(encoding="utf-8") if folder.config.exists() else None
         if written != text and not keep_config:
             atomic.write_text(folder.config, text)
         job.ledger.write("open", versions=versions(), device=settings.device, threads=torch.get_num_threads())
         try:
             yield job
-        except StaleError:
+        except MaskDistillError:
             if written is not None and not job.begun and not keep_config:  # nothing was made with the new settings
                 atomic.write_text(folder.config, written)
             raise
+
+
+def _check_files(settings: RunSettings) -> None:
+    """Weights that a late stage starts from are looked for before the first stage, not hours later."""
+    from maskdistill.features import weights
+
+    for entry in settings.weights:
+        stage, _, what = entry.partition("=")
+        named = what in (*weights.URLS, "none", "detect", "handcrafted") or what.startswith("timm/")
+        if not named and not Path(what).expanduser().is_file():
+            weights.read(what, name=stage)  # says what is wrong
 
 
 def do(job: Job, verbs: list[str], *, start: str | None = None) -> None:
@@ -109,8 +127,17 @@ def do(job: Job, verbs: list[str], *, start: str | None = None) -> None:
             for stage in stages_of(verb, job.settings):
                 if not perform(stage, job, redo=redo):
                     job.progress.say(f"{stage.name}: done before")
-                elif stage.name == "scan":
-                    job.progress.say(estimate.sentence(job, verbs))
+                if stage.name == "scan" and (ahead := _ahead(job, verbs)):
+                    job.progress.say(estimate.sentence(job, ahead))
+
+
+def _ahead(job: Job, verbs: list[str]) -> list[str]:
+    """The verbs that are not complete yet."""
+    return [
+        verb
+        for verb in verbs
+        if any(not (job.folder.stage(stage.name) / "stage.json").exists() for stage in stages_of(verb, job.settings))
+    ]
 
 
 def read_config(folder: RunFolder) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """predict: a trained run on a folder of new pictures.
 
-Out:  for each picture, at its relative path: a label map (palette PNG) and its instances (JSON)
+Out:  for each picture, at its relative path: a label map (palette PNG) and its instances (JSON); .maskdistill/ holds
+      what the next call needs to go on
 """
 
 from __future__ import annotations
@@ -17,29 +18,35 @@ from maskdistill.runs import atomic, fingerprints, record
 from maskdistill.runs.journal import Journal
 from maskdistill.runs.layout import RunFolder
 from maskdistill.runs.lock import RunLock
-from maskdistill.stages import label_maps
+from maskdistill.settings import RunSettings
+from maskdistill.stages import detect, label_maps, segment
 from maskdistill.stages import model as models
 from maskdistill.stages.progress import Progress
 from maskdistill.types import Detections, Prediction
+
+OWN = ".maskdistill"  # in the folder of results: what they were made with, the journal, the lock
 
 
 def work(root: Path, pictures: Path, out: Path, *, device: str, quiet: bool) -> dict[str, int]:
     """Predict every picture that is not predicted yet; the same command goes on where it was stopped."""
     model = models.load(root, device=device)
     paths = find(pictures, exclude=[out, root])
-    out.mkdir(parents=True, exist_ok=True)
-    made_with = _networks(RunFolder(root))
-    stamp = out / "predict.json"
+    own = out / OWN
+    own.mkdir(parents=True, exist_ok=True)
+    made_with = _made_with(RunFolder(root), model.settings)
+    stamp = own / "made-with.json"
     if not stamp.exists():
         atomic.write_json(stamp, made_with)
     elif found := fingerprints.differences(_read(stamp), made_with):
-        raise RunError(f"{out}: holds predictions of other networks ({'; '.join(found)}). Give another --out")
+        raise RunError(
+            f"{out}: holds predictions of other networks or settings ({'; '.join(found)}). Give another --out"
+        )
     names = targets(paths)
     counts = Counter({"predicted": 0, "done before": 0, "refused": 0})
     progress = Progress(quiet=quiet)
-    with RunLock(out / "lock"), Journal(out / "parts") as journal:
-        # The journal knows a picture by the hash of its path: pictures may come and go between two calls.
-        keys = {path: int(fingerprints.digest({"path": path})[:15], 16) for path in paths}
+    with RunLock(own / "lock"), Journal(own / "parts") as journal:
+        # The journal knows a picture by path, size and time: pictures may come, go and be replaced between two calls.
+        keys = {path: _key(pictures, path) for path in paths}
         pending = [path for path in paths if keys[path] not in journal]
         counts["done before"] = len(paths) - len(pending)
 
@@ -98,9 +105,17 @@ def instances(prediction: Prediction) -> dict[str, Any]:
     }
 
 
-def _networks(folder: RunFolder) -> dict[str, str]:
-    entries = {name: record.read(folder.stage(name) / "stage.json") for name in ("detect/train", "segment/train")}
-    return {name: entry.fingerprint for name, entry in entries.items() if entry is not None}
+def _key(pictures: Path, path: str) -> int:
+    found = (pictures / path).stat()
+    return int(fingerprints.digest({"path": path, "bytes": found.st_size, "time": found.st_mtime_ns})[:15], 16)
+
+
+def _made_with(folder: RunFolder, settings: RunSettings) -> dict[str, Any]:
+    """The networks and clusters by fingerprint, and the settings of prediction."""
+    names = ["detect/train", "segment/train", *(["recluster"] if settings.cluster.again else [])]
+    entries = {name: record.read(folder.stage(name) / "stage.json") for name in names}
+    made: dict[str, Any] = {name: entry.fingerprint for name, entry in entries.items() if entry is not None}
+    return {**made, "detect": detect.PREDICT.parts(settings), "segment": segment.PREDICT.parts(settings)}
 
 
 def _read(stamp: Path) -> dict[str, Any]:

@@ -21,6 +21,8 @@ from rich.progress import (
 from rich.progress import Progress as RichProgress
 from rich.text import Text
 
+MOST_TOLD = 5  # refused pictures that are named on the terminal
+
 
 class _Rate(ProgressColumn):
     def render(self, task: Task) -> Text:
@@ -64,6 +66,13 @@ class Progress:
         """One line on standard error."""
         if self.stream:
             print(text, file=self.stream, flush=True)
+
+    def left_out(self, reasons: list[str]) -> None:
+        """A line for each of the first pictures that were refused, and how many more there are."""
+        for reason in reasons[:MOST_TOLD]:
+            self.say(f"left out: {reason}")
+        if len(reasons) > MOST_TOLD:
+            self.say(f"left out: {len(reasons) - MOST_TOLD} more; the report and ledger.jsonl name them all")
 
     @contextmanager
     def bar(self, title: str, *, total: int, unit: str, done: int = 0) -> Iterator[Bar]:

@@ -123,15 +123,13 @@ def input_of(settings: ProposeSettings, method: str) -> tuple[Input, dict[str, A
 
 
 def of_picture(picture: np.ndarray | str | Path, settings: RunSettings) -> list[dict[str, Any]]:
-    """Masks of one array or file, without a run: Segment Anything's records, by falling score."""
+    """Masks of one array or file, without a run, by resolved settings: Segment Anything's records, by falling score."""
     from maskdistill.pictures import read
     from maskdistill.runs.layout import RunFolder
     from maskdistill.runs.ledger import Ledger
-    from maskdistill.settings import resolve
     from maskdistill.stages import backbones
     from maskdistill.stages.progress import Progress
 
-    settings = resolve(settings)
     nowhere = RunFolder(Path())
     job = Job(settings=settings, folder=nowhere, ledger=Ledger(nowhere.ledger), progress=Progress(quiet=True), roots={})
     rgb = picture if isinstance(picture, np.ndarray) else read(Path(picture), orientation=settings.orientation)

@@ -61,6 +61,8 @@ class _Run:
         self.job, self.folder = job, job.folder
         self.side = job.settings.report.tile_px
         self.records = {name: record.read(self.folder.stage(name) / "stage.json") for name in DOES}
+        if not job.settings.cluster.again:
+            self.records["recluster"] = None  # what is there is an old one
         self.events = list(job.ledger.read())
         self.files = {
             "propose": self._masks("propose", "proposals.jsonl"),
@@ -120,7 +122,7 @@ class _Run:
         return MaskFile(self.folder.stage(stage) / name) if self.records[stage] else None
 
     def _ids(self, of: str) -> dict[tuple[int, int], int]:
-        path = cluster_files(self.folder, of)
+        path = cluster_files(self.folder, of, again=self.job.settings.cluster.again)
         return {(row["id"], row["mask"]): row["cluster"] for row in lines.read(path)} if path else {}
 
     def _counts(self, file: MaskFile) -> list[int]:

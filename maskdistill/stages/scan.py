@@ -77,6 +77,7 @@ def _scanned(job: Job, folder: Path) -> Done:
         rows = [row for _, row in journal.records()]
     accepted = [row for row in rows if "refused" not in row]
     refused = [row for row in rows if "refused" in row]
+    job.progress.left_out([row["refused"] for row in refused])
     if not accepted:
         raise PictureError(
             f"{job.roots['pictures']}: none of the {len(rows)} pictures can be read. The first: {refused[0]['refused']}"

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from maskdistill.errors import PictureError, RunError, StaleError
+from maskdistill.errors import PictureError, RunError, SettingsError, StaleError, WeightsError
 from maskdistill.runs import atomic, fingerprints, lines, record
 from maskdistill.runs.journal import Journal
 from maskdistill.runs.layout import RunFolder
@@ -66,14 +66,26 @@ class Job:
         return self.roots[image.root] / image.path
 
     def read_picture(self, image: Image) -> Any:
-        """(H, W, 3) uint8 RGB of a picture; PictureError if it cannot be decoded or is not what the scan saw."""
+        """(H, W, 3) uint8 RGB of a picture; PictureError if it cannot be decoded or is not what the scan saw.
+
+        Raises:
+            RunError: the file is gone, or cannot be opened: no fault of the picture, so that nothing may be recorded.
+        """
         from maskdistill.pictures import read
 
-        rgb = read(
-            self.picture_path(image),
-            orientation=self.settings.orientation,
-            max_megapixels=self.settings.max_megapixels,
-        )
+        path = self.picture_path(image)
+        try:
+            rgb = read(path, orientation=self.settings.orientation, max_megapixels=self.settings.max_megapixels)
+        except PictureError:
+            try:
+                with path.open("rb") as file:
+                    file.read(1)
+            except OSError as error:
+                raise RunError(
+                    f"{path}: cannot be opened any more ({error.strerror}). Bring it back and give the same command "
+                    "again, or scan again: --from scan"
+                ) from error
+            raise
         if rgb.shape[:2] != image.size:
             raise PictureError(
                 f"{self.picture_path(image)}: is {rgb.shape[1]} x {rgb.shape[0]} px, "
@@ -133,7 +145,8 @@ def perform(stage: Stage, job: Job, *, redo: bool) -> bool:
     old = record.read(folder / "stage.json")
     if old is not None:
         damaged = record.verify(folder if stage.name != "scan" else job.folder.root, old)
-        if old.fingerprint == fingerprint and not damaged and not (redo and stage.looks_outside):
+        again = redo and (stage.looks_outside or old.counts.get("refused"))  # what was refused may be mended
+        if old.fingerprint == fingerprint and not damaged and not again:
             return False
         if not redo:
             _refuse(stage, job, fingerprints.differences(old.parts, parts), damaged)
@@ -153,7 +166,13 @@ def perform(stage: Stage, job: Job, *, redo: bool) -> bool:
     )
     machines = _machines(folder / "parts" / "machines.json", f"{job.settings.device}, {_threads()} threads")
     started = time.monotonic()
-    done = stage.work(job, folder)
+    try:
+        done = stage.work(job, folder)
+    except (SettingsError, WeightsError):
+        if begun is None:  # what a user has to mend first leaves nothing that the mended command would differ from
+            shutil.rmtree(folder / "parts", ignore_errors=True)
+            job.begun = False
+        raise
     base = folder if stage.name != "scan" else job.folder.root
     outputs = {name: fingerprints.sha256_file(base / name) for name in sorted(done.outputs)}
     entry = record.StageRecord(
@@ -195,14 +214,17 @@ def over_pictures(
     def refuse(image: Image, reason: str) -> None:
         journal.add(image.id, {"refused": reason})
         job.ledger.write("refused", stage=folder.name, picture=image.path, reason=reason)
+        refused.append(reason)
         bar.advance()
 
+    refused: list[str] = []
     try:
         with job.progress.bar(title, total=len(images), done=len(images) - len(pending), unit="pictures") as bar:
             for image, rgb in job.pictures(pending, refused=refuse):
                 journal.add(image.id, describe(image, rgb))
                 bar.advance()
         journal.flush()
+        job.progress.left_out(refused)
     except BaseException:
         journal.close()
         raise
@@ -252,8 +274,8 @@ def _refuse(stage: Stage, job: Job, differences: list[str], damaged: list[str]) 
     what = [f"  {line}" for line in differences] + [f"  {name}: missing or changed" for name in damaged]
     raise StaleError(
         f"{job.folder.stage(stage.name)} was made otherwise than is asked for now:\n" + "\n".join(what) + "\n"
-        f"Do it again: the same command with --from {verb} (the old folder is kept until the new one is complete), "
-        "or another --out"
+        f"Do it again: `maskdistill run` with --from {verb}, or the stage's own command with --redo (the old folder is "
+        "kept until the new one is complete), or give another --out"
     )
 
 

@@ -9,7 +9,7 @@ from PIL import Image
 
 from maskdistill import api
 from maskdistill.datasets import synthetic
-from maskdistill.errors import PictureError
+from maskdistill.errors import PictureError, RunError
 from tests.stages.conftest import QUICK
 
 
@@ -91,3 +91,48 @@ def test_the_run_folder_inside_the_pictures_is_not_searched(tmp_path: Path) -> N
     (out / "label").mkdir()
     Image.fromarray(np.zeros((4, 4), np.uint8)).save(out / "label" / "1.png")
     api.run(pictures=folder, out=out, settings=QUICK, until="propose", quiet=True)
+
+
+def test_a_folder_that_goes_away_stops_the_run_and_nothing_is_recorded_of_its_pictures(tmp_path: Path) -> None:
+    folder, away = tmp_path / "pictures", tmp_path / "away"
+    synthetic.write(folder, tmp_path / "truth.json", n_pictures=3, seed=3, size=(64, 80))
+    out = tmp_path / "run"
+    api.run(pictures=folder, out=out, settings=QUICK, until="scan", quiet=True)
+    folder.rename(away)
+    with pytest.raises(RunError, match="cannot be opened any more"):
+        api.run(out=out, until="propose", quiet=True)
+    away.rename(folder)
+    api.run(out=out, until="propose", quiet=True)
+    lines = list(map(json.loads, (out / "propose" / "proposals.jsonl").read_text().splitlines()))
+    assert [line["id"] for line in lines] == [1, 2, 3]
+    assert not any("refused" in line for line in lines)
+
+
+def test_a_picture_that_was_mended_is_tried_again_when_the_stage_is_done_again(tmp_path: Path) -> None:
+    folder = tmp_path / "pictures"
+    synthetic.write(folder, tmp_path / "truth.json", n_pictures=2, seed=3, size=(64, 80))
+    whole = (folder / "0002.png").read_bytes()
+    # Only the head of the file, at the same size, so that the scan sees no change.
+    (folder / "0002.png").write_bytes(whole[:60] + bytes(len(whole) - 60))
+    out = tmp_path / "run"
+    api.run(pictures=folder, out=out, settings=QUICK, until="propose", quiet=True)
+    lines = list(map(json.loads, (out / "propose" / "proposals.jsonl").read_text().splitlines()))
+    assert "refused" in lines[1]
+    (folder / "0002.png").write_bytes(whole)
+    api.propose(out=out, redo=True)
+    lines = list(map(json.loads, (out / "propose" / "proposals.jsonl").read_text().splitlines()))
+    assert "refused" not in lines[1]
+
+
+def test_pictures_that_are_left_out_are_named_on_the_terminal(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "pictures"
+    synthetic.write(folder, tmp_path / "truth.json", n_pictures=1, seed=3, size=(64, 80))
+    for number in range(7):
+        (folder / f"bad{number}.jpg").write_bytes(b"no picture")
+    api.run(pictures=folder, out=tmp_path / "run", settings=QUICK, until="scan")
+    said = capsys.readouterr().err
+    assert said.count("left out: ") == 6
+    assert "bad0.jpg" in said
+    assert "left out: 2 more; the report and ledger.jsonl name them all" in said

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from PIL import Image
 from pycocotools.coco import COCO
 
@@ -102,6 +103,77 @@ def test_a_loaded_run_predicts_what_the_run_predicted(tiny) -> None:
     np.testing.assert_array_equal(prediction.label_map, stored)
     with pytest.raises(ValueError, match="uint8"):
         model.predict(np.zeros((4, 4)))
+
+
+def test_the_instances_of_a_loaded_run_count_in_the_clusters_of_its_label_maps(tiny) -> None:
+    model = api.load(tiny.out)
+    images = [json.loads(line) for line in (tiny.out / "images.jsonl").read_text().splitlines()]
+    rows = [json.loads(line) for line in (tiny.out / "recluster" / "clusters.jsonl").read_text().splitlines()]
+    compared = 0
+    for image in images:
+        root = tiny.validation if image["root"] == "validation" else tiny.pictures
+        found = model.predict(root / image["path"]).instances.clusters.tolist()
+        assert found == [row["cluster"] for row in rows if row["id"] == image["id"]]
+        compared += len(found)
+    assert compared > 0
+    summary = json.loads((tiny.out / "recluster" / "clusters.json").read_text())
+    assert model.names == [f"cluster {number}" for number in range(summary["k"])]
+
+
+def test_an_old_clustering_of_detections_is_not_used_where_the_settings_say_none(tiny, tmp_path: Path) -> None:
+    out = copied(tiny, tmp_path)
+    assert api.export(run=out, out=tmp_path / "again.json").exists()
+    settings = {**tiny.settings, "cluster": {**tiny.settings["cluster"], "again": False}}
+    api.run(pictures=tiny.pictures, out=out, settings=settings, start="label", quiet=True)
+    assert (out / "recluster" / "stage.json").exists()
+    api.export(run=out, out=tmp_path / "own.json")
+    lines = [json.loads(line) for line in (out / "detect" / "detections.jsonl").read_text().splitlines()]
+    own = [1 + mask["cluster"] for line in lines for mask in line["masks"]]
+    loaded = json.loads((tmp_path / "own.json").read_text())
+    assert [each["category_id"] for each in loaded["annotations"]] == own
+    k = json.loads((out / "cluster" / "clusters.json").read_text())["k"]
+    assert len(loaded["categories"]) == k
+    assert api.load(out).names == [f"cluster {number}" for number in range(k)]
+
+
+def test_clustering_the_detections_is_one_commands_work_and_then_counts_for_the_label_maps(
+    tiny, tmp_path: Path
+) -> None:
+    out = copied(tiny, tmp_path)
+    shutil.rmtree(out / "recluster")
+    settings = {**tiny.settings, "cluster": {**tiny.settings["cluster"], "again": False}}
+    api.run(pictures=tiny.pictures, out=out, settings=settings, until="label", start="label", quiet=True)
+    api.cluster(out=out, settings={"cluster": {"of": "detections"}})
+    kept = yaml.safe_load((out / "config.yaml").read_text())["cluster"]
+    assert (kept["of"], kept["again"]) == ("proposals", True)
+    states = {row["stage"]: row["state"] for row in api.status(out=out)}
+    assert (states["cluster"], states["recluster"], states["detect"]) == ("done", "done", "done")
+    assert states["label"] == "stale"
+
+
+def test_a_picture_of_any_name_is_predicted_and_a_replaced_one_anew(tiny, tmp_path: Path) -> None:
+    pictures = tmp_path / "new"
+    pictures.mkdir()
+    for name in ("predict.png", "lock.png", "made-with.png"):
+        shutil.copy(tiny.validation / "v0001.png", pictures / name)
+    out = tmp_path / "out"
+    assert api.predict(run=tiny.out, pictures=pictures, out=out, quiet=True)["predicted"] == 3
+    assert api.predict(run=tiny.out, pictures=pictures, out=out, quiet=True)["done before"] == 3
+    names = {f"{name}.{suffix}" for name in ("predict", "lock", "made-with") for suffix in ("json", "png")}
+    assert {path.name for path in out.iterdir()} == {".maskdistill", *names}
+    before = json.loads((out / "lock.json").read_text())
+    shutil.copy(tiny.validation / "v0002.png", pictures / "lock.png")
+    counts = api.predict(run=tiny.out, pictures=pictures, out=out, quiet=True)
+    assert counts == {"predicted": 1, "done before": 2, "refused": 0}
+    assert json.loads((out / "lock.json").read_text()) != before
+
+
+def test_predictions_of_other_settings_are_not_mixed(tiny, tmp_path: Path) -> None:
+    run, out = copied(tiny, tmp_path), tmp_path / "out"
+    api.predict(run=run, pictures=tiny.validation, out=out, quiet=True)
+    api.detect(out=run, settings={"detect": {"min_score": 0.3}}, redo=True)
+    with pytest.raises(RunError, match=r"other networks or settings \(.*min_score: 0\.0 -> 0\.3"):
+        api.predict(run=run, pictures=tiny.validation, out=out, quiet=True)
 
 
 @pytest.mark.parametrize("of", ["detections", "proposals"])
