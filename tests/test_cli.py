@@ -349,6 +349,8 @@ def test_the_result_is_on_standard_output_and_progress_on_standard_error(picture
     assert said.out == f"{tmp_path / 'out'}\n"
     assert "scan: 3/3 pictures" in said.err
     assert "about" not in said.err  # nothing that takes long is ahead
+    assert cli.main([*words, "--quiet"]) == 0
+    assert capsys.readouterr().err == ""
 
 
 def test_the_time_that_is_expected_is_said_whenever_something_is_ahead(pictures, tmp_path, capsys):
@@ -358,8 +360,6 @@ def test_the_time_that_is_expected_is_said_whenever_something_is_ahead(pictures,
     for expected in (True, False):
         assert cli.main([*words, "--until", "propose"]) == 0
         assert ("3 pictures: about" in capsys.readouterr().err) == expected
-    assert cli.main([*words, "--quiet"]) == 0
-    assert capsys.readouterr().err == ""
 
 
 def test_without_pictures_the_runs_own_settings_are_used(copied, pictures):
