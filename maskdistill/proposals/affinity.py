@@ -62,7 +62,9 @@ def two_valued(keys: np.ndarray, *, threshold: float, floor: float) -> TwoValued
     """
     lengths = np.linalg.norm(keys, axis=1, keepdims=True)
     unit = np.divide(keys, lengths, out=np.zeros_like(keys), where=lengths > 0)
-    return TwoValued(unit @ unit.T > threshold, floor=floor)
+    joined = unit @ unit.T
+    np.greater(joined, threshold, out=joined)  # 1 or 0 in place: a second array of this size costs more than the sums
+    return TwoValued(joined, floor=floor)
 
 
 def gaussian(keys: np.ndarray, grid: tuple[int, int], *, bandwidth: float, floor: float) -> Dense:

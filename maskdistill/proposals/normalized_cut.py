@@ -81,7 +81,7 @@ class TwoValued:
             raise ValueError(f"floor must be in (0, 1), got {floor}")
         self.joined = np.ascontiguousarray(joined, np.float32)
         self.floor = floor
-        counts = self.joined.sum(axis=1, dtype=np.float64)
+        counts = (self.joined @ np.ones(len(joined), np.float32)).astype(np.float64)  # exact: whole numbers below 2^24
         self.degrees = (1 - floor) * counts + floor * len(joined)
 
     def product(self, vector: np.ndarray) -> np.ndarray:
