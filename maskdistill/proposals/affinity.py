@@ -1,4 +1,4 @@
-"""How alike the patches of a picture are: graphs of their keys, and how much of a mask's edges stay inside it.
+"""How alike the patches of a picture are: graphs of their keys, or of another facet.
 
 Paper:    TokenCut, Wang et al., CVPR 2022, arXiv:2202.11539 (two values); the Gaussian is ours
 In:       keys (patches, width) float32
@@ -90,20 +90,3 @@ def gaussian(keys: np.ndarray, grid: tuple[int, int], *, bandwidth: float, floor
     np.exp(weights, out=weights)
     weights += np.float32(floor)
     return Dense(weights)
-
-
-def inside_share(graph: Dense | TwoValued, mask: np.ndarray) -> float:
-    """The score of a mask (rows, cols) bool in [0, 1]: how much more of its edges stay inside than chance would give.
-
-    (share - area) / (1 - area), times the share of its outline that is not the picture's border, because ground runs
-    out of the picture and objects seldom do; 0 for a mask of everything.
-    """
-    inside = mask.ravel()
-    if inside.all():
-        return 0.0
-    indicator = inside.astype(np.float64)
-    share = indicator @ graph.product(indicator) / graph.degrees[inside].sum()
-    area = inside.mean()
-    cut_off = mask[0].sum() + mask[-1].sum() + mask[:, 0].sum() + mask[:, -1].sum()
-    outline = sum(int(np.abs(np.diff(np.pad(mask, 1).astype(np.int8), axis=axis)).sum()) for axis in (0, 1))
-    return float(np.clip((share - area) / (1 - area), 0, 1) * (1 - cut_off / outline))

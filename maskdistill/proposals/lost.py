@@ -11,9 +11,8 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from maskdistill.proposals import affinity
+from maskdistill.proposals import affinity, scores
 from maskdistill.proposals.grid import component
-from maskdistill.proposals.scores import contrast, cosines
 from maskdistill.types import Facet, Features, Found, GridMask
 
 _TILE = 1 << 24  # inner products held at a time: 64 MB
@@ -37,7 +36,7 @@ def discover(
         facet: what the patches are compared by.
         min_area: patches; the search stops at a mask below it.
     Returns:
-        Masks in the order of discovery. The score is `scores.contrast` by the sum of the sources' keys.
+        Masks in the order of discovery. The score is that of `scores.of_vectors`.
         Notes: ("stopped", reason) where fewer than max_masks were found.
     Raises:
         ValueError: keys missing, of another shape, not finite; a constant out of range.
@@ -47,7 +46,6 @@ def discover(
         if value < 1:
             raise ValueError(f"{name} must be at least 1, got {value}")
     keys = affinity.joined(features, facet=facet)
-    lengths = np.sqrt(affinity.squares(keys))
     free = np.ones(len(keys), bool)
     found: list[GridMask] = []
     while len(found) < max_masks:
@@ -69,9 +67,7 @@ def discover(
         if mask.sum() < min_area:
             what = "mask below min_area" if mask.any() else "the seed patch resembles nothing"
             return Found(found, [("stopped", what)])
-        found.append(
-            GridMask(torch.from_numpy(mask), seed_patch, contrast(cosines(products, lengths, direction), mask.ravel()))
-        )
+        found.append(GridMask(torch.from_numpy(mask), seed_patch, scores.of_vectors(keys, mask)))
         free &= ~mask.ravel()
     return Found(found)
 

@@ -13,7 +13,8 @@ from typing import Literal
 import numpy as np
 import torch
 
-from maskdistill.proposals.affinity import MAX_PATCHES, inside_share, joined, two_valued
+from maskdistill.proposals import scores
+from maskdistill.proposals.affinity import MAX_PATCHES, joined, two_valued
 from maskdistill.proposals.grid import component
 from maskdistill.proposals.normalized_cut import Cut, TwoValued, second_eigenvector, strongest
 from maskdistill.types import Facet, Features, Found, GridMask
@@ -46,7 +47,7 @@ def discover(
         facet: what the patches are compared by.
     Returns:
         Masks in the order of discovery, each without the patches of earlier ones, empty ones left out. The score is
-        `affinity.inside_share`. Notes: ("rejected", n) of cuts; ("fallback", n) that the dense solver had to make;
+        `scores.of_graph`. Notes: ("rejected", n) of cuts; ("fallback", n) that the dense solver had to make;
         ("stopped", reason) where fewer than max_masks were found.
     Raises:
         ValueError: keys missing, of another shape, not finite, of too many patches; a constant out of range.
@@ -79,7 +80,7 @@ def discover(
         rejected += refused
         mask = raw & ~painted.reshape(features.grid)
         if not refused and mask.any():
-            found.append(GridMask(torch.from_numpy(mask), seed_patch, inside_share(whole, mask)))
+            found.append(GridMask(torch.from_numpy(mask), seed_patch, scores.of_graph(whole, mask)))
             if len(found) == max_masks:
                 break
         previous = np.zeros_like(raw) if refused else raw

@@ -13,9 +13,8 @@ from typing import Literal
 import numpy as np
 import torch
 
-from maskdistill.proposals import affinity
+from maskdistill.proposals import affinity, scores
 from maskdistill.proposals.grid import component
-from maskdistill.proposals.scores import contrast, cosines
 from maskdistill.types import Facet, Features, Found, GridMask
 
 
@@ -48,7 +47,7 @@ def discover(
         facet: what the patches are compared by; the attention is always that of queries and keys.
         min_area: patches; the search stops at a mask below it.
     Returns:
-        Masks in the order of discovery. The score is that of `scores.contrast` with the sum of the sources' keys.
+        Masks in the order of discovery. The score is that of `scores.of_vectors`.
         Notes: ("stopped", reason) where fewer than max_masks were found.
     Raises:
         ValueError: queries or keys missing, of another shape, not finite; a constant out of range.
@@ -64,7 +63,6 @@ def discover(
     keys = affinity.joined(features).astype(np.float64)
     attention = keys[:, : averaged * queries.shape[1]] @ queries[:averaged].ravel() / averaged
     values = keys if facet == "keys" else affinity.joined(features, facet=facet).astype(np.float64)
-    lengths = np.sqrt(affinity.squares(values))
     free = np.ones(len(values), bool)
     found: list[GridMask] = []
     while len(found) < max_masks:
@@ -74,12 +72,10 @@ def discover(
         weights = _kept_mass(attention[indices], mass=mass, rule=mass_rule)
         n_candidates = max(1, int(top_fraction * len(indices)))
         candidates = indices[np.argsort(-weights, kind="stable")[:n_candidates]]
-        direction = _direction(values, candidates)
-        products = values @ direction
-        like = ((products > 0) & free).reshape(features.grid)
+        like = ((values @ _direction(values, candidates) > 0) & free).reshape(features.grid)
         seed_patch = divmod(int(candidates[0]), features.grid[1])
         mask = component(like, seed_patch)
-        score = contrast(cosines(products, lengths, direction), mask.ravel())
+        score = scores.of_vectors(values, mask)
         if not mask[seed_patch]:
             if found:
                 return Found(found, [("stopped", "the seed patch resembles nothing")])

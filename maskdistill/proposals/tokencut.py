@@ -13,7 +13,8 @@ from typing import Literal
 import numpy as np
 import torch
 
-from maskdistill.proposals.affinity import MAX_PATCHES, gaussian, inside_share, joined, two_valued
+from maskdistill.proposals import scores
+from maskdistill.proposals.affinity import MAX_PATCHES, gaussian, joined, two_valued
 from maskdistill.proposals.grid import component
 from maskdistill.proposals.normalized_cut import Dense, TwoValued, second_eigenvector, strongest
 from maskdistill.types import Facet, Features, Found, GridMask
@@ -56,9 +57,7 @@ def discover(
         max_area: share of all patches that a judged mask may have.
         max_border: share of the border patches that a judged mask may hold.
     Returns:
-        Masks in the order of discovery. The score is the share of the mask's edge weight that stays inside it, less
-        what chance gives to its area, (share - area) / (1 - area), times the share of its outline that is not the
-        picture's border (ground runs out of the picture, objects seldom do); in [0, 1], 0 for a mask of everything.
+        Masks in the order of discovery. The score is that of `scores.of_graph`.
         Notes: ("products", n); ("fallback", cuts that the dense solver had to make); ("stopped", reason) where fewer
         than max_masks were found; ("cut", eigenvalue) of the cut that ended the search.
     Raises:
@@ -99,7 +98,7 @@ def discover(
         free &= ~mask.ravel()
         judged = affinity == "gaussian" or bool(found)
         if not judged or _is_object(mask, min_area=min_area, max_area=max_area, max_border=max_border):
-            found.append(GridMask(torch.from_numpy(mask), seed_patch, inside_share(graph, mask)))
+            found.append(GridMask(torch.from_numpy(mask), seed_patch, scores.of_graph(graph, mask)))
             if len(found) == max_masks:
                 stopped = []
                 break
