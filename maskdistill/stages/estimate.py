@@ -8,7 +8,7 @@ from maskdistill.stages import backbones, training
 from maskdistill.stages.skeleton import Job
 
 # Seconds on two cores without AVX-512, float32; docs/log/estimate.md says how they were taken.
-SECONDS_PER_PATCH = {"vits16": 3.5e-4, "vits8": 3.5e-4, "vitb16": 1.2e-3, "vitb8": 1.2e-3}
+SECONDS_PER_PATCH = {"vits16": 1.2e-3, "vits8": 3.0e-3, "vitb16": 3.7e-3, "vitb8": 7.3e-3}
 HANDCRAFTED_SECONDS = 2.5e-7  # a pair of patches: its graph is dense
 STEP_SECONDS = {
     ("detect", "small"): 1.4e-5,
