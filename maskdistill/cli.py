@@ -120,6 +120,8 @@ VERBS: dict[str, str] = {
     "demo": "the whole job on pictures it draws itself",
 }
 
+OF_SCAN = ("validation", "limit", "seed", "max_megapixels", "orientation")
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; the exit status is 0, or 2 for what a user can mend."""
@@ -233,14 +235,14 @@ def _scan(rest: list[str]) -> list[str]:
                 Annotated[Path, tyro.conf.Positional, tyro.conf.arg(help="folder of pictures, searched recursively")],
             ),
             ("out", Annotated[Path, tyro.conf.arg(help="RUN: the folder of the run")]),
-            *_common_flags("validation", "limit", "seed", below=below),
+            *_common_flags(*OF_SCAN, below=below),
             ("redo", Annotated[bool, tyro.conf.arg(help="scan again if pictures or settings changed")], False),
         ],
         frozen=True,
     )
     cls.__doc__ = "A folder of pictures to images.jsonl.\n\nExample: maskdistill scan photos/ --out runs/photos"
     given = _parse(cls, "scan", rest)
-    values = {name: getattr(given, name) for name in ("validation", "limit", "seed")}
+    values = {name: getattr(given, name) for name in OF_SCAN}
     return [str(api.scan(pictures=given.pictures, out=given.out, settings=values, redo=given.redo))]
 
 
@@ -250,7 +252,7 @@ def _stage(verb: str, rest: list[str]) -> list[str]:
     words = [Path(word) for word in rest if not word.startswith("-")]
     run = next((word for word in words if (word / "config.yaml").is_file()), words[0] if words else None)
     asks_help = any(word in ("-h", "--help", "--help-all") for word in rest)
-    below = load() if asks_help or run is None else _layers(rest, run=run)
+    below = load() if asks_help or run is None else _layers([], run=run)
     common = ["weights", "ground_truth", "device", "threads", "seed"]
     flags: list[Any] = [("run", Annotated[Path, tyro.conf.Positional, tyro.conf.arg(help="the run's folder")])]
     own = getattr(below, verb)
@@ -313,7 +315,7 @@ def _common_flags(*names: str, below: RunSettings | None = None) -> list[Any]:
     """Flags of settings that no stage owns, with the help that stands beside each."""
     import typing
 
-    hints = typing.get_type_hints(CommonSettings, include_extras=True)
+    hints = typing.get_type_hints(RunSettings, include_extras=True)
     helps = {
         "weights": "STAGE=WHAT, repeatable; WHAT: a name, a file, none, for segment also detect",
         "ground_truth": "COCO JSON or folder of label maps, repeatable; only evaluated with",
@@ -322,6 +324,8 @@ def _common_flags(*names: str, below: RunSettings | None = None) -> list[Any]:
         "seed": "of every random draw",
         "validation": "pictures never trained on: a folder, a fraction, or a file with a list of paths",
         "limit": "first N pictures by path; 0: all",
+        "max_megapixels": "of a picture; larger ones are left out",
+        "orientation": "exif: turned as the EXIF tag says; stored: as they are stored",
     }
     start = below or RunSettings()
     return [(name, Annotated[hints[name], tyro.conf.arg(help=helps[name])], getattr(start, name)) for name in names]
