@@ -498,3 +498,13 @@ def test_wrong_weights_leave_nothing_that_the_right_command_is_refused_for(capsy
 def test_a_run_of_detections_is_refused_and_the_verb_makes_them_count(capsys, pictures, tmp_path):
     words = ["run", str(pictures), "--out", str(tmp_path / "out"), "--cluster.of", "detections"]
     assert "Give --cluster.again" in refused(capsys, *words)
+
+
+def test_a_late_mistake_leaves_the_settings_that_earlier_stages_were_made_with(capsys, copied, tmp_path):
+    torch.save({"some.weight": torch.zeros(3)}, tmp_path / "other.pth")
+    words = ["run", "--out", str(copied), "--until", "cluster", "--quiet", "--from", "propose"]
+    flags = ["--propose.max-masks", "2", "--weights", f"cluster={tmp_path / 'other.pth'}"]
+    said = refused(capsys, *words, *flags, "--cluster.embedding", "class_token", "--cluster.backbone", "dino_vits16")
+    assert "not the weights of dino_vits16" in said
+    assert config(copied)["propose"]["max_masks"] == 2  # proposals were made with it
+    assert {row["stage"]: row["state"] for row in api.status(out=copied)}["propose"] == "done"

@@ -157,7 +157,7 @@ def perform(stage: Stage, job: Job, *, redo: bool) -> bool:
             _refuse(stage, job, fingerprints.differences(begun, parts), [])
         _retire(stage, job)
         begun = None
-    job.begun = True
+    begun_before, job.begun = job.begun, True
     (folder / "parts").mkdir(parents=True, exist_ok=True)
     atomic.sweep(folder)
     atomic.write_json(folder / "parts" / "plan.json", parts)
@@ -171,7 +171,7 @@ def perform(stage: Stage, job: Job, *, redo: bool) -> bool:
     except (SettingsError, WeightsError):
         if begun is None:  # what a user has to mend first leaves nothing that the mended command would differ from
             shutil.rmtree(folder / "parts", ignore_errors=True)
-            job.begun = False
+            job.begun = begun_before
         raise
     base = folder if stage.name != "scan" else job.folder.root
     outputs = {name: fingerprints.sha256_file(base / name) for name in sorted(done.outputs)}

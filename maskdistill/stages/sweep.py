@@ -17,17 +17,18 @@ import numpy as np
 import torch
 
 from maskdistill.datasets import truth as truths
-from maskdistill.errors import SettingsError
+from maskdistill.errors import PictureError, SettingsError
 from maskdistill.evaluation import corloc
 from maskdistill.masks import rle
 from maskdistill.masks.boxes import boxes_from_masks
 from maskdistill.runs import atomic
 from maskdistill.runs.fingerprints import digest
+from maskdistill.settings import as_dict
 from maskdistill.settings.resolve import HANDCRAFTED
 from maskdistill.stages import backbones, evaluate
 from maskdistill.stages.discover import METHODS, NEEDS, in_pixels, look
 from maskdistill.stages.propose import input_of
-from maskdistill.stages.skeleton import Image, Job, over_pictures
+from maskdistill.stages.skeleton import Image, Job, over_pictures, upstream
 from maskdistill.types import FACETS, Facet, Rle
 
 CROP = 0.1  # of each side, cut off all around, for the agreement under crops
@@ -59,10 +60,20 @@ def work(job: Job, *, grid: Grid, n_pictures: int) -> list[dict[str, Any]]:
     With ground truth: CorLoc, mean_best_iou. Without: flips, crops (mean IoU of each mask with the most like one found
     in the mirrored, the cropped picture). Always: masks (a picture), area (mean share of the picture).
     """
+    upstream(job, "scan")
     trials = _trials(job, grid)
     images, joined = _chosen(job, n_pictures)
     folder = job.folder.stage("sweep")
-    key = digest({"trials": [vars(trial) for trial in trials], "images": [image.id for image in images]})
+    key = digest(
+        {
+            "trials": [vars(trial) for trial in trials],
+            "images": [image.sha256 for image in images],
+            "truth": [joined.get(image.id) for image in images],
+            "settings": as_dict(job.settings.propose),
+            "precision": job.settings.precision,
+            "weights": backbones.digest(job, "propose", job.settings.propose.backbone),
+        }
+    )
     plan = folder / "parts" / "plan.json"
     if plan.exists() and json.loads(plan.read_text(encoding="utf-8")) != key:
         shutil.rmtree(folder / "parts")
@@ -78,6 +89,8 @@ def work(job: Job, *, grid: Grid, n_pictures: int) -> list[dict[str, Any]]:
 
     with over_pictures(job, folder, images, describe, title="sweep") as journal:
         records = [entry["trials"] for _, entry in journal.records() if "refused" not in entry]
+    if not records:
+        raise PictureError(f"{job.roots['pictures']}: none of the {len(images)} pictures of the sweep can be read")
     rows = [_row(trial, [record[number] for record in records]) for number, trial in enumerate(trials)]
     rows.sort(key=lambda row: -(row["CorLoc"] if "CorLoc" in row else (row["flips"] + row["crops"]) / 2))
     atomic.write_json(folder / "table.json", {"format": 1, "pictures": len(records), "rows": rows})

@@ -9,7 +9,7 @@ import pytest
 
 from maskdistill import api, cli
 from maskdistill.datasets import synthetic
-from maskdistill.errors import SettingsError
+from maskdistill.errors import RunError, SettingsError
 from maskdistill.stages import sweep
 from maskdistill.stages.discover import METHODS
 
@@ -85,6 +85,38 @@ def test_a_sweep_goes_on_where_it_was_stopped(scanned, tmp_path, monkeypatch):
     monkeypatch.setattr(sweep, "_masks", lambda *given: done.append(1) or own(*given))
     assert api.sweep(**arguments) == wanted
     assert len(done) == 2 * 3  # two pictures, each as it is, mirrored, cropped
+
+
+@pytest.mark.parametrize("change", ["settings", "truth"])
+def test_a_stopped_sweep_of_other_settings_or_truth_is_not_gone_on_with(scanned, tmp_path, monkeypatch, change):
+    out = Path(shutil.copytree(scanned[0], tmp_path / "run"))
+    arguments = {"out": out, "n_pictures": 3, "methods": ("lost",), "facets": ("keys",)}
+    other = (
+        {"ground_truth": [str(scanned[1])]} if change == "truth" else {"propose": {"max_masks": 1, "min_score": 0.0}}
+    )
+    clean = Path(shutil.copytree(scanned[0], tmp_path / "clean"))
+    wanted = api.sweep(**{**arguments, "out": clean}, settings=other)
+    own, done = sweep._masks, []
+
+    def masks(*given):
+        if len(done) == 4:  # of the second picture
+            raise KeyboardInterrupt
+        done.append(1)
+        return own(*given)
+
+    monkeypatch.setattr(sweep, "_masks", masks)
+    with pytest.raises(KeyboardInterrupt):
+        api.sweep(**arguments)
+    monkeypatch.setattr(sweep, "_masks", own)
+    assert api.sweep(**arguments, settings=other) == wanted
+
+
+def test_a_sweep_of_a_run_that_is_not_scanned_says_so(tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "pictures").mkdir()
+    (tmp_path / "run" / "config.yaml").write_text(f"preset: quick\npictures: {tmp_path / 'pictures'}\n")
+    with pytest.raises(RunError, match=r"not complete\. Do it first: maskdistill scan"):
+        api.sweep(out=tmp_path / "run", settings=BY_HAND)
 
 
 def test_another_grid_begins_anew(scanned, tmp_path):
