@@ -159,7 +159,7 @@ def versions() -> dict[str, str]:
     """What the results were made with."""
     from importlib.metadata import version
 
-    names = ("torch", "torchvision", "timm", "numpy", "scipy", "scikit-learn", "pillow", "faster-coco-eval")
+    names = ("torch", "torchvision", "timm", "numpy", "scipy", "numba", "scikit-learn", "pillow", "faster-coco-eval")
     return {
         "maskdistill": maskdistill.__version__,
         "python": platform.python_version(),
