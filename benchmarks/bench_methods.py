@@ -22,7 +22,7 @@ import torch
 from scipy import linalg
 from threadpoolctl import threadpool_limits
 
-from maskdistill.proposals import affinity, lost, maskcut, maskdistill, normalized_cut, tokencut
+from maskdistill.proposals import affinity, graphs, lost, maskcut, maskdistill, normalized_cut, tokencut
 from maskdistill.types import Features
 
 CASES = ("g28_a", "g30_multi", "g40x53_a", "g60_a")  # 784, 900, 2120, 3600 patches
@@ -40,7 +40,7 @@ def read(name: str) -> Features:
     return Features(grid=(rows, cols), patch=16, queries=torch.from_numpy(queries), keys=torch.from_numpy(keys))
 
 
-def eigh(graph: normalized_cut.TwoValued) -> np.ndarray:
+def eigh(graph: graphs.TwoValued) -> np.ndarray:
     """The originals' call: the dense generalised eigenproblem."""
     weights = graph.dense()
     degrees = np.diag(weights.sum(axis=1))

@@ -10,7 +10,8 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from maskdistill.proposals.normalized_cut import Dense, TwoValued
+from maskdistill.proposals.bits import Bits
+from maskdistill.proposals.graphs import Dense, TwoValued
 from maskdistill.types import FACETS, Facet, Features
 
 MAX_PATCHES = 12_000  # a graph of 0.6 GB, twice that while it is made
@@ -62,9 +63,7 @@ def two_valued(keys: np.ndarray, *, threshold: float, floor: float) -> TwoValued
     """
     lengths = np.linalg.norm(keys, axis=1, keepdims=True)
     unit = np.divide(keys, lengths, out=np.zeros_like(keys), where=lengths > 0)
-    joined = unit @ unit.T
-    np.greater(joined, threshold, out=joined)  # 1 or 0 in place: a second array of this size costs more than the sums
-    return TwoValued(joined, floor=floor)
+    return TwoValued(Bits.of_cosines(unit, threshold), floor=floor)
 
 
 def gaussian(keys: np.ndarray, grid: tuple[int, int], *, bandwidth: float, floor: float) -> Dense:

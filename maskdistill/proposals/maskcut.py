@@ -16,7 +16,7 @@ import torch
 from maskdistill.proposals import scores
 from maskdistill.proposals.affinity import MAX_PATCHES, joined, two_valued
 from maskdistill.proposals.grid import component
-from maskdistill.proposals.normalized_cut import Cut, TwoValued, second_eigenvector, strongest
+from maskdistill.proposals.normalized_cut import Cut, second_eigenvector, strongest
 from maskdistill.types import Facet, Features, Found, GridMask
 
 
@@ -69,7 +69,7 @@ def discover(
         if len(indices) < 2:
             stopped = [("stopped", "no patches left")]
             break
-        cut = second_eigenvector(_without(whole, painted) if rule == "paper" else whole.restrict(indices))
+        cut = second_eigenvector(whole.stripped(painted) if rule == "paper" else whole.restrict(indices))
         fallbacks += cut.fallback
         raw, seed_patch = _foreground(cut, indices, features.grid)
         if not raw.any():  # all values equal: nothing stands out
@@ -92,16 +92,6 @@ def discover(
     if len(found) < max_masks and not stopped:
         stopped = [("stopped", "no more cuts")]
     return Found(found, notes + stopped)
-
-
-def _without(graph: TwoValued, painted: np.ndarray) -> TwoValued:
-    """The graph with painted nodes joined to nothing, themselves neither."""
-    if not painted.any():
-        return graph
-    joined = graph.joined.copy()
-    joined[painted] = 0
-    joined[:, painted] = 0
-    return TwoValued(joined, floor=graph.floor)
 
 
 def _foreground(cut: Cut, indices: np.ndarray, grid: tuple[int, int]) -> tuple[np.ndarray, tuple[int, int]]:

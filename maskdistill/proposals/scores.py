@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from maskdistill.proposals.normalized_cut import Dense, TwoValued
+from maskdistill.proposals.graphs import Dense, TwoValued
 
 _INSIDE, _ALL = 256, 1024  # patches that are looked at where there is no graph: pairs cost more than the mask itself
 

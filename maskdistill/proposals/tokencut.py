@@ -15,8 +15,9 @@ import torch
 
 from maskdistill.proposals import scores
 from maskdistill.proposals.affinity import MAX_PATCHES, gaussian, joined, two_valued
+from maskdistill.proposals.graphs import Dense, TwoValued
 from maskdistill.proposals.grid import component
-from maskdistill.proposals.normalized_cut import Dense, TwoValued, second_eigenvector, strongest
+from maskdistill.proposals.normalized_cut import second_eigenvector, strongest
 from maskdistill.types import Facet, Features, Found, GridMask
 
 _MAX_CUT = {"threshold": 2.0, "gaussian": 0.3}  # 2 is the largest eigenvalue there is
