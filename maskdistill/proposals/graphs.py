@@ -9,8 +9,8 @@ Differs:  ours: parts of a graph are views of it, nothing is copied; products of
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from maskdistill.proposals import products
 from maskdistill.proposals.bits import Bits
 
 
@@ -34,10 +34,9 @@ class Dense:
 
     def product(self, vector: np.ndarray) -> np.ndarray:
         """The weights times a float64 vector (nodes,), summed in float64."""
-        whole, out = np.zeros(len(self._weights)), np.empty(len(self._nodes))
+        whole = np.zeros(len(self._weights))
         whole[self._nodes] = vector
-        _multiply(self._weights, self._nodes, whole, out)
-        return out
+        return products.times(self._weights, whole, self._nodes)
 
     def dense(self) -> np.ndarray:
         """The weights as (nodes, nodes) float64."""
@@ -59,7 +58,12 @@ class TwoValued:
     """
 
     def __init__(
-        self, joined: Bits | np.ndarray, *, floor: float, nodes: np.ndarray | None = None, bare: np.ndarray | None = None
+        self,
+        joined: Bits | np.ndarray,
+        *,
+        floor: float,
+        nodes: np.ndarray | None = None,
+        bare: np.ndarray | None = None,
     ) -> None:
         """Args: joined: bits, or (n, n) of zeros and ones. nodes: indices of those that are in it; None: all. bare:
         (n,) bool, nodes whose joints do not count; None: no such.
@@ -98,27 +102,3 @@ class TwoValued:
         """The same nodes, some of them (a mask over all nodes) joined to nothing, themselves neither."""
         bare = nodes if self._bare is None else nodes | self._bare
         return TwoValued(self._joined, floor=self.floor, nodes=self._nodes, bare=bare)
-
-
-# Sums may be taken in any order: else no addition is vectorised, and a product takes four times as long.
-@njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
-def _multiply(weights: np.ndarray, nodes: np.ndarray, vector: np.ndarray, out: np.ndarray) -> None:
-    """out = rows `nodes` of the weights times a vector; four rows at a time, or reading the vector costs as much."""
-    whole = len(nodes) // 4 * 4
-    for place in range(0, whole, 4):
-        one, two = weights[nodes[place]], weights[nodes[place + 1]]
-        three, four = weights[nodes[place + 2]], weights[nodes[place + 3]]
-        first = second = third = fourth = 0.0
-        for column in range(len(vector)):
-            value = vector[column]
-            first += one[column] * value
-            second += two[column] * value
-            third += three[column] * value
-            fourth += four[column] * value
-        out[place], out[place + 1], out[place + 2], out[place + 3] = first, second, third, fourth
-    for place in range(whole, len(nodes)):
-        row = weights[nodes[place]]
-        total = 0.0
-        for column in range(len(vector)):
-            total += row[column] * vector[column]
-        out[place] = total

@@ -11,11 +11,9 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from maskdistill.proposals import affinity, scores
+from maskdistill.proposals import affinity, products, scores
 from maskdistill.proposals.grid import component
 from maskdistill.types import Facet, Features, Found, GridMask
-
-_TILE = 1 << 24  # inner products held at a time: 64 MB
 
 
 def discover(
@@ -52,16 +50,13 @@ def discover(
         indices = np.flatnonzero(free)
         if not len(indices):
             return Found(found, [("stopped", "no patches left")])
-        left = keys[indices]
+        left = keys if len(indices) == len(keys) else keys[indices]
         order = np.argsort(degrees(left), kind="stable")
         seed, candidates = order[0], order[:n_candidates]
-        # float64: the signs of sums near zero decide, and must not depend on the order of summation.
-        chosen = left[candidates].astype(np.float64)
-        sources = chosen[chosen @ left[seed].astype(np.float64) > 0]
-        direction = sources.sum(axis=0)
+        chosen = indices[candidates]
+        sources = chosen[products.times(keys, keys[indices[seed]], chosen) > 0]
         # M, the sum of the sources' rows of K K', is K times the sum of their keys: K K' is never needed.
-        products = keys @ direction
-        like = (products > 0) & free
+        like = (products.times(keys, products.total(keys, sources)) > 0) & free
         seed_patch = divmod(int(indices[seed]), features.grid[1])
         mask = component(like.reshape(features.grid), seed_patch)
         if mask.sum() < min_area:
@@ -76,11 +71,6 @@ def degrees(keys: np.ndarray) -> np.ndarray:
     """(patches,) int64: how many other patches have a positive inner product with each.
 
     Args:
-        keys: (patches, width) float32. Products are made a tile of rows at a time: memory does not grow with the
-            square of the patches.
+        keys: (patches, width) float32.
     """
-    counts = np.empty(len(keys), np.int64)
-    rows = max(1, _TILE // len(keys))
-    for first in range(0, len(keys), rows):
-        counts[first : first + rows] = np.count_nonzero(keys[first : first + rows] @ keys.T > 0, axis=1)
-    return counts - (affinity.squares(keys) > 0)
+    return products.positive_counts(keys) - (affinity.squares(keys) > 0)

@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 import torch
 
-from maskdistill.proposals import affinity, scores
+from maskdistill.proposals import affinity, products, scores
 from maskdistill.proposals.grid import component
 from maskdistill.types import Facet, Features, Found, GridMask
 
@@ -59,10 +59,11 @@ def discover(
     averaged = max(1, len(queries) - 1) if heads is None else heads
     if not 1 <= averaged <= len(queries):
         raise ValueError(f"heads must be in 1..{len(queries)}, got {heads}")
-    # float64: the signs of sums near zero decide, and must not depend on the order of summation.
-    keys = affinity.joined(features).astype(np.float64)
-    attention = keys[:, : averaged * queries.shape[1]] @ queries[:averaged].ravel() / averaged
-    values = keys if facet == "keys" else affinity.joined(features, facet=facet).astype(np.float64)
+    keys = affinity.joined(features)
+    attended = np.zeros(keys.shape[1])  # of the heads that are averaged, the class token's query
+    attended[: averaged * queries.shape[1]] = queries[:averaged].ravel() / averaged
+    attention = products.times(keys, attended)
+    values = keys if facet == "keys" else affinity.joined(features, facet=facet)
     free = np.ones(len(values), bool)
     found: list[GridMask] = []
     while len(found) < max_masks:
@@ -72,7 +73,7 @@ def discover(
         weights = _kept_mass(attention[indices], mass=mass, rule=mass_rule)
         n_candidates = max(1, int(top_fraction * len(indices)))
         candidates = indices[np.argsort(-weights, kind="stable")[:n_candidates]]
-        like = ((values @ _direction(values, candidates) > 0) & free).reshape(features.grid)
+        like = ((products.times(values, _direction(values, candidates)) > 0) & free).reshape(features.grid)
         seed_patch = divmod(int(candidates[0]), features.grid[1])
         mask = component(like, seed_patch)
         score = scores.of_vectors(values, mask)
@@ -105,8 +106,8 @@ def _direction(values: np.ndarray, candidates: np.ndarray) -> np.ndarray:
 
     The paper sums the sources' rows of G = K K'. The sum of rows is K times this vector: G is never needed.
     """
-    chosen = values[candidates]
-    return chosen[chosen @ chosen[0] > 0].sum(axis=0)
+    sources = candidates[products.times(values, values[candidates[0]], candidates) > 0]
+    return products.total(values, sources)
 
 
 def _class_queries(features: Features) -> np.ndarray:

@@ -12,7 +12,9 @@ import numpy as np
 
 from maskdistill.proposals.graphs import Dense, TwoValued
 
-_INSIDE, _ALL = 256, 1024  # patches that are looked at where there is no graph: pairs cost more than the mask itself
+# Patches that are looked at where there is no graph: all pairs cost more than the mask itself. Against all pairs the
+# scores of 80 masks of photographs are off by 0.015 in the mean, at most 0.06 (docs/log/proposals.md).
+_INSIDE, _ALL = 128, 512
 
 
 def of_graph(graph: Dense | TwoValued, mask: np.ndarray) -> float:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from maskdistill.proposals import lost
+from maskdistill.proposals import lost, products
 from maskdistill.types import Features
 from tests.reference import lost as reference
 
@@ -25,15 +25,15 @@ def test_the_mask_is_that_of_the_plain_loops(rng, n_candidates):
         assert found.seed_patch == divmod(seed, 7)
 
 
-def test_degrees_do_not_depend_on_the_tiles(rng, monkeypatch):
+def test_degrees_do_not_depend_on_the_blocks(rng, monkeypatch):
     keys = rng.standard_normal((35, 12)).astype(np.float32)
     keys[4] = 0
-    products = keys.astype(float) @ keys.T.astype(float)
-    np.fill_diagonal(products, 0)
-    wanted = (products > 0).sum(axis=1)
+    every = keys.astype(float) @ keys.T.astype(float)
+    np.fill_diagonal(every, 0)
+    wanted = (every > 0).sum(axis=1)
     assert wanted[4] == 0
-    for tile in (1, 100, 1 << 24):
-        monkeypatch.setattr(lost, "_TILE", tile)
+    for rows in (1, 8, 34, 256):
+        monkeypatch.setattr(products, "_ROWS", rows)
         np.testing.assert_array_equal(lost.degrees(keys), wanted)
 
 

@@ -1,0 +1,70 @@
+import numpy as np
+import pytest
+
+from maskdistill.proposals import bits
+from maskdistill.proposals.bits import Bits
+
+
+def unit_rows(rng, n, width=24, common=0.5):
+    rows = rng.standard_normal((n, width)) + common * rng.standard_normal(width)
+    return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+
+
+@pytest.mark.parametrize("n", [1, 5, 8, 31, 32, 33, 257, 300])
+@pytest.mark.parametrize("threshold", [0.2, -0.1])
+def test_bits_are_the_cosines_above_the_threshold(rng, n, threshold):
+    unit = unit_rows(rng, n)
+    wanted = unit.astype(float) @ unit.T.astype(float) > threshold
+    np.testing.assert_array_equal(Bits.of_cosines(unit, threshold, bfloat16=False).entries(), wanted)
+
+
+@pytest.mark.parametrize("threshold", [0.2, -0.1, 0.15])
+def test_bfloat16_with_a_second_look_near_the_threshold_gives_the_same_bits(rng, threshold):
+    unit = unit_rows(rng, 270, width=48)
+    wanted = Bits.of_cosines(unit, threshold, bfloat16=False).entries()
+    np.testing.assert_array_equal(Bits.of_cosines(unit, threshold, bfloat16=True).entries(), wanted)
+
+
+def test_bfloat16_alone_would_not(rng, monkeypatch):
+    unit = unit_rows(rng, 270, width=48)
+    wanted = Bits.of_cosines(unit, 0.2, bfloat16=False).entries()
+    monkeypatch.setattr(bits, "_COARSE", -1.0)
+    assert (Bits.of_cosines(unit, 0.2, bfloat16=True).entries() != wanted).any()
+
+
+def test_where_the_bound_does_not_hold_bfloat16_is_not_used(rng, monkeypatch):
+    monkeypatch.setattr(bits, "_fill_coarsely", None)
+    unit = unit_rows(rng, 20)
+    wanted = unit.astype(float) @ unit.T.astype(float) > 0.8
+    np.testing.assert_array_equal(Bits.of_cosines(unit, 0.8, bfloat16=True).entries(), wanted)
+
+
+def test_bits_do_not_depend_on_the_blocks(rng, monkeypatch):
+    unit = unit_rows(rng, 100)
+    whole = Bits.of_cosines(unit, 0.2, bfloat16=False).packed
+    monkeypatch.setattr(bits, "_ROWS", 8)
+    np.testing.assert_array_equal(Bits.of_cosines(unit, 0.2, bfloat16=False).packed, whole)
+
+
+@pytest.mark.parametrize("n", [1, 3, 40, 129])
+def test_a_product_is_that_of_the_matrix(rng, n):
+    entries = rng.random((n, n)) < 0.4
+    entries |= entries.T
+    vector = rng.standard_normal(n)
+    packed = Bits.of(entries)
+    np.testing.assert_array_equal(packed.entries(), entries)
+    np.testing.assert_allclose(packed.product(vector), entries @ vector, rtol=0, atol=1e-12)
+
+
+def test_what_is_above_the_diagonal_counts():
+    entries = np.zeros((9, 9))
+    entries[2, 8] = 1
+    entries[7, 1] = 1
+    wanted = np.zeros((9, 9), bool)
+    wanted[2, 8] = wanted[8, 2] = True
+    np.testing.assert_array_equal(Bits.of(entries).entries(), wanted)
+
+
+def test_another_shape_is_named():
+    with pytest.raises(ValueError, match=r"\(n, n\), got \(2, 3\)"):
+        Bits.of(np.ones((2, 3)))
