@@ -48,8 +48,8 @@ class Bits:
         Args:
             unit: (n, width) float32, rows of length 1 or 0.
             threshold: in [-1, 1].
-            bfloat16: multiply in bfloat16 first, and again in float32 the pairs whose product is nearer to the threshold
-                than bfloat16 is exact; None: where the processor has instructions for it.
+            bfloat16: multiply in bfloat16 first, and again in float32 the pairs that are nearer to the threshold than
+                bfloat16 is exact; None: where the processor has instructions for it.
         """
         n = len(unit)
         packed = _empty(n)

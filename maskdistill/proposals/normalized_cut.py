@@ -163,7 +163,7 @@ def _top_pair(diagonal: np.ndarray, beside: np.ndarray) -> tuple[np.ndarray, flo
         low, high = -reach, reach
         while high - low > 2e-16 * reach:
             middle = 0.5 * (low + high)
-            if middle == low or middle == high:
+            if middle in (low, high):
                 break
             above, pivot = 0, 1.0
             for row in range(n):
