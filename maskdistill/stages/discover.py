@@ -56,7 +56,8 @@ def discover(
 
     Args:
         facet: what the patches are compared by.
-        how: `nearest` enlarges the patch grid as the paper does, `refine` follows the picture's edges.
+        how: `nearest` enlarges the patch grid as the paper does, `bilinear` draws contours between the centres of its
+            patches, `refine` moves these to the picture's edges.
         constants: keyword arguments of the method.
     """
     want = tuple(dict.fromkeys((*NEEDS[method], facet)))
@@ -100,7 +101,7 @@ def in_pixels(
             patch=patch,
             content=content,
             size=rgb.shape[:2],
-            how="nearest" if how == "nearest" else "bilinear",
+            how="bilinear" if how == "refine" else how,  # type: ignore[arg-type]  # refused there if unknown
         )
         if how == "refine":
             masks[row] = pixels.refine(rgb, masks[row])
