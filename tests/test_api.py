@@ -8,7 +8,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from maskdistill import api, cli
+from maskdistill import api, cli, commands
 from maskdistill.datasets import synthetic
 from maskdistill.errors import MaskDistillError, PictureError, RunError, SettingsError
 from maskdistill.settings import preset
@@ -144,7 +144,7 @@ def test_every_command_is_a_function_whose_arguments_have_names():
 def test_the_order_of_the_stages_is_written_down_alike_everywhere():
     from maskdistill.stages import pipeline
 
-    assert api.VERBS == pipeline.VERBS == typing.get_args(cli.Verb)
+    assert api.VERBS == pipeline.VERBS == typing.get_args(commands.Verb)
 
 
 @pytest.mark.parametrize(
