@@ -207,28 +207,78 @@ def demo(
 def discover(
     picture: np.ndarray | str | Path,
     *,
-    backbone: str = "dino_vits16",
-    weights: str | None = None,
+    method: str | None = None,
+    backbone: str | None = None,
+    weights: str | Path | None = None,
+    max_masks: int | None = None,
+    min_score: float | None = None,
+    pixels: str | None = None,
+    device: str | None = None,
     settings: Mapping[str, Any] | None = None,
 ) -> list[dict[str, Any]]:
     """Masks of one picture, nothing trained, no run: records as Segment Anything gives them.
 
+    In a loop over pictures the backbone is loaded once: that of the last call is held in memory, and used again while
+    its name, weights (a file by path, size and time of change), device, precision and rotation stay the same.
+
     Args:
         picture: (H, W, 3) uint8 RGB, or a file.
-        settings: of `propose`, as in a YAML file ({"method": "tokencut", "max_masks": 3}).
+        method: auto, maskdistill, lost, tokencut, maskcut.
+        backbone: dino_vits16, timm/<model>, handcrafted, ...; weights: a name, a file, `none`; None: those of its name.
+        max_masks: at most; 0: as many as `propose` looks for. min_score: of a mask, in [0, 1].
+        pixels: from patches to pixels: auto, nearest, bilinear, refine.
+        device: auto, cpu, cuda, cuda:N.
+        settings: all else that `propose` can be told, as in a YAML file ({"block": -2, "lost": {"short_side": 480}}),
+            and precision, orientation, max_megapixels.
+        What is None, or not in settings, is as `maskdistill propose` has it.
     Returns:
-        A dict a mask, by falling score: segmentation (H, W) bool, area, bbox [x, y, w, h], predicted_iou (the score).
+        A dict a mask, by falling score, none where nothing is found: segmentation (H, W) bool; bbox [x, y, w, h];
+        area in pixels; score in [0, 1], and the same as predicted_iou, for code that is written for Segment Anything;
+        point_coords [[x, y]], the middle of the patch that the mask grew from, in pixels of the picture (`refine` may
+        draw the outline past it).
+    Raises:
+        SettingsError: an argument or setting that cannot be used. WeightsError, PictureError: what cannot be read.
+        ValueError, TypeError: `picture` is an array of another form, or something else.
     """
-    from maskdistill.stages import propose as stage
+    from maskdistill.stages import records
 
-    values: dict[str, Any] = {"propose": {"backbone": backbone, **(settings or {})}}
+    given = {"method": method, "backbone": backbone, "max_masks": max_masks, "min_score": min_score, "pixels": pixels}
+    chosen = _settings_of_masks(
+        given, {"device": device}, weights, settings, ("precision", "orientation", "max_megapixels")
+    )
+    return records.of_picture(picture, chosen)
+
+
+def _settings_of_masks(
+    given: Mapping[str, Any],
+    common: Mapping[str, Any],
+    weights: str | Path | None,
+    settings: Mapping[str, Any] | None,
+    others: tuple[str, ...],
+) -> RunSettings:
+    """Resolved settings from the arguments of `propose` and of the run that are not None, and a mapping of the rest.
+
+    Args:
+        others: settings of the run that may stand in the mapping beside those of `propose`.
+    """
+    if settings is not None and not isinstance(settings, Mapping):
+        raise SettingsError(f"settings: wanted a mapping of settings of propose, found {type(settings).__name__}")
+    propose = {name: value for name, value in given.items() if value is not None}
+    rest = dict(settings or {})
+    twice = [name for name in (*propose, *common, "weights") if name in rest]
+    if twice:
+        raise SettingsError(f"settings: {twice[0]} is an argument of its own. Give it there alone")
+    values: dict[str, Any] = {name: rest.pop(name) for name in others if name in rest}
+    values |= {name: value for name, value in common.items() if value is not None}
     if weights is not None:
-        values["weights"] = [f"propose={weights}"]
+        what = str(weights).removeprefix("propose=")
+        if not what:
+            raise SettingsError("weights: wanted the name of some, a file or none, found nothing")
+        values["weights"] = [f"propose={what}"]
     try:
-        chosen = resolve(load_settings(values))
+        return resolve(load_settings({**values, "propose": {**rest, **propose}}))
     except ValueError as error:
         raise SettingsError(str(error)) from error
-    return stage.of_picture(picture, chosen)
 
 
 def settings_for(

@@ -55,6 +55,12 @@ class Job:
     begun: bool = False  # whether any stage was worked at
     _images: list[Image] | None = field(default=None, repr=False)
 
+    @classmethod
+    def alone(cls, settings: RunSettings) -> Job:
+        """A job of no run: its settings are all there is, nothing is written."""
+        nowhere = RunFolder(Path())
+        return cls(settings, folder=nowhere, ledger=Ledger(nowhere.ledger), progress=Progress(quiet=True), roots={})
+
     @property
     def images(self) -> list[Image]:
         """All pictures of the run, by id; read once."""

@@ -8,7 +8,7 @@ from maskdistill import api
 from maskdistill.datasets import synthetic
 from maskdistill.proposals import pixels, to_pixels
 from maskdistill.settings import load, resolve
-from maskdistill.stages.discover import in_pixels
+from maskdistill.stages.discover import in_pixels, seed_points_xy
 from maskdistill.types import Found, GridMask
 
 PATCH, CONTENT, SIZE = 8, (37, 60), (74, 90)  # the last row and column of patches are filled in part
@@ -58,6 +58,20 @@ def test_masks_below_the_least_score_are_left_out_and_the_others_keep_their_orde
     assert masks.shape == (2, *SIZE)
     np.testing.assert_array_equal(scores, np.array([0.9, 0.5], np.float32))
     assert of(rgb, "bilinear", 0.2, min_score=0.5)[0].shape == (0, *SIZE)
+
+
+def test_a_seed_point_is_the_middle_of_what_its_patch_shows_in_the_pictures_pixels():
+    mask = torch.ones(5, 8, dtype=torch.bool)
+    seeds = [(1, 2), (0, 0), (4, 7)]  # the last shows 5 px down of 37 and 4 px across of 60
+    given = Found([GridMask(mask, seed, 0.5) for seed in seeds])
+    points = seed_points_xy(given, patch=PATCH, content=CONTENT, size=SIZE, min_score=0.5)
+    assert points == [[[30.0, 24.0]], [[6.0, 8.0]], [[58 * 1.5, 34.5 * 2]]]
+    below = Found([GridMask(mask, (1, 2), 0.2), *given.masks[1:]])
+    assert seed_points_xy(below, patch=PATCH, content=CONTENT, size=SIZE, min_score=0.5) == points[1:]
+    taken = mask.clone()
+    taken[1, 2] = False
+    given = Found([GridMask(taken, (1, 2), 0.5)])
+    assert seed_points_xy(given, patch=PATCH, content=CONTENT, size=SIZE, min_score=0.5) == [[]]
 
 
 def test_another_way_is_refused(rgb):
