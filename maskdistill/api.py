@@ -249,11 +249,49 @@ def discover(
     return records.of_picture(picture, chosen)
 
 
+def masks(
+    *,
+    pictures: str | Path,
+    out: str | Path,
+    method: str | None = None,
+    backbone: str | None = None,
+    weights: str | Path | None = None,
+    max_masks: int | None = None,
+    min_score: float | None = None,
+    pixels: str | None = None,
+    device: str | None = None,
+    limit: int | None = None,
+    separate: bool = False,
+    settings: Mapping[str, Any] | RunSettings | None = None,
+    quiet: bool = False,
+) -> dict[str, int]:
+    """Masks of a folder of pictures as PNG and JSON at their relative paths, no run; goes on where it was stopped.
+
+    Args:
+        out: for each picture <name>.png (0 background, 1 .. n the masks by falling score) and <name>.json (box, area,
+            score and run lengths of each). <name> is the picture's without extension; with it where two would meet.
+        limit: the first pictures by path alone; 0: all.
+        separate: a black and white PNG a mask too, in <name>.masks/.
+        settings: as `discover` takes them, and threads, workers; or all settings as RunSettings.
+        All others as `discover` has them.
+    Returns:
+        Counts: pictures, masks, without masks (made now); done before; refused (why: OUT/.maskdistill/refused.json).
+    Raises:
+        MaskDistillError: what is wrong, where, and what to do; OUT with results of other settings is refused.
+    """
+    from maskdistill.stages import masks as stage
+
+    given = {"method": method, "backbone": backbone, "max_masks": max_masks, "min_score": min_score, "pixels": pixels}
+    others = ("precision", "orientation", "max_megapixels", "threads", "workers")
+    chosen = _settings_of_masks(given, {"device": device, "limit": limit}, weights, settings, others)
+    return stage.work(Path(pictures), Path(out), chosen, separate=separate, quiet=quiet)
+
+
 def _settings_of_masks(
     given: Mapping[str, Any],
     common: Mapping[str, Any],
     weights: str | Path | None,
-    settings: Mapping[str, Any] | None,
+    settings: Mapping[str, Any] | RunSettings | None,
     others: tuple[str, ...],
 ) -> RunSettings:
     """Resolved settings from the arguments of `propose` and of the run that are not None, and a mapping of the rest.
@@ -261,6 +299,14 @@ def _settings_of_masks(
     Args:
         others: settings of the run that may stand in the mapping beside those of `propose`.
     """
+    if isinstance(settings, RunSettings):
+        extra = [name for name, value in {**given, **common, "weights": weights}.items() if value is not None]
+        if extra:
+            raise SettingsError(f"{extra[0]}: stands in RunSettings already. Give it there alone")
+        try:
+            return resolve(settings)
+        except ValueError as error:
+            raise SettingsError(str(error)) from error
     if settings is not None and not isinstance(settings, Mapping):
         raise SettingsError(f"settings: wanted a mapping of settings of propose, found {type(settings).__name__}")
     propose = {name: value for name, value in given.items() if value is not None}

@@ -60,14 +60,22 @@ def _overview() -> str:
         f"maskdistill {__version__}: unsupervised semantic segmentation of any folder of pictures\n\n"
         f"usage: maskdistill COMMAND ...\n\n{rows}\n\n"
         "  maskdistill run photos/ --out runs/photos\n"
+        "  maskdistill masks photos/ --out masks/\n"
         "  maskdistill COMMAND --help     (run: --help-all for every setting)"
     )
 
 
 def _command(verb: str) -> Callable[[list[str]], list[str]]:
-    return {"run": _run, "status": _status, "predict": _predict, "export": _export, "demo": _demo, "scan": _scan}.get(
-        verb, lambda rest: _stage(verb, rest)
-    )
+    own = {
+        "run": _run,
+        "scan": _scan,
+        "status": _status,
+        "predict": _predict,
+        "export": _export,
+        "masks": _masks,
+        "demo": _demo,
+    }
+    return own.get(verb, lambda rest: _stage(verb, rest))
 
 
 def _parse(cls: Any, verb: str, rest: list[str], default: Any = None) -> Any:
@@ -144,10 +152,7 @@ def _stage(verb: str, rest: list[str]) -> list[str]:
     given = _parse(commands.stage(verb, below), verb, ["--help"] if asks_help else rest)
     values = {name: getattr(below, name) for name in (each.name for each in fields(RunSettings))}
     values |= {name: getattr(given, name) for name in commands.OF_STAGE} | {verb: getattr(given, verb)}
-    try:
-        settings = RunSettings(**values)
-    except ValueError as error:
-        raise SettingsError(str(error)) from error
+    settings = _checked(values)
     if verb == "propose" and given.sweep:
         rows = api.sweep(
             out=given.run,
@@ -181,7 +186,7 @@ def _status(rest: list[str]) -> list[str]:
 
 
 def _row(row: dict[str, Any]) -> str:
-    counts = ", ".join(f"{name} {value}" for name, value in row["counts"].items())
+    counts = _counted(row["counts"])
     seconds = f"{row['seconds']:8.1f} s" if row["seconds"] is not None else " " * 10
     return f"{row['stage']:<14} {row['state']:<10} {seconds}  {counts}" + "".join(f"\n    {why}" for why in row["why"])
 
@@ -189,7 +194,32 @@ def _row(row: dict[str, Any]) -> str:
 def _predict(rest: list[str]) -> list[str]:
     given = _parse(commands.Predict, "predict", rest)
     counts = api.predict(run=given.run, pictures=given.pictures, out=given.out, device=given.device, quiet=given.quiet)
-    return [", ".join(f"{name} {value}" for name, value in counts.items()), str(given.out)]
+    return [_counted(counts), str(given.out)]
+
+
+def _masks(rest: list[str]) -> list[str]:
+    below = load()
+    given = _parse(commands.masks(below), "masks", rest)
+    values = {each.name: getattr(below, each.name) for each in fields(RunSettings)}
+    values |= {name: getattr(given, name) for name in commands.OF_MASKS} | {"propose": given.propose}
+    # As the verbs of a run have it, with the stage, too: here there is only one.
+    what = given.weights.removeprefix("propose=") if given.weights is not None else None
+    values["weights"] = () if what is None else (f"propose={what}",)
+    counts = api.masks(
+        pictures=given.pictures, out=given.out, separate=given.separate, settings=_checked(values), quiet=given.quiet
+    )
+    return [_counted(counts), str(given.out)]
+
+
+def _counted(counts: dict[str, int]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in counts.items())
+
+
+def _checked(values: dict[str, Any]) -> RunSettings:
+    try:
+        return RunSettings(**values)
+    except ValueError as error:
+        raise SettingsError(str(error)) from error
 
 
 def _export(rest: list[str]) -> list[str]:

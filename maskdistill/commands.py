@@ -112,10 +112,12 @@ VERBS: dict[str, str] = {
     "status": "what is done, unfinished, stale",
     "predict": "a trained run on new pictures",
     "export": "masks as a COCO dataset",
+    "masks": "pictures -> their masks as PNG and JSON, without a run",
     "demo": "the whole job on pictures it draws itself",
 }
 
 OF_SCAN = ("validation", "limit", "seed", "max_megapixels", "orientation")
+OF_MASKS = ("device", "threads", "limit", "precision", "workers", "max_megapixels", "orientation")
 OF_STAGE = ("weights", "ground_truth", "device", "threads", "seed")
 
 
@@ -153,6 +155,38 @@ def stage(verb: str, below: RunSettings) -> Any:
     return cls
 
 
+def masks(below: RunSettings) -> Any:
+    """The class of `masks`: the settings of `propose` without prefix."""
+    named: list[tuple[str, Any, str]] = [
+        ("pictures", tyro.conf.Positional[Path], "folder of pictures, searched recursively"),
+        ("out", Path, "folder for the masks; the same command goes on where it was stopped"),
+    ]
+    own = below.propose
+    cls = make_dataclass(
+        "Masks",
+        [
+            *((name, Annotated[kind, tyro.conf.arg(help=text)]) for name, kind, text in named),
+            ("propose", Annotated[type(own), tyro.conf.arg(name="")], own),
+            ("weights", Annotated[str | None, tyro.conf.arg(help="of the backbone: a name, a file, none")], None),
+            *_common_flags(*OF_MASKS, below=below),
+            (
+                "separate",
+                Annotated[bool, tyro.conf.arg(help="a black and white PNG a mask too: NAME.masks/1.png")],
+                False,
+            ),
+            ("quiet", Annotated[bool, tyro.conf.arg(help="no progress")], False),
+        ],
+        frozen=True,
+    )
+    cls.__doc__ = (
+        "Masks of pictures as PNG and JSON, at the pictures' relative paths; no run, nothing trained.\n\n"
+        "NAME.png: 0 background, 1 .. n the masks by falling score, where they overlap the better one. "
+        "NAME.json: score, area, box and whole mask of each.\n\n"
+        "Example: maskdistill masks photos/ --out masks/ --method tokencut --max-masks 3"
+    )
+    return cls
+
+
 def _sweep_flags() -> list[Any]:
     """Flags of `propose --sweep`, which are no settings: they change nothing of a run."""
     methods, facets = ("maskdistill", "lost", "tokencut", "maskcut"), ("keys", "queries", "values", "tokens")
@@ -178,6 +212,8 @@ def _common_flags(*names: str, below: RunSettings | None = None) -> list[Any]:
         "validation": "pictures never trained on: a folder, a fraction, or a file with a list of paths",
         "limit": "first N pictures by path; 0: all",
         "max_megapixels": "of a picture; larger ones are left out",
+        "precision": "of the backbone; bfloat16 moves a few masks",
+        "workers": "threads that decode pictures ahead of the device; results do not depend on it",
         "orientation": "exif: turned as the EXIF tag says; stored: as they are stored",
     }
     start = below or RunSettings()

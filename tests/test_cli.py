@@ -260,6 +260,7 @@ def test_the_exit_status_is_2_with_one_message_on_standard_error(tmp_path):
         ["scan", "{}/x", "--out", "{}/y"],
         ["predict", "{}/x", "{}", "--out", "{}/y"],
         ["export", "{}/x", "--as", "coco"],
+        ["masks", "{}/x", "--out", "{}/y", "--backbone", "handcrafted"],
         ["demo", "--n-kinds", "50", "--out", "{}/y"],
         ["scan", "{}", "--out", "{}/y", "--limit=-1"],
     ],

@@ -41,10 +41,7 @@ def work(job: Job, folder: Path) -> Done:
     from maskdistill.stages import backbones
 
     network = backbones.backbone(job, "propose", job.settings.propose.backbone)
-    if job.settings.propose.method == "maskdistill" and not network.has_class:
-        what = (
-            f"{network.name} has no class token: the attention is that of a stand-in, for a network the patches' mean"
-        )
+    if what := stand_in(job.settings.propose.method, network):
         job.ledger.write("note", stage="propose", what=what)
     discover = proposer(job, network)
 
@@ -69,6 +66,13 @@ def work(job: Job, folder: Path) -> Done:
 
         lines.write(folder / "proposals.jsonl", rows())
     return Done(outputs=["proposals.jsonl"], counts=counts)
+
+
+def stand_in(method: str, network: Any) -> str | None:
+    """What is to be told where a method asks for a class token that the network does not have."""
+    if method != "maskdistill" or network.has_class:
+        return None
+    return f"{network.name} has no class token: the attention is that of a stand-in, for a network the patches' mean"
 
 
 def mask_rows(masks: np.ndarray, scores: np.ndarray) -> list[dict[str, Any]]:
