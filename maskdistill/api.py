@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from maskdistill.errors import SettingsError
+from maskdistill.errors import RunError, SettingsError
 from maskdistill.settings import RunSettings, nearest, read_yaml, resolve
 from maskdistill.settings import load as load_settings
 from maskdistill.settings.load import merge, preset_of, validate
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from maskdistill.stages.model import Model
 
 VERBS = ("scan", "propose", "cluster", "detect", "label", "segment", "evaluate", "report")
+# A verb stands for all of its stages; scan looks at the pictures themselves, evaluate and report are always done again.
+REUSABLE = ("propose", "cluster", "detect", "detect/train", "recluster", "label", "segment", "segment/train")
 
 
 def run(
@@ -33,6 +35,7 @@ def run(
     settings: Mapping[str, Any] | RunSettings | None = None,
     until: str | None = None,
     start: str | None = None,
+    reuse: Mapping[str, str | Path] | None = None,
     quiet: bool = False,
 ) -> Path:
     """The whole job, from a folder of pictures to the report; goes on where it was stopped.
@@ -43,6 +46,9 @@ def run(
         preset: None: the one that settings or config name, `quick` where neither does. None where `pictures` is None.
         config: YAML file, over the preset. settings: over both.
         until: the last verb to do. start: from this verb on, what was made with other settings is made again.
+        reuse: {"propose": "runs/a"}: what is not complete here is taken of another run, if it was made of the same
+            pictures, settings and weights; else an error lists what differs. A verb takes all of its stages
+            (`label` also the second clustering), detect/train the training alone. It is no setting.
     Returns:
         The path of the report, or of the run's folder if `until` comes before it.
     Raises:
@@ -55,13 +61,34 @@ def run(
             )
     if until is not None and start is not None and VERBS.index(start) > VERBS.index(until):
         raise SettingsError(f"from: {start} comes after {until}, the last stage to do. In order: {', '.join(VERBS)}")
+    sources = _sources(reuse or {}, Path(out), until)
     chosen = settings if isinstance(settings, RunSettings) else settings_for(out, pictures, preset, config, settings)
     if chosen.cluster.of == "detections":
         raise SettingsError(
             "cluster.of: a run clusters proposals first. Give --cluster.again to cluster the detections too"
         )
     verbs = list(VERBS[: VERBS.index(until) + 1]) if until else list(VERBS)
-    return _do(out, chosen, verbs, pictures=pictures, start=start, quiet=quiet)
+    return _do(out, chosen, verbs, pictures=pictures, start=start, reuse=sources, quiet=quiet)
+
+
+def _sources(reuse: Mapping[str, str | Path], out: Path, until: str | None) -> dict[str, Path]:
+    """What of which run is to be reused, checked as far as it can be before anything is made."""
+    found = {stage: Path(run) for stage, run in reuse.items()}
+    for stage, run in found.items():
+        if stage not in REUSABLE:
+            raise SettingsError(
+                f"reuse: {stage!r} cannot be taken of another run. What can: {', '.join(REUSABLE)}."
+                f"{nearest(stage, REUSABLE)}"
+            )
+        verb = "label" if stage == "recluster" else stage.partition("/")[0]
+        if until is not None and VERBS.index(verb) > VERBS.index(until):
+            raise SettingsError(f"reuse: {stage} comes after {until}, the last stage to do")
+        if run.resolve() == out.resolve():
+            raise SettingsError(f"reuse: {run} is this run itself. Give another one's folder")
+        # A run that was reused may be gone when the same command goes on.
+        if not (run / "config.yaml").is_file() and not (out / stage / "stage.json").is_file():
+            raise RunError(f"{run}: not the folder of a run (no config.yaml), so that {stage} cannot be reused")
+    return found
 
 
 def scan(
@@ -363,11 +390,12 @@ def _do(
     *,
     pictures: str | Path | None,
     start: str | None = None,
+    reuse: Mapping[str, Path] | None = None,
     quiet: bool = False,
 ) -> Path:
     from maskdistill.stages import pipeline
 
     root = Path(out)
     with pipeline.opened(root, settings, pictures=Path(pictures) if pictures is not None else None, quiet=quiet) as job:
-        pipeline.do(job, verbs, start=start)
+        pipeline.do(job, verbs, start=start, reuse=reuse)
     return root / "report" / "index.html" if verbs[-1] == "report" else root

@@ -129,9 +129,18 @@ def _run(rest: list[str]) -> list[str]:
         settings=settings,
         until=given.until,
         start=given.start,
+        reuse=_sources(given.reuse),
         quiet=given.quiet,
     )
     return [str(made)]
+
+
+def _sources(entries: tuple[str, ...]) -> dict[str, str]:
+    """STAGE=RUN1 as {stage: run}; the last one of a stage counts."""
+    for entry in entries:
+        if not all(entry.partition("=")):
+            raise SettingsError(f"reuse: {entry!r} is not STAGE=RUN1. For example: --reuse propose=runs/a")
+    return {entry.partition("=")[0]: entry.partition("=")[2] for entry in entries}
 
 
 def _scan(rest: list[str]) -> list[str]:

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from maskdistill.settings import CommonSettings, RunSettings
+from maskdistill.settings.run import Repeated
 
 Verb = Literal["scan", "propose", "cluster", "detect", "label", "segment", "evaluate", "report"]
 
@@ -27,6 +28,8 @@ class Place:
     until: Verb | None = None  # last stage to do
     # do stages again from here on, where their settings changed
     start: Annotated[Verb | None, tyro.conf.arg(name="from")] = None
+    # STAGE=RUN1, repeatable: take a finished stage of another run that agrees in pictures, settings and weights
+    reuse: Repeated = ()
     quiet: bool = False  # no progress
 
 
