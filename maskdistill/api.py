@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from maskdistill.errors import SettingsError
+from maskdistill.errors import RunError, SettingsError
 from maskdistill.settings import RunSettings, nearest, read_yaml, resolve
 from maskdistill.settings import load as load_settings
 from maskdistill.settings.load import merge, preset_of, validate
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from maskdistill.stages.model import Model
 
 VERBS = ("scan", "propose", "cluster", "detect", "label", "segment", "evaluate", "report")
+# A verb stands for all of its stages; scan looks at the pictures themselves, evaluate and report are always done again.
+REUSABLE = ("propose", "cluster", "detect", "detect/train", "recluster", "label", "segment", "segment/train")
 
 
 def run(
@@ -33,6 +35,7 @@ def run(
     settings: Mapping[str, Any] | RunSettings | None = None,
     until: str | None = None,
     start: str | None = None,
+    reuse: Mapping[str, str | Path] | None = None,
     quiet: bool = False,
 ) -> Path:
     """The whole job, from a folder of pictures to the report; goes on where it was stopped.
@@ -43,6 +46,9 @@ def run(
         preset: None: the one that settings or config name, `quick` where neither does. None where `pictures` is None.
         config: YAML file, over the preset. settings: over both.
         until: the last verb to do. start: from this verb on, what was made with other settings is made again.
+        reuse: {"propose": "runs/a"}: what is not complete here is taken of another run, if it was made of the same
+            pictures, settings and weights; else an error lists what differs. A verb takes all of its stages
+            (`label` also the second clustering), detect/train the training alone. It is no setting.
     Returns:
         The path of the report, or of the run's folder if `until` comes before it.
     Raises:
@@ -55,13 +61,34 @@ def run(
             )
     if until is not None and start is not None and VERBS.index(start) > VERBS.index(until):
         raise SettingsError(f"from: {start} comes after {until}, the last stage to do. In order: {', '.join(VERBS)}")
+    sources = _sources(reuse or {}, Path(out), until)
     chosen = settings if isinstance(settings, RunSettings) else settings_for(out, pictures, preset, config, settings)
     if chosen.cluster.of == "detections":
         raise SettingsError(
             "cluster.of: a run clusters proposals first. Give --cluster.again to cluster the detections too"
         )
     verbs = list(VERBS[: VERBS.index(until) + 1]) if until else list(VERBS)
-    return _do(out, chosen, verbs, pictures=pictures, start=start, quiet=quiet)
+    return _do(out, chosen, verbs, pictures=pictures, start=start, reuse=sources, quiet=quiet)
+
+
+def _sources(reuse: Mapping[str, str | Path], out: Path, until: str | None) -> dict[str, Path]:
+    """What of which run is to be reused, checked as far as it can be before anything is made."""
+    found = {stage: Path(run) for stage, run in reuse.items()}
+    for stage, run in found.items():
+        if stage not in REUSABLE:
+            raise SettingsError(
+                f"reuse: {stage!r} cannot be taken of another run. What can: {', '.join(REUSABLE)}."
+                f"{nearest(stage, REUSABLE)}"
+            )
+        verb = "label" if stage == "recluster" else stage.partition("/")[0]
+        if until is not None and VERBS.index(verb) > VERBS.index(until):
+            raise SettingsError(f"reuse: {stage} comes after {until}, the last stage to do")
+        if run.resolve() == out.resolve():
+            raise SettingsError(f"reuse: {run} is this run itself. Give another one's folder")
+        # A run that was reused may be gone when the same command goes on.
+        if not (run / "config.yaml").is_file() and not (out / stage / "stage.json").is_file():
+            raise RunError(f"{run}: not the folder of a run (no config.yaml), so that {stage} cannot be reused")
+    return found
 
 
 def scan(
@@ -207,28 +234,124 @@ def demo(
 def discover(
     picture: np.ndarray | str | Path,
     *,
-    backbone: str = "dino_vits16",
-    weights: str | None = None,
+    method: str | None = None,
+    backbone: str | None = None,
+    weights: str | Path | None = None,
+    max_masks: int | None = None,
+    min_score: float | None = None,
+    pixels: str | None = None,
+    device: str | None = None,
     settings: Mapping[str, Any] | None = None,
 ) -> list[dict[str, Any]]:
     """Masks of one picture, nothing trained, no run: records as Segment Anything gives them.
 
+    In a loop over pictures the backbone is loaded once: that of the last call is held in memory, and used again while
+    its name, weights (a file by path, size and time of change), device, precision and rotation stay the same.
+
     Args:
         picture: (H, W, 3) uint8 RGB, or a file.
-        settings: of `propose`, as in a YAML file ({"method": "tokencut", "max_masks": 3}).
+        method: auto, maskdistill, lost, tokencut, maskcut.
+        backbone: dino_vits16, timm/<model>, handcrafted, ...; weights: a name, a file, `none`; None: those of its name.
+        max_masks: at most; 0: as many as `propose` looks for. min_score: of a mask, in [0, 1].
+        pixels: from patches to pixels: auto, nearest, bilinear, refine.
+        device: auto, cpu, cuda, cuda:N.
+        settings: all else that `propose` can be told, as in a YAML file ({"block": -2, "lost": {"short_side": 480}}),
+            and precision, orientation, max_megapixels.
+        What is None, or not in settings, is as `maskdistill propose` has it.
     Returns:
-        A dict a mask, by falling score: segmentation (H, W) bool, area, bbox [x, y, w, h], predicted_iou (the score).
+        A dict a mask, by falling score, none where nothing is found: segmentation (H, W) bool; bbox [x, y, w, h];
+        area in pixels; score in [0, 1], and the same as predicted_iou, for code that is written for Segment Anything;
+        point_coords [[x, y]], the middle of the patch that the mask grew from, in pixels of the picture (`refine` may
+        draw the outline past it).
+    Raises:
+        SettingsError: an argument or setting that cannot be used. WeightsError, PictureError: what cannot be read.
+        ValueError, TypeError: `picture` is an array of another form, or something else.
     """
-    from maskdistill.stages import propose as stage
+    from maskdistill.stages import records
 
-    values: dict[str, Any] = {"propose": {"backbone": backbone, **(settings or {})}}
+    given = {"method": method, "backbone": backbone, "max_masks": max_masks, "min_score": min_score, "pixels": pixels}
+    chosen = _settings_of_masks(
+        given, {"device": device}, weights, settings, ("precision", "orientation", "max_megapixels")
+    )
+    return records.of_picture(picture, chosen)
+
+
+def masks(
+    *,
+    pictures: str | Path,
+    out: str | Path,
+    method: str | None = None,
+    backbone: str | None = None,
+    weights: str | Path | None = None,
+    max_masks: int | None = None,
+    min_score: float | None = None,
+    pixels: str | None = None,
+    device: str | None = None,
+    limit: int | None = None,
+    separate: bool = False,
+    settings: Mapping[str, Any] | RunSettings | None = None,
+    quiet: bool = False,
+) -> dict[str, int]:
+    """Masks of a folder of pictures as PNG and JSON at their relative paths, no run; goes on where it was stopped.
+
+    Args:
+        out: for each picture <name>.png (0 background, 1 .. n the masks by falling score) and <name>.json (box, area,
+            score and run lengths of each). <name> is the picture's without extension; with it where two would meet.
+        limit: the first pictures by path alone; 0: all.
+        separate: a black and white PNG a mask too, in <name>.masks/.
+        settings: as `discover` takes them, and threads, workers; or all settings as RunSettings.
+        All others as `discover` has them.
+    Returns:
+        Counts: pictures, masks, without masks (made now); done before; refused (why: OUT/.maskdistill/refused.json).
+    Raises:
+        MaskDistillError: what is wrong, where, and what to do; OUT with results of other settings is refused.
+    """
+    from maskdistill.stages import masks as stage
+
+    given = {"method": method, "backbone": backbone, "max_masks": max_masks, "min_score": min_score, "pixels": pixels}
+    others = ("precision", "orientation", "max_megapixels", "threads", "workers")
+    chosen = _settings_of_masks(given, {"device": device, "limit": limit}, weights, settings, others)
+    return stage.work(Path(pictures), Path(out), chosen, separate=separate, quiet=quiet)
+
+
+def _settings_of_masks(
+    given: Mapping[str, Any],
+    common: Mapping[str, Any],
+    weights: str | Path | None,
+    settings: Mapping[str, Any] | RunSettings | None,
+    others: tuple[str, ...],
+) -> RunSettings:
+    """Resolved settings from the arguments of `propose` and of the run that are not None, and a mapping of the rest.
+
+    Args:
+        others: settings of the run that may stand in the mapping beside those of `propose`.
+    """
+    if isinstance(settings, RunSettings):
+        extra = [name for name, value in {**given, **common, "weights": weights}.items() if value is not None]
+        if extra:
+            raise SettingsError(f"{extra[0]}: stands in RunSettings already. Give it there alone")
+        try:
+            return resolve(settings)
+        except ValueError as error:
+            raise SettingsError(str(error)) from error
+    if settings is not None and not isinstance(settings, Mapping):
+        raise SettingsError(f"settings: wanted a mapping of settings of propose, found {type(settings).__name__}")
+    propose = {name: value for name, value in given.items() if value is not None}
+    rest = dict(settings or {})
+    twice = [name for name in (*propose, *common, "weights") if name in rest]
+    if twice:
+        raise SettingsError(f"settings: {twice[0]} is an argument of its own. Give it there alone")
+    values: dict[str, Any] = {name: rest.pop(name) for name in others if name in rest}
+    values |= {name: value for name, value in common.items() if value is not None}
     if weights is not None:
-        values["weights"] = [f"propose={weights}"]
+        what = str(weights).removeprefix("propose=")
+        if not what:
+            raise SettingsError("weights: wanted the name of some, a file or none, found nothing")
+        values["weights"] = [f"propose={what}"]
     try:
-        chosen = resolve(load_settings(values))
+        return resolve(load_settings({**values, "propose": {**rest, **propose}}))
     except ValueError as error:
         raise SettingsError(str(error)) from error
-    return stage.of_picture(picture, chosen)
 
 
 def settings_for(
@@ -267,11 +390,12 @@ def _do(
     *,
     pictures: str | Path | None,
     start: str | None = None,
+    reuse: Mapping[str, Path] | None = None,
     quiet: bool = False,
 ) -> Path:
     from maskdistill.stages import pipeline
 
     root = Path(out)
     with pipeline.opened(root, settings, pictures=Path(pictures) if pictures is not None else None, quiet=quiet) as job:
-        pipeline.do(job, verbs, start=start)
+        pipeline.do(job, verbs, start=start, reuse=reuse)
     return root / "report" / "index.html" if verbs[-1] == "report" else root

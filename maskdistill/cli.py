@@ -1,7 +1,7 @@
-"""The verbs as commands; flags are made from the settings, so that each is written down once.
+"""The verbs as commands: the first word chooses one, tyro reads the rest by what commands.py says of it.
 
-The first word chooses the verb, tyro reads the rest. Results go to standard output, progress to standard error,
-and what is wrong is said in one message without a traceback.
+Results go to standard output, progress to standard error, and what is wrong is said in one message without a
+traceback.
 """
 
 from __future__ import annotations
@@ -9,118 +9,16 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, field, fields, make_dataclass
+from dataclasses import fields
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import tyro
 
-from maskdistill import __version__, api
+from maskdistill import __version__, api, commands
+from maskdistill.commands import VERBS
 from maskdistill.errors import MaskDistillError, SettingsError
-from maskdistill.settings import CommonSettings, RunSettings, load, nearest
-
-Verb = Literal["scan", "propose", "cluster", "detect", "label", "segment", "evaluate", "report"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Place:
-    """Where the pictures are and where the run goes."""
-
-    # folder of pictures, searched recursively; may be left out where RUN exists
-    pictures: tyro.conf.Positional[Path | None] = None
-    out: Path = field(default=tyro.MISSING)  # RUN: the folder of the run; the same command goes on where it was stopped
-    until: Verb | None = None  # last stage to do
-    # do stages again from here on, where their settings changed
-    start: Annotated[Verb | None, tyro.conf.arg(name="from")] = None
-    quiet: bool = False  # no progress
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Run(RunSettings, _Place):
-    """From a folder of pictures to trained segmenters: all stages, resumable.
-
-    Example: maskdistill run photos/ --out runs/photos
-    """
-
-
-@dataclass(frozen=True, kw_only=True)
-class _RunInShort(CommonSettings, _Place):
-    """From a folder of pictures to trained segmenters: all stages, resumable. All flags: --help-all.
-
-    Example: maskdistill run photos/ --out runs/photos
-    """
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Status:
-    """What is done, unfinished, stale or missing in a run, with counts and times.
-
-    Example: maskdistill status runs/photos
-    """
-
-    run: tyro.conf.Positional[Path]  # the run's folder
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Predict:
-    """Label maps (palette PNG) and instances (JSON) for new pictures, at their relative paths.
-
-    Example: maskdistill predict runs/photos new-photos/ --out predictions/
-    """
-
-    run: tyro.conf.Positional[Path]  # the run's folder
-    pictures: tyro.conf.Positional[Path]  # folder of pictures
-    out: Path  # folder for label maps and instances
-    device: str = "auto"  # auto | cpu | cuda | cuda:N
-    quiet: bool = False  # no progress
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Export:
-    """Masks of a run as a dataset that other tools read.
-
-    Example: maskdistill export runs/photos --as coco
-    """
-
-    run: tyro.conf.Positional[Path]  # the run's folder
-    # format: COCO instances with scores, category 1 + cluster
-    form: Annotated[Literal["coco"], tyro.conf.arg(name="as")] = "coco"
-    of: Literal["detections", "proposals"] = "detections"  # which masks
-    out: Path | None = None  # file to write; RUN/export/coco-<of>.json if left out
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Demo:
-    """The whole job on pictures it draws itself: no download, a few minutes on two cores.
-
-    Example: maskdistill demo --out runs/demo
-    """
-
-    out: Path = Path("runs/demo")  # folder for the drawn pictures and the run
-    seed: int = 0  # of every random draw of the run; the pictures stay the same
-    n_pictures: int = 96  # drawn to learn from
-    n_validation: int = 64  # drawn to be held out
-    n_kinds: int = 5  # of objects, 2 to 8
-    quiet: bool = False  # no progress
-
-
-VERBS: dict[str, str] = {
-    "run": "everything below, in order, from a folder of pictures to the report",
-    "scan": "a folder of pictures -> rows with ids, sizes, content hashes",
-    "propose": "pictures -> proposals: masks of a self-supervised backbone",
-    "cluster": "masks -> clusters: embeddings and k-means",
-    "detect": "noisy masks -> a Mask R-CNN, and its detections",
-    "label": "confident detections -> label maps",
-    "segment": "label maps -> a DeepLabv3, and its predictions",
-    "evaluate": "all of it against ground truth, where there is some",
-    "report": "one page that shows it all",
-    "status": "what is done, unfinished, stale",
-    "predict": "a trained run on new pictures",
-    "export": "masks as a COCO dataset",
-    "demo": "the whole job on pictures it draws itself",
-}
-
-OF_SCAN = ("validation", "limit", "seed", "max_megapixels", "orientation")
+from maskdistill.settings import RunSettings, load, nearest
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -162,14 +60,22 @@ def _overview() -> str:
         f"maskdistill {__version__}: unsupervised semantic segmentation of any folder of pictures\n\n"
         f"usage: maskdistill COMMAND ...\n\n{rows}\n\n"
         "  maskdistill run photos/ --out runs/photos\n"
+        "  maskdistill masks photos/ --out masks/\n"
         "  maskdistill COMMAND --help     (run: --help-all for every setting)"
     )
 
 
 def _command(verb: str) -> Callable[[list[str]], list[str]]:
-    return {"run": _run, "status": _status, "predict": _predict, "export": _export, "demo": _demo, "scan": _scan}.get(
-        verb, lambda rest: _stage(verb, rest)
-    )
+    own = {
+        "run": _run,
+        "scan": _scan,
+        "status": _status,
+        "predict": _predict,
+        "export": _export,
+        "masks": _masks,
+        "demo": _demo,
+    }
+    return own.get(verb, lambda rest: _stage(verb, rest))
 
 
 def _parse(cls: Any, verb: str, rest: list[str], default: Any = None) -> Any:
@@ -201,17 +107,21 @@ def _value_of(rest: list[str], flag: str) -> str | None:
 
 def _run(rest: list[str]) -> list[str]:
     if "--help" in rest or "-h" in rest:
-        _parse(_RunInShort, "run", ["--help"])
+        _parse(commands.RunInShort, "run", ["--help"])
     if "--help-all" in rest:
-        _parse(_Run, "run", ["--help"])
+        _parse(commands.Run, "run", ["--help"])
     out = _value_of(rest, "--out")
     below = _layers(rest, run=None)
     names = {each.name for each in fields(RunSettings)}
-    given = _parse(_Run, "run", rest, _Run(**{name: getattr(below, name) for name in names}, out=tyro.MISSING))
+    given = _parse(
+        commands.Run, "run", rest, commands.Run(**{name: getattr(below, name) for name in names}, out=tyro.MISSING)
+    )
     if given.pictures is None and out is not None:
         # Without PICTURES the run's own config.yaml stands in place of defaults and preset.
         below = _layers(rest, run=Path(out))
-        given = _parse(_Run, "run", rest, _Run(**{name: getattr(below, name) for name in names}, out=tyro.MISSING))
+        given = _parse(
+            commands.Run, "run", rest, commands.Run(**{name: getattr(below, name) for name in names}, out=tyro.MISSING)
+        )
     settings = RunSettings(**{name: getattr(given, name) for name in names})
     made = api.run(
         pictures=given.pictures,
@@ -219,30 +129,25 @@ def _run(rest: list[str]) -> list[str]:
         settings=settings,
         until=given.until,
         start=given.start,
+        reuse=_sources(given.reuse),
         quiet=given.quiet,
     )
     return [str(made)]
 
 
+def _sources(entries: tuple[str, ...]) -> dict[str, str]:
+    """STAGE=RUN1 as {stage: run}; the last one of a stage counts."""
+    for entry in entries:
+        if not all(entry.partition("=")):
+            raise SettingsError(f"reuse: {entry!r} is not STAGE=RUN1. For example: --reuse propose=runs/a")
+    return {entry.partition("=")[0]: entry.partition("=")[2] for entry in entries}
+
+
 def _scan(rest: list[str]) -> list[str]:
     out = _value_of(rest, "--out")
     below = _layers([], run=Path(out)) if out is not None and (Path(out) / "config.yaml").is_file() else None
-    cls = make_dataclass(
-        "Scan",
-        [
-            (
-                "pictures",
-                Annotated[Path, tyro.conf.Positional, tyro.conf.arg(help="folder of pictures, searched recursively")],
-            ),
-            ("out", Annotated[Path, tyro.conf.arg(help="RUN: the folder of the run")]),
-            *_common_flags(*OF_SCAN, below=below),
-            ("redo", Annotated[bool, tyro.conf.arg(help="scan again if pictures or settings changed")], False),
-        ],
-        frozen=True,
-    )
-    cls.__doc__ = "A folder of pictures to images.jsonl.\n\nExample: maskdistill scan photos/ --out runs/photos"
-    given = _parse(cls, "scan", rest)
-    values = {name: getattr(given, name) for name in OF_SCAN}
+    given = _parse(commands.scan(below), "scan", rest)
+    values = {name: getattr(given, name) for name in commands.OF_SCAN}
     return [str(api.scan(pictures=given.pictures, out=given.out, settings=values, redo=given.redo))]
 
 
@@ -253,24 +158,10 @@ def _stage(verb: str, rest: list[str]) -> list[str]:
     run = next((word for word in words if (word / "config.yaml").is_file()), words[0] if words else None)
     asks_help = any(word in ("-h", "--help", "--help-all") for word in rest)
     below = load() if asks_help or run is None else _layers([], run=run)
-    common = ["weights", "ground_truth", "device", "threads", "seed"]
-    flags: list[Any] = [("run", Annotated[Path, tyro.conf.Positional, tyro.conf.arg(help="the run's folder")])]
-    own = getattr(below, verb)
-    flags += [(verb, Annotated[type(own), tyro.conf.arg(name="")], own)]
-    flags += _common_flags(*common, below=below)
-    if verb == "propose":
-        flags += _sweep_flags()
-    if verb not in ("evaluate", "report"):
-        flags += [("redo", Annotated[bool, tyro.conf.arg(help="do it again where its settings changed")], False)]
-    cls = make_dataclass(verb.title(), flags, frozen=True)
-    cls.__doc__ = f"{VERBS[verb]}.\n\nExample: maskdistill {verb} runs/photos"
-    given = _parse(cls, verb, ["--help"] if asks_help else rest)
+    given = _parse(commands.stage(verb, below), verb, ["--help"] if asks_help else rest)
     values = {name: getattr(below, name) for name in (each.name for each in fields(RunSettings))}
-    values |= {name: getattr(given, name) for name in common} | {verb: getattr(given, verb)}
-    try:
-        settings = RunSettings(**values)
-    except ValueError as error:
-        raise SettingsError(str(error)) from error
+    values |= {name: getattr(given, name) for name in commands.OF_STAGE} | {verb: getattr(given, verb)}
+    settings = _checked(values)
     if verb == "propose" and given.sweep:
         rows = api.sweep(
             out=given.run,
@@ -288,19 +179,6 @@ def _stage(verb: str, rest: list[str]) -> list[str]:
     return [str(made)]
 
 
-def _sweep_flags() -> list[Any]:
-    """Flags of `propose --sweep`, which are no settings: they change nothing of a run."""
-    methods, facets = ("maskdistill", "lost", "tokencut", "maskcut"), ("keys", "queries", "values", "tokens")
-    named: list[tuple[str, Any, Any, str]] = [
-        ("sweep", bool, False, "make no proposals: try method x block x facet x centring on a few pictures"),
-        ("sweep_pictures", int, 12, "how many, spread over the folder; with ground truth those with objects"),
-        ("sweep_blocks", tuple[int, ...], (-1, -2, -3, -4), "to try, negative from the last"),
-        ("sweep_methods", tuple[str, ...], methods, "to try"),
-        ("sweep_facets", tuple[str, ...], facets, "to try"),
-    ]
-    return [(name, Annotated[kind, tyro.conf.arg(help=text)], start) for name, kind, start, text in named]
-
-
 def _table(rows: list[dict[str, Any]]) -> list[str]:
     """Rows of equal keys as lines of text, in columns."""
     shown = [
@@ -311,50 +189,55 @@ def _table(rows: list[dict[str, Any]]) -> list[str]:
     return ["  ".join(f"{word:<{width}}" for word, width in zip(line, widths, strict=True)).rstrip() for line in shown]
 
 
-def _common_flags(*names: str, below: RunSettings | None = None) -> list[Any]:
-    """Flags of settings that no stage owns, with the help that stands beside each."""
-    import typing
-
-    hints = typing.get_type_hints(RunSettings, include_extras=True)
-    helps = {
-        "weights": "STAGE=WHAT, repeatable; WHAT: a name, a file, none, for segment also detect",
-        "ground_truth": "COCO JSON or folder of label maps, repeatable; only evaluated with",
-        "device": "auto | cpu | cuda | cuda:N",
-        "threads": "of the CPU's arithmetic; 0: all cores",
-        "seed": "of every random draw",
-        "validation": "pictures never trained on: a folder, a fraction, or a file with a list of paths",
-        "limit": "first N pictures by path; 0: all",
-        "max_megapixels": "of a picture; larger ones are left out",
-        "orientation": "exif: turned as the EXIF tag says; stored: as they are stored",
-    }
-    start = below or RunSettings()
-    return [(name, Annotated[hints[name], tyro.conf.arg(help=helps[name])], getattr(start, name)) for name in names]
-
-
 def _status(rest: list[str]) -> list[str]:
-    given = _parse(_Status, "status", rest)
+    given = _parse(commands.Status, "status", rest)
     return [_row(row) for row in api.status(out=given.run)]
 
 
 def _row(row: dict[str, Any]) -> str:
-    counts = ", ".join(f"{name} {value}" for name, value in row["counts"].items())
+    counts = _counted(row["counts"])
     seconds = f"{row['seconds']:8.1f} s" if row["seconds"] is not None else " " * 10
     return f"{row['stage']:<14} {row['state']:<10} {seconds}  {counts}" + "".join(f"\n    {why}" for why in row["why"])
 
 
 def _predict(rest: list[str]) -> list[str]:
-    given = _parse(_Predict, "predict", rest)
+    given = _parse(commands.Predict, "predict", rest)
     counts = api.predict(run=given.run, pictures=given.pictures, out=given.out, device=given.device, quiet=given.quiet)
-    return [", ".join(f"{name} {value}" for name, value in counts.items()), str(given.out)]
+    return [_counted(counts), str(given.out)]
+
+
+def _masks(rest: list[str]) -> list[str]:
+    below = load()
+    given = _parse(commands.masks(below), "masks", rest)
+    values = {each.name: getattr(below, each.name) for each in fields(RunSettings)}
+    values |= {name: getattr(given, name) for name in commands.OF_MASKS} | {"propose": given.propose}
+    # As the verbs of a run have it, with the stage, too: here there is only one.
+    what = given.weights.removeprefix("propose=") if given.weights is not None else None
+    values["weights"] = () if what is None else (f"propose={what}",)
+    counts = api.masks(
+        pictures=given.pictures, out=given.out, separate=given.separate, settings=_checked(values), quiet=given.quiet
+    )
+    return [_counted(counts), str(given.out)]
+
+
+def _counted(counts: dict[str, int]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in counts.items())
+
+
+def _checked(values: dict[str, Any]) -> RunSettings:
+    try:
+        return RunSettings(**values)
+    except ValueError as error:
+        raise SettingsError(str(error)) from error
 
 
 def _export(rest: list[str]) -> list[str]:
-    given = _parse(_Export, "export", rest)
+    given = _parse(commands.Export, "export", rest)
     return [str(api.export(run=given.run, of=given.of, out=given.out))]
 
 
 def _demo(rest: list[str]) -> list[str]:
-    given = _parse(_Demo, "demo", rest)
+    given = _parse(commands.Demo, "demo", rest)
     made = api.demo(
         out=given.out,
         seed=given.seed,

@@ -1,18 +1,24 @@
 """The verbs as functions: masks of one picture without a run, and what is refused before anything is done."""
 
 import inspect
+import os
+import subprocess
+import sys
 import typing
 
 import numpy as np
 import pytest
 import yaml
 from PIL import Image
+from safetensors.torch import save_file
 
-from maskdistill import api, cli
+import maskdistill
+from maskdistill import api, cli, commands
 from maskdistill.datasets import synthetic
 from maskdistill.errors import MaskDistillError, PictureError, RunError, SettingsError
 from maskdistill.settings import preset
 
+SMALL = {"short_side": 0}
 BY_HAND = {"propose": {"backbone": "handcrafted"}, "threads": 1}
 
 
@@ -30,7 +36,7 @@ def found(picture: np.ndarray) -> list[dict]:
 def test_masks_of_an_array_are_records_as_segment_anything_gives_them(found, picture):
     assert len(found) >= 2
     for record in found:
-        assert set(record) == {"segmentation", "area", "bbox", "predicted_iou"}
+        assert set(record) == {"segmentation", "area", "bbox", "score", "predicted_iou", "point_coords"}
         mask = record["segmentation"]
         assert (mask.shape, mask.dtype) == (picture.shape[:2], bool)
         rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
@@ -38,8 +44,9 @@ def test_masks_of_an_array_are_records_as_segment_anything_gives_them(found, pic
         assert record["bbox"] == [float(edge) for edge in box]
         assert record["area"] == mask.sum() > 0
         assert type(record["area"]) is int
-        assert type(record["predicted_iou"]) is float
-        assert 0 <= record["predicted_iou"] <= 1
+        assert type(record["score"]) is float
+        assert 0 <= record["score"] <= 1
+        assert record["predicted_iou"] == record["score"]
 
 
 def test_masks_come_by_falling_score(found):
@@ -67,6 +74,80 @@ def test_settings_of_propose_count(found, picture):
     assert api.discover(picture, backbone="handcrafted", settings={"min_score": 1.0}) == []
     nearest = api.discover(picture, backbone="handcrafted", settings={"max_masks": 1, "pixels": "nearest"})
     assert not np.array_equal(nearest[0]["segmentation"], one[0]["segmentation"])
+
+
+def test_what_is_an_argument_means_what_it_means_in_the_settings(picture):
+    given = {"method": "lost", "max_masks": 2, "min_score": 0.0, "pixels": "bilinear"}
+    of_settings = api.discover(picture, backbone="handcrafted", settings=given)
+    assert areas(api.discover(picture, backbone="handcrafted", **given)) == areas(of_settings) != []
+    for name, other in {"method": "tokencut", "max_masks": 1, "min_score": 0.99, "pixels": "nearest"}.items():
+        assert areas(api.discover(picture, backbone="handcrafted", **{**given, name: other})) != areas(of_settings)
+
+
+def areas(records: list[dict]) -> list[int]:
+    return [record["area"] for record in records]
+
+
+def test_a_point_is_the_middle_of_the_patch_that_its_mask_grew_from(picture):
+    whole = np.repeat(np.repeat(picture, 2, axis=0), 2, axis=1)[:, :156]  # 128 x 156: seen at 64 x 78, the last in part
+    seen = {"short_side": 64}
+    records = api.discover(
+        whole, backbone="handcrafted", pixels="nearest", max_masks=4, min_score=0.0, settings={"tokencut": seen}
+    )
+    assert len(records) >= 2
+    edge = 156 - (78 - 72)  # x in the middle of the last patch, which shows 6 px of the 78
+    for record in records:
+        ((x, y),) = record["point_coords"]
+        assert (x % 16, y % 16) == (8, 8) or (x, y % 16) == (edge, 8)
+        assert record["segmentation"][int(y), int(x)]
+
+
+def test_a_loop_over_pictures_loads_the_network_once_and_another_network_anew(picture, tmp_path, monkeypatch):
+    from maskdistill.features import vit
+    from maskdistill.stages import backbones
+
+    loaded = []
+    own = vit.load
+    monkeypatch.setattr(backbones.vit, "load", lambda name, **given: loaded.append(given) or own(name, **given))
+    monkeypatch.setattr(backbones, "_kept", {})
+    file = tmp_path / "own.safetensors"
+    state = vit.load("timm/vit_tiny_patch16_224", weights="none").model.state_dict()
+    loaded.clear()
+
+    def found(**given):
+        arguments = {"backbone": "timm/vit_tiny_patch16_224", "weights": file, "settings": {"maskdistill": SMALL}}
+        api.discover(picture, **{**arguments, **given})
+        return len(loaded)
+
+    save_file(state, file)
+    assert [found(), found(), found(method="lost", max_masks=2, min_score=0.5)] == [1, 1, 1]
+    assert found(settings={"precision": "bfloat16"}) == 2
+    assert found() == 3  # one is held, not two
+    save_file({name: value * 2 for name, value in state.items()}, file)
+    os.utime(file, (1, 1))
+    assert [found(), found()] == [4, 4]
+    assert [found(weights="none"), found(weights="none")] == [5, 5]
+    assert found(backbone="dino_vits16", weights="none") == 6
+
+
+def test_the_package_has_discover_and_loads_nothing_before_it_is_asked_for():
+    code = (
+        "import sys, maskdistill\n"
+        "assert 'discover' in dir(maskdistill)\n"
+        "print([name for name in ('torch', 'numpy', 'pydantic', 'maskdistill.api') if name in sys.modules])\n"
+        "from maskdistill import discover\n"
+        "from maskdistill import api\n"
+        "print(discover is api.discover is maskdistill.discover, 'torch' in sys.modules)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == ["[]", "True False"]
+    with pytest.raises(AttributeError, match="module 'maskdistill' has no attribute 'discovr'"):
+        maskdistill.discovr  # noqa: B018
+
+
+def test_an_image_of_pillow_is_refused_with_what_to_give(picture):
+    with pytest.raises(TypeError, match=r"picture: wanted .* found Image\..*numpy\.asarray"):
+        api.discover(Image.fromarray(picture), backbone="handcrafted")
 
 
 def test_weights_may_name_the_backbone(found, picture):
@@ -106,7 +187,7 @@ def test_pictures_of_any_size_are_taken(rng, size):
     ],
 )
 def test_an_array_of_another_form_is_refused_with_what_was_found(shape, dtype):
-    with pytest.raises(ValueError, match="rgb: ") as caught:
+    with pytest.raises(ValueError, match="picture: ") as caught:
         api.discover(np.zeros(shape, dtype), backbone="handcrafted")
     assert str(shape) in str(caught.value)
 
@@ -126,7 +207,21 @@ def test_a_file_that_is_no_picture_is_refused(tmp_path):
         ({"settings": {"max_mask": 3}}, "unknown setting propose.max_mask. Perhaps you meant max_masks"),
         ({"settings": {"min_score": 2.0}}, r"propose.min_score must be in \[0, 1\]"),
         ({"backbone": "dino_vits12"}, "dino_vits16"),
-        ({"weights": ""}, "STAGE=WHAT"),
+        ({"weights": ""}, "weights: wanted the name of some, a file or none"),
+        ({"weights": "/nowhere.pth", "backbone": "dino_vits16"}, "/nowhere.pth: neither a file nor a name of weights"),
+        ({"method": "lst"}, "propose.method: .*'lst'"),
+        ({"max_masks": -1}, "propose.max_masks must be at least 0, got -1"),
+        ({"max_masks": 2.5}, "propose.max_masks: .*2.5"),
+        ({"min_score": float("nan")}, "propose.min_score: "),
+        ({"pixels": "cubic"}, "propose.pixels: .*'cubic'"),
+        ({"device": "gpu"}, "device: there is no 'gpu'"),
+        ({"device": "cuda:77"}, "device: cuda:77 was asked for"),
+        ({"max_masks": 2, "settings": {"max_masks": 3}}, "max_masks is an argument of its own"),
+        ({"settings": {"device": "cpu"}}, "device is an argument of its own"),
+        ({"settings": {"weights": ["propose=none"]}}, "weights is an argument of its own"),
+        ({"settings": {"precision": "float8"}}, "precision: .*'float8'"),
+        ({"settings": {"seed": 3}}, "unknown setting propose.seed"),
+        ({"settings": ["method"]}, "settings: wanted a mapping of settings of propose, found list"),
     ],
 )
 def test_settings_of_discover_are_refused_like_those_of_a_run(picture, given, words):
@@ -144,7 +239,7 @@ def test_every_command_is_a_function_whose_arguments_have_names():
 def test_the_order_of_the_stages_is_written_down_alike_everywhere():
     from maskdistill.stages import pipeline
 
-    assert api.VERBS == pipeline.VERBS == typing.get_args(cli.Verb)
+    assert api.VERBS == pipeline.VERBS == typing.get_args(commands.Verb)
 
 
 @pytest.mark.parametrize(

@@ -171,7 +171,7 @@ def test_help_all_has_every_setting_and_each_has_a_help_text(capsys):
 
 def test_help_shows_the_settings_that_most_people_touch_and_no_others(capsys):
     shown = helps(helped(capsys, "run", "--help"))
-    places = {"[{None}|PATH]", "-h, --help", "--out", "--until", "--from", "--quiet"}
+    places = {"[{None}|PATH]", "-h, --help", "--out", "--until", "--from", "--reuse", "--quiet"}
     assert set(shown) == places | set(flags_of(CommonSettings))
     assert [flag for flag, text in shown.items() if len(text) < 3] == []
     assert shown["[{None}|PATH]"] != "pictures"  # tyro's word for one without a help text
@@ -227,6 +227,12 @@ def test_a_value_that_is_no_choice_is_answered_with_the_choices(capsys, tmp_path
         (["--preset=paper-voc"], "Perhaps you meant paper-voc12"),
         (["--config", "/nowhere.yaml"], "/nowhere.yaml: no such file"),
         (["--until", "fly"], "invalid choice 'fly'"),
+        (["--reuse", "propose"], "'propose' is not STAGE=RUN1. For example: --reuse propose=runs/a"),
+        (["--reuse", "=runs/a"], "'=runs/a' is not STAGE=RUN1"),
+        (["--reuse", "propse=runs/a"], "Perhaps you meant propose"),
+        (["--reuse", "scan=runs/a"], "'scan' cannot be taken of another run. What can: propose, cluster, detect"),
+        (["--reuse", "label=runs/a", "--until", "detect"], "reuse: label comes after detect, the last stage to do"),
+        (["--reuse=propose=/nowhere"], "/nowhere: not the folder of a run (no config.yaml)"),
         (["--until", "scan", "--from", "label"], "from: label comes after scan, the last stage to do"),
     ],
 )
@@ -260,6 +266,7 @@ def test_the_exit_status_is_2_with_one_message_on_standard_error(tmp_path):
         ["scan", "{}/x", "--out", "{}/y"],
         ["predict", "{}/x", "{}", "--out", "{}/y"],
         ["export", "{}/x", "--as", "coco"],
+        ["masks", "{}/x", "--out", "{}/y", "--backbone", "handcrafted"],
         ["demo", "--n-kinds", "50", "--out", "{}/y"],
         ["scan", "{}", "--out", "{}/y", "--limit=-1"],
     ],

@@ -1,12 +1,13 @@
 """Pictures: any folder to RGB arrays. The first room; after it come `features`.
 
 Contract: find(folder) -> relative paths; probe(path) -> Probe; read(path) -> (H, W, 3) uint8 RGB;
+          as_rgb(array or path) -> the same;
           prefetched(items, load, workers=) -> (item, result or PictureError) in order.
 Reads files, changes none. What cannot be read raises PictureError with file and reason.
 """
 
 from maskdistill.pictures.folder import SUFFIXES, find
 from maskdistill.pictures.prefetch import prefetched
-from maskdistill.pictures.read import Probe, probe, read
+from maskdistill.pictures.read import Probe, as_rgb, probe, read
 
-__all__ = ["SUFFIXES", "Probe", "find", "prefetched", "probe", "read"]
+__all__ = ["SUFFIXES", "Probe", "as_rgb", "find", "prefetched", "probe", "read"]

@@ -89,6 +89,24 @@ def read(path: Path, *, orientation: str = "exif", max_megapixels: float = 100.0
         return turned(rgb, turn)
 
 
+def as_rgb(picture: np.ndarray | str | Path, *, orientation: str = "exif", max_megapixels: float = 100.0) -> np.ndarray:
+    """A picture given as an array (as it is, checked) or as a file (by `read`): (H, W, 3) uint8 RGB, not empty.
+
+    Raises:
+        PictureError: the file cannot be read. ValueError: an array of another shape or dtype. TypeError: anything else.
+    """
+    if isinstance(picture, str | Path):
+        return read(Path(picture), orientation=orientation, max_megapixels=max_megapixels)
+    if not isinstance(picture, np.ndarray):
+        raise TypeError(
+            f"picture: wanted (H, W, 3) uint8 RGB or a file, found {type(picture).__name__}. "
+            "Of an image of Pillow's: numpy.asarray(image.convert('RGB'))"
+        )
+    if picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype != np.uint8 or not picture.size:
+        raise ValueError(f"picture: wanted (H, W, 3) uint8 with a pixel, found {picture.shape} {picture.dtype}")
+    return picture
+
+
 def _rgb(picture: Image.Image) -> np.ndarray:
     """Any mode of Pillow's to (H, W, 3) uint8."""
     picture.load()

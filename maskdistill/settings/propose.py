@@ -87,7 +87,9 @@ class ProposeSettings:
     centre_keys: Literal["auto", "yes", "no"] = "auto"  # subtract the mean key; auto: not for dino_* and handcrafted
     max_masks: int = 0  # a picture at most, from 1; 0: six for handcrafted, else one, three with maskcut
     min_score: float = 0.05  # proposals below it are left out, in [0, 1]
-    pixels: Literal["auto", "nearest", "refine"] = "auto"  # grid to pixels; auto: refine for handcrafted, else nearest
+    # grid to pixels: nearest (the paper), bilinear (smooth contours), refine (bilinear, then moved to the picture's
+    # edges); auto: refine for handcrafted, else nearest
+    pixels: Literal["auto", "nearest", "bilinear", "refine"] = "auto"
     max_patches: int = 0  # of the grid; a larger picture is made smaller first; 0: 2400 for handcrafted, else 12000
     maskdistill: MaskDistillSettings = field(default_factory=MaskDistillSettings)
     lost: LostSettings = field(default_factory=LostSettings)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -42,6 +44,27 @@ def backbone(job: Job, stage: str, name: str) -> Any:
         dtype=dtype,
         rotated=stage == "propose" and job.settings.propose.rotated,
     )
+
+
+# The one exception to having no globals: a loop over pictures calls a function that has nowhere else to hold it.
+_kept: dict[tuple[Any, ...], Any] = {}
+_keeping = threading.Lock()
+
+
+def kept(job: Job, stage: str, name: str) -> Any:
+    """As `backbone`, but that of the last call is held, and given again while it would be the same.
+
+    Weights in a file are known by path, size and time of change, others by their name.
+    """
+    given = job.settings.weights_of(stage)
+    path = Path(given or "").expanduser().resolve()
+    file = (path, path.stat().st_size, path.stat().st_mtime_ns) if given and path.is_file() else None
+    key = (stage, name, given, file, device(job), job.settings.precision, job.settings.propose.rotated)
+    with _keeping:
+        if key not in _kept:
+            _kept.clear()
+            _kept[key] = backbone(job, stage, name)
+        return _kept[key]
 
 
 def digest(job: Job, stage: str, name: str) -> str:

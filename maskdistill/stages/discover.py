@@ -56,17 +56,44 @@ def discover(
 
     Args:
         facet: what the patches are compared by.
-        how: `nearest` enlarges the patch grid as the paper does, `refine` follows the picture's edges.
+        how: `nearest` enlarges the patch grid as the paper does, `bilinear` draws contours between the centres of its
+            patches, `refine` moves these to the picture's edges.
         constants: keyword arguments of the method.
     """
+    found, content = find(
+        rgb,
+        backbone=backbone,
+        method=method,
+        block=block,
+        facet=facet,
+        centre_keys=centre_keys,
+        max_masks=max_masks,
+        shown=shown,
+        constants=constants,
+    )
+    masks, scores = in_pixels(rgb, found, patch=backbone.patch, content=content, min_score=min_score, how=how)
+    return masks, scores, found.notes
+
+
+def find(
+    rgb: np.ndarray,
+    *,
+    backbone: Any,
+    method: str,
+    block: int,
+    facet: Facet,
+    centre_keys: bool,
+    max_masks: int,
+    shown: Input,
+    constants: dict[str, Any],
+) -> tuple[Found, tuple[int, int]]:
+    """What a method finds on the patch grid, and the px (rows, columns) of the grid that hold the picture."""
     want = tuple(dict.fromkeys((*NEEDS[method], facet)))
     features, content = look(rgb, backbone=backbone, block=block, want=want, shown=shown)
     if centre_keys:
         features = features.centred()
     with torch.inference_mode():
-        found = METHODS[method](features, max_masks=max_masks, facet=facet, **constants)
-    masks, scores = in_pixels(rgb, found, patch=features.patch, content=content, min_score=min_score, how=how)
-    return masks, scores, found.notes
+        return METHODS[method](features, max_masks=max_masks, facet=facet, **constants), content
 
 
 def look(
@@ -100,8 +127,27 @@ def in_pixels(
             patch=patch,
             content=content,
             size=rgb.shape[:2],
-            how="nearest" if how == "nearest" else "bilinear",
+            how="bilinear" if how == "refine" else how,  # type: ignore[arg-type]  # refused there if unknown
         )
         if how == "refine":
             masks[row] = pixels.refine(rgb, masks[row])
     return masks, np.array([each.score for each in kept], np.float32)
+
+
+def seed_points_xy(
+    found: Found, *, patch: int, content: tuple[int, int], size: tuple[int, int], min_score: float
+) -> list[list[list[float]]]:
+    """For each mask that `in_pixels` keeps [[x, y]]: the middle of what its seed patch shows, in the picture's pixels.
+
+    It is [] where the mask does not hold its seed patch: `maskcut` by the rule of the paper may take it away.
+    """
+    points = []
+    for each in found.masks:
+        if each.score < min_score:
+            continue
+        place = zip(each.seed_patch, content, size, strict=True)
+        y, x = (
+            (number * patch + min((number + 1) * patch, inside)) / 2 * side / inside for number, inside, side in place
+        )
+        points.append([[x, y]] if each.mask[each.seed_patch] else [])
+    return points

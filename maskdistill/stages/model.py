@@ -11,14 +11,12 @@ import numpy as np
 import torch
 
 from maskdistill.errors import RunError
-from maskdistill.pictures import read
+from maskdistill.pictures import as_rgb
 from maskdistill.runs import record
 from maskdistill.runs.layout import RunFolder
-from maskdistill.runs.ledger import Ledger
 from maskdistill.settings import RunSettings, validate
 from maskdistill.stages import cluster, detect, pipeline, segment
 from maskdistill.stages.masks_by_picture import clusters_in
-from maskdistill.stages.progress import Progress
 from maskdistill.stages.skeleton import Job
 from maskdistill.types import Detections, Prediction
 
@@ -43,11 +41,8 @@ class Model:
         Raises:
             PictureError: the file cannot be decoded. ValueError: an array of another shape or dtype.
         """
-        if isinstance(picture, str | Path):
-            settings = self.settings
-            picture = read(Path(picture), orientation=settings.orientation, max_megapixels=settings.max_megapixels)
-        if picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype != np.uint8:
-            raise ValueError(f"picture: wanted (H, W, 3) uint8, found {picture.shape} {picture.dtype}")
+        settings = self.settings
+        picture = as_rgb(picture, orientation=settings.orientation, max_megapixels=settings.max_megapixels)
         with torch.inference_mode():
             instances = detect.predict(self.detector, picture, self.settings)
             if self.assign is not None and len(instances):
@@ -73,13 +68,8 @@ def load(root: Path, *, device: str = "auto") -> Model:
     assign = None
     if settings.cluster.again and record.read(folder.stage("recluster") / "stage.json"):
         # Label maps, and so the segmenter, count in clusters of the detections: the instances must too.
-        assign = cluster.assigner(_job(folder, settings), folder.stage("recluster"))
+        assign = cluster.assigner(Job.alone(settings), folder.stage("recluster"))
         n_clusters = clusters_in(folder.stage("recluster"))
     else:
         n_clusters = len(detector.roi_heads.box_predictor.cls_score.bias) - 1
     return Model(settings, detector, segmenter, [f"cluster {number}" for number in range(n_clusters)], assign)
-
-
-def _job(folder: RunFolder, settings: RunSettings) -> Job:
-    """What the embedder of a clustering is handed; it writes nothing."""
-    return Job(settings=settings, folder=folder, ledger=Ledger(folder.ledger), progress=Progress(quiet=True), roots={})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -13,14 +13,14 @@ import yaml
 
 import maskdistill
 from maskdistill.errors import MaskDistillError, PictureError, RunError, SettingsError
-from maskdistill.runs import atomic
+from maskdistill.runs import atomic, fingerprints, record
 from maskdistill.runs.layout import RunFolder
 from maskdistill.runs.ledger import Ledger
 from maskdistill.runs.lock import RunLock
 from maskdistill.settings import DESCRIBES, RunSettings, dump, resolve
 from maskdistill.stages import cluster, detect, estimate, evaluate, label, propose, report, scan, segment
 from maskdistill.stages.progress import Progress
-from maskdistill.stages.skeleton import Job, Stage, perform
+from maskdistill.stages.skeleton import Job, Stage, elsewhere, perform
 
 VERBS = ("scan", "propose", "cluster", "detect", "label", "segment", "evaluate", "report")
 
@@ -106,14 +106,19 @@ def _check_files(settings: RunSettings) -> None:
             weights.read(what, name=stage)  # says what is wrong
 
 
-def do(job: Job, verbs: list[str], *, start: str | None = None) -> None:
-    """Do some verbs in order; from `start` on, a stage whose fingerprint differs is done again."""
+def do(job: Job, verbs: list[str], *, start: str | None = None, reuse: Mapping[str, Path] | None = None) -> None:
+    """Do some verbs in order; from `start` on, a stage whose fingerprint differs is done again.
+
+    Args:
+        reuse: verb, or stage (detect/train) -> another run, of which it is taken where it is not complete here.
+    """
     from maskdistill.stages import backbones
 
     job.progress.say(
         f"device: {backbones.device(job)}, backbone: {job.settings.propose.backbone}, "
         f"method: {job.settings.propose.method}"
     )
+    sources = _sources(job, verbs, reuse or {})
     redo = False
     for verb in verbs:
         redo = redo or verb == start
@@ -125,18 +130,39 @@ def do(job: Job, verbs: list[str], *, start: str | None = None) -> None:
             report.work(job)
         else:
             for stage in stages_of(verb, job.settings):
-                if not perform(stage, job, redo=redo):
+                if not perform(stage, job, redo=redo, source=sources.get(stage.name)):
                     job.progress.say(f"{stage.name}: done before")
-                if stage.name == "scan" and (ahead := _ahead(job, verbs)):
+                if stage.name == "scan" and (ahead := _ahead(job, verbs, sources)):
                     job.progress.say(estimate.sentence(job, ahead))
 
 
-def _ahead(job: Job, verbs: list[str]) -> list[str]:
-    """The verbs that are not complete yet."""
+def _sources(job: Job, verbs: list[str], reuse: Mapping[str, Path]) -> dict[str, RunFolder]:
+    """Stage -> the run that it is to be taken of; what can be known now is refused now, not hours later."""
+    found: dict[str, RunFolder] = {}
+    stages = {stage.name: (verb, stage) for verb in verbs for stage in stages_of(verb, job.settings)}
+    unused = [name for name in reuse if name not in stages and name not in verbs]
+    if unused:
+        raise SettingsError(f"reuse: {unused[0]} is no stage of this run. Its stages: {', '.join(stages)}")
+    for name, (verb, stage) in stages.items():
+        if name not in reuse and verb not in reuse:
+            continue
+        found[name] = RunFolder(reuse[name] if name in reuse else reuse[verb])
+        known = {"version": stage.version, "settings": stage.parts(job.settings)}
+        here = record.read(job.folder.stage(name) / "stage.json")
+        if here is None or fingerprints.differences({key: here.parts[key] for key in known}, known):
+            elsewhere(stage, found[name], known, ahead=True)
+    return found
+
+
+def _ahead(job: Job, verbs: list[str], sources: Mapping[str, RunFolder]) -> list[str]:
+    """The verbs that something is still to be done of."""
     return [
         verb
         for verb in verbs
-        if any(not (job.folder.stage(stage.name) / "stage.json").exists() for stage in stages_of(verb, job.settings))
+        if any(
+            stage.name not in sources and not (job.folder.stage(stage.name) / "stage.json").exists()
+            for stage in stages_of(verb, job.settings)
+        )
     ]
 
 

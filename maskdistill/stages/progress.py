@@ -67,12 +67,16 @@ class Progress:
         if self.stream:
             print(text, file=self.stream, flush=True)
 
-    def left_out(self, reasons: list[str]) -> None:
-        """A line for each of the first pictures that were refused, and how many more there are."""
+    def left_out(self, reasons: list[str], *, names: str = "the report and ledger.jsonl name") -> None:
+        """A line for each of the first pictures that were refused, and how many more there are.
+
+        Args:
+            names: what holds all of them, and the word `name` or `names`.
+        """
         for reason in reasons[:MOST_TOLD]:
             self.say(f"left out: {reason}")
         if len(reasons) > MOST_TOLD:
-            self.say(f"left out: {len(reasons) - MOST_TOLD} more; the report and ledger.jsonl name them all")
+            self.say(f"left out: {len(reasons) - MOST_TOLD} more; {names} them all")
 
     @contextmanager
     def bar(self, title: str, *, total: int, unit: str, done: int = 0) -> Iterator[Bar]:

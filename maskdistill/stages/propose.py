@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 
 from maskdistill.masks import rle
-from maskdistill.masks.boxes import boxes_from_masks, xywh
 from maskdistill.runs import lines
 from maskdistill.settings import RunSettings, as_dict
 from maskdistill.settings.propose import ProposeSettings
@@ -42,10 +41,7 @@ def work(job: Job, folder: Path) -> Done:
     from maskdistill.stages import backbones
 
     network = backbones.backbone(job, "propose", job.settings.propose.backbone)
-    if job.settings.propose.method == "maskdistill" and not network.has_class:
-        what = (
-            f"{network.name} has no class token: the attention is that of a stand-in, for a network the patches' mean"
-        )
+    if what := stand_in(job.settings.propose.method, network):
         job.ledger.write("note", stage="propose", what=what)
     discover = proposer(job, network)
 
@@ -72,6 +68,13 @@ def work(job: Job, folder: Path) -> Done:
     return Done(outputs=["proposals.jsonl"], counts=counts)
 
 
+def stand_in(method: str, network: Any) -> str | None:
+    """What is to be told where a method asks for a class token that the network does not have."""
+    if method != "maskdistill" or network.has_class:
+        return None
+    return f"{network.name} has no class token: the attention is that of a stand-in, for a network the patches' mean"
+
+
 def mask_rows(masks: np.ndarray, scores: np.ndarray) -> list[dict[str, Any]]:
     """Masks (n, H, W) bool and scores (n,) as the records of a line, by falling score; empty masks are left out."""
     order = [position for position in np.argsort(-scores, kind="stable") if masks[position].any()]
@@ -91,24 +94,32 @@ def mask_rows(masks: np.ndarray, scores: np.ndarray) -> list[dict[str, Any]]:
 def proposer(job: Job, network: Any) -> Any:
     """A function from a picture (H, W, 3) uint8 to (masks (n, H, W) bool, scores (n,), notes)."""
     settings = job.settings.propose
-    shown, constants = input_of(settings, settings.method)
+    finding = arguments(settings)
 
     def propose(rgb: np.ndarray) -> tuple[np.ndarray, np.ndarray, list[tuple[str, float | int | str]]]:
         return discover(
             rgb,
             backbone=network,
-            method=settings.method,
-            block=settings.block,
-            facet=settings.facet,
-            centre_keys=settings.centre_keys == "yes",
-            max_masks=settings.max_masks,
             min_score=settings.min_score,
             how=settings.pixels,
-            shown=shown,
-            constants=constants,
+            **finding,
         )
 
     return propose
+
+
+def arguments(settings: ProposeSettings) -> dict[str, Any]:
+    """What the settings say of finding masks on the patch grid, as keyword arguments of `discover.find`."""
+    shown, constants = input_of(settings, settings.method)
+    return {
+        "method": settings.method,
+        "block": settings.block,
+        "facet": settings.facet,
+        "centre_keys": settings.centre_keys == "yes",
+        "max_masks": settings.max_masks,
+        "shown": shown,
+        "constants": constants,
+    }
 
 
 def input_of(settings: ProposeSettings, method: str) -> tuple[Input, dict[str, Any]]:
@@ -120,31 +131,6 @@ def input_of(settings: ProposeSettings, method: str) -> tuple[Input, dict[str, A
         max_patches=settings.max_patches or None,
     )
     return shown, constants
-
-
-def of_picture(picture: np.ndarray | str | Path, settings: RunSettings) -> list[dict[str, Any]]:
-    """Masks of one array or file, without a run, by resolved settings: Segment Anything's records, by falling score."""
-    from maskdistill.pictures import read
-    from maskdistill.runs.layout import RunFolder
-    from maskdistill.runs.ledger import Ledger
-    from maskdistill.stages import backbones
-    from maskdistill.stages.progress import Progress
-
-    nowhere = RunFolder(Path())
-    job = Job(settings=settings, folder=nowhere, ledger=Ledger(nowhere.ledger), progress=Progress(quiet=True), roots={})
-    rgb = picture if isinstance(picture, np.ndarray) else read(Path(picture), orientation=settings.orientation)
-    masks, scores, _ = proposer(job, backbones.backbone(job, "propose", settings.propose.backbone))(rgb)
-    order = np.argsort(-scores, kind="stable")
-    boxes = xywh(boxes_from_masks(masks))
-    return [
-        {
-            "segmentation": masks[row],
-            "area": int(masks[row].sum()),
-            "bbox": [float(edge) for edge in boxes[row]],
-            "predicted_iou": float(scores[row]),
-        }
-        for row in order
-    ]
 
 
 STAGE = Stage(name="propose", version=1, reads=("scan",), parts=parts, work=work, weights=weights)

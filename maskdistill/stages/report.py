@@ -43,7 +43,7 @@ DOES = {
     "label": "Confident detections are painted as label maps.",
     "segment": "A DeepLabv3, trained on the label maps, segments every picture.",
 }
-OF_NOTE = ("refused", "warning", "halved", "redo", "note", "resume")
+OF_NOTE = ("refused", "warning", "halved", "redo", "note", "resume", "reuse")
 STORIES = 4
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from maskdistill.errors import PictureError, RunError, SettingsError, StaleError, WeightsError
-from maskdistill.runs import atomic, fingerprints, lines, record
+from maskdistill.runs import atomic, fingerprints, lines, record, taken
 from maskdistill.runs.journal import Journal
 from maskdistill.runs.layout import RunFolder
 from maskdistill.runs.ledger import Ledger
@@ -54,6 +54,12 @@ class Job:
     roots: Mapping[str, Path]  # where pictures and validation pictures lie
     begun: bool = False  # whether any stage was worked at
     _images: list[Image] | None = field(default=None, repr=False)
+
+    @classmethod
+    def alone(cls, settings: RunSettings) -> Job:
+        """A job of no run: its settings are all there is, nothing is written."""
+        nowhere = RunFolder(Path())
+        return cls(settings, folder=nowhere, ledger=Ledger(nowhere.ledger), progress=Progress(quiet=True), roots={})
 
     @property
     def images(self) -> list[Image]:
@@ -131,66 +137,89 @@ class Stage:
     looks_outside: bool = False  # it reads what no fingerprint knows: asked to do it again, it always does
 
 
-def perform(stage: Stage, job: Job, *, redo: bool) -> bool:
+def perform(stage: Stage, job: Job, *, redo: bool, source: RunFolder | None = None) -> bool:
     """Do a stage, or go on with it, or skip it; True if anything was done.
 
     Args:
         redo: a stage whose fingerprint differs is done again, its old folder kept as old/ until then; else refused.
+        source: another run, of which the stage is taken where it is not complete here.
     Raises:
-        StaleError: another fingerprint and not `redo`. RunError: inputs missing or damaged.
+        StaleError: another fingerprint, here and not `redo`, or in `source`. RunError: inputs missing or damaged.
     """
     folder = job.folder.stage(stage.name)
     parts = _parts(stage, job)
     fingerprint = fingerprints.digest(parts)
     old = record.read(folder / "stage.json")
+    begun = _plan(folder)
+    is_other = False
     if old is not None:
         damaged = record.verify(folder if stage.name != "scan" else job.folder.root, old)
-        again = redo and (stage.looks_outside or old.counts.get("refused"))  # what was refused may be mended
+        # What was refused may be mended; what another run has of it is not made again for that.
+        again = redo and source is None and (stage.looks_outside or old.counts.get("refused"))
         if old.fingerprint == fingerprint and not damaged and not again:
+            _tidy(stage, job)  # a kill may have come between stage.json and this
             return False
         if not redo:
             _refuse(stage, job, fingerprints.differences(old.parts, parts), damaged)
-        _retire(stage, job)
-    begun = _plan(folder)
-    if begun is not None and fingerprints.digest(begun) != fingerprint:
+        is_other = True
+    elif begun is not None and fingerprints.digest(begun) != fingerprint:
         if not redo:
             _refuse(stage, job, fingerprints.differences(begun, parts), [])
+        is_other = True
+    theirs = elsewhere(stage, source, parts) if source is not None else None
+    if is_other:
         _retire(stage, job)
         begun = None
     begun_before, job.begun = job.begun, True
     (folder / "parts").mkdir(parents=True, exist_ok=True)
     atomic.sweep(folder)
     atomic.write_json(folder / "parts" / "plan.json", parts)
-    job.ledger.write(
-        "resume" if begun is not None else "start", stage=stage.name, threads=_threads(), device=job.settings.device
-    )
-    machines = _machines(folder / "parts" / "machines.json", f"{job.settings.device}, {_threads()} threads")
     started = time.monotonic()
+    mendable = (SettingsError, WeightsError) if theirs is None else (RunError,)
     try:
-        done = stage.work(job, folder)
-    except (SettingsError, WeightsError):
+        if source is not None and theirs is not None:
+            entry = _taken(stage, job, source, theirs)
+        else:
+            entry = _worked(stage, job, parts, resumed=begun is not None)
+    except mendable:
         if begun is None:  # what a user has to mend first leaves nothing that the mended command would differ from
             shutil.rmtree(folder / "parts", ignore_errors=True)
             job.begun = begun_before
         raise
-    base = folder if stage.name != "scan" else job.folder.root
-    outputs = {name: fingerprints.sha256_file(base / name) for name in sorted(done.outputs)}
-    entry = record.StageRecord(
-        stage=stage.name,
-        version=stage.version,
-        fingerprint=fingerprint,
-        parts=parts,
-        outputs=outputs,
-        mixed=done.mixed or len(machines) > 1,
-        counts=dict(done.counts),
-    )
     record.write(folder / "stage.json", entry)
-    shutil.rmtree(folder / "parts", ignore_errors=True)
-    shutil.rmtree(job.folder.old / stage.name, ignore_errors=True)
-    with contextlib.suppress(OSError):
-        job.folder.old.rmdir()
-    job.ledger.write("end", stage=stage.name, seconds=round(time.monotonic() - started, 3), counts=dict(done.counts))
+    _tidy(stage, job)
+    if theirs is None:
+        job.ledger.write("end", stage=stage.name, seconds=round(time.monotonic() - started, 3), counts=entry.counts)
     return True
+
+
+def elsewhere(stage: Stage, source: RunFolder, parts: Mapping[str, Any], *, ahead: bool = False) -> record.StageRecord:
+    """The record of a stage in another run, which was made as it would be here.
+
+    Args:
+        parts: what the fingerprint would be made of here.
+        ahead: `parts` are only some, known before the stages that it reads are complete.
+    Raises:
+        RunError: not complete there. StaleError: made otherwise; its text lists the differences.
+    """
+    place, verb = source.stage(stage.name), stage.name.partition("/")[0]
+    entry = record.read(place / "stage.json")
+    if entry is None:
+        raise RunError(
+            f"{place}: not complete, so that it cannot be reused. "
+            f"Complete it first: maskdistill run --out {source.root}, or leave out its --reuse"
+        )
+    theirs = {name: value for name, value in entry.parts.items() if name in parts or not ahead}
+    if found := fingerprints.differences(theirs, parts):
+        raise StaleError(
+            f"{place} was made otherwise than is asked for here, so that it cannot be reused:\n"
+            + "\n".join(f"  {line}" for line in found)
+            + f"\nLeave out its --reuse, or give the settings, weights and pictures that {source.root} has"
+            + ("" if "/" in stage.name or not stage.keeps else f" (--reuse {verb}/train takes the training alone)")
+        )
+    if fingerprints.digest(entry.parts) != entry.fingerprint:
+        raise RunError(f"{place / 'stage.json'}: was changed by hand, so that it cannot be reused")
+    return entry
 
 
 def over_pictures(
@@ -255,6 +284,34 @@ def _parts(stage: Stage, job: Job) -> dict[str, Any]:
     return parts
 
 
+def _worked(stage: Stage, job: Job, parts: dict[str, Any], *, resumed: bool) -> record.StageRecord:
+    """Do the work; the record of what was made."""
+    folder = job.folder.stage(stage.name)
+    job.ledger.write("resume" if resumed else "start", stage=stage.name, threads=_threads(), device=job.settings.device)
+    machines = _machines(folder / "parts" / "machines.json", f"{job.settings.device}, {_threads()} threads")
+    done = stage.work(job, folder)
+    base = folder if stage.name != "scan" else job.folder.root
+    return record.StageRecord(
+        stage=stage.name,
+        version=stage.version,
+        fingerprint=fingerprints.digest(parts),
+        parts=parts,
+        outputs={name: fingerprints.sha256_file(base / name) for name in sorted(done.outputs)},
+        mixed=done.mixed or len(machines) > 1,
+        counts=dict(done.counts),
+    )
+
+
+def _taken(stage: Stage, job: Job, source: RunFolder, theirs: record.StageRecord) -> record.StageRecord:
+    """Take the outputs of another run; its record is then ours."""
+    folder = job.folder.stage(stage.name)
+    linked = taken.take(source.stage(stage.name), theirs, folder, waiting=folder / "parts" / "taken")
+    files = {"files": len(theirs.outputs), "linked": linked}
+    job.ledger.write("reuse", stage=stage.name, run=str(source.root.resolve()), **files, counts=theirs.counts)
+    job.progress.say(f"{stage.name}: taken from {source.root}")
+    return theirs
+
+
 def _machines(path: Path, now: str) -> list[str]:
     """On what a stage was worked at so far: more than one device or thread count, and its last bits are mixed."""
     seen = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
@@ -290,6 +347,14 @@ def _retire(stage: Stage, job: Job) -> None:
         if path.name not in stage.keeps:
             path.rename(old / path.name)
     job.ledger.write("redo", stage=stage.name)
+
+
+def _tidy(stage: Stage, job: Job) -> None:
+    """Remove what a complete stage needs no longer: its journal, and what it replaced."""
+    shutil.rmtree(job.folder.stage(stage.name) / "parts", ignore_errors=True)
+    shutil.rmtree(job.folder.old / stage.name, ignore_errors=True)
+    with contextlib.suppress(OSError):
+        job.folder.old.rmdir()
 
 
 def _threads() -> int:
