@@ -17,7 +17,7 @@ from maskdistill.runs import lines
 from maskdistill.settings import RunSettings, as_dict
 from maskdistill.settings.propose import ProposeSettings
 from maskdistill.settings.resolve import HANDCRAFTED
-from maskdistill.stages.discover import METHODS, Input, discover
+from maskdistill.stages.discover import METHODS, NOT_FINITE, Input, discover
 from maskdistill.stages.skeleton import Done, Image, Job, Stage, over_pictures
 
 
@@ -53,7 +53,7 @@ def work(job: Job, folder: Path) -> Done:
         masks, scores, notes = discover(rgb)
         rows = mask_rows(masks, scores)
         for word, value in notes:
-            if word == "fallback" and value:
+            if word in ("fallback", NOT_FINITE) and value:
                 job.ledger.write("note", stage="propose", picture=image.path, what=word, value=value)
         return {"masks": rows, "notes": [[word, value] for word, value in notes]}
 
@@ -102,6 +102,7 @@ def proposer(job: Job, network: Any) -> Any:
             facet=settings.facet,
             centre_keys=settings.centre_keys == "yes",
             max_masks=settings.max_masks,
+            stop_score=settings.stop_score,
             min_score=settings.min_score,
             how=settings.pixels,
             shown=shown,
@@ -147,4 +148,4 @@ def of_picture(picture: np.ndarray | str | Path, settings: RunSettings) -> list[
     ]
 
 
-STAGE = Stage(name="propose", version=1, reads=("scan",), parts=parts, work=work, weights=weights)
+STAGE = Stage(name="propose", version=2, reads=("scan",), parts=parts, work=work, weights=weights)
