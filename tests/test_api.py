@@ -210,7 +210,7 @@ def test_a_file_that_is_no_picture_is_refused(tmp_path):
         ({"weights": ""}, "weights: wanted the name of some, a file or none"),
         ({"weights": "/nowhere.pth", "backbone": "dino_vits16"}, "/nowhere.pth: neither a file nor a name of weights"),
         ({"method": "lst"}, "propose.method: .*'lst'"),
-        ({"max_masks": -1}, "propose.max_masks must be at least 0, got -1"),
+        ({"max_masks": -1}, "propose.max_masks must be at least 1, got -1"),
         ({"max_masks": 2.5}, "propose.max_masks: .*2.5"),
         ({"min_score": float("nan")}, "propose.min_score: "),
         ({"pixels": "cubic"}, "propose.pixels: .*'cubic'"),

@@ -2,9 +2,19 @@
 
 Contract: semantic.confusion, iou, mean_iou; matching.hungarian, majority, match_label_maps;
           instances.average_precision; corloc.corloc, mean_best_iou; clusters.accuracy, nmi, ari;
-          baselines.whole, centre; bootstrap.interval; tables.table.
+          matched.match, average_precision, area_under_curve; baselines.whole, centre; bootstrap.interval; tables.table.
 """
 
-from maskdistill.evaluation import baselines, bootstrap, clusters, corloc, instances, matching, semantic, tables
+from maskdistill.evaluation import (
+    baselines,
+    bootstrap,
+    clusters,
+    corloc,
+    instances,
+    matched,
+    matching,
+    semantic,
+    tables,
+)
 
-__all__ = ["baselines", "bootstrap", "clusters", "corloc", "instances", "matching", "semantic", "tables"]
+__all__ = ["baselines", "bootstrap", "clusters", "corloc", "instances", "matched", "matching", "semantic", "tables"]

@@ -3,10 +3,13 @@
 Paper:    Simeoni et al., BMVC 2021, arXiv:2109.14279
 In:       Features of one picture (keys alone are used)
 Out:      Found: masks (at most max_masks, may be empty) and notes
-Differs:  ties go to the lowest patch; no mask where the original raises an error; a score; max_masks > 1 is ours
+Differs:  ties go to the lowest patch; no mask where the original raises an error; a score; rule "sound" and
+          max_masks > 1 are ours
 """
 
 from __future__ import annotations
+
+from typing import Literal
 
 import numpy as np
 import torch
@@ -15,12 +18,16 @@ from maskdistill.proposals import affinity, products, scores
 from maskdistill.proposals.grid import component
 from maskdistill.types import Facet, Features, Found, GridMask
 
+_ROWS = 64  # tied patches whose inner products are held at a time
+
 
 def discover(
     features: Features,
     *,
     max_masks: int = 1,
     n_candidates: int = 100,
+    rule: Literal["paper", "sound"] = "paper",
+    stop_score: float = 0.0,
     facet: Facet = "keys",
     min_area: int = 1,
 ) -> Found:
@@ -31,6 +38,10 @@ def discover(
         max_masks: at most so many; 1 in the paper. Each further one is looked for on the patches that are left, their
             degrees counted among themselves.
         n_candidates: so many patches of the lowest degree may join the seed patch; k = 100 in the paper.
+        rule: which of the patches of one degree come first, for the seed patch and for the last candidates: `paper`
+            leaves it to a sort that nobody decides, here the lowest; `sound` takes those that the others attract
+            least, by the sum of their positive inner products, so that a mirrored picture has mirrored masks.
+        stop_score: the search ends at a mask that scores less, which is not returned. 0: no end.
         facet: what the patches are compared by.
         min_area: patches; the search stops at a mask below it.
     Returns:
@@ -43,6 +54,8 @@ def discover(
     for name, value in (("max_masks", max_masks), ("n_candidates", n_candidates), ("min_area", min_area)):
         if value < 1:
             raise ValueError(f"{name} must be at least 1, got {value}")
+    if rule not in ("paper", "sound"):
+        raise ValueError(f"rule must be 'paper' or 'sound', got {rule!r}")
     keys = affinity.joined(features, facet=facet)
     free = np.ones(len(keys), bool)
     found: list[GridMask] = []
@@ -51,7 +64,7 @@ def discover(
         if not len(indices):
             return Found(found, [("stopped", "no patches left")])
         left = keys if len(indices) == len(keys) else keys[indices]
-        order = np.argsort(degrees(left), kind="stable")
+        order = _by_degree(left, n_candidates=n_candidates, rule=rule)
         seed, candidates = order[0], order[:n_candidates]
         chosen = indices[candidates]
         sources = chosen[products.times(keys, keys[indices[seed]], chosen) > 0]
@@ -62,7 +75,10 @@ def discover(
         if mask.sum() < min_area:
             what = "mask below min_area" if mask.any() else "the seed patch resembles nothing"
             return Found(found, [("stopped", what)])
-        found.append(GridMask(torch.from_numpy(mask), seed_patch, scores.of_vectors(keys, mask)))
+        score = scores.of_vectors(keys, mask)
+        if score < stop_score:
+            return Found(found, [("stopped", "mask below stop_score")])
+        found.append(GridMask(torch.from_numpy(mask), seed_patch, score))
         free &= ~mask.ravel()
     return Found(found)
 
@@ -74,3 +90,19 @@ def degrees(keys: np.ndarray) -> np.ndarray:
         keys: (patches, width) float32.
     """
     return products.positive_counts(keys) - (affinity.squares(keys) > 0)
+
+
+def _by_degree(keys: np.ndarray, *, n_candidates: int, rule: str) -> np.ndarray:
+    """Patches by rising degree; equal ones by the rule."""
+    counts = degrees(keys)
+    if rule == "paper":
+        return np.argsort(counts, kind="stable")
+    last = np.partition(counts, min(n_candidates, len(counts)) - 1)[min(n_candidates, len(counts)) - 1]
+    # Of other degrees it does not matter which comes first: the candidates are a set.
+    tied = np.flatnonzero((counts == counts.min()) | (counts == last))
+    attraction = np.zeros(len(counts))
+    for first in range(0, len(tied), _ROWS):
+        some = tied[first : first + _ROWS]
+        attraction[some] = np.maximum(keys[some] @ keys.T, 0).sum(axis=1, dtype=np.float64)
+    attraction -= affinity.squares(keys)
+    return np.lexsort((attraction, counts))

@@ -16,6 +16,7 @@ import torch
 from maskdistill.proposals import scores
 from maskdistill.proposals.affinity import MAX_PATCHES, joined, two_valued
 from maskdistill.proposals.grid import component
+from maskdistill.proposals.judged import is_object
 from maskdistill.proposals.normalized_cut import Cut, second_eigenvector, strongest
 from maskdistill.types import Facet, Features, Found, GridMask
 
@@ -29,7 +30,10 @@ def discover(
     min_share: float = 0.01,
     max_overlap: float = 0.5,
     rule: Literal["paper", "sound"] = "paper",
+    stop_score: float = 0.0,
     facet: Facet = "keys",
+    max_area: float = 0.5,
+    max_border: float = 0.5,
 ) -> Found:
     """Objects of up to max_masks normalised cuts.
 
@@ -43,8 +47,12 @@ def discover(
         rule: `paper`: a cut sees the whole grid, in which painted patches keep edges of weight `floor`, also to
             themselves, so that they may come back; a rejected mask paints nothing, so that the next cut repeats it,
             and, compared with nothing, passes. `sound`: a cut sees only the patches that are left, a rejected mask is
-            painted out too and not returned, for at most three cuts a mask, the first is judged like the others.
+            painted out too and not returned, for at most three cuts a mask, the first is judged like the others, and
+            what is too large or holds too much of the picture's border is rejected.
+        stop_score: the search ends at a mask that is not rejected but scores less, which is not returned. 0: no end.
         facet: what the patches are compared by.
+        max_area: `sound`: share of all patches that a mask may have.
+        max_border: `sound`: share of the patches at the border that a mask may hold.
     Returns:
         Masks in the order of discovery, each without the patches of earlier ones, empty ones left out. The score is
         `scores.of_graph`. Notes: ("rejected", n) of cuts; ("fallback", n) that the dense solver had to make;
@@ -77,10 +85,16 @@ def discover(
             break
         judged = number > 0 or rule == "sound"
         refused = judged and (raw.mean() <= min_share or _iou(raw, previous) > max_overlap)
+        if rule == "sound":
+            refused |= not is_object(raw, min_area=1, max_area=max_area, max_border=max_border)
         rejected += refused
         mask = raw & ~painted.reshape(features.grid)
         if not refused and mask.any():
-            found.append(GridMask(torch.from_numpy(mask), seed_patch, scores.of_graph(whole, mask)))
+            score = scores.of_graph(whole, mask)
+            if score < stop_score:
+                stopped = [("stopped", "mask below stop_score")]
+                break
+            found.append(GridMask(torch.from_numpy(mask), seed_patch, score))
             if len(found) == max_masks:
                 break
         previous = np.zeros_like(raw) if refused else raw

@@ -27,6 +27,7 @@ def discover(
     mass_rule: Literal["signed", "positive"] = "signed",
     heads: int | None = None,
     centre_keys: bool = False,
+    stop_score: float = 0.0,
     facet: Facet = "keys",
     min_area: int = 1,
 ) -> Found:
@@ -44,6 +45,7 @@ def discover(
         heads: how many of the first heads are averaged for the attention; None: all but the last (of one: that one).
             The inner products of patches always use all heads.
         centre_keys: take the mean key off all keys first (Features.centred).
+        stop_score: the search ends at a mask that scores less, which is not returned. 0: no end.
         facet: what the patches are compared by; the attention is always that of queries and keys.
         min_area: patches; the search stops at a mask below it.
     Returns:
@@ -84,6 +86,8 @@ def discover(
             mask, score = ~like, 0.0
         if int(mask.sum()) < min_area:
             return Found(found, [("stopped", "mask below min_area")])
+        if score < stop_score:
+            return Found(found, [("stopped", "mask below stop_score")])
         found.append(GridMask(mask=torch.from_numpy(mask), seed_patch=seed_patch, score=score))
         free &= ~mask.ravel()
     return Found(found)

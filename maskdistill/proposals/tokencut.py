@@ -3,7 +3,7 @@
 Paper:    Wang et al., CVPR 2022, arXiv:2202.11539
 In:       Features of one picture (keys alone are used)
 Out:      Found: masks (at most max_masks, may be empty) and notes
-Differs:  nothing at the paper's settings; max_masks > 1, the Gaussian affinity, the rules to stop, the score are ours
+Differs:  nothing at the paper's settings; max_masks > 1, rule "sound", the Gaussian affinity, stops, scores are ours
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from maskdistill.proposals import scores
 from maskdistill.proposals.affinity import MAX_PATCHES, gaussian, joined, two_valued
 from maskdistill.proposals.graphs import Dense, TwoValued
 from maskdistill.proposals.grid import component
+from maskdistill.proposals.judged import is_object
 from maskdistill.proposals.normalized_cut import second_eigenvector, strongest
 from maskdistill.types import Facet, Features, Found, GridMask
 
@@ -32,6 +33,8 @@ def discover(
     floor: float = 1e-5,
     bandwidth: float = 0.8,
     max_cut: float | None = None,
+    rule: Literal["paper", "sound"] = "paper",
+    stop_score: float = 0.0,
     facet: Facet = "keys",
     min_area: int = 6,
     max_area: float = 0.5,
@@ -39,9 +42,9 @@ def discover(
 ) -> Found:
     """Objects that a normalised cut parts from the rest; further ones among the patches that are left.
 
-    The paper is the default: one mask, whatever it is. With a Gaussian affinity, and from the second mask on, a mask
-    is judged: one that is too small, too large, or holds too much of the picture's border is taken out of the graph
-    but not returned, and the search goes on, for at most three cuts a mask.
+    The paper is the default: one mask, whatever it is. With the rule `sound`, with a Gaussian affinity, and from the
+    second mask on, a mask is judged: one that is too small, too large, or holds too much of the picture's border is
+    taken out of the graph but not returned, and the search goes on, for at most three cuts a mask.
 
     Args:
         features: keys (heads, 1 + rows*cols, dim) float32, finite; the class token is not used.
@@ -53,6 +56,8 @@ def discover(
             by less than neighbours do is one thing. Above 0.
         max_cut: the search ends at a cut of a larger eigenvalue: what is left does not fall into parts. None: 0.3
             with `gaussian`, no end with `threshold`.
+        rule: `paper` returns the first mask of `threshold` whatever it is; `sound` judges it like the others.
+        stop_score: the search ends at a mask that passes but scores less, which is not returned. 0: no end.
         facet: what the patches are compared by.
         min_area: patches that a judged mask must have.
         max_area: share of all patches that a judged mask may have.
@@ -65,7 +70,7 @@ def discover(
         ValueError: keys missing, of another shape, not finite, of too many patches; a constant out of range.
     Source: the paper's method; repeated cuts as in CutLER's idea of several objects, without its rules.
     """
-    _check(max_masks, affinity, threshold, floor, bandwidth, max_cut)
+    _check(max_masks, affinity, threshold, floor, bandwidth, max_cut, rule)
     keys = joined(features, facet=facet, max_patches=MAX_PATCHES)
     if len(keys) < 2:
         return Found([], [("stopped", "one patch cannot be cut")])
@@ -97,9 +102,13 @@ def discover(
             stopped = [("stopped", "no patch stands out")]
             break
         free &= ~mask.ravel()
-        judged = affinity == "gaussian" or bool(found)
-        if not judged or _is_object(mask, min_area=min_area, max_area=max_area, max_border=max_border):
-            found.append(GridMask(torch.from_numpy(mask), seed_patch, scores.of_graph(graph, mask)))
+        judged = rule == "sound" or affinity == "gaussian" or bool(found)
+        if not judged or is_object(mask, min_area=min_area, max_area=max_area, max_border=max_border):
+            score = scores.of_graph(graph, mask)
+            if score < stop_score:
+                stopped = [("stopped", "mask below stop_score")]
+                break
+            found.append(GridMask(torch.from_numpy(mask), seed_patch, score))
             if len(found) == max_masks:
                 stopped = []
                 break
@@ -109,14 +118,8 @@ def discover(
     return Found(found, notes + stopped)
 
 
-def _is_object(mask: np.ndarray, *, min_area: int, max_area: float, max_border: float) -> bool:
-    border = np.ones(mask.shape, bool)
-    border[1:-1, 1:-1] = False
-    return bool(min_area <= mask.sum() <= max_area * mask.size and mask[border].mean() <= max_border)
-
-
 def _check(
-    max_masks: int, affinity: str, threshold: float, floor: float, bandwidth: float, max_cut: float | None
+    max_masks: int, affinity: str, threshold: float, floor: float, bandwidth: float, max_cut: float | None, rule: str
 ) -> None:
     if max_masks < 1:
         raise ValueError(f"max_masks must be at least 1, got {max_masks}")
@@ -130,3 +133,5 @@ def _check(
         raise ValueError(f"bandwidth must be above 0, got {bandwidth}")
     if max_cut is not None and not max_cut >= 0:
         raise ValueError(f"max_cut must not be negative, got {max_cut}")
+    if rule not in ("paper", "sound"):
+        raise ValueError(f"rule must be 'paper' or 'sound', got {rule!r}")

@@ -30,6 +30,7 @@ class LostSettings:
 
     short_side: int = 0  # px that the shorter side is resized to; 0: own size; source: LOST, Sec. 4
     n_candidates: int = 100  # patches of the lowest degree that may join the seed patch; source: LOST, Sec. 3.3
+    rule: Literal["paper", "sound"] = "sound"  # of equal degrees: paper: the lowest patch first; sound: the least liked
 
     def __post_init__(self) -> None:
         at_least("propose.lost.short_side", self.short_side, 0)
@@ -44,6 +45,9 @@ class TokenCutSettings:
     affinity: Literal["auto", "threshold", "gaussian"] = "auto"  # auto: gaussian for handcrafted, else threshold
     threshold: float = 0.2  # cosine above which two patches are joined, in [-1, 1]; source: TokenCut, Sec. 3.2
     floor: float = 1e-5  # weight of an absent edge, above 0; source: TokenCut, Sec. 3.2
+    rule: Literal["paper", "sound"] = "sound"  # paper: the first mask is returned whatever it is; sound: judged too
+    max_area: float = 0.5  # of the patches: a judged mask that has more is rejected, in (0, 1]; ours
+    max_border: float = 0.5  # of the border's patches: a judged mask that holds more is rejected, in (0, 1]; ours
 
     def __post_init__(self) -> None:
         at_least("propose.tokencut.short_side", self.short_side, 0)
@@ -51,6 +55,9 @@ class TokenCutSettings:
             raise ValueError(f"propose.tokencut.threshold must be in [-1, 1], got {self.threshold}")
         if not 0 < self.floor < 1:
             raise ValueError(f"propose.tokencut.floor must be in (0, 1), got {self.floor}")
+        for name in ("max_area", "max_border"):
+            if not 0 < getattr(self, name) <= 1:
+                raise ValueError(f"propose.tokencut.{name} must be in (0, 1], got {getattr(self, name)}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +70,8 @@ class MaskCutSettings:
     min_share: float = 0.01  # of the patches: a mask that has no more is rejected, in [0, 1); source: CutLER release
     max_overlap: float = 0.5  # IoU with the mask before above which one is rejected; source: CutLER release
     rule: Literal["paper", "sound"] = "sound"  # paper: rejected masks come back and pass; sound: painted out for good
+    max_area: float = 0.5  # sound: of the patches: a mask that has more is rejected, in (0, 1]; ours
+    max_border: float = 0.5  # sound: of the border's patches: a mask that holds more is rejected, in (0, 1]; ours
 
     def __post_init__(self) -> None:
         at_least("propose.maskcut.square", self.square, 0)
@@ -73,6 +82,9 @@ class MaskCutSettings:
         if not 0 <= self.min_share < 1:
             raise ValueError(f"propose.maskcut.min_share must be in [0, 1), got {self.min_share}")
         in_unit("propose.maskcut.max_overlap", self.max_overlap)
+        for name in ("max_area", "max_border"):
+            if not 0 < getattr(self, name) <= 1:
+                raise ValueError(f"propose.maskcut.{name} must be in (0, 1], got {getattr(self, name)}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +97,8 @@ class ProposeSettings:
     facet: Literal["keys", "queries", "values", "tokens"] = "keys"  # of the block: what patches are compared by
     rotated: bool = False  # queries and keys after the rotation by position of DINOv3 and its kin; others have none
     centre_keys: Literal["auto", "yes", "no"] = "auto"  # subtract the mean key; auto: not for dino_* and handcrafted
-    max_masks: int = 0  # a picture at most, from 1; 0: six for handcrafted, else one, three with maskcut
+    max_masks: int = 6  # a picture at most; one in MaskDistill, LOST and TokenCut, three in MaskCut
+    stop_score: float = 0.05  # the search for more ends at a mask below it, in [0, 1]; 0: no end; docs/log/proposals.md
     min_score: float = 0.05  # proposals below it are left out, in [0, 1]
     # grid to pixels: nearest (the paper), bilinear (smooth contours), refine (bilinear, then moved to the picture's
     # edges); auto: refine for handcrafted, else nearest
@@ -97,6 +110,7 @@ class ProposeSettings:
     maskcut: MaskCutSettings = field(default_factory=MaskCutSettings)
 
     def __post_init__(self) -> None:
-        at_least("propose.max_masks", self.max_masks, 0)
+        at_least("propose.max_masks", self.max_masks, 1)
         at_least("propose.max_patches", self.max_patches, 0)
+        in_unit("propose.stop_score", self.stop_score)
         in_unit("propose.min_score", self.min_score)

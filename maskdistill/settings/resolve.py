@@ -37,7 +37,6 @@ def resolve(settings: RunSettings) -> RunSettings:
         method=method,
         centre_keys=centre,
         pixels=pixels,
-        max_masks=propose.max_masks or (6 if by_hand else 3 if method == "maskcut" else 1),
         max_patches=propose.max_patches or (2400 if by_hand else MOST_PATCHES),
         tokencut=replace(propose.tokencut, affinity=affinity),
     )

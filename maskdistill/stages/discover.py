@@ -20,6 +20,7 @@ METHODS: dict[str, Callable[..., Found]] = {
     "maskcut": maskcut.discover,
 }
 NEEDS = {"maskdistill": ("queries", "keys"), "lost": (), "tokencut": (), "maskcut": ()}  # beside the facet
+NOT_FINITE = "not finite"  # the note of a picture whose features cannot be used
 Notes = list[tuple[str, float | int | str]]
 
 
@@ -47,6 +48,7 @@ def discover(
     facet: Facet,
     centre_keys: bool,
     max_masks: int,
+    stop_score: float,
     min_score: float,
     how: str,
     shown: Input,
@@ -68,6 +70,7 @@ def discover(
         facet=facet,
         centre_keys=centre_keys,
         max_masks=max_masks,
+        stop_score=stop_score,
         shown=shown,
         constants=constants,
     )
@@ -84,6 +87,7 @@ def find(
     facet: Facet,
     centre_keys: bool,
     max_masks: int,
+    stop_score: float,
     shown: Input,
     constants: dict[str, Any],
 ) -> tuple[Found, tuple[int, int]]:
@@ -92,8 +96,8 @@ def find(
     features, content = look(rgb, backbone=backbone, block=block, want=want, shown=shown)
     if centre_keys:
         features = features.centred()
-    with torch.inference_mode():
-        return METHODS[method](features, max_masks=max_masks, facet=facet, **constants), content
+    found = search(features, method, facet=facet, max_masks=max_masks, stop_score=stop_score, **constants)
+    return found, content
 
 
 def look(
@@ -113,6 +117,21 @@ def look(
     )
     with torch.inference_mode():
         return backbone.features(ready.tensor[None], block=block, want=want)[0], ready.content
+
+
+def search(features: Features, method: str, *, facet: Facet, **constants: Any) -> Found:
+    """What a method finds; nothing, and a note that says so, in features that are not finite.
+
+    Such features come of half precision or of broken weights: one picture must not end the run of all others.
+    """
+    try:
+        with torch.inference_mode():
+            return METHODS[method](features, facet=facet, **constants)
+    except ValueError:
+        for field in dict.fromkeys((*NEEDS[method], facet)):
+            if not bool(torch.isfinite(getattr(features, field)).all()):
+                return Found([], [(NOT_FINITE, field)])
+        raise
 
 
 def in_pixels(

@@ -16,7 +16,7 @@ from maskdistill.runs import lines
 from maskdistill.settings import RunSettings, as_dict
 from maskdistill.settings.propose import ProposeSettings
 from maskdistill.settings.resolve import HANDCRAFTED
-from maskdistill.stages.discover import METHODS, Input, discover
+from maskdistill.stages.discover import METHODS, NOT_FINITE, Input, discover
 from maskdistill.stages.skeleton import Done, Image, Job, Stage, over_pictures
 
 
@@ -49,7 +49,7 @@ def work(job: Job, folder: Path) -> Done:
         masks, scores, notes = discover(rgb)
         rows = mask_rows(masks, scores)
         for word, value in notes:
-            if word == "fallback" and value:
+            if word in ("fallback", NOT_FINITE) and value:
                 job.ledger.write("note", stage="propose", picture=image.path, what=word, value=value)
         return {"masks": rows, "notes": [[word, value] for word, value in notes]}
 
@@ -117,6 +117,7 @@ def arguments(settings: ProposeSettings) -> dict[str, Any]:
         "facet": settings.facet,
         "centre_keys": settings.centre_keys == "yes",
         "max_masks": settings.max_masks,
+        "stop_score": settings.stop_score,
         "shown": shown,
         "constants": constants,
     }
@@ -133,4 +134,4 @@ def input_of(settings: ProposeSettings, method: str) -> tuple[Input, dict[str, A
     return shown, constants
 
 
-STAGE = Stage(name="propose", version=1, reads=("scan",), parts=parts, work=work, weights=weights)
+STAGE = Stage(name="propose", version=2, reads=("scan",), parts=parts, work=work, weights=weights)

@@ -26,7 +26,7 @@ from maskdistill.runs.fingerprints import digest
 from maskdistill.settings import as_dict
 from maskdistill.settings.resolve import HANDCRAFTED
 from maskdistill.stages import backbones, evaluate
-from maskdistill.stages.discover import METHODS, NEEDS, in_pixels, look
+from maskdistill.stages.discover import METHODS, NEEDS, in_pixels, look, search
 from maskdistill.stages.propose import input_of
 from maskdistill.stages.skeleton import Image, Job, over_pictures, upstream
 from maskdistill.types import FACETS, Facet, Rle
@@ -142,7 +142,14 @@ def _masks(job: Job, network: Any, rgb: np.ndarray, trials: list[Trial]) -> list
         features, content = seen[key]
         with torch.inference_mode():
             features = features.centred() if trial.centred else features
-            proposed = METHODS[trial.method](features, max_masks=settings.max_masks, facet=trial.facet, **constants)
+        proposed = search(
+            features,
+            trial.method,
+            facet=trial.facet,
+            max_masks=settings.max_masks,
+            stop_score=settings.stop_score,
+            **constants,
+        )
         masks, scores = in_pixels(
             rgb, proposed, patch=features.patch, content=content, min_score=settings.min_score, how=settings.pixels
         )

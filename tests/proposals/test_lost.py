@@ -86,3 +86,36 @@ def test_bad_input_is_named(rng):
     features.keys[0, 1, 0] = np.inf
     with pytest.raises(ValueError, match="finite"):
         lost.discover(features)
+
+
+def test_of_equal_degrees_the_paper_takes_the_lowest_patch_and_sound_the_one_that_is_liked_least():
+    # Patches 1 and 3 are each like one other patch, patch 3 less so.
+    keys = np.zeros((1, 1 + 5, 4))
+    keys[0, 2], keys[0, 3] = [1, 0, 0, 0], [1, 0, 0, 0]
+    keys[0, 4], keys[0, 5] = [0, 0.5, 0, 0], [0, 0.5, 0, 0]
+    keys[0, 1] = [1, 1, 0, 0]
+    features = made(keys, (1, 5))
+    assert lost.discover(features).masks[0].seed_patch == (0, 1)
+    assert lost.discover(features, rule="sound").masks[0].seed_patch == (0, 3)
+
+
+def test_sound_ties_by_the_whole_order_of_all_patches(rng):
+    keys = rng.standard_normal((60, 5)).astype(np.float32)
+    products = np.maximum(keys.astype(float) @ keys.T, 0)
+    np.fill_diagonal(products, 0)
+    counts = lost.degrees(keys)
+    assert len(set(counts)) < 40  # there are ties
+    wanted = np.lexsort((products.sum(axis=1), counts))
+    for n_candidates in (1, 7, 30, 100):
+        order = lost._by_degree(keys, n_candidates=n_candidates, rule="sound")
+        assert order[0] == wanted[0]
+        assert set(order[:n_candidates]) == set(wanted[:n_candidates])
+
+
+def test_with_sound_ties_a_mirrored_picture_has_mirrored_masks(rng):
+    for _ in range(20):
+        features = drawn(rng)
+        placed = features.keys[:, 1:].reshape(3, 5, 7, 8).flip(2).reshape(3, 35, 8)
+        mirrored = made(np.concatenate([features.keys[:, :1], placed], axis=1), (5, 7))
+        one, other = (lost.discover(each, rule="sound", max_masks=4).masks for each in (features, mirrored))
+        assert [each.mask.flip(1).tolist() for each in one] == [each.mask.tolist() for each in other]

@@ -86,7 +86,7 @@ LEAST = {
     "seed": 0,
     "threads": 0,
     "workers": 0,
-    "max_masks": 0,
+    "max_masks": 1,
     "max_patches": 0,
     "square": 0,
     "n_candidates": 1,

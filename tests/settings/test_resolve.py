@@ -52,7 +52,7 @@ OF_DINO = {
     "method": "maskdistill",
     "centre_keys": "no",
     "pixels": "nearest",
-    "max_masks": 1,
+    "max_masks": 6,
     "max_patches": 12_000,
     "affinity": "threshold",
     "embedding": "class_token",
