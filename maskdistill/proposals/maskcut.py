@@ -55,7 +55,7 @@ def discover(
         max_border: `sound`: share of the patches at the border that a mask may hold.
     Returns:
         Masks in the order of discovery, each without the patches of earlier ones, empty ones left out. The score is
-        `scores.of_graph`. Notes: ("rejected", n) of cuts; ("fallback", n) that the dense solver had to make;
+        `scores.of_vectors`. Notes: ("rejected", n) of cuts; ("fallback", n) that the dense solver had to make;
         ("stopped", reason) where fewer than max_masks were found.
     Raises:
         ValueError: keys missing, of another shape, not finite, of too many patches; a constant out of range.
@@ -90,7 +90,8 @@ def discover(
         rejected += refused
         mask = raw & ~painted.reshape(features.grid)
         if not refused and mask.any():
-            score = scores.of_graph(whole, mask)
+            # Not of this graph, whose threshold is another than TokenCut's: a score means the same in all methods.
+            score = scores.of_vectors(keys, mask)
             if score < stop_score:
                 stopped = [("stopped", "mask below stop_score")]
                 break
