@@ -117,7 +117,7 @@ class ViT:
 
     @torch.inference_mode()
     def features(self, batch: Tensor, *, block: int = -1, want: Sequence[str] = ("queries", "keys")) -> list[Features]:
-        """A Features a picture, on the CPU, float32.
+        """A Features a picture, float32, on the device of the weights: what a method needs it fetches.
 
         Args:
             batch: (B, 3, H, W) float32, normalised, H and W multiples of the patch.
@@ -142,10 +142,10 @@ class ViT:
             projected = self._projected(last, stream, rotations)
             for field, values in zip(("queries", "keys", "values"), projected, strict=True):
                 if field in want:
-                    found[field] = self._one_class(values.float(), dim=2).cpu()
+                    found[field] = self._one_class(values.float(), dim=2)
         if "tokens" in want:
             after = self.model.norm(self._through(last, stream, rotations))
-            found["tokens"] = self._one_class(after.float(), dim=1).cpu()
+            found["tokens"] = self._one_class(after.float(), dim=1)
         return [
             Features(
                 grid=grid,

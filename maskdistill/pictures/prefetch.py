@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
@@ -14,13 +14,14 @@ Result = TypeVar("Result")
 
 
 def prefetched(
-    items: Iterable[Item], load: Callable[[Item], Result], *, workers: int
-) -> Iterator[tuple[Item, Result | PictureError]]:
+    items: Iterable[Item], load: Callable[[Item], Result], *, workers: int, ahead: int | None = None
+) -> Generator[tuple[Item, Result | PictureError], None, None]:
     """(item, load(item)) in order; a PictureError of `load` is handed on as the result, any other error is raised.
 
     Args:
-        workers: threads; 0 loads in line. At most two items a thread are held ahead; they are dropped, and the threads
-            ended, when the iterator is closed early.
+        workers: threads; 0 loads in line.
+        ahead: at most so many items are held; None: two a thread. They are dropped, and the threads ended, when the
+            iterator is closed early.
     Raises:
         ValueError: workers below 0.
     """
@@ -38,16 +39,16 @@ def prefetched(
             yield item, attempt(item)
         return
     with ThreadPoolExecutor(workers) as pool:
-        ahead: deque[tuple[Item, Future[Result | PictureError]]] = deque()
+        held: deque[tuple[Item, Future[Result | PictureError]]] = deque()
         try:
             for item in items:
-                ahead.append((item, pool.submit(attempt, item)))
-                if len(ahead) > 2 * workers:
-                    first, result = ahead.popleft()
+                held.append((item, pool.submit(attempt, item)))
+                if len(held) > (2 * workers if ahead is None else ahead):
+                    first, result = held.popleft()
                     yield first, result.result()
-            while ahead:
-                first, result = ahead.popleft()
+            while held:
+                first, result = held.popleft()
                 yield first, result.result()
         finally:
-            for _, future in ahead:
+            for _, future in held:
                 future.cancel()

@@ -104,6 +104,7 @@ class ProposeSettings:
     # edges); auto: refine for handcrafted, else nearest
     pixels: Literal["auto", "nearest", "bilinear", "refine"] = "auto"
     max_patches: int = 0  # of the grid; a larger picture is made smaller first; 0: 2400 for handcrafted, else 12000
+    gpu_batch: int = 32  # pictures that a GPU sees together (a CPU sees one); moves last bits, no more
     maskdistill: MaskDistillSettings = field(default_factory=MaskDistillSettings)
     lost: LostSettings = field(default_factory=LostSettings)
     tokencut: TokenCutSettings = field(default_factory=TokenCutSettings)
@@ -112,5 +113,6 @@ class ProposeSettings:
     def __post_init__(self) -> None:
         at_least("propose.max_masks", self.max_masks, 1)
         at_least("propose.max_patches", self.max_patches, 0)
+        at_least("propose.gpu_batch", self.gpu_batch, 1)
         in_unit("propose.stop_score", self.stop_score)
         in_unit("propose.min_score", self.min_score)

@@ -20,7 +20,8 @@ from maskdistill.masks import rle
 from maskdistill.runs import atomic, lines
 from maskdistill.settings import RunSettings
 from maskdistill.stages.masks_by_picture import MaskFile
-from maskdistill.stages.skeleton import Done, Image, Job, Stage, over_pictures
+from maskdistill.stages.passes import over_pictures
+from maskdistill.stages.skeleton import Done, Image, Job, Stage
 from maskdistill.types import Detections
 
 SOURCES = {"cluster": Path("propose") / "proposals.jsonl", "recluster": Path("detect") / "detections.jsonl"}

@@ -21,7 +21,8 @@ from maskdistill.runs.layout import RunFolder
 from maskdistill.settings import RunSettings, as_dict
 from maskdistill.stages import backbones, training
 from maskdistill.stages.masks_by_picture import MaskFile, clusters_in
-from maskdistill.stages.skeleton import Done, Image, Job, Stage, over_pictures
+from maskdistill.stages.passes import over_pictures
+from maskdistill.stages.skeleton import Done, Image, Job, Stage
 from maskdistill.training import checkpoint
 from maskdistill.types import Detections
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import torch
 
-from maskdistill.features import prepare
+from maskdistill.features import Prepared, prepare, wanted_size
 from maskdistill.proposals import lost, maskcut, maskdistill, pixels, to_pixels, tokencut
 from maskdistill.types import Facet, Features, Found
 
@@ -21,6 +21,9 @@ METHODS: dict[str, Callable[..., Found]] = {
 }
 NEEDS = {"maskdistill": ("queries", "keys"), "lost": (), "tokencut": (), "maskcut": ()}  # beside the facet
 NOT_FINITE = "not finite"  # the note of a picture whose features cannot be used
+FALLBACK = "fallback"  # the note of a cut that the dense solver made
+SMALLER = "smaller"  # the note of a picture that did not fit into memory
+_FEWEST = 64  # patches: what does not fit into memory with so few is not mended by fewer
 Notes = list[tuple[str, float | int | str]]
 
 
@@ -39,84 +42,145 @@ class Input:
     max_patches: int | None = None
 
 
-def discover(
-    rgb: np.ndarray,
-    *,
-    backbone: Any,
-    method: str,
-    block: int,
-    facet: Facet,
-    centre_keys: bool,
-    max_masks: int,
-    stop_score: float,
-    min_score: float,
-    how: str,
-    shown: Input,
-    constants: dict[str, Any],
-) -> tuple[np.ndarray, np.ndarray, Notes]:
-    """Masks (n, H, W) bool, scores (n,) float32 and the method's notes of a picture (H, W, 3) uint8.
+@dataclass(frozen=True)
+class Recipe:
+    """How masks are found and drawn.
 
-    Args:
+    Attributes:
         facet: what the patches are compared by.
         how: `nearest` enlarges the patch grid as the paper does, `bilinear` draws contours between the centres of its
             patches, `refine` moves these to the picture's edges.
         constants: keyword arguments of the method.
     """
-    found, content = find(
-        rgb,
-        backbone=backbone,
-        method=method,
-        block=block,
-        facet=facet,
-        centre_keys=centre_keys,
-        max_masks=max_masks,
-        stop_score=stop_score,
-        shown=shown,
-        constants=constants,
+
+    method: str
+    shown: Input
+    block: int = -1
+    facet: Facet = "keys"
+    centre_keys: bool = False
+    max_masks: int = 1
+    stop_score: float = 0.0
+    min_score: float = 0.0
+    how: str = "nearest"
+    constants: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def want(self) -> tuple[str, ...]:
+        """What of the backbone's block is needed."""
+        return tuple(dict.fromkeys((*NEEDS[self.method], self.facet)))
+
+
+def discover(rgb: np.ndarray, *, backbone: Any, recipe: Recipe) -> tuple[np.ndarray, np.ndarray, Notes]:
+    """Masks (n, H, W) bool, scores (n,) float32 and notes of a picture (H, W, 3) uint8."""
+    found, content = find(lambda: rgb, backbone=backbone, recipe=recipe)
+    size = rgb.shape[0], rgb.shape[1]
+    masks, scores = in_pixels(
+        found,
+        rgb=rgb,
+        patch=backbone.patch,
+        content=content,
+        size=size,
+        min_score=recipe.min_score,
+        how=recipe.how,
     )
-    masks, scores = in_pixels(rgb, found, patch=backbone.patch, content=content, min_score=min_score, how=how)
     return masks, scores, found.notes
 
 
 def find(
-    rgb: np.ndarray,
+    picture: Callable[[], np.ndarray],
     *,
     backbone: Any,
-    method: str,
-    block: int,
-    facet: Facet,
-    centre_keys: bool,
-    max_masks: int,
-    stop_score: float,
-    shown: Input,
-    constants: dict[str, Any],
+    recipe: Recipe,
+    seen: tuple[Features, tuple[int, int]] | None = None,
 ) -> tuple[Found, tuple[int, int]]:
-    """What a method finds on the patch grid, and the px (rows, columns) of the grid that hold the picture."""
-    want = tuple(dict.fromkeys((*NEEDS[method], facet)))
-    features, content = look(rgb, backbone=backbone, block=block, want=want, shown=shown)
-    if centre_keys:
-        features = features.centred()
-    found = search(features, method, facet=facet, max_masks=max_masks, stop_score=stop_score, **constants)
-    return found, content
+    """What a method finds on the patch grid, and the px (rows, columns) of the grid that hold the picture.
+
+    What does not fit into memory is tried at half the patches, and at half of these; the notes then say ("smaller",
+    patches at most).
+
+    Args:
+        picture: gives (H, W, 3) uint8; not called where `seen` suffices.
+        seen: the features of the picture and what of their grid holds it, where the backbone has seen it.
+    """
+    most: int | None = None
+    while True:
+        shown = recipe.shown if most is None else replace(recipe.shown, max_patches=most)
+        try:
+            features, content = seen or look(
+                picture(), backbone=backbone, block=recipe.block, want=recipe.want, shown=shown
+            )
+            found = found_in(features, recipe=recipe)
+        except (MemoryError, RuntimeError) as error:
+            rgb = picture()
+            rows, columns = padded_size((rgb.shape[0], rgb.shape[1]), patch=backbone.patch, shown=shown)
+            if not is_out_of_memory(error) or rows * columns <= _FEWEST:
+                raise
+            most, seen = rows * columns // 2, None
+        else:
+            notes = found.notes if most is None else [*found.notes, (SMALLER, most)]
+            return replace(found, notes=notes), content
+
+
+def looked_within_memory(ready: Sequence[Prepared], *, backbone: Any, recipe: Recipe) -> list[Features | None]:
+    """Features of pictures of one padded shape, fewer at a time where memory does not suffice; None: not even one."""
+    if not ready:
+        return []
+    try:
+        return list(looked(ready, backbone=backbone, block=recipe.block, want=recipe.want))
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+    if len(ready) == 1:
+        return [None]
+    half = len(ready) // 2
+    return [
+        found
+        for some in (ready[:half], ready[half:])
+        for found in looked_within_memory(some, backbone=backbone, recipe=recipe)
+    ]
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory did not suffice: NumPy's, a GPU's, or that of torch on the CPU."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)
+
+
+def padded_size(size: tuple[int, int], *, patch: int, shown: Input) -> tuple[int, int]:
+    """(rows, columns) of patches that a backbone is shown of a picture of `size`."""
+    height, width = wanted_size(size, patch, **vars(shown))
+    return -(-height // patch), -(-width // patch)
+
+
+def prepared(rgb: np.ndarray, *, backbone: Any, shown: Input) -> Prepared:
+    """A picture (H, W, 3) uint8 as a backbone is shown it."""
+    if not rgb.size:
+        raise ValueError(f"rgb: holds no pixel, found {rgb.shape}")
+    return prepare(rgb, patch=backbone.patch, mean=backbone.mean, std=backbone.std, **vars(shown))
+
+
+def looked(ready: Sequence[Prepared], *, backbone: Any, block: int, want: tuple[str, ...]) -> list[Features]:
+    """Features of pictures of one padded shape, in one pass."""
+    with torch.inference_mode():
+        return backbone.features(torch.stack([each.tensor for each in ready]), block=block, want=want)
 
 
 def look(
     rgb: np.ndarray, *, backbone: Any, block: int, want: tuple[str, ...], shown: Input
 ) -> tuple[Features, tuple[int, int]]:
     """Features of a picture (H, W, 3) uint8, and the px (rows, columns) of the grid that hold it."""
-    if not rgb.size:
-        raise ValueError(f"rgb: holds no pixel, found {rgb.shape}")
-    ready = prepare(
-        rgb,
-        patch=backbone.patch,
-        mean=backbone.mean,
-        std=backbone.std,
-        short_side=shown.short_side,
-        square=shown.square,
-        max_patches=shown.max_patches,
-    )
-    with torch.inference_mode():
-        return backbone.features(ready.tensor[None], block=block, want=want)[0], ready.content
+    ready = prepared(rgb, backbone=backbone, shown=shown)
+    return looked([ready], backbone=backbone, block=block, want=want)[0], ready.content
+
+
+def found_in(features: Features, *, recipe: Recipe) -> Found:
+    """What a method finds in features."""
+    if recipe.centre_keys:
+        with torch.inference_mode():
+            features = features.centred()
+    limits = {"max_masks": recipe.max_masks, "stop_score": recipe.stop_score}
+    return search(features, recipe.method, facet=recipe.facet, **limits, **recipe.constants)
 
 
 def search(features: Features, method: str, *, facet: Facet, **constants: Any) -> Found:
@@ -135,20 +199,33 @@ def search(features: Features, method: str, *, facet: Facet, **constants: Any) -
 
 
 def in_pixels(
-    rgb: np.ndarray, found: Found, *, patch: int, content: tuple[int, int], min_score: float, how: str
+    found: Found,
+    *,
+    rgb: np.ndarray | None,
+    patch: int,
+    content: tuple[int, int],
+    size: tuple[int, int],
+    min_score: float,
+    how: str,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Masks (n, H, W) bool and scores (n,) float32 of those that reach `min_score`."""
+    """Masks (n, H, W) bool and scores (n,) float32 of those that reach `min_score`.
+
+    Args:
+        rgb: the picture, which `refine` alone needs. size: its (height, width).
+    """
     kept = [each for each in found.masks if each.score >= min_score]
-    masks = np.zeros((len(kept), *rgb.shape[:2]), bool)
+    masks = np.zeros((len(kept), *size), bool)
     for row, each in enumerate(kept):
         masks[row] = to_pixels(
             each.mask.numpy(),
             patch=patch,
             content=content,
-            size=rgb.shape[:2],
+            size=size,
             how="bilinear" if how == "refine" else how,  # type: ignore[arg-type]  # refused there if unknown
         )
         if how == "refine":
+            if rgb is None:
+                raise ValueError("rgb: refined masks need the picture")
             masks[row] = pixels.refine(rgb, masks[row])
     return masks, np.array([each.score for each in kept], np.float32)
 

@@ -22,6 +22,7 @@ from maskdistill.report.colours import MAX_CLUSTERS
 from maskdistill.runs import atomic
 from maskdistill.settings import RunSettings
 from maskdistill.stages import backbones, label_maps, propose, results
+from maskdistill.stages.discover import discover
 from maskdistill.stages.progress import Progress
 from maskdistill.stages.skeleton import Job
 
@@ -47,7 +48,7 @@ def work(pictures: Path, out: Path, settings: RunSettings, *, separate: bool, qu
         "separate": separate,
     }
     network = backbones.backbone(job, "propose", own.backbone)
-    find = propose.proposer(job, network)
+    recipe = propose.recipe_of(own)
 
     def begin(names: Mapping[str, str]) -> None:
         if separate:
@@ -57,7 +58,7 @@ def work(pictures: Path, out: Path, settings: RunSettings, *, separate: bool, qu
             progress.say(what)
 
     def masks(target: Path, path: str, rgb: np.ndarray) -> dict[str, int]:
-        found, scores, notes = find(rgb)
+        found, scores, notes = discover(rgb, backbone=network, recipe=recipe)
         rows = propose.mask_rows(found, scores)
         write(target, path, rows, size=rgb.shape[:2], notes=notes, separate=separate)
         return {"masks": len(rows), "without masks": not rows}

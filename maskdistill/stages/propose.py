@@ -10,21 +10,38 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
+from maskdistill.features import Prepared
 from maskdistill.masks import rle
+from maskdistill.pictures import of_like_shape
 from maskdistill.runs import lines
 from maskdistill.settings import RunSettings, as_dict
 from maskdistill.settings.propose import ProposeSettings
 from maskdistill.settings.resolve import HANDCRAFTED
-from maskdistill.stages.discover import METHODS, NOT_FINITE, Input, discover
-from maskdistill.stages.skeleton import Done, Image, Job, Stage, over_pictures
+from maskdistill.stages.discover import (
+    FALLBACK,
+    METHODS,
+    NOT_FINITE,
+    SMALLER,
+    Input,
+    Recipe,
+    find,
+    in_pixels,
+    looked_within_memory,
+    padded_size,
+    prepared,
+)
+from maskdistill.stages.passes import over_batches
+from maskdistill.stages.skeleton import Done, Image, Job, Stage
+from maskdistill.types import Features
 
 
 def parts(settings: RunSettings) -> dict[str, Any]:
     """Settings that change the masks: the method's own constants, not those of the other method."""
     every = as_dict(settings.propose)
     own = every[settings.propose.method]
-    every = {key: value for key, value in every.items() if key not in METHODS}
+    every = {key: value for key, value in every.items() if key not in (*METHODS, "gpu_batch")}
     precision = "float32" if settings.propose.backbone == HANDCRAFTED else settings.precision
     return {**every, settings.propose.method: own, "precision": precision}
 
@@ -37,23 +54,57 @@ def weights(job: Job) -> str:
 
 
 def work(job: Job, folder: Path) -> Done:
-    """One picture after the other through the backbone and the method."""
+    """Pictures through the backbone, and behind it, in threads, through the method to masks."""
     from maskdistill.stages import backbones
 
-    network = backbones.backbone(job, "propose", job.settings.propose.backbone)
-    if what := stand_in(job.settings.propose.method, network):
+    own = job.settings.propose
+    network = backbones.backbone(job, "propose", own.backbone)
+    if what := stand_in(own.method, network):
         job.ledger.write("note", stage="propose", what=what)
-    discover = proposer(job, network)
+    recipe = recipe_of(own)
+    on_gpu = own.backbone != HANDCRAFTED and backbones.device(job).type != "cpu"
+    # A CPU gains nothing from several pictures at a time, and its results would depend on which they are.
+    size = own.gpu_batch if on_gpu else 1
+    shapes = [padded_size(image.size, patch=network.patch, shown=recipe.shown) for image in job.images]
+    batches = [[job.images[position] for position in batch] for batch in of_like_shape(shapes, size=size)]
 
-    def describe(image: Image, rgb: np.ndarray) -> dict[str, Any]:
-        masks, scores, notes = discover(rgb)
-        rows = mask_rows(masks, scores)
-        for word, value in notes:
-            if word in ("fallback", NOT_FINITE) and value:
+    def load(image: Image) -> tuple[Prepared, np.ndarray | None]:
+        rgb = job.read_picture(image)
+        # What a refined outline needs is kept; a large picture that is read again is the lesser evil otherwise.
+        return prepared(rgb, backbone=network, shown=recipe.shown), rgb if recipe.how == "refine" else None
+
+    def together(loaded: list[tuple[Prepared, np.ndarray | None]]) -> list[Features | None]:
+        return looked_within_memory([ready for ready, _ in loaded], backbone=network, recipe=recipe)
+
+    def each(image: Image, loaded: tuple[Prepared, np.ndarray | None], features: Features | None) -> dict[str, Any]:
+        ready, rgb = loaded
+        found, content = find(
+            lambda: job.read_picture(image) if rgb is None else rgb,
+            backbone=network,
+            recipe=recipe,
+            seen=None if features is None else (features, ready.content),
+        )
+        for word, value in found.notes:
+            if word in (FALLBACK, NOT_FINITE, SMALLER) and value:
                 job.ledger.write("note", stage="propose", picture=image.path, what=word, value=value)
-        return {"masks": rows, "notes": [[word, value] for word, value in notes]}
+        place = {"patch": network.patch, "content": content, "size": image.size}
+        masks, scores = in_pixels(found, rgb=rgb, min_score=recipe.min_score, how=recipe.how, **place)
+        return {"masks": mask_rows(masks, scores), "notes": [[word, value] for word, value in found.notes]}
 
-    with over_pictures(job, folder, job.images, describe, title="propose") as journal:
+    # One thread of the BLAS a worker: more would fight over the cores, and move last bits with their number.
+    with (
+        threadpool_limits(1, user_api="blas"),
+        over_batches(
+            job,
+            folder,
+            batches,
+            load=load,
+            together=together,
+            each=each,
+            title="propose",
+            behind=job.settings.workers,
+        ) as journal,
+    ):
         counts = {"pictures": 0, "masks": 0, "refused": 0, "without_masks": 0}
 
         def rows() -> Any:
@@ -91,36 +142,21 @@ def mask_rows(masks: np.ndarray, scores: np.ndarray) -> list[dict[str, Any]]:
     ]
 
 
-def proposer(job: Job, network: Any) -> Any:
-    """A function from a picture (H, W, 3) uint8 to (masks (n, H, W) bool, scores (n,), notes)."""
-    settings = job.settings.propose
-    finding = arguments(settings)
-
-    def propose(rgb: np.ndarray) -> tuple[np.ndarray, np.ndarray, list[tuple[str, float | int | str]]]:
-        return discover(
-            rgb,
-            backbone=network,
-            min_score=settings.min_score,
-            how=settings.pixels,
-            **finding,
-        )
-
-    return propose
-
-
-def arguments(settings: ProposeSettings) -> dict[str, Any]:
-    """What the settings say of finding masks on the patch grid, as keyword arguments of `discover.find`."""
+def recipe_of(settings: ProposeSettings) -> Recipe:
+    """What the settings say of finding and drawing masks."""
     shown, constants = input_of(settings, settings.method)
-    return {
-        "method": settings.method,
-        "block": settings.block,
-        "facet": settings.facet,
-        "centre_keys": settings.centre_keys == "yes",
-        "max_masks": settings.max_masks,
-        "stop_score": settings.stop_score,
-        "shown": shown,
-        "constants": constants,
-    }
+    return Recipe(
+        method=settings.method,
+        shown=shown,
+        block=settings.block,
+        facet=settings.facet,
+        centre_keys=settings.centre_keys == "yes",
+        max_masks=settings.max_masks,
+        stop_score=settings.stop_score,
+        min_score=settings.min_score,
+        how=settings.pixels,
+        constants=constants,
+    )
 
 
 def input_of(settings: ProposeSettings, method: str) -> tuple[Input, dict[str, Any]]:

@@ -12,7 +12,7 @@ from maskdistill.pictures import as_rgb
 from maskdistill.settings import RunSettings
 from maskdistill.stages import backbones
 from maskdistill.stages.discover import find, in_pixels, seed_points_xy
-from maskdistill.stages.propose import arguments
+from maskdistill.stages.propose import recipe_of
 from maskdistill.stages.skeleton import Job
 
 
@@ -26,10 +26,10 @@ def of_picture(picture: np.ndarray | str | Path, settings: RunSettings) -> list[
     rgb = as_rgb(picture, orientation=settings.orientation, max_megapixels=settings.max_megapixels)
     own = settings.propose
     network = backbones.kept(Job.alone(settings), "propose", own.backbone)
-    found, content = find(rgb, backbone=network, **arguments(own))
-    place: dict[str, Any] = {"patch": network.patch, "content": content, "min_score": own.min_score}
-    masks, scores = in_pixels(rgb, found, how=own.pixels, **place)
-    points = seed_points_xy(found, size=rgb.shape[:2], **place)
+    found, content = find(lambda: rgb, backbone=network, recipe=recipe_of(own))
+    place: dict[str, Any] = {"patch": network.patch, "content": content, "size": rgb.shape[:2]}
+    masks, scores = in_pixels(found, rgb=rgb, how=own.pixels, min_score=own.min_score, **place)
+    points = seed_points_xy(found, min_score=own.min_score, **place)
     boxes = xywh(boxes_from_masks(masks))
     return [
         {

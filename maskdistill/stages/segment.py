@@ -20,7 +20,8 @@ from maskdistill.runs.layout import RunFolder
 from maskdistill.settings import RunSettings, as_dict
 from maskdistill.stages import backbones, detect, label_maps, training
 from maskdistill.stages.masks_by_picture import clusters_in
-from maskdistill.stages.skeleton import Done, Image, Job, Stage, over_pictures
+from maskdistill.stages.passes import over_pictures
+from maskdistill.stages.skeleton import Done, Image, Job, Stage
 from maskdistill.training import checkpoint
 
 MODEL = "segment/train"

@@ -1,4 +1,4 @@
-"""What all stages share: fingerprint, skip or go on or refuse, the journal of pictures, stage.json written last.
+"""What all stages share: fingerprint, skip or go on or refuse, stage.json written last.
 
 A stage is a `Stage` record: its name is its folder in the run, `parts` says which settings change its result,
 `work` does it. `perform` is the only place that decides whether a stage is skipped, resumed, refused or redone.
@@ -10,14 +10,13 @@ import contextlib
 import json
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from maskdistill.errors import PictureError, RunError, SettingsError, StaleError, WeightsError
 from maskdistill.runs import atomic, fingerprints, lines, record, taken
-from maskdistill.runs.journal import Journal
 from maskdistill.runs.layout import RunFolder
 from maskdistill.runs.ledger import Ledger
 from maskdistill.settings import RunSettings
@@ -98,16 +97,6 @@ class Job:
                 f"was {image.width} x {image.height} when it was scanned. Scan again: --from scan, or another --out"
             )
         return rgb
-
-    def pictures(self, images: list[Image], *, refused: Callable[[Image, str], None]) -> Iterator[tuple[Image, Any]]:
-        """Pictures decoded ahead of their use, in order; those that cannot be decoded go to `refused`."""
-        from maskdistill.pictures import prefetched
-
-        for image, rgb in prefetched(images, self.read_picture, workers=self.settings.workers):
-            if isinstance(rgb, PictureError):
-                refused(image, str(rgb))
-            else:
-                yield image, rgb
 
     def in_splits(self) -> dict[str, list[Image]]:
         """Pictures by split, train first."""
@@ -220,44 +209,6 @@ def elsewhere(stage: Stage, source: RunFolder, parts: Mapping[str, Any], *, ahea
     if fingerprints.digest(entry.parts) != entry.fingerprint:
         raise RunError(f"{place / 'stage.json'}: was changed by hand, so that it cannot be reused")
     return entry
-
-
-def over_pictures(
-    job: Job,
-    folder: Path,
-    images: list[Image],
-    describe: Callable[[Image, Any], dict[str, Any]],
-    *,
-    title: str,
-) -> Journal:
-    """The journal of a stage that does one picture after the other; pictures in it already are passed over.
-
-    Args:
-        describe: from a picture (H, W, 3) to its record; that of an unreadable one is {"refused": reason}.
-    Returns:
-        The open journal, complete; the caller makes its outputs from it.
-    """
-    journal = Journal(folder / "parts")
-    pending = [image for image in images if image.id not in journal]
-
-    def refuse(image: Image, reason: str) -> None:
-        journal.add(image.id, {"refused": reason})
-        job.ledger.write("refused", stage=folder.name, picture=image.path, reason=reason)
-        refused.append(reason)
-        bar.advance()
-
-    refused: list[str] = []
-    try:
-        with job.progress.bar(title, total=len(images), done=len(images) - len(pending), unit="pictures") as bar:
-            for image, rgb in job.pictures(pending, refused=refuse):
-                journal.add(image.id, describe(image, rgb))
-                bar.advance()
-        journal.flush()
-        job.progress.left_out(refused)
-    except BaseException:
-        journal.close()
-        raise
-    return journal
 
 
 def upstream(job: Job, name: str) -> record.StageRecord:

@@ -27,8 +27,9 @@ from maskdistill.settings import as_dict
 from maskdistill.settings.resolve import HANDCRAFTED
 from maskdistill.stages import backbones, evaluate
 from maskdistill.stages.discover import METHODS, NEEDS, in_pixels, look, search
+from maskdistill.stages.passes import over_pictures
 from maskdistill.stages.propose import input_of
-from maskdistill.stages.skeleton import Image, Job, over_pictures, upstream
+from maskdistill.stages.skeleton import Image, Job, upstream
 from maskdistill.types import FACETS, Facet, Rle
 
 CROP = 0.1  # of each side, cut off all around, for the agreement under crops
@@ -151,7 +152,13 @@ def _masks(job: Job, network: Any, rgb: np.ndarray, trials: list[Trial]) -> list
             **constants,
         )
         masks, scores = in_pixels(
-            rgb, proposed, patch=features.patch, content=content, min_score=settings.min_score, how=settings.pixels
+            proposed,
+            rgb=rgb,
+            patch=features.patch,
+            content=content,
+            size=rgb.shape[:2],
+            min_score=settings.min_score,
+            how=settings.pixels,
         )
         order = [row for row in np.argsort(-scores, kind="stable") if masks[row].any()]
         found.append(masks[order])

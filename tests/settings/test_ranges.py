@@ -88,6 +88,7 @@ LEAST = {
     "workers": 0,
     "max_masks": 1,
     "max_patches": 0,
+    "gpu_batch": 1,
     "square": 0,
     "n_candidates": 1,
     "k": 0,

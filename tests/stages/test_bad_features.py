@@ -12,7 +12,7 @@ from maskdistill import api
 from maskdistill.datasets import synthetic
 from maskdistill.features import handcrafted
 from maskdistill.settings import load, resolve
-from maskdistill.stages.discover import METHODS, NOT_FINITE, discover
+from maskdistill.stages.discover import METHODS, NOT_FINITE, Recipe, discover
 from maskdistill.stages.propose import input_of
 from maskdistill.types import Features
 from tests.stages.conftest import QUICK
@@ -64,20 +64,8 @@ def test_no_features_break_a_method(method: str, rule: str, kind: str, size: tup
     shown, constants = input_of(settings, method)
     for facet in ("keys", "tokens"):
         for centre in (False, True):
-            masks, scores, notes = discover(
-                np.zeros((*size, 3), np.uint8),
-                backbone=Given(kind),
-                method=method,
-                block=-1,
-                facet=facet,
-                centre_keys=centre,
-                max_masks=3,
-                stop_score=0.0,
-                min_score=0.0,
-                how="nearest",
-                shown=shown,
-                constants=constants,
-            )
+            recipe = Recipe(method, shown, facet=facet, centre_keys=centre, max_masks=3, constants=constants)
+            masks, scores, notes = discover(np.zeros((*size, 3), np.uint8), backbone=Given(kind), recipe=recipe)
             assert masks.shape == (len(scores), *size)
             assert np.isfinite(scores).all()
             words = dict(notes)

@@ -1,14 +1,25 @@
 """stages/discover.py: from the masks that a method found on the patch grid to masks of pixels."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
 
 from maskdistill import api
 from maskdistill.datasets import synthetic
+from maskdistill.features import handcrafted
 from maskdistill.proposals import pixels, to_pixels
 from maskdistill.settings import load, resolve
-from maskdistill.stages.discover import in_pixels, seed_points_xy
+from maskdistill.stages.discover import (
+    Input,
+    Recipe,
+    discover,
+    in_pixels,
+    looked_within_memory,
+    prepared,
+    seed_points_xy,
+)
 from maskdistill.types import Found, GridMask
 
 PATCH, CONTENT, SIZE = 8, (37, 60), (74, 90)  # the last row and column of patches are filled in part
@@ -27,7 +38,7 @@ def found(*scores: float) -> Found:
 
 
 def of(rgb: np.ndarray, how: str, *scores: float, min_score: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
-    return in_pixels(rgb, found(*scores), patch=PATCH, content=CONTENT, min_score=min_score, how=how)
+    return in_pixels(found(*scores), rgb=rgb, patch=PATCH, content=CONTENT, size=SIZE, min_score=min_score, how=how)
 
 
 @pytest.mark.parametrize("how", ["nearest", "bilinear"])
@@ -94,3 +105,77 @@ def test_the_three_ways_give_three_masks_of_the_same_patches():
     assert (nearest & bilinear).sum() / bilinear.sum() > 0.9
     assert not np.array_equal(nearest, bilinear)
     np.testing.assert_array_equal(refined, pixels.refine(rgb, bilinear))
+
+
+class Small:
+    """The hand-made backbone of a machine whose memory holds so many patches, all pictures of a batch together."""
+
+    def __init__(self, patches: int, error: Exception) -> None:
+        self.inner, self.patches, self.error = handcrafted.load(), patches, error
+        self.patch, self.mean, self.std = self.inner.patch, self.inner.mean, self.inner.std
+        self.asked: list[int] = []
+
+    def features(self, batch: torch.Tensor, **given):
+        n_patches = len(batch) * (batch.shape[2] // self.patch) * (batch.shape[3] // self.patch)
+        self.asked.append(n_patches)
+        if n_patches > self.patches:
+            raise self.error
+        return self.inner.features(batch, **given)
+
+
+def out_of_memory_on_the_cpu() -> Exception:
+    with pytest.raises(RuntimeError) as caught:
+        torch.empty(10**16)
+    return caught.value
+
+
+RECIPE = Recipe("tokencut", Input(), constants={"affinity": "gaussian"})
+
+
+@pytest.mark.parametrize("error", [MemoryError(), torch.OutOfMemoryError(), out_of_memory_on_the_cpu()])
+def test_a_picture_that_does_not_fit_into_memory_is_tried_smaller_and_the_notes_say_so(error):
+    rgb = synthetic.draw(3, 23, size=(160, 200)).rgb
+    network = Small(200, error)
+    masks, _, notes = discover(rgb, backbone=network, recipe=RECIPE)
+    assert masks.shape[1:] == (160, 200)
+    assert network.asked[0] > 400
+    assert network.asked[-1] <= 200
+    assert dict(notes)["smaller"] >= network.asked[-1]
+    assert "smaller" not in dict(discover(rgb, backbone=Small(10**6, error), recipe=RECIPE)[2])
+
+
+def test_what_is_too_large_at_any_size_and_other_errors_are_raised():
+    rgb = synthetic.draw(3, 23, size=(160, 200)).rgb
+    with pytest.raises(MemoryError):
+        discover(rgb, backbone=Small(0, MemoryError()), recipe=RECIPE)
+    with pytest.raises(RuntimeError, match="broken"):
+        discover(rgb, backbone=Small(0, RuntimeError("broken")), recipe=RECIPE)
+
+
+def test_a_batch_that_does_not_fit_into_memory_is_seen_in_parts():
+    network = Small(900, torch.OutOfMemoryError())
+    ready = [prepared(synthetic.draw(3, n, size=(160, 200)).rgb, backbone=network, shown=Input()) for n in range(4)]
+    seen = looked_within_memory(ready, backbone=network, recipe=RECIPE)
+    assert len(network.asked) > 1
+    for each, features in zip(ready, seen, strict=True):
+        (alone,) = network.inner.features(each.tensor[None], want=("keys",))
+        torch.testing.assert_close(features.keys, alone.keys)
+    assert looked_within_memory(ready[:2], backbone=Small(1, MemoryError()), recipe=RECIPE) == [None, None]
+
+
+def test_such_pictures_of_a_run_get_their_masks_and_stand_in_the_ledger(tmp_path, monkeypatch):
+    synthetic.write(tmp_path / "pictures", tmp_path / "truth.json", n_pictures=3, seed=5, size=(160, 200))
+    inner = handcrafted.Handcrafted.features
+
+    def features(self, batch: torch.Tensor, **given):
+        if batch.shape[2] * batch.shape[3] > 150 * 190:
+            raise MemoryError
+        return inner(self, batch, **given)
+
+    monkeypatch.setattr(handcrafted.Handcrafted, "features", features)
+    settings = {"weights": ["propose=handcrafted"]}
+    api.run(pictures=tmp_path / "pictures", out=tmp_path / "run", settings=settings, until="propose", quiet=True)
+    rows = list(map(json.loads, (tmp_path / "run" / "propose" / "proposals.jsonl").read_text().splitlines()))
+    assert all(row["masks"] and "smaller" in dict(row["notes"]) for row in rows)
+    events = list(map(json.loads, (tmp_path / "run" / "ledger.jsonl").read_text().splitlines()))
+    assert sum(event.get("what") == "smaller" for event in events) == 3
