@@ -196,10 +196,11 @@ def stage(given: argparse.Namespace) -> None:
                     rates["plain"].append(few / (time.perf_counter() - began))
             for name, seen in rates.items():
                 print(f"{method:<12} {name:<14} {statistics.median(seen):8.3f} ({min(seen):.3f}, {max(seen):.3f})")
-            ours = statistics.median(rates["stage"])
-            print(f"{method:<12} stage / bare forward: {ours / statistics.median(rates['bare forward']):.3f}")
-            if plain:
-                print(f"{method:<12} stage / plain: {ours / statistics.median(rates['plain']):.3f}")
+            for other in list(rates)[1:]:
+                ratios = [ours / theirs for ours, theirs in zip(rates["stage"], rates[other], strict=True)]
+                print(
+                    f"{method:<12} stage / {other}: {statistics.median(ratios):.2f} ({min(ratios):.2f}, {max(ratios):.2f})"
+                )
         for method in given.methods:
             split = parts(paths[: given.pictures // 2], network, method)
             print(f"{method:<12} ms a picture: " + ", ".join(f"{name} {ms:.1f}" for name, ms in split.items()))
