@@ -199,7 +199,8 @@ def stage(given: argparse.Namespace) -> None:
             for other in list(rates)[1:]:
                 ratios = [ours / theirs for ours, theirs in zip(rates["stage"], rates[other], strict=True)]
                 print(
-                    f"{method:<12} stage / {other}: {statistics.median(ratios):.2f} ({min(ratios):.2f}, {max(ratios):.2f})"
+                    f"{method:<12} stage / {other}: {statistics.median(ratios):.2f} "
+                    f"({min(ratios):.2f}, {max(ratios):.2f})"
                 )
         for method in given.methods:
             split = parts(paths[: given.pictures // 2], network, method)
