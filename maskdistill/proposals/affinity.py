@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from torch import Tensor
+from torch.nn import functional
 
 from maskdistill.proposals.bits import Bits
 from maskdistill.proposals.graphs import Dense, TwoValued
@@ -25,6 +27,35 @@ def joined(features: Features, *, facet: Facet = "keys", max_patches: int | None
     Raises:
         ValueError: the facet missing, of another shape, not finite, of more than `max_patches` patches.
     """
+    values = _checked(features, facet, max_patches)
+    rows = values[:, 1:].permute(1, 0, 2).flatten(1).float().cpu().numpy()
+    # What is not finite shows in the sums of squares, at a tenth of the cost of looking at every value.
+    if not (np.isfinite(squares(rows)).all() and bool(torch.isfinite(values[:, 0]).all())):
+        raise ValueError(f"{facet} must be finite")
+    return rows
+
+
+def cosines(
+    features: Features, *, threshold: float, floor: float, facet: Facet = "keys", max_patches: int | None = None
+) -> TwoValued:
+    """`two_valued` of a facet, made where the features are: of those on a GPU bits alone are fetched.
+
+    Raises:
+        ValueError: as `joined`.
+    """
+    values = _checked(features, facet, max_patches)
+    if values.device.type == "cpu":
+        keys = joined(features, facet=facet, max_patches=max_patches)
+        return two_valued(keys, threshold=threshold, floor=floor)
+    if not bool(torch.isfinite(values).all()):
+        raise ValueError(f"{facet} must be finite")
+    with torch.inference_mode():
+        unit = functional.normalize(values[:, 1:].permute(1, 0, 2).flatten(1).float(), dim=1)
+        return TwoValued(Bits.of_device(unit, threshold), floor=floor)
+
+
+def _checked(features: Features, facet: Facet, max_patches: int | None) -> Tensor:
+    """The facet (heads, 1 + patches, dim) as it is, wherever it is."""
     n_patches = features.grid[0] * features.grid[1]
     if facet not in FACETS:
         raise ValueError(f"facet must be one of {', '.join(FACETS)}, got {facet!r}")
@@ -41,11 +72,7 @@ def joined(features: Features, *, facet: Facet = "keys", max_patches: int | None
             f"{facet}: a graph of {n_patches} patches does not fit into memory (at most {max_patches}). "
             "Give the picture a smaller short_side."
         )
-    rows = values.detach()[:, 1:].permute(1, 0, 2).flatten(1).float().cpu().numpy()
-    # What is not finite shows in the sums of squares, at a tenth of the cost of looking at every value.
-    if not (np.isfinite(squares(rows)).all() and bool(torch.isfinite(values[:, 0]).all())):
-        raise ValueError(f"{facet} must be finite")
-    return rows
+    return values.detach()
 
 
 def squares(rows: np.ndarray) -> np.ndarray:
@@ -84,7 +111,8 @@ def gaussian(keys: np.ndarray, grid: tuple[int, int], *, bandwidth: float, floor
     np.maximum(weights, 0, out=weights)
     placed = keys.reshape(*grid, -1)
     steps = [(np.diff(placed, axis=axis) ** 2).sum(axis=2).ravel() for axis in (0, 1)]
-    variance = float(np.median(np.concatenate(steps))) * bandwidth**2
+    distances = np.concatenate(steps)
+    variance = float(np.median(distances)) * bandwidth**2 if len(distances) else 0.0
     weights /= -2 * max(variance, 1e-12)  # 0 where most neighbours are equal: then only equal patches are joined
     np.exp(weights, out=weights)
     weights += np.float32(floor)

@@ -13,6 +13,7 @@ import functools
 import numpy as np
 import torch
 from numba import njit
+from torch.nn import functional
 
 _ROWS = 256  # of a block of inner products, so that it stays in the cache until it is packed
 _COARSE = 0.0045  # of a cosine: bfloat16 inputs are off by 2^-8 of it together, its output by 2^-11 of one below 0.25
@@ -64,6 +65,22 @@ class Bits:
                 np.matmul(rows, rest.T, out=block)
                 _pack(block, np.float32(threshold), first, packed)
         _mirror(packed)
+        return cls(packed, n)
+
+    @classmethod
+    def of_device(cls, unit: torch.Tensor, threshold: float) -> Bits:
+        """As `of_cosines`, of rows on a GPU: multiplied and packed there, so that bits alone are fetched."""
+        n = len(unit)
+        rows_in_bytes = functional.pad(unit, (0, 0, 0, -n % 32))
+        place = (1 << torch.arange(8, device=unit.device, dtype=torch.int32)).to(torch.uint8)[None, :, None]
+        blocks = [
+            ((some @ rows_in_bytes.T > threshold).unflatten(0, (-1, 8)) * place).sum(dim=1, dtype=torch.uint8)
+            for some in rows_in_bytes.split(8 * _ROWS)
+        ]
+        packed = torch.cat(blocks).cpu().numpy()
+        packed[:, n:] = 0  # rows of zeros exceed a threshold below zero
+        _mirror(packed)
+        packed[:, n:] = 0
         return cls(packed, n)
 
     def product(self, vector: np.ndarray) -> np.ndarray:

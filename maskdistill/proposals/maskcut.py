@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from maskdistill.proposals import scores
-from maskdistill.proposals.affinity import MAX_PATCHES, joined, two_valued
+from maskdistill.proposals.affinity import MAX_PATCHES, cosines, joined
 from maskdistill.proposals.grid import component
 from maskdistill.proposals.judged import is_object
 from maskdistill.proposals.normalized_cut import Cut, second_eigenvector, strongest
@@ -65,7 +65,7 @@ def discover(
     keys = joined(features, facet=facet, max_patches=MAX_PATCHES)
     if len(keys) < 2:
         return Found([], [("stopped", "one patch cannot be cut")])
-    whole = two_valued(keys, threshold=threshold, floor=floor)
+    whole = cosines(features, facet=facet, threshold=threshold, floor=floor)
     painted = np.zeros(len(keys), bool)
     previous = np.zeros(features.grid, bool)
     found: list[GridMask] = []

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from maskdistill.proposals import scores
-from maskdistill.proposals.affinity import MAX_PATCHES, gaussian, joined, two_valued
+from maskdistill.proposals.affinity import MAX_PATCHES, cosines, gaussian, joined
 from maskdistill.proposals.graphs import Dense, TwoValued
 from maskdistill.proposals.grid import component
 from maskdistill.proposals.judged import is_object
@@ -71,30 +71,29 @@ def discover(
     Source: the paper's method; repeated cuts as in CutLER's idea of several objects, without its rules.
     """
     _check(max_masks, affinity, threshold, floor, bandwidth, max_cut, rule)
-    keys = joined(features, facet=facet, max_patches=MAX_PATCHES)
-    if len(keys) < 2:
-        return Found([], [("stopped", "one patch cannot be cut")])
+    n_patches = features.grid[0] * features.grid[1]
     graph: Dense | TwoValued
     if affinity == "threshold":
-        graph = two_valued(keys, threshold=threshold, floor=floor)
+        graph = cosines(features, facet=facet, threshold=threshold, floor=floor, max_patches=MAX_PATCHES)
     else:
+        keys = joined(features, facet=facet, max_patches=MAX_PATCHES)
         graph = gaussian(keys, features.grid, bandwidth=bandwidth, floor=floor)
     limit = _MAX_CUT[affinity] if max_cut is None else max_cut
-    free = np.ones(len(keys), bool)
+    free = np.ones(n_patches, bool)
     found: list[GridMask] = []
     products = fallbacks = 0
     stopped: list[tuple[str, float | int | str]] = [("stopped", "no more cuts")]
     for _ in range(3 * max_masks):
         indices = np.flatnonzero(free)
         if len(indices) < 2:
-            stopped = [("stopped", "no patches left")]
+            stopped = [("stopped", "no patches left" if n_patches > 1 else "one patch cannot be cut")]
             break
         cut = second_eigenvector(graph if free.all() else graph.restrict(indices))
         products, fallbacks = products + cut.products, fallbacks + cut.fallback
         if cut.value > limit:
             stopped = [("stopped", "what is left does not fall into parts"), ("cut", cut.value)]
             break
-        part = np.zeros(len(keys), bool)
+        part = np.zeros(n_patches, bool)
         part[indices] = cut.vector > cut.vector.mean()
         seed_patch = divmod(int(indices[strongest(cut.vector)]), features.grid[1])
         mask = component(part.reshape(features.grid), seed_patch)

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import torch
 
 from maskdistill.proposals import bits
 from maskdistill.proposals.bits import Bits
@@ -68,3 +69,13 @@ def test_what_is_above_the_diagonal_counts():
 def test_another_shape_is_named():
     with pytest.raises(ValueError, match=r"\(n, n\), got \(2, 3\)"):
         Bits.of(np.ones((2, 3)))
+
+
+@pytest.mark.parametrize("n", [1, 31, 32, 300])
+@pytest.mark.parametrize("threshold", [0.2, -0.1])
+def test_bits_packed_by_torch_are_the_same(rng, n, threshold, monkeypatch):
+    unit = unit_rows(rng, n)
+    wanted = Bits.of_cosines(unit, threshold, bfloat16=False)
+    for rows in (256, 8):
+        monkeypatch.setattr(bits, "_ROWS", rows)
+        np.testing.assert_array_equal(Bits.of_device(torch.from_numpy(unit), threshold).packed, wanted.packed)

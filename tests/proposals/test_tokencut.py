@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from maskdistill.proposals import tokencut
+from maskdistill.proposals import affinity, tokencut
 from maskdistill.types import Features
 from tests.reference import normalized_cut as reference
 
@@ -60,7 +60,7 @@ def test_an_object_that_the_border_cuts_scores_less(rng):
 def test_a_key_of_length_zero_is_joined_to_none_not_even_itself(rng):
     keys = rng.standard_normal((9, 4)).astype(np.float32)
     keys[3] = 0
-    weights = tokencut.two_valued(keys, threshold=0.2, floor=1e-5).dense()
+    weights = affinity.two_valued(keys, threshold=0.2, floor=1e-5).dense()
     np.testing.assert_allclose(weights, reference.weights_of_cosines(keys.astype(float), 0.2, 1e-5), atol=1e-12)
 
 
