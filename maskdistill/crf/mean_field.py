@@ -1,0 +1,163 @@
+"""The dense CRF of a picture: every pixel hears all others, the nearer in place and colour the louder.
+
+Paper:    Kraehenbuehl and Koltun, NIPS 2011; settings: MaskDistill arXiv:2206.06363, CutLER CVPR 2023 (their releases)
+In:       a picture and the probabilities of its classes
+Out:      probabilities that follow the picture's edges
+Differs:  nothing with `lattice` and the pictures' channels in the order of the original (MaskDistill's is BGR)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Literal, TypedDict
+
+import numpy as np
+from numba import njit
+
+from maskdistill.crf import checks, terms
+from maskdistill.crf.inference import mean_field
+
+Accuracy = Literal["lattice"]
+_FLOOR = 1e-5  # of a probability before its logarithm
+_TILE = 16  # pixels are worked at in squares: what a square touches of the lattice stays in the cache
+
+
+class Setting(TypedDict):
+    """Keywords of `dense_crf`: `dense_crf(image, probabilities, **MASKCUT)`."""
+
+    iterations: int
+    gaussian: tuple[float, float]
+    bilateral: tuple[float, float, float]
+
+
+MASKDISTILL: Setting = {"iterations": 10, "gaussian": (1.0, 3.0), "bilateral": (67.0, 3.0, 4.0)}
+MASKCUT: Setting = {"iterations": 10, "gaussian": (3.0, 7.0), "bilateral": (50.0, 5.0, 10.0)}
+
+
+def dense_crf(
+    image: np.ndarray,
+    probabilities: np.ndarray,
+    *,
+    iterations: int = 10,
+    gaussian: tuple[float, float] = (1.0, 3.0),
+    bilateral: tuple[float, float, float] = (67.0, 3.0, 4.0),
+    accuracy: Accuracy = "lattice",
+    threads: int = 1,
+) -> np.ndarray:
+    """Mean field with a Gaussian and a bilateral kernel, Potts compatibility, both normalised symmetrically.
+
+    Args:
+        image: (height, width, 3) uint8, or floats in [0, 255]; not changed.
+        probabilities: (classes, height, width) floating, not negative, summing to 1; not changed. Below 1e-5 counts as
+            1e-5. One class comes back as ones.
+        iterations: of mean field, all pixels at once; 0 gives the clipped probabilities, normalised.
+        gaussian: deviation in pixels, weight. A weight of 0 leaves the kernel out.
+        bilateral: deviation in pixels, deviation in grey levels, weight.
+        accuracy: `lattice`, what the published numbers were made with.
+        threads: that share this picture; the result is the same bytes whatever their number.
+    Returns:
+        (classes, height, width) float32, a new array.
+    Raises:
+        ValueError: an argument is not as above, or a deviation is so small that the lattice has no numbers left.
+    Source: Kraehenbuehl and Koltun, NIPS 2011. Twin: tests/reference/crf.py.
+    """
+    image, probabilities = np.asarray(image), np.asarray(probabilities)
+    checks.image(image)
+    height, width = image.shape[:2]
+    checks.probabilities(probabilities, (height, width))
+    _check(iterations, gaussian, bilateral, accuracy, threads)
+    n_classes = len(probabilities)
+    if n_classes == 1:
+        return np.ones((1, height, width), np.float32)
+    order = tile_order(height, width, _TILE)
+    logits = np.log(np.clip(probabilities, _FLOOR, 1, dtype=np.float32)).reshape(n_classes, -1)
+    built = []
+    if gaussian[1]:
+        built.append(terms.build(_features(order, width, gaussian[0]), gaussian[1]))
+    if bilateral[2]:
+        built.append(terms.build(_features(order, width, bilateral[0], image, bilateral[1]), bilateral[2]))
+    found = mean_field(logits[:, order], built, iterations=iterations, threads=threads)
+    out = np.empty_like(found)
+    out[:, order] = found
+    return out.reshape(n_classes, height, width)
+
+
+def dense_crf_many(
+    images: Sequence[np.ndarray],
+    probabilities: Sequence[np.ndarray],
+    *,
+    iterations: int = 10,
+    gaussian: tuple[float, float] = (1.0, 3.0),
+    bilateral: tuple[float, float, float] = (67.0, 3.0, 4.0),
+    accuracy: Accuracy = "lattice",
+    threads: int = 1,
+) -> list[np.ndarray]:
+    """`dense_crf` of many pictures, of any sizes and numbers of classes; `threads` pictures at a time, one thread each.
+
+    Returns:
+        one array a picture, in the order given; empty for no pictures.
+    Raises:
+        ValueError: as `dense_crf`, with the number of the picture; or the lists differ in length.
+    """
+    if len(images) != len(probabilities):
+        raise ValueError(f"images and probabilities must be as many, got {len(images)} and {len(probabilities)}")
+    _check(iterations, gaussian, bilateral, accuracy, threads)
+
+    def one(index: int) -> np.ndarray:
+        try:
+            return dense_crf(
+                images[index],
+                probabilities[index],
+                iterations=iterations,
+                gaussian=gaussian,
+                bilateral=bilateral,
+                accuracy=accuracy,
+            )
+        except ValueError as error:
+            raise ValueError(f"picture {index} of {len(images)}: {error}") from error
+
+    if threads == 1:
+        return [one(index) for index in range(len(images))]
+    with ThreadPoolExecutor(threads) as pool:
+        return list(pool.map(one, range(len(images))))
+
+
+def _check(
+    iterations: int,
+    gaussian: tuple[float, float],
+    bilateral: tuple[float, float, float],
+    accuracy: str,
+    threads: int,
+) -> None:
+    checks.count("iterations", iterations, 0)
+    checks.kernel("gaussian", gaussian, 1)
+    checks.kernel("bilateral", bilateral, 2)
+    checks.choice("accuracy", accuracy, ("lattice",))
+    checks.count("threads", threads, 1)
+
+
+def _features(
+    order: np.ndarray, width: int, std_px: float, image: np.ndarray | None = None, std_grey: float = 1.0
+) -> np.ndarray:
+    """(pixels, 2 or 5) float32 of the pixels in that order: x and y, then the colours, over their deviations."""
+    y, x = np.divmod(order, width)
+    columns = [x.astype(np.float32) / np.float32(std_px), y.astype(np.float32) / np.float32(std_px)]
+    if image is not None:
+        colours = image.reshape(-1, 3)[order].astype(np.float32) / np.float32(std_grey)
+        columns.extend(colours.T)
+    return np.stack(columns, axis=1)
+
+
+@njit(cache=True, nogil=True)
+def tile_order(height, width, tile):  # type: ignore[no-untyped-def]
+    """Numbers of the pixels, square by square, row by row in each."""
+    order = np.empty(height * width, np.int64)
+    at = 0
+    for top in range(0, height, tile):
+        for left in range(0, width, tile):
+            for row in range(top, min(top + tile, height)):
+                for col in range(left, min(left + tile, width)):
+                    order[at] = row * width + col
+                    at += 1
+    return order
