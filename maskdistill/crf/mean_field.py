@@ -20,7 +20,7 @@ from maskdistill.crf.inference import mean_field
 
 Accuracy = Literal["lattice"]
 _FLOOR = 1e-5  # of a probability before its logarithm
-_TILE = 16  # pixels are worked at in squares: what a square touches of the lattice stays in the cache
+TILE = 16  # pixels are worked at in squares: what a square touches of the lattice stays in the cache
 
 
 class Setting(TypedDict):
@@ -70,7 +70,7 @@ def dense_crf(
     n_classes = len(probabilities)
     if n_classes == 1:
         return np.ones((1, height, width), np.float32)
-    order = tile_order(height, width, _TILE)
+    order = tile_order(height, width, TILE)
     logits = np.log(np.clip(probabilities, _FLOOR, 1, dtype=np.float32)).reshape(n_classes, -1)
     built = []
     if gaussian[1]:
