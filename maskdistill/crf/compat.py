@@ -12,7 +12,8 @@ from enum import IntEnum
 
 import numpy as np
 
-from maskdistill.crf import checks, terms
+from maskdistill.crf import checks
+from maskdistill.crf.filters import Kernel
 from maskdistill.crf.inference import mean_field
 from maskdistill.crf.mean_field import TILE, tile_order
 
@@ -58,7 +59,7 @@ class DenseCRF:
         self._shape = (int(nlabels), int(nvar))
         self._threads = threads
         self._logits: np.ndarray | None = None
-        self._terms: list[terms.Term] = []
+        self._kernels: list[Kernel] = []
         self._order = np.arange(nvar)
 
     def setUnaryEnergy(self, u: np.ndarray) -> None:
@@ -68,7 +69,7 @@ class DenseCRF:
             raise ValueError(f"u: bad shape for unary energy (need {self._shape}, got {energies.shape})")
         if not np.isfinite(energies).all():
             raise ValueError("u: energies must be finite; clip probabilities before the logarithm")
-        self._logits = -energies.astype(np.float32)[:, self._order]
+        self._logits = -energies.astype(np.float32)
 
     def addPairwiseEnergy(
         self,
@@ -97,8 +98,7 @@ class DenseCRF:
             raise ValueError(f"compat must be finite, got {compat}")
         _known("kernel", kernel, KernelType)
         word = _WORDS[NormalizationType(_known("normalization", normalization, NormalizationType))]
-        rows = np.ascontiguousarray(features[:, self._order].T)
-        self._terms.append(terms.build(rows, float(compat), normalization=word))
+        self._kernels.append(Kernel(np.ascontiguousarray(features[:, self._order]), float(compat), word))
 
     def inference(self, niter: int) -> np.ndarray:
         """Probabilities (labels, variables) float32 after so many iterations of mean field."""
@@ -107,10 +107,7 @@ class DenseCRF:
             raise ValueError("no unary energy: call setUnaryEnergy before inference")
         if self._shape[0] == 1:
             return np.ones(self._shape, np.float32)
-        found = mean_field(self._logits, self._terms, iterations=niter, threads=self._threads)
-        out = np.empty_like(found)
-        out[:, self._order] = found
-        return out
+        return mean_field(self._logits, self._kernels, self._order, iterations=niter, threads=self._threads)
 
     def __getattr__(self, name: str) -> None:
         raise AttributeError(

@@ -1,185 +1,135 @@
-"""Mean field over the terms of a CRF: all the iterations, for all classes at once, on one thread or several.
+"""Mean field over the kernels of a CRF: all the iterations, for all classes at once, on one thread or several.
 
 Paper:    Kraehenbuehl and Koltun, NIPS 2011, Alg. 1
-In:       energies (classes, pixels), Terms
+In:       logits (classes, pixels), Kernels
 Out:      probabilities (classes, pixels)
 Differs:  two classes are carried as one number a pixel (q sums to 1 and the filter is linear)
 """
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import numpy as np
+from llvmlite import binding
 from numba import njit
 
-from maskdistill.crf import lattice
+from maskdistill.crf.filters import Filters, Kernel
 from maskdistill.crf.kernels import BLOCK, kernels, width_of
-from maskdistill.crf.terms import Term, filtered
+from maskdistill.crf.lanes import OPTIONS, WIDTH
+from maskdistill.crf.separable import Separable, smooth_across, smooth_down
+from maskdistill.crf.team import Wait, share, together
 
-_SAFE = 80.0  # exp of twice as much would overflow; below it the softmax needs no maximum
+_CPU = binding.get_host_cpu_features()
+HALF = bool(_CPU.get("f16c") or _CPU.get("neon"))  # else each conversion would be a call
 _NEVER = np.float32(-1e4)  # logit of a padding class
 
 
-@dataclass(frozen=True)
-class _Stack:
-    """All terms' lattices as one: points one term after the other, row `size` is zero."""
-
-    size: int
-    spans: list[tuple[int, int]]  # first lattice point and the one after the last of each term
-    neighbours: list[np.ndarray]  # (axes, 2, points) of each term, in numbers of the stack
-    vertices: np.ndarray  # (pixels, n) uint32, n the vertices of all terms, padded to a multiple of 3
-    weights: np.ndarray  # (pixels, n) float32 with `after` and the term's weight
-    starts: np.ndarray  # (size + 1,) int64: entries of each lattice point
-    points: np.ndarray  # (entries,) uint32: the pixel of each entry
-    shares: np.ndarray  # (entries,) float32 with `before`
-
-
-def mean_field(logits: np.ndarray, terms: Sequence[Term], *, iterations: int, threads: int) -> np.ndarray:
+def mean_field(
+    logits: np.ndarray,
+    terms: Sequence[Kernel],
+    order: np.ndarray,
+    *,
+    plane: Separable | None = None,
+    iterations: int,
+    threads: int,
+) -> np.ndarray:
     """Probabilities after so many iterations.
 
     Args:
         logits: (classes, pixels) float32, -U; at least two classes.
-        terms: over the same pixels, in the same order.
+        terms: kernels over the pixels in the order in which they are worked at.
+        order: (pixels,) int64, numbers of the pixels in that order.
+        plane: one more kernel, of place alone and exact; the order must then be row by row.
         iterations: 0 gives softmax(logits).
         threads: how many share the work; the result does not depend on it.
     Returns:
-        (classes, pixels) float32.
+        (classes, pixels) float32, pixels by number.
     """
     n_classes, n_pixels = logits.shape
-    width = 1 if n_classes == 2 else max(4, width_of(n_classes))
-    factor = 2.0 if width == 1 else 1.0
-    stack = _stacked(terms, n_pixels, factor)
-    energies = np.empty((n_pixels, width), np.float32)
-    if width == 1:
-        energies[:, 0] = logits[1] - logits[0]
-    else:
-        to_rows(logits, energies)
-    rows = np.empty_like(energies)
-    empty = np.empty((n_pixels, 0), np.uint32), np.empty((n_pixels, 0), np.float32)
+    width = width_of(n_classes)
+    filters = Filters(terms, n_pixels, threads, factor=2.0 if width == 1 else 1.0)
     loops = kernels(width)
-    bound = sum((abs(t.weight) * _most(t) for t in terms), 2 * float(np.abs(logits).max()))
-    bounded = bound < _SAFE
-    values = np.zeros((stack.size + 1, width), np.float32)
-    other = np.zeros_like(values)
-    loops.slice(rows, energies, values, *empty, bounded, 0, n_pixels)
-    if width == 1:
-        for term in terms:
-            energies[:, 0] -= term.weight * term.after * filtered(term.lattice, term.before)
-    axes = max((len(found) for found in stack.neighbours), default=0)
+    energies = np.empty(n_pixels * width + WIDTH, np.float32)
+    # float16 where rows are vectors: half the bytes of what waits for memory (docs/log/crf.md). Normalisations other
+    # than the symmetric one leave its range.
+    half = HALF and width > 1 and all(kernel.normalization == "symmetric" for kernel in terms)
+    stored = np.uint16 if half else np.float32
+    rows = np.empty(n_pixels * width + WIDTH, stored)
+    out = np.empty((n_classes, n_pixels), np.float32)
+    buffers: list[np.ndarray] = []
+    rounds = iterations if terms or plane else 0
+    smooth = np.empty(len(rows) if plane else 0, stored)
+    messages = np.empty(len(energies), np.float32) if plane else energies
+    found = energies  # the last iteration puts its result, in float32, where its energies are
 
-    def work(rank: int, wait: Callable[[], object]) -> None:
-        pixels = _share(n_pixels, rank, threads, BLOCK)
-        spans = [tuple(first + part for part in _share(last - first, rank, threads, 1)) for first, last in stack.spans]
-        for _ in range(iterations):
-            for (lo, hi), found in zip(spans, stack.neighbours, strict=True):
-                into = values if len(found) % 2 == 0 else other
-                loops.splat(into, rows, stack.starts, stack.points, stack.shares, lo, hi)
-            for step in range(axes):
+    def work(rank: int, wait: Wait) -> None:
+        lo, hi = share(n_pixels, rank, threads, BLOCK)
+        to_rows(logits, order, energies, width, lo, hi)
+        nothing = np.empty((n_pixels, 0), np.uint32), np.empty((n_pixels, 0), np.float32)
+        loops.slice(rows if rounds else found, energies, rows, *nothing, width, lo, hi)
+        if rounds:
+            filters.build(rank, wait)
+            if width == 1:
+                energies[lo:hi] -= np.float32(0.5) * filters.message_of_ones(rank, wait)
+                if plane:
+                    energies[lo:hi] -= np.float32(0.5) * plane.of_ones()[lo:hi]
+            if rank == 0:
+                buffers.extend(np.zeros(filters.n_rows * width, stored) for _ in range(2))
+            for iteration in range(rounds):
                 wait()
-                for (first, _), (lo, hi), found in zip(stack.spans, spans, stack.neighbours, strict=True):
-                    axis = step - (axes - len(found))
-                    if axis >= 0:
-                        source, out = (values, other) if (axes - step) % 2 == 0 else (other, values)
-                        loops.blur(out, source, found[axis, 0], found[axis, 1], first, lo, hi)
+                _iterate(rank, wait, rows if iteration < rounds - 1 else found)
+        to_planes(found, order, out, width, lo, hi)
+
+    def _iterate(rank: int, wait: Wait, into_rows: np.ndarray) -> None:
+        steps = filters.blurs()
+        for levels, first, size in zip(filters.levels, filters.firsts, filters.sizes, strict=True):
+            lo, hi = share(size, rank, threads)
+            into = buffers[len(levels) % 2]
+            loops.splat(into, rows, filters.starts, filters.points, filters.shares, width, first + lo, first + hi)
+        if plane:
+            lines, columns = len(plane.down), len(plane.across)
+            lo, hi = share(lines, rank, threads)
+            smooth_down(smooth, rows, plane.down, columns, width, lo, hi)
             wait()
-            loops.slice(rows, energies, values, stack.vertices, stack.weights, bounded, *pixels)
+            smooth_across(messages, energies, smooth, plane.across, columns, width, lo, hi)
+        for step in range(steps):
             wait()
+            source, into = buffers[(steps - step) % 2], buffers[(steps - step + 1) % 2]
+            for level, first, lo, hi in filters.spans(step, rank):
+                loops.blur(into, source, *level, first, width, lo, hi)
+        wait()
+        lo, hi = share(n_pixels, rank, threads, BLOCK)
+        loops.slice(into_rows, messages, buffers[0], filters.vertices, filters.weights, width, lo, hi)
 
     together(work, threads)
-    if width == 1:
-        return np.stack([1 - rows[:, 0], rows[:, 0]])
-    out = np.empty((n_classes, n_pixels), np.float32)
-    to_planes(rows, out)
     return out
 
 
-def together(work: Callable[[int, Callable[[], object]], None], threads: int) -> None:
-    """Runs work(rank, wait) on so many threads; `wait` returns once all have come to it. Raises what one raised."""
-    if threads == 1:
-        work(0, lambda: None)
-        return
-    barrier = threading.Barrier(threads)  # sleeps, it does not spin: with a busy core beside it the time only doubles
-    failures: list[BaseException] = []
-
-    def guarded(rank: int) -> None:
-        try:
-            work(rank, barrier.wait)
-        except BaseException as failure:
-            failures.append(failure)
-            barrier.abort()
-
-    others = [threading.Thread(target=guarded, args=(rank,), daemon=True) for rank in range(1, threads)]
-    for other in others:
-        other.start()
-    guarded(0)
-    for other in others:
-        other.join()
-    for failure in failures:
-        if not isinstance(failure, threading.BrokenBarrierError):
-            raise failure
-
-
-def _share(n: int, rank: int, threads: int, grain: int) -> tuple[int, int]:
-    """The part of 0 .. n that falls to one of the threads, in whole grains."""
-    grains = -(-n // grain)
-    return min(n, grains * rank // threads * grain), min(n, grains * (rank + 1) // threads * grain)
-
-
-def _most(term: Term) -> float:
-    """Largest sum of what a pixel receives when all pixels send 1."""
-    return float((term.after * filtered(term.lattice, term.before)).max())
-
-
-def _stacked(terms: Sequence[Term], n_pixels: int, factor: float) -> _Stack:
-    size = sum(term.lattice.size for term in terms)
-    columns = sum(term.lattice.vertices.shape[1] for term in terms)
-    padded = -(-columns // 3) * 3
-    vertices = np.full((n_pixels, padded), size, np.uint32)
-    weights = np.zeros((n_pixels, padded), np.float32)
-    starts = np.zeros(size + 1, np.int64)
-    points = np.empty(n_pixels * columns, np.uint32)
-    shares = np.empty(n_pixels * columns, np.float32)
-    spans, neighbours = [], []
-    column, first = 0, 0
-    for term in terms:
-        n = term.lattice.vertices.shape[1]
-        last = first + term.lattice.size
-        vertices[:, column : column + n] = term.lattice.vertices + np.uint32(first)
-        weights[:, column : column + n] = (
-            term.lattice.weights * (np.float32(factor * term.weight) * term.after)[:, None]
-        )
-        entries = slice(column * n_pixels, (column + n) * n_pixels)
-        sent = term.lattice.weights * term.before[:, None]
-        lattice.by_lattice_point(
-            term.lattice.vertices, sent, term.lattice.size, starts[first : last + 1], points[entries], shares[entries]
-        )
-        starts[first : last + 1] += column * n_pixels
-        neighbours.append(
-            np.where(
-                term.lattice.neighbours == term.lattice.size, size, term.lattice.neighbours + np.uint32(first)
-            ).astype(np.uint32)
-        )
-        spans.append((first, last))
-        column, first = column + n, last
-    return _Stack(size, spans, neighbours, vertices, weights, starts, points, shares)
-
-
-@njit(cache=True, nogil=True)
-def to_rows(planes, rows):  # type: ignore[no-untyped-def]
-    """(classes, pixels) to (pixels, width), padded with logits of never."""
-    n_classes, n_pixels = planes.shape
-    for pixel in range(n_pixels):
-        for c in range(rows.shape[1]):
-            rows[pixel, c] = planes[c, pixel] if c < n_classes else _NEVER
-
-
-@njit(cache=True, nogil=True)
-def to_planes(rows, planes):  # type: ignore[no-untyped-def]
-    """(pixels, width) to (classes, pixels), without the padding."""
-    n_classes, n_pixels = planes.shape
-    for pixel in range(n_pixels):
+@njit(**OPTIONS)
+def to_rows(planes, order, rows, width, lo, hi):  # type: ignore[no-untyped-def]
+    """(classes, pixels) to rows of classes of the pixels lo to hi of the order, padded; of two their difference."""
+    n_classes = planes.shape[0]
+    for at in range(lo, hi):
+        pixel = order[at]
+        if width == 1:
+            rows[at] = planes[1, pixel] - planes[0, pixel]
+            continue
         for c in range(n_classes):
-            planes[c, pixel] = rows[pixel, c]
+            rows[at * width + c] = planes[c, pixel]
+        for c in range(n_classes, width):
+            rows[at * width + c] = _NEVER
+
+
+@njit(**OPTIONS)
+def to_planes(rows, order, planes, width, lo, hi):  # type: ignore[no-untyped-def]
+    """Rows of classes to (classes, pixels), without the padding."""
+    n_classes = planes.shape[0]
+    for at in range(lo, hi):
+        pixel = order[at]
+        if width == 1:
+            planes[0, pixel] = np.float32(1.0) - rows[at]
+            planes[1, pixel] = rows[at]
+            continue
+        for c in range(n_classes):
+            planes[c, pixel] = rows[at * width + c]

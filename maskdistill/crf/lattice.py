@@ -1,88 +1,77 @@
-"""The permutohedral lattice: Gaussian filtering of scattered points at a cost linear in their number.
+"""The permutohedral lattice of some points: which lattice points each touches, and who is whose neighbour.
 
 Paper:    Adams, Baek, Davis, Eurographics 2010, Sec. 3; as a CRF's filter: Kraehenbuehl and Koltun, NIPS 2011
 In:       features (points, d), each already divided by its deviation
-Out:      Lattice: which d + 1 lattice points a point touches, with which weights, and the neighbours on each axis
+Out:      packed keys, barycentric weights, numbers of lattice points in the order of their keys, neighbours
 Differs:  lattice points are sorted by key, and neighbours found by merging the sorted keys with themselves, shifted
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numba import njit
 
+from maskdistill.crf.lanes import OPTIONS, fetch_line
+
+BLOCK = 64  # points that are embedded together: loops over them compile to vectors
+_FREE = -1  # no key is negative
+_AHEAD = 16  # keys whose slots are asked for before they are looked at
 _KEYS = 2**62  # a lattice point's coordinates are packed into one int64
 
 
-@dataclass(frozen=True)
-class Lattice:
-    """A lattice over some points; absent neighbours and unused vertices have the index `size`, a row of zeros.
+class Packing(NamedTuple):
+    """How coordinates become keys, so that a neighbour's key is the key plus a constant.
 
     Attributes:
-        size: number of lattice points that some point touches.
-        vertices: (points, d + 1) uint32, lattice points around each point.
-        weights: (points, d + 1) float32, barycentric, each row sums to 1.
-        neighbours: (d + 1, 2, size) uint32, the points before and after on each axis.
+        scales: (d,) float32, factors of the features.
+        lowest: (d,) int64, least coordinates.
+        strides: (d,) int64, of the coordinates; the last coordinate is minus the sum of the others.
     """
 
-    size: int
-    vertices: np.ndarray
-    weights: np.ndarray
-    neighbours: np.ndarray
+    scales: np.ndarray
+    lowest: np.ndarray
+    strides: np.ndarray
 
-    @property
-    def scale(self) -> float:
-        """Factor of the published filter's output; it cancels under symmetric normalisation."""
-        return 1.0 / (1.0 + 2.0 ** -(len(self.neighbours) - 1))
+    def step(self, axis: int) -> int:
+        """What the key of the next point on an axis has more: one in each coordinate, d less in that of the axis."""
+        d = len(self.scales)
+        return int(self.strides.sum() - (self.strides[axis] * (d + 1) if axis < d else 0))
 
 
-def build(features: np.ndarray) -> Lattice:
-    """The lattice around the points.
+class Table(NamedTuple):
+    """Hash table of keys, numbered from 0 in the order of their first appearance.
 
-    Args:
-        features: (points, d) float32, finite, in units of the kernel's deviation; at least one point.
-    Returns:
-        the Lattice; equal features give equal bytes.
+    Attributes:
+        table: (2 << bits,) int64: key and number of each slot, side by side in one cache line.
+        bits: of the number of slots.
+        found: (n,) int64, the keys by number.
+    """
+
+    table: np.ndarray
+    bits: int
+    found: np.ndarray
+
+
+def packing(low: np.ndarray, high: np.ndarray) -> Packing:
+    """Packing for features between `low` and `high` (d,), with room for neighbours.
+
     Raises:
-        ValueError: the points spread over more of the lattice than 62 bits can number: a deviation is too small.
+        ValueError: they spread over more of the lattice than 62 bits can number: a deviation is too small.
     """
-    n_points, d = features.shape
+    d = len(low)
     scales = (np.sqrt(2 / 3) * (d + 1) / np.sqrt(np.arange(1, d + 1) * np.arange(2, d + 2))).astype(np.float32)
-    lowest, strides = _packing(features, scales)
-    keys = np.empty((n_points, d + 1), np.int64)
-    weights = np.empty((n_points, d + 1), np.float32)
-    embed(features, scales, lowest, strides, keys, weights)
-    vertices = np.empty((n_points, d + 1), np.uint32)
-    found = unique_keys(keys, vertices)
-    order = np.argsort(found, kind="stable")
-    place = np.empty(len(found), np.uint32)
-    place[order] = np.arange(len(found), dtype=np.uint32)
-    renumber(vertices, place)
-    found = found[order]
-    neighbours = np.empty((d + 1, 2, len(found)), np.uint32)
-    for axis in range(d + 1):
-        step = strides.sum() - (strides[axis] * (d + 1) if axis < d else 0)
-        merge(found, step, neighbours[axis, 0], neighbours[axis, 1])
-    return Lattice(len(found), vertices, weights, neighbours)
-
-
-def _packing(features: np.ndarray, scales: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Lowest coordinate and stride of each of the first d coordinates, with room for the neighbours."""
-    d = len(scales)
-    low = features.min(axis=0).astype(np.float64) * scales
-    high = features.max(axis=0).astype(np.float64) * scales
+    low, high = low.astype(np.float64) * scales, high.astype(np.float64) * scales
     lowest, extents = np.empty(d, np.int64), []
+    strides, stride = np.empty(d, np.int64), 1
     for axis in range(d):
         # Coordinate i of a point is the sum of the scaled features from i on, less i times the one before.
         least = low[axis:].sum() - axis * (high[axis - 1] if axis else 0.0)
         most = high[axis:].sum() - axis * (low[axis - 1] if axis else 0.0)
-        # One cell for rounding to the nearest vertex, one for the others of the simplex, one for neighbours.
-        lowest[axis] = int(np.floor(least)) - 3 * (d + 1)
-        extents.append(int(np.ceil(most)) + 3 * (d + 1) - int(lowest[axis]) + 1)
-    strides, stride = np.empty(d, np.int64), 1
-    for axis in range(d):
+        # One cell for rounding, one for the other vertices of the simplex, two for neighbours and theirs.
+        least, most = np.floor(least) - 4 * (d + 1), np.ceil(most) + 4 * (d + 1)
+        extents.append(int(most) - int(least) + 1)
         strides[axis] = stride
         stride *= extents[axis]
         if stride >= _KEYS:
@@ -90,190 +79,253 @@ def _packing(features: np.ndarray, scales: np.ndarray) -> tuple[np.ndarray, np.n
                 f"features spread over {extents} steps of the lattice, more than fit in 62 bits: "
                 "the deviations are too small for this picture"
             )
-    return lowest, strides
+        lowest[axis] = int(least)
+    return Packing(scales, lowest, strides)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def embed(features, scales, lowest, strides, keys, weights):  # type: ignore[no-untyped-def]
-    """Packed keys and barycentric weights of the simplex around each point."""
-    n_points, d = features.shape
-    elevated = np.empty(d + 1, np.float32)
-    base = np.empty(d + 1, np.int64)
-    rank = np.empty(d + 1, np.int64)
-    share = np.empty(d + 2, np.float32)
-    down = np.float32(1.0 / (d + 1))
-    whole = strides.sum()
-    for point in range(n_points):
-        total = np.float32(0.0)
-        for axis in range(d, 0, -1):
-            part = features[point, axis - 1] * scales[axis - 1]
-            elevated[axis] = total - np.float32(axis) * part
-            total += part
-        elevated[0] = total
-        excess = np.int64(0)
-        for axis in range(d + 1):
-            cell = np.int64(np.rint(elevated[axis] * down))  # half to even, as the published filter
-            excess += cell
-            base[axis] = cell * (d + 1)
-            rank[axis] = 0
-        for axis in range(d):
-            rest = elevated[axis] - np.float32(base[axis])
-            for other in range(axis + 1, d + 1):
-                if rest < elevated[other] - np.float32(base[other]):
-                    rank[axis] += 1
-                else:
-                    rank[other] += 1
-        share[:] = 0
-        key = np.int64(0)
-        for axis in range(d + 1):
-            rank[axis] += excess
-            if rank[axis] < 0:
-                rank[axis] += d + 1
-                base[axis] += d + 1
-            elif rank[axis] > d:
-                rank[axis] -= d + 1
-                base[axis] -= d + 1
-            rest = (elevated[axis] - np.float32(base[axis])) * down
-            share[d - rank[axis]] += rest
-            share[d + 1 - rank[axis]] -= rest
-            if axis < d:
-                key += (base[axis] - lowest[axis]) * strides[axis]
-        share[0] += np.float32(1.0) + share[d + 1]
-        # Vertex k is vertex 0 plus k on every axis, less d + 1 where the rank is above d - k.
-        for vertex in range(d + 1):
-            keys[point, vertex] = key
-            weights[point, vertex] = share[vertex]
-            key += whole
-            for axis in range(d):
-                if rank[axis] == d - vertex:
-                    key -= (d + 1) * strides[axis]
+@njit(**OPTIONS)
+def bounds(features):  # type: ignore[no-untyped-def]
+    """Least and largest of each feature: (2, d) float32."""
+    out = np.empty((2, len(features)), np.float32)
+    for axis in range(len(features)):
+        least = most = features[axis, 0]
+        for point in range(features.shape[1]):
+            least = min(least, features[axis, point])
+            most = max(most, features[axis, point])
+        out[0, axis], out[1, axis] = least, most
+    return out
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def unique_keys(keys, vertices):  # type: ignore[no-untyped-def]
-    """Distinct keys in the order of their first appearance; `vertices` gets each key's number."""
-    bits = 12
-    slots = np.full(1 << bits, -1, np.int64)
-    numbers = np.empty(1 << bits, np.uint32)
+def number(
+    features: np.ndarray, packed: Packing, column: int, vertices: np.ndarray, weights: np.ndarray, lo: int, hi: int
+) -> Table:
+    """Embeds the points lo to hi and numbers the lattice points that they touch.
+
+    Args:
+        features: (d, points) float32 in units of the deviations.
+        column: vertices and weights (points, n) are written from this column on: numbers of the Table; barycentric.
+    """
+    bits = max(12, int(hi - lo).bit_length() + 1)
+    table = np.full(2 << bits, _FREE, np.int64)
     found = np.empty(1 << (bits - 1), np.int64)
-    count = 0
-    n_points, width = keys.shape
-    for point in range(n_points):
-        for vertex in range(width):
-            key = keys[point, vertex]
-            if point > 0 and keys[point - 1, vertex] == key:  # neighbours in the picture often share a simplex
-                vertices[point, vertex] = vertices[point - 1, vertex]
-                continue
-            slot = _slot(key, bits)
-            while slots[slot] != key and slots[slot] != -1:
-                slot = (slot + 1) & ((1 << bits) - 1)
-            if slots[slot] == -1:
-                if count == len(found):
-                    bits += 2
-                    found = _grown(found, 1 << (bits - 1))
-                    slots, numbers = _rehashed(found, count, bits)
-                    slot = _slot(key, bits)
-                    while slots[slot] != -1:
-                        slot = (slot + 1) & ((1 << bits) - 1)
-                slots[slot] = key
-                numbers[slot] = count
-                found[count] = key
-                count += 1
-            vertices[point, vertex] = numbers[slot]
-    return found[:count].copy()
+    count, at = 0, lo
+    while True:
+        at, count = embed(features, *packed, column, vertices, weights, table, bits, found, count, at, hi)
+        if at == hi:
+            return Table(table, bits, found[:count])
+        bits += 1
+        table = np.full(2 << bits, _FREE, np.int64)
+        longer = np.empty(1 << (bits - 1), np.int64)
+        longer[:count] = found[:count]
+        found = longer
+        fill_table(table, bits, found, count)
 
 
-@njit(cache=True, nogil=True, inline="always")
-def _slot(key, bits):  # type: ignore[no-untyped-def]
-    # Fibonacci hashing: the high bits of the product with 2^64 over the golden ratio.
+@njit(**OPTIONS)
+def embed(  # type: ignore[no-untyped-def]
+    features, scales, lowest, strides, column, vertices, weights, table, bits, found, count, lo, hi
+):
+    """The simplices of the points lo to hi, block by block, until the table is half full: (next point, keys found)."""
+    d = len(features)
+    down, whole = np.float32(1.0 / (d + 1)), strides.sum()
+    raised = np.empty((d + 1, BLOCK), np.float32)  # coordinates on the lattice's hyperplane, then less the base's
+    total = np.empty(BLOCK, np.float32)
+    base = np.empty((d + 1, BLOCK), np.int32)
+    excess = np.empty(BLOCK, np.int32)
+    rank = np.empty((d + 1, BLOCK), np.int32)
+    share = np.empty((d + 2, BLOCK), np.float32)
+    keys = np.empty((BLOCK, d + 1), np.int64)
+    last = np.full(d + 1, _FREE, np.int64)
+    same = np.zeros(d + 1, np.uint32)
+    for first in range(lo, hi, BLOCK):
+        if count + BLOCK * (d + 1) > len(found):
+            return first, count
+        n = min(BLOCK, hi - first)
+        total[:] = 0
+        excess[:] = 0
+        for axis in range(d, 0, -1):
+            scale, times = scales[axis - 1], np.float32(axis)
+            for b in range(n):
+                part = features[axis - 1, first + b] * scale
+                raised[axis, b] = total[b] - times * part
+                total[b] += part
+        raised[0, :] = total
+        for axis in range(d + 1):
+            for b in range(n):
+                cell = np.rint(raised[axis, b] * down)  # half to even, as the published filter
+                excess[b] += np.int32(cell)
+                base[axis, b] = np.int32(cell) * np.int32(d + 1)
+                raised[axis, b] -= cell * np.float32(d + 1)
+        for axis in range(d + 1):
+            rank[axis, :] = excess
+            for other in range(d + 1):
+                if other < axis:
+                    for b in range(n):
+                        rank[axis, b] += np.int32(raised[axis, b] <= raised[other, b])
+                elif other > axis:
+                    for b in range(n):
+                        rank[axis, b] += np.int32(raised[axis, b] < raised[other, b])
+        for axis in range(d + 1):
+            for b in range(n):
+                turn = np.int32(d + 1) * (np.int32(rank[axis, b] < 0) - np.int32(rank[axis, b] > d))
+                rank[axis, b] += turn
+                base[axis, b] += turn
+                raised[axis, b] -= np.float32(turn)
+        share[:] = 0
+        for axis in range(d + 1):
+            for vertex in range(d + 1):
+                for b in range(n):
+                    rest = raised[axis, b] * down if rank[axis, b] == d - vertex else np.float32(0.0)
+                    share[vertex, b] += rest
+                    share[vertex + 1, b] -= rest
+        for b in range(n):
+            share[0, b] += np.float32(1.0) + share[d + 1, b]
+            key = np.int64(0)
+            for axis in range(d):
+                key += (np.int64(base[axis, b]) - lowest[axis]) * strides[axis]
+            # Vertex k is vertex 0 plus k on every axis, less d + 1 where the rank is above d - k.
+            for vertex in range(d + 1):
+                keys[b, vertex] = key
+                key += whole
+            for axis in range(d):
+                for vertex in range(d - rank[axis, b] + 1, d + 1):
+                    keys[b, vertex] -= (d + 1) * strides[axis]
+        for b in range(n):
+            for vertex in range(d + 1):
+                fetch_line(table, 2 * slot_of(keys[b, vertex], bits))
+        for b in range(n):
+            for vertex in range(d + 1):
+                weights[first + b, column + vertex] = share[vertex, b]
+                key = keys[b, vertex]
+                if last[vertex] != key:  # pixels next to each other often share a simplex
+                    last[vertex] = key
+                    slot = find(table, key, bits)
+                    if table[2 * slot] == _FREE:
+                        table[2 * slot] = key
+                        table[2 * slot + 1] = count
+                        found[count] = key
+                        count += 1
+                    same[vertex] = table[2 * slot + 1]
+                vertices[first + b, column + vertex] = same[vertex]
+    return hi, count
+
+
+@njit(**OPTIONS, inline="always")
+def slot_of(key, bits):  # type: ignore[no-untyped-def]
+    """Where a key belongs: the high bits of its product with 2^64 over the golden ratio."""
     return np.int64((np.uint64(key) * np.uint64(11400714819323198485)) >> np.uint64(64 - bits))
 
 
-@njit(cache=True, nogil=True)
-def _grown(found, length):  # type: ignore[no-untyped-def]
-    longer = np.empty(length, np.int64)
-    longer[: len(found)] = found
-    return longer
+@njit(**OPTIONS, inline="always")
+def find(table, key, bits):  # type: ignore[no-untyped-def]
+    """The slot that holds the key, or the free one where it would go."""
+    slot = slot_of(key, bits)
+    while table[2 * slot] != key and table[2 * slot] != _FREE:
+        slot = (slot + 1) & ((1 << bits) - 1)
+    return slot
 
 
-@njit(cache=True, nogil=True)
-def _rehashed(found, count, bits):  # type: ignore[no-untyped-def]
-    slots = np.full(1 << bits, -1, np.int64)
-    numbers = np.empty(1 << bits, np.uint32)
-    for number in range(count):
-        slot = _slot(found[number], bits)
-        while slots[slot] != -1:
-            slot = (slot + 1) & ((1 << bits) - 1)
-        slots[slot] = found[number]
-        numbers[slot] = number
-    return slots, numbers
+@njit(**OPTIONS)
+def fill_table(table, bits, found, count):  # type: ignore[no-untyped-def]
+    """Puts keys with their numbers into an empty table."""
+    for at in range(count):
+        slot = find(table, found[at], bits)
+        table[2 * slot] = found[at]
+        table[2 * slot + 1] = at
 
 
-@njit(cache=True, nogil=True)
-def renumber(vertices, place):  # type: ignore[no-untyped-def]
-    """Old numbers of lattice points to new ones, in place."""
-    flat = vertices.ravel()
-    for entry in range(len(flat)):
-        flat[entry] = place[flat[entry]]
+@njit(**OPTIONS)
+def place(keys, table, bits, n_found, first):  # type: ignore[no-untyped-def]
+    """For each number of a Table the place of its key among the sorted keys, counted from `first`."""
+    out = np.empty(n_found, np.uint32)
+    for at in range(len(keys)):
+        if at + _AHEAD < len(keys):
+            fetch_line(table, 2 * slot_of(keys[at + _AHEAD], bits))
+        slot = find(table, keys[at], bits)
+        if table[2 * slot] != _FREE:
+            out[table[2 * slot + 1]] = first + at
+    return out
 
 
-@njit(cache=True, nogil=True)
-def merge(keys, step, before, after):  # type: ignore[no-untyped-def]
-    """Neighbours of sorted keys: where key - step and key + step stand, or the number of keys if they do not."""
-    size = len(keys)
-    before[:] = size
-    after[:] = size
-    other = 0
+@njit(**OPTIONS)
+def union(one, other):  # type: ignore[no-untyped-def]
+    """Two sorted lists of distinct keys as one."""
+    out = np.empty(len(one) + len(other), np.int64)
+    i = j = count = 0
+    while i < len(one) and j < len(other):
+        a, b = one[i], other[j]
+        out[count] = min(a, b)
+        count += 1
+        i += a <= b
+        j += b <= a
+    for rest in range(i, len(one)):
+        out[count] = one[rest]
+        count += 1
+    for rest in range(j, len(other)):
+        out[count] = other[rest]
+        count += 1
+    return out[:count].copy()
+
+
+@njit(**OPTIONS)
+def neighbours(keys, step, first, before, after):  # type: ignore[no-untyped-def]
+    """Where key - step and key + step stand among the sorted keys, counted from `first`; 0 if they do not."""
+    before[:] = 0
+    after[:] = 0
     if step < 0:
         before, after, step = after, before, -step
-    for point in range(size):
-        wanted = keys[point] + step
+    size = len(keys)
+    other = 0
+    for at in range(size):
+        wanted = keys[at] + step
         while other < size and keys[other] < wanted:
             other += 1
         if other == size:
             break
         if keys[other] == wanted:
-            after[point] = other
-            before[other] = point
+            after[at] = first + other
+            before[other] = first + at
 
 
-@njit(cache=True, nogil=True)
-def by_lattice_point(vertices, weights, size, starts, points, shares):  # type: ignore[no-untyped-def]
-    """The vertices turned round: which points touch each lattice point, and with which weight."""
-    starts[:] = 0
-    n_points, width = vertices.shape
-    for point in range(n_points):
-        for vertex in range(width):
-            starts[vertices[point, vertex] + np.uint32(1)] += 1
-    for row in range(size):
-        starts[row + 1] += starts[row]
-    ends = starts[:size].copy()
-    for point in range(n_points):
+@njit(**OPTIONS)
+def renumber(vertices, column, width, places, counts, lo, hi):  # type: ignore[no-untyped-def]
+    """Numbers of a Table to places in the order of keys, in place; `counts` counts how often each occurs."""
+    for point in range(lo, hi):
+        for vertex in range(column, column + width):
+            at = places[vertices[point, vertex]]
+            vertices[point, vertex] = at
+            counts[at] += 1
+
+
+@njit(**OPTIONS)
+def starts_of(counts, starts):  # type: ignore[no-untyped-def]
+    """Where each lattice point's entries end; the counts (threads, lattice points) become where each thread's begin."""
+    total = np.int64(0)
+    for row in range(counts.shape[1]):
+        for rank in range(counts.shape[0]):
+            n = counts[rank, row]
+            counts[rank, row] = total
+            total += n
+        starts[row] = total
+
+
+@njit(**OPTIONS)
+def fill(vertices, weights, width, begins, points, shares, lo, hi):  # type: ignore[no-untyped-def]
+    """The vertices turned round: which points touch each lattice point, and with which weight.
+
+    Args:
+        points, shares: (2 * entries,) uint32 and the same memory as float32: point and weight of an entry side by side.
+    """
+    for point in range(lo, hi):
+        if point + _AHEAD < hi:
+            for vertex in range(width):
+                fetch_line(begins, np.int64(vertices[point + _AHEAD, vertex]))
+        if point + _AHEAD // 2 < hi:
+            for vertex in range(width):
+                fetch_line(points, 2 * np.int64(begins[vertices[point + _AHEAD // 2, vertex]]))
         for vertex in range(width):
             row = vertices[point, vertex]
-            entry = ends[row]
-            points[entry] = point
-            shares[entry] = weights[point, vertex]
-            ends[row] += 1
-
-
-@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract", "reassoc", "nsz"})
-def apply(vertices, weights, neighbours, size, signal):  # type: ignore[no-untyped-def]
-    """Splat, blur and slice of one number a point."""
-    n_points, width = vertices.shape
-    values, other = np.zeros(size + 1, np.float32), np.zeros(size + 1, np.float32)
-    for point in range(n_points):
-        for vertex in range(width):
-            values[vertices[point, vertex]] += weights[point, vertex] * signal[point]
-    for axis in range(width):
-        before, after = neighbours[axis, 0], neighbours[axis, 1]
-        for row in range(size):
-            other[row] = values[row] + np.float32(0.5) * (values[before[row]] + values[after[row]])
-        values, other = other, values
-    out = np.empty(n_points, np.float32)
-    for point in range(n_points):
-        total = np.float32(0.0)
-        for vertex in range(width):
-            total += weights[point, vertex] * values[vertices[point, vertex]]
-        out[point] = total
-    return out
+            entry = begins[row]
+            begins[row] = entry + 1
+            points[2 * entry] = point
+            shares[2 * entry + 1] = weights[point, vertex]

@@ -44,7 +44,7 @@ def with_value(value, at=(0, 1, 2)):
         ({"bilateral": (67, 3)}, r"\(std_px, std_grey, weight\)"),
         ({"bilateral": (67, 3, np.inf)}, "weight must be finite"),
         ({"bilateral": (1e-12, 1e-12, 4), "image": IMAGE + np.arange(4, dtype=np.uint8)[:, None]}, "too small"),
-        ({"accuracy": "best"}, "accuracy must be one of lattice"),
+        ({"accuracy": "best"}, "accuracy must be one of lattice, close"),
     ],
 )
 def test_bad_input_is_named(changed, words):

@@ -121,3 +121,17 @@ def test_the_twin_gives_the_exact_sums(reference: Path, name: str) -> None:
     found = exact.dense_crf(case.image, case.probabilities, **case.setting)
     assert np.abs(found - case.arrays["exact10_u16"] * STORED).max() <= 1e-5 + STORED
     assert (found.argmax(axis=0) == case.arrays["exact_label10"]).all()
+
+
+def test_the_close_answer_is_twice_as_near_to_the_exact_sums_as_pydensecrf(reference: Path) -> None:
+    theirs, ours = [], []
+    for name in (*TINY, *MEDIUM, *HALF):
+        case = Case(reference, name)
+        found = crf.dense_crf(case.image, case.probabilities, accuracy="close", **case.setting)
+        ours.append(case.mean_difference(found, wanted="exact"))
+        if "q10_u16" in case.arrays:
+            theirs.append(case.mean_difference(case.arrays["q10_u16"] * STORED, wanted="exact"))
+        else:
+            theirs.append(float(np.abs(case.arrays["q10_grid4"] - case.arrays["exact10_grid4"]).mean()))
+        assert ours[-1] <= theirs[-1] + 1e-6
+    assert np.mean(ours) <= np.mean(theirs) / 2
