@@ -8,9 +8,10 @@ Differs:  nothing with `lattice` and the pictures' channels in the order of the 
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Literal, TypedDict, get_args
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, TypeVar, cast, get_args
 
 import numpy as np
 from numba import njit
@@ -20,6 +21,10 @@ from maskdistill.crf.filters import Kernel
 from maskdistill.crf.inference import mean_field
 from maskdistill.crf.separable import separable
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Array = TypeVar("Array", np.ndarray, "Tensor")
 Accuracy = Literal["lattice", "close"]
 _FLOOR = 1e-5  # of a probability before its logarithm
 # With its ring the lattice's kernel is a little wider than the Gaussian: of 1.00, 1.03, 1.06, 1.08 and 1.10 this has
@@ -41,38 +46,57 @@ MASKCUT: Setting = {"iterations": 10, "gaussian": (3.0, 7.0), "bilateral": (50.0
 
 
 def dense_crf(
-    image: np.ndarray,
-    probabilities: np.ndarray,
+    image: np.ndarray | Tensor,
+    probabilities: Array,
     *,
     iterations: int = 10,
     gaussian: tuple[float, float] = (1.0, 3.0),
     bilateral: tuple[float, float, float] = (67.0, 3.0, 4.0),
     accuracy: Accuracy = "lattice",
     threads: int = 1,
-) -> np.ndarray:
+) -> Array:
     """Mean field with a Gaussian and a bilateral kernel, Potts compatibility, both normalised symmetrically.
 
     Args:
         image: (height, width, 3) uint8, or floats in [0, 255]; not changed.
         probabilities: (classes, height, width) floating, not negative, summing to 1; not changed. Below 1e-5 counts as
-            1e-5. One class comes back as ones.
+            1e-5. One class comes back as ones. An array, or a tensor on any device.
         iterations: of mean field, all pixels at once; 0 gives the clipped probabilities, normalised.
         gaussian: deviation in pixels, weight. A weight of 0 leaves the kernel out.
         bilateral: deviation in pixels, deviation in grey levels, weight.
         accuracy: `lattice`, what the published numbers were made with; `close`, nearer to the exact sums: the Gaussian
             kernel exactly, the bilateral one on a lattice whose gaps are filled.
-        threads: that share this picture; the result is the same bytes whatever their number.
+        threads: that share this picture; the result is the same bytes whatever their number. Of no effect on a GPU.
     Returns:
-        (classes, height, width) float32, a new array.
+        (classes, height, width) float32, a new array; for a tensor a tensor on its device, without gradient.
     Raises:
         ValueError: an argument is not as above, or a deviation is so small that the lattice has no numbers left.
     Source: Kraehenbuehl and Koltun, NIPS 2011. Twin: tests/reference/crf.py.
     """
-    image, probabilities = np.asarray(image), np.asarray(probabilities)
+    _check(iterations, gaussian, bilateral, accuracy, threads)
+    found: Any  # of the kind of `probabilities`, which the two below do not share a type for
+    if _is_tensor(probabilities):
+        tensor: Any = probabilities
+        found = _of_tensors(image, tensor, iterations, gaussian, bilateral, accuracy, threads)
+        return found
+    if _is_tensor(image):
+        image = cast("Tensor", image).cpu().numpy()
+    found = _of_arrays(np.asarray(image), np.asarray(probabilities), iterations, gaussian, bilateral, accuracy, threads)
+    return found
+
+
+def _of_arrays(
+    image: np.ndarray,
+    probabilities: np.ndarray,
+    iterations: int,
+    gaussian: tuple[float, float],
+    bilateral: tuple[float, float, float],
+    accuracy: str,
+    threads: int,
+) -> np.ndarray:
     checks.image(image)
     height, width = image.shape[:2]
     checks.probabilities(probabilities, (height, width))
-    _check(iterations, gaussian, bilateral, accuracy, threads)
     n_classes = len(probabilities)
     if n_classes == 1:
         return np.ones((1, height, width), np.float32)
@@ -93,15 +117,15 @@ def dense_crf(
 
 
 def dense_crf_many(
-    images: Sequence[np.ndarray],
-    probabilities: Sequence[np.ndarray],
+    images: Sequence[np.ndarray | Tensor],
+    probabilities: Sequence[Array],
     *,
     iterations: int = 10,
     gaussian: tuple[float, float] = (1.0, 3.0),
     bilateral: tuple[float, float, float] = (67.0, 3.0, 4.0),
     accuracy: Accuracy = "lattice",
     threads: int = 1,
-) -> list[np.ndarray]:
+) -> list[Array]:
     """`dense_crf` of many pictures, of any sizes and numbers of classes; `threads` pictures at a time, one thread each.
 
     Returns:
@@ -113,7 +137,7 @@ def dense_crf_many(
         raise ValueError(f"images and probabilities must be as many, got {len(images)} and {len(probabilities)}")
     _check(iterations, gaussian, bilateral, accuracy, threads)
 
-    def one(index: int) -> np.ndarray:
+    def one(index: int) -> Array:
         try:
             return dense_crf(
                 images[index],
@@ -130,6 +154,45 @@ def dense_crf_many(
         return [one(index) for index in range(len(images))]
     with ThreadPoolExecutor(threads) as pool:
         return list(pool.map(one, range(len(images))))
+
+
+def _is_tensor(found: object) -> bool:
+    """Whether it is one of torch's; who has a tensor has imported torch."""
+    torch: Any = sys.modules.get("torch")
+    return torch is not None and isinstance(found, torch.Tensor)
+
+
+def _of_tensors(
+    image: np.ndarray | Tensor,
+    probabilities: Tensor,
+    iterations: int,
+    gaussian: tuple[float, float],
+    bilateral: tuple[float, float, float],
+    accuracy: str,
+    threads: int,
+) -> Tensor:
+    """On the CPU by the compiled loops, elsewhere by torch's operations."""
+    import torch
+
+    from maskdistill.crf import torch_lattice
+
+    if probabilities.device.type == "cpu":
+        given = probabilities.detach()
+        as_array = (given.float() if given.is_floating_point() else given).numpy()
+        picture = image.cpu().numpy() if isinstance(image, torch.Tensor) else np.asarray(image)
+        return torch.from_numpy(_of_arrays(picture, as_array, iterations, gaussian, bilateral, accuracy, threads))
+    picture_on_device = torch.as_tensor(image)
+    torch_lattice.check(picture_on_device, probabilities)
+    return torch_lattice.dense_crf(
+        picture_on_device,
+        probabilities,
+        floor=_FLOOR,
+        iterations=iterations,
+        gaussian=gaussian,
+        bilateral=bilateral,
+        close=accuracy == "close",
+        sharper=_SHARPER,
+    )
 
 
 def _check(

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from maskdistill import crf
+from maskdistill.crf import torch_lattice
 from tests.reference import crf as exact
 
 TINY = (
@@ -106,6 +108,22 @@ def test_the_lattice_gives_what_pydensecrf_gives_on_the_way(reference: Path, nam
         return
     found = crf.dense_crf(case.image, case.probabilities, iterations=iterations, **case.setting)
     assert np.abs(found - case.arrays[f"q{iterations}_u16"] * STORED).mean() <= 1e-3
+
+
+@pytest.mark.parametrize("name", (*TINY, *MEDIUM, *HALF))
+def test_torch_gives_what_pydensecrf_gives(reference: Path, name: str) -> None:
+    case = Case(reference, name)
+    found = torch_lattice.dense_crf(
+        torch.from_numpy(case.image.copy()),
+        torch.from_numpy(case.probabilities),
+        floor=1e-5,
+        iterations=10,
+        close=False,
+        sharper=1.0,
+        **case.setting,
+    ).numpy()
+    assert case.mean_difference(found, wanted="q") <= 1e-3
+    assert_labels(found, case.arrays["label10"])
 
 
 @pytest.mark.parametrize("name", ("full_coffee_md_soft21", "full_coffee_mc_soft2"))
