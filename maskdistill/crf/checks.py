@@ -11,6 +11,7 @@ import operator
 from collections.abc import Sequence
 
 import numpy as np
+from numba import njit
 
 SUMS = 1e-3  # how far from 1 the probabilities of a pixel may add up to: those of float16 do not come nearer
 
@@ -39,17 +40,45 @@ def probabilities(found: np.ndarray, size: tuple[int, int]) -> None:
             f"probabilities must have the picture's size, {size[0]} x {size[1]}, "
             f"got {found.shape[1]} x {found.shape[2]}"
         )
+    if not _are_probabilities(plain(found, np.float32)):
+        _name_what_is_wrong(found, size)
+
+
+@njit(cache=True, nogil=True)
+def _are_probabilities(found):  # type: ignore[no-untyped-def]
+    """Whether nothing is negative or nan and each pixel's sum is near 1: one pass, row by row of the picture."""
+    n_classes, height, width = found.shape
+    sums = np.empty(width, np.float32)
+    for row in range(height):
+        sums[:] = 0
+        negative = False
+        for c in range(n_classes):
+            for col in range(width):
+                sums[col] += found[c, row, col]
+                negative |= not found[c, row, col] >= 0
+        for col in range(width):
+            negative |= not abs(sums[col] - 1) <= SUMS
+        if negative:
+            return False
+    return True
+
+
+def plain(found: np.ndarray, dtype: type) -> np.ndarray:
+    """The array as compiled loops know it: contiguous, writeable, of this type; itself if it is so already."""
+    return np.require(found, dtype, ["C", "W"])
+
+
+def _name_what_is_wrong(found: np.ndarray, size: tuple[int, int]) -> None:
     least = float(found.min())
-    if not least >= 0:  # nan fails too
+    if not least >= 0:
         raise ValueError(f"probabilities must not be negative or nan, the least is {least:g}")
     sums = found.sum(axis=0, dtype=np.float32)
     off = np.abs(sums - 1)
-    if not off.max() <= SUMS:
-        row, col = np.unravel_index(int(np.argmax(np.where(np.isnan(off), np.inf, off))), size)
-        raise ValueError(
-            f"probabilities must sum to 1 over the classes, got {sums[row, col]:g} at row {row}, column {col}. "
-            "Logits need a softmax first"
-        )
+    row, col = np.unravel_index(int(np.argmax(off)), size)
+    raise ValueError(
+        f"probabilities must sum to 1 over the classes, got {sums[row, col]:g} at row {row}, column {col}. "
+        "Logits need a softmax first"
+    )
 
 
 def kernel(name: str, found: Sequence[float], n_deviations: int) -> None:

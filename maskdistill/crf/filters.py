@@ -103,7 +103,9 @@ class Filters:
         wait()
         counts = self._counts[rank]
         for index, table in enumerate(self._tables[rank]):
-            places = lattice.place(self._keys[index], table.table, table.bits, len(table.found), self.firsts[index])
+            places = lattice.place(
+                self._keys[index], self._sorted[rank][index], table.table, table.bits, self.firsts[index]
+            )
             column, end = int(self.columns[index]), int(self.columns[index + 1])
             lattice.renumber(self.vertices, column, end - column, places, counts, lo, hi)
         for at, (index, axis) in enumerate(self._plain_axes()):
@@ -112,8 +114,10 @@ class Filters:
                 step = self.packings[index].step(axis)
                 lattice.neighbours(self._keys[index], step, self.firsts[index], level.before, level.after)
         wait()
-        if rank == 0:
-            lattice.starts_of(self._counts, self.starts)
+        for index in range(rank, len(self.kernels), self.threads):
+            first, last = self.firsts[index], [*self.firsts, self.n_rows][index + 1]
+            begin = int(self.columns[index]) * self.n_pixels
+            lattice.starts_of(self._counts, self.starts, begin, first, last)
         wait()
         lattice.fill(self.vertices, self.weights, int(self.columns[-1]), counts, self.points, self.shares, lo, hi)
         wait()

@@ -235,15 +235,20 @@ def fill_table(table, bits, found, count):  # type: ignore[no-untyped-def]
 
 
 @njit(**OPTIONS)
-def place(keys, table, bits, n_found, first):  # type: ignore[no-untyped-def]
-    """For each number of a Table the place of its key among the sorted keys, counted from `first`."""
-    out = np.empty(n_found, np.uint32)
-    for at in range(len(keys)):
-        if at + _AHEAD < len(keys):
-            fetch_line(table, 2 * slot_of(keys[at + _AHEAD], bits))
-        slot = find(table, keys[at], bits)
-        if table[2 * slot] != _FREE:
-            out[table[2 * slot + 1]] = first + at
+def place(keys, own, table, bits, first):  # type: ignore[no-untyped-def]
+    """For each number of a Table the place of its key among all sorted keys, counted from `first`.
+
+    Args:
+        own: the Table's keys, sorted.
+    """
+    out = np.empty(len(own), np.uint32)
+    at = 0
+    for index in range(len(own)):
+        if index + _AHEAD < len(own):
+            fetch_line(table, 2 * slot_of(own[index + _AHEAD], bits))
+        while keys[at] < own[index]:
+            at += 1
+        out[table[2 * find(table, own[index], bits) + 1]] = first + at
     return out
 
 
@@ -270,21 +275,19 @@ def union(one, other):  # type: ignore[no-untyped-def]
 @njit(**OPTIONS)
 def neighbours(keys, step, first, before, after):  # type: ignore[no-untyped-def]
     """Where key - step and key + step stand among the sorted keys, counted from `first`; 0 if they do not."""
-    before[:] = 0
-    after[:] = 0
     if step < 0:
         before, after, step = after, before, -step
     size = len(keys)
-    other = 0
-    for at in range(size):
-        wanted = keys[at] + step
-        while other < size and keys[other] < wanted:
-            other += 1
-        if other == size:
-            break
-        if keys[other] == wanted:
-            after[at] = first + other
-            before[other] = first + at
+    at = other = 0
+    while at < size and other < size:  # written without branches: which list goes on cannot be foreseen
+        wanted, found = keys[at] + step, keys[other]
+        same = np.uint32(wanted == found)
+        after[at] = same * np.uint32(first + other)
+        before[other] = same * np.uint32(first + at)
+        at += np.int64(wanted <= found)
+        other += np.int64(found <= wanted)
+    after[at:] = 0
+    before[other:] = 0
 
 
 @njit(**OPTIONS)
@@ -298,10 +301,12 @@ def renumber(vertices, column, width, places, counts, lo, hi):  # type: ignore[n
 
 
 @njit(**OPTIONS)
-def starts_of(counts, starts):  # type: ignore[no-untyped-def]
-    """Where each lattice point's entries end; the counts (threads, lattice points) become where each thread's begin."""
-    total = np.int64(0)
-    for row in range(counts.shape[1]):
+def starts_of(counts, starts, total, lo, hi):  # type: ignore[no-untyped-def]
+    """Where the entries of the lattice points lo to hi end, the first of them beginning at `total`.
+
+    The counts (threads, lattice points) become where each thread's entries begin.
+    """
+    for row in range(lo, hi):
         for rank in range(counts.shape[0]):
             n = counts[rank, row]
             counts[rank, row] = total

@@ -20,6 +20,7 @@ from maskdistill.crf import checks
 from maskdistill.crf.filters import Kernel
 from maskdistill.crf.inference import mean_field
 from maskdistill.crf.separable import separable
+from maskdistill.crf.team import spread
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -96,22 +97,32 @@ def _of_arrays(
 ) -> np.ndarray:
     checks.image(image)
     height, width = image.shape[:2]
+    n_pixels = height * width
     checks.probabilities(probabilities, (height, width))
     n_classes = len(probabilities)
     if n_classes == 1:
         return np.ones((1, height, width), np.float32)
     close = accuracy == "close"
     order = tile_order(height, width, max(height, width) if close else TILE)
-    logits = np.log(np.clip(probabilities, _FLOOR, 1, dtype=np.float32)).reshape(n_classes, -1)
+    logits = np.empty((n_classes, n_pixels), np.float32)
     built, plane = [], None
     if gaussian[1] and close:
         plane = separable(height, width, gaussian[0], (2.0 if n_classes == 2 else 1.0) * gaussian[1])
     elif gaussian[1]:
-        built.append(Kernel(_features(order, width, gaussian[0]), gaussian[1]))
+        built.append(Kernel(np.empty((2, n_pixels), np.float32), gaussian[1]))
     if bilateral[2]:
-        sharper = _SHARPER if close else 1.0
-        features = _features(order, width, bilateral[0] / sharper, image, bilateral[1] / sharper)
-        built.append(Kernel(features, bilateral[2], ring=close))
+        built.append(Kernel(np.empty((5, n_pixels), np.float32), bilateral[2], ring=close))
+    sharper = _SHARPER if close else 1.0
+    given = checks.plain(probabilities, np.float32).reshape(n_classes, -1)
+    pixels = checks.plain(image, np.uint8 if image.dtype == np.uint8 else np.float32).reshape(-1, 3)
+
+    def prepare(lo: int, hi: int) -> None:
+        np.log(np.clip(given[:, lo:hi], _FLOOR, 1), out=logits[:, lo:hi])
+        for kernel in built:
+            std_px = np.float32(gaussian[0] if len(kernel.features) == 2 else bilateral[0] / sharper)
+            fill_features(order, width, std_px, pixels, np.float32(bilateral[1] / sharper), kernel.features, lo, hi)
+
+    spread(prepare, n_pixels, threads)
     found = mean_field(logits, built, order, plane=plane, iterations=iterations, threads=threads)
     return found.reshape(n_classes, height, width)
 
@@ -209,30 +220,13 @@ def _check(
     checks.count("threads", threads, 1)
 
 
-def _features(
-    order: np.ndarray, width: int, std_px: float, image: np.ndarray | None = None, std_grey: float = 1.0
-) -> np.ndarray:
-    """(2 or 5, pixels) float32 of the pixels in that order: x and y, then the colours, over their deviations."""
-    features = np.empty((2 if image is None else 5, len(order)), np.float32)
-    places(order, width, np.float32(std_px), features)
-    if image is not None:
-        colours(order, np.ascontiguousarray(image).reshape(-1, 3), np.float32(std_grey), features)
-    return features
-
-
 @njit(cache=True, nogil=True)
-def places(order, width, std_px, features):  # type: ignore[no-untyped-def]
-    """Writes x and y over their deviation."""
-    for at in range(len(order)):
+def fill_features(order, width, std_px, pixels, std_grey, features, lo, hi):  # type: ignore[no-untyped-def]
+    """Writes x and y, and the colours where there is room for them, over their deviations."""
+    for at in range(lo, hi):
         features[0, at] = np.float32(order[at] % width) / std_px
         features[1, at] = np.float32(order[at] // width) / std_px
-
-
-@njit(cache=True, nogil=True)
-def colours(order, pixels, std_grey, features):  # type: ignore[no-untyped-def]
-    """Writes the three colours over their deviation."""
-    for at in range(len(order)):
-        for channel in range(3):
+        for channel in range(len(features) - 2):
             features[2 + channel, at] = np.float32(pixels[order[at], channel]) / std_grey
 
 

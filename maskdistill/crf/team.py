@@ -42,6 +42,15 @@ def together(work: Callable[[int, Wait], None], threads: int) -> None:
         raise failures[0]
 
 
+def spread(work: Callable[[int, int], object], n: int, threads: int) -> None:
+    """Runs work(lo, hi) over 0 .. n, a part on each thread."""
+
+    def part(rank: int, wait: Wait) -> None:
+        work(*share(n, rank, threads))
+
+    together(part, threads)
+
+
 def share(n: int, rank: int, threads: int, grain: int = 1) -> tuple[int, int]:
     """The part of 0 .. n that falls to one of the threads, in whole grains."""
     grains = -(-n // grain)
