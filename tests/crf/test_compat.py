@@ -1,3 +1,6 @@
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -75,6 +78,14 @@ def test_a_deviation_for_each_axis_and_channel_is_taken(rng):
         answers.append(d.inference(3))
     np.testing.assert_array_equal(answers[0], answers[1])
     assert np.abs(answers[0] - answers[2]).max() > 1e-3
+
+
+def test_the_example_of_the_readme_runs():
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    example = next(block for block in re.findall(r"```python\n(.*?)```", readme, re.S) if "DenseCRF2D" in block)
+    names: dict = {}
+    exec(example, names)
+    assert names["refined"].shape == (2, 30, 40)
 
 
 def test_adding_a_constant_to_the_energies_of_a_pixel_changes_nothing(rng):
