@@ -127,8 +127,8 @@ def on_device(image: np.ndarray, given: np.ndarray, device: str, **arguments: ob
 def exactness() -> None:
     """Mean absolute difference and percent of labels to the exact sums after 10 iterations, where these are known."""
     described = json.loads((REFERENCE / "cases.json").read_text())
-    rule: dict = {}
-    exec(re.search(r"```python\n(.*?)```", (REFERENCE / "README.md").read_text(), re.S)[1], rule, rule)  # type: ignore[index]
+    rule: dict = {"np": np}
+    exec(re.search(r"```python\n(.*?)```", (REFERENCE / "README.md").read_text(), re.S)[1], rule)  # type: ignore[index]
     rows = []
     for name, case in described["cases"].items():
         if name.startswith("full"):
