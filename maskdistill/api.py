@@ -178,24 +178,32 @@ def status(*, out: str | Path) -> list[dict[str, Any]]:
     return stage.rows(Path(out))
 
 
-def load(run_or_model: str | Path, *, device: str = "auto") -> Model:
-    """The networks that a run trained, ready to `predict(picture)`."""
+def load(run_or_model: str | Path, *, device: str = "auto", crf: bool = False) -> Model:
+    """The networks that a run trained, ready to `predict(picture)`; crf: with the paper's CRF behind the segmenter."""
     from maskdistill.stages import model
 
-    return model.load(Path(run_or_model), device=device)
+    return model.load(Path(run_or_model), device=device, crf=crf)
 
 
 def predict(
-    *, run: str | Path, pictures: str | Path, out: str | Path, device: str = "auto", quiet: bool = False
+    *,
+    run: str | Path,
+    pictures: str | Path,
+    out: str | Path,
+    device: str = "auto",
+    crf: bool = False,
+    quiet: bool = False,
 ) -> dict[str, int]:
     """Label maps (palette PNG) and instances (JSON) for a folder of new pictures, at their relative paths.
 
+    Args:
+        crf: draw label maps to the edges of the picture by a dense CRF, whatever the run's setting.
     Returns:
         Counts: predicted, done before, refused.
     """
     from maskdistill.stages import predict as stage
 
-    return stage.work(Path(run), Path(pictures), Path(out), device=device, quiet=quiet)
+    return stage.work(Path(run), Path(pictures), Path(out), device=device, crf=crf, quiet=quiet)
 
 
 def export(*, run: str | Path, of: str = "detections", out: str | Path | None = None) -> Path:

@@ -202,7 +202,14 @@ def _row(row: dict[str, Any]) -> str:
 
 def _predict(rest: list[str]) -> list[str]:
     given = _parse(commands.Predict, "predict", rest)
-    counts = api.predict(run=given.run, pictures=given.pictures, out=given.out, device=given.device, quiet=given.quiet)
+    counts = api.predict(
+        run=given.run,
+        pictures=given.pictures,
+        out=given.out,
+        device=given.device,
+        crf=given.crf,
+        quiet=given.quiet,
+    )
     return [_counted(counts), str(given.out)]
 
 

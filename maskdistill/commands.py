@@ -70,6 +70,7 @@ class Predict:
     pictures: tyro.conf.Positional[Path]  # folder of pictures
     out: Path  # folder for label maps and instances
     device: str = "auto"  # auto | cpu | cuda | cuda:N
+    crf: bool = False  # draw label maps to the edges of the picture by a dense CRF, as the paper does
     quiet: bool = False  # no progress
 
 

@@ -1,12 +1,23 @@
 """Segmenter: label maps to a DeepLabv3, and its predictions. After `labels`, the last room before `evaluation`.
 
 Contract: build(size=, n_classes=) -> DeepLab; batches(sample, ...) and losses(share=) for training.fit;
-          predict(model, rgb, side=, refine=) -> label map; probabilities(model, rgb, side=) -> (classes, H, W).
+          predict(model, rgb, side=, refine=, crf=) -> label map: label_map(logits(model, rgb, side=), rgb, ...);
+          probabilities(model, rgb, side=) -> (classes, H, W).
 """
 
 from maskdistill.segmenter.losses import hardest_cross_entropy
 from maskdistill.segmenter.model import DeepLab, build
-from maskdistill.segmenter.predict import predict, probabilities
+from maskdistill.segmenter.predict import label_map, logits, predict, probabilities
 from maskdistill.segmenter.train import batches, losses
 
-__all__ = ["DeepLab", "batches", "build", "hardest_cross_entropy", "losses", "predict", "probabilities"]
+__all__ = [
+    "DeepLab",
+    "batches",
+    "build",
+    "hardest_cross_entropy",
+    "label_map",
+    "logits",
+    "losses",
+    "predict",
+    "probabilities",
+]

@@ -28,7 +28,9 @@ def resolve(settings: RunSettings) -> RunSettings:
     centre = propose.centre_keys
     if centre == "auto":
         centre = "no" if by_hand or propose.backbone.startswith("dino_") else "yes"
-    pixels = propose.pixels if propose.pixels != "auto" else ("refine" if by_hand else "nearest")
+    pixels = propose.pixels
+    if pixels == "auto":
+        pixels = "refine" if by_hand else "crf" if method == "maskcut" else "nearest"
     affinity = propose.tokencut.affinity
     if affinity == "auto":
         affinity = "gaussian" if by_hand else "threshold"

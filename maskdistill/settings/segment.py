@@ -14,7 +14,8 @@ class SegmentSettings:
     size: Literal["small", "resnet50"] = "small"  # resnet50 in the paper: for GPUs
     side: int = 256  # px of the square that pictures are squeezed to; 512 in the paper
     hardest: float = 0.3  # share of the pixels, the hardest ones, that the loss takes, in (0, 1]; 0.2 in the release
-    pixels: Literal["auto", "plain", "refine"] = "auto"  # move outlines to edges; auto: refine for handcrafted alone
+    # move outlines to edges: plain (no), refine (by colours), crf (the paper's dense CRF); auto: refine for handcrafted
+    pixels: Literal["auto", "plain", "refine", "crf"] = "auto"
     train: TrainSettings = field(default_factory=lambda: TrainSettings(learning_rate=5e-4))
 
     def __post_init__(self) -> None:

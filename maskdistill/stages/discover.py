@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from maskdistill import crf
 from maskdistill.features import Prepared, prepare, wanted_size
 from maskdistill.proposals import lost, maskcut, maskdistill, pixels, to_pixels, tokencut
 from maskdistill.types import Facet, Features, Found
@@ -24,6 +25,11 @@ NOT_FINITE = "not finite"  # the note of a picture whose features cannot be used
 FALLBACK = "fallback"  # the note of a cut that the dense solver made
 SMALLER = "smaller"  # the note of a picture that did not fit into memory
 _FEWEST = 64  # patches: what does not fit into memory with so few is not mended by fewer
+# Ways from the patch grid to pixels that look at the picture.
+FROM_PICTURE: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
+    "refine": pixels.refine,
+    "crf": crf.refined_mask,
+}
 Notes = list[tuple[str, float | int | str]]
 
 
@@ -49,7 +55,8 @@ class Recipe:
     Attributes:
         facet: what the patches are compared by.
         how: `nearest` enlarges the patch grid as the paper does, `bilinear` draws contours between the centres of its
-            patches, `refine` moves these to the picture's edges.
+            patches, `refine` moves these to the picture's edges by colours inside and around, `crf` moves those of
+            `nearest` by a dense CRF, as MaskCut does.
         constants: keyword arguments of the method.
     """
 
@@ -211,7 +218,7 @@ def in_pixels(
     """Masks (n, H, W) bool and scores (n,) float32 of those that reach `min_score`.
 
     Args:
-        rgb: the picture, which `refine` alone needs. size: its (height, width).
+        rgb: the picture, which the ways in FROM_PICTURE need. size: its (height, width).
     """
     kept = [each for each in found.masks if each.score >= min_score]
     masks = np.zeros((len(kept), *size), bool)
@@ -221,12 +228,12 @@ def in_pixels(
             patch=patch,
             content=content,
             size=size,
-            how="bilinear" if how == "refine" else how,  # type: ignore[arg-type]  # refused there if unknown
+            how={"refine": "bilinear", "crf": "nearest"}.get(how, how),  # type: ignore[arg-type]  # refused there if unknown
         )
-        if how == "refine":
+        if how in FROM_PICTURE:
             if rgb is None:
-                raise ValueError("rgb: refined masks need the picture")
-            masks[row] = pixels.refine(rgb, masks[row])
+                raise ValueError(f"rgb: {how!r} needs the picture")
+            masks[row] = FROM_PICTURE[how](rgb, masks[row])
     return masks, np.array([each.score for each in kept], np.float32)
 
 

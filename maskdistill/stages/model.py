@@ -51,11 +51,13 @@ class Model:
         return Prediction(instances=instances, label_map=label_map, names=self.names)
 
 
-def load(root: Path, *, device: str = "auto") -> Model:
+def load(root: Path, *, device: str = "auto", crf: bool = False) -> Model:
     """The networks of a run.
 
+    Args:
+        crf: draw the segmenter's label maps to the edges of the picture by a dense CRF, whatever the run's setting.
     Raises:
-        RunError: not a run, or its detector is not trained yet.
+        RunError: not a run, or its detector is not trained yet; `crf`, and there is no segmenter.
     """
     folder = RunFolder(root)
     if not folder.config.exists():
@@ -65,6 +67,12 @@ def load(root: Path, *, device: str = "auto") -> Model:
         raise RunError(f"{root}: has no trained detector. Train it first: maskdistill run --out {root}")
     detector = detect.trained(folder, settings)
     segmenter = segment.trained(folder, settings) if record.read(folder.stage("segment/train") / "stage.json") else None
+    if crf and segmenter is None:
+        raise RunError(
+            f"{root}: has no trained segmenter, whose label maps a CRF is for. Train it first: --until segment"
+        )
+    if crf:
+        settings = replace(settings, segment=replace(settings.segment, pixels="crf"))
     assign = None
     if settings.cluster.again and record.read(folder.stage("recluster") / "stage.json"):
         # Label maps, and so the segmenter, count in clusters of the detections: the instances must too.

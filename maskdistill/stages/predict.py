@@ -19,9 +19,9 @@ from maskdistill.stages.progress import Progress
 from maskdistill.types import Detections, Prediction
 
 
-def work(root: Path, pictures: Path, out: Path, *, device: str, quiet: bool) -> dict[str, int]:
+def work(root: Path, pictures: Path, out: Path, *, device: str, crf: bool, quiet: bool) -> dict[str, int]:
     """Predict every picture that is not predicted yet; the same command goes on where it was stopped."""
-    model = models.load(root, device=device)
+    model = models.load(root, device=device, crf=crf)
 
     def predict(target: Path, path: str, rgb: np.ndarray) -> dict[str, int]:
         write(target, path, model.predict(rgb))

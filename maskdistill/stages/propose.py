@@ -21,6 +21,7 @@ from maskdistill.settings.propose import ProposeSettings
 from maskdistill.settings.resolve import HANDCRAFTED
 from maskdistill.stages.discover import (
     FALLBACK,
+    FROM_PICTURE,
     METHODS,
     NOT_FINITE,
     SMALLER,
@@ -70,8 +71,8 @@ def work(job: Job, folder: Path) -> Done:
 
     def load(image: Image) -> tuple[Prepared, np.ndarray | None]:
         rgb = job.read_picture(image)
-        # What a refined outline needs is kept; a large picture that is read again is the lesser evil otherwise.
-        return prepared(rgb, backbone=network, shown=recipe.shown), rgb if recipe.how == "refine" else None
+        # What is drawn to the picture's edges needs it; else one that is read again is the lesser evil.
+        return prepared(rgb, backbone=network, shown=recipe.shown), rgb if recipe.how in FROM_PICTURE else None
 
     def together(loaded: list[tuple[Prepared, np.ndarray | None]]) -> list[Features | None]:
         return looked_within_memory([ready for ready, _ in loaded], backbone=network, recipe=recipe)

@@ -7,20 +7,21 @@ Out:  segment/train/ (model.safetensors, losses.jsonl), segment/predictions/<id>
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from maskdistill import detector, segmenter
+from maskdistill import crf, detector, segmenter
 from maskdistill.errors import TrainingError
 from maskdistill.proposals import pixels
 from maskdistill.runs.layout import RunFolder
 from maskdistill.settings import RunSettings, as_dict
 from maskdistill.stages import backbones, detect, label_maps, training
 from maskdistill.stages.masks_by_picture import clusters_in
-from maskdistill.stages.passes import over_pictures
+from maskdistill.stages.passes import over_batches
 from maskdistill.stages.skeleton import Done, Image, Job, Stage
 from maskdistill.training import checkpoint
 
@@ -78,12 +79,24 @@ def segment(job: Job, folder: Path) -> Done:
     model = trained(job.folder, job.settings)
     (folder / "predictions").mkdir(exist_ok=True)
 
-    def describe(image: Image, rgb: np.ndarray) -> dict[str, Any]:
-        label_map = predict(model, rgb, job.settings)
+    def together(loaded: list[np.ndarray]) -> list[torch.Tensor]:
+        return [looked_at(model, rgb, job.settings) for rgb in loaded]
+
+    def each(image: Image, rgb: np.ndarray, logits: torch.Tensor) -> dict[str, Any]:
+        label_map = drawn(logits, rgb, job.settings, threads=1)
         label_maps.write(folder / "predictions" / f"{image.id}.png", label_map)
         return {"coverage": round(float((label_map > 0).mean()), 6)}
 
-    with over_pictures(job, folder, job.images, describe, title="segment") as journal:
+    with over_batches(
+        job,
+        folder,
+        [[image] for image in job.images],
+        load=job.read_picture,
+        together=together,
+        each=each,
+        title="segment",
+        behind=job.settings.workers,
+    ) as journal:
         coverage = {number: entry["coverage"] for number, entry in journal.records() if "refused" not in entry}
     counts = {"predictions": len(coverage), "mean_coverage": round(float(np.mean(list(coverage.values()))), 4)}
     return Done(outputs=[f"predictions/{number}.png" for number in coverage], counts=counts)
@@ -99,11 +112,26 @@ def trained(folder: RunFolder, settings: RunSettings) -> Any:
 
 
 def predict(model: Any, rgb: np.ndarray, settings: RunSettings) -> np.ndarray:
-    """Label map of one picture, in the run's precision."""
+    """Label map of one picture."""
+    return drawn(looked_at(model, rgb, settings), rgb, settings, threads=torch.get_num_threads())
+
+
+def looked_at(model: Any, rgb: np.ndarray, settings: RunSettings) -> torch.Tensor:
+    """What the network makes of one picture, in the run's precision."""
     device = next(model.parameters()).device.type
     with torch.autocast(device, dtype=torch.bfloat16, enabled=settings.precision == "bfloat16"):
-        refine = pixels.refine if settings.segment.pixels == "refine" else None
-        return segmenter.predict(model, rgb, side=settings.segment.side, refine=refine)
+        return segmenter.logits(model, rgb, side=settings.segment.side)
+
+
+def drawn(logits: torch.Tensor, rgb: np.ndarray, settings: RunSettings, *, threads: int) -> np.ndarray:
+    """The label map of that, its outlines as the settings want them."""
+    how = settings.segment.pixels
+    return segmenter.label_map(
+        logits,
+        rgb,
+        refine=pixels.refine if how == "refine" else None,
+        crf=partial(crf.dense_crf, **crf.MASKDISTILL, threads=threads) if how == "crf" else None,
+    )
 
 
 def train_stage(settings: RunSettings) -> Stage:

@@ -154,3 +154,28 @@ def check_step(large, stored):
     np.testing.assert_allclose(bias, stored["train_head4_bias_grad"], atol=2e-3)
     np.testing.assert_allclose(large.backbone.bn1.running_mean, stored["train_bn1_running_mean_after"], atol=1e-5)
     np.testing.assert_allclose(large.backbone.bn1.running_var, stored["train_bn1_running_var_after"], rtol=1e-4)
+
+
+def test_a_crf_is_given_the_probabilities_at_the_pictures_size_and_decides_the_label_map(small, rgb):
+    seen = []
+
+    def crf(picture, given):
+        seen.append((picture, given))
+        return given[::-1].copy()
+
+    found = segmenter.predict(small, rgb, side=32, crf=crf)
+    ((picture, given),) = seen
+    np.testing.assert_array_equal(picture, rgb)
+    np.testing.assert_allclose(given, segmenter.probabilities(small, rgb, side=32), atol=1e-6)
+    np.testing.assert_array_equal(found, given[::-1].argmax(axis=0))
+
+
+def test_a_large_picture_is_reduced_for_the_crf_alone(small, rgb):
+    def crf(picture, given):
+        assert picture.shape == (11, 20, 3)
+        assert given.shape == (4, 11, 20)
+        return given
+
+    found = segmenter.label_map(segmenter.logits(small, rgb, side=32), rgb, crf=crf, crf_side=20)
+    assert found.shape == rgb.shape[:2]
+    assert (found == segmenter.predict(small, rgb, side=32)).mean() > 0.9

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from maskdistill import api
+from maskdistill.crf import refined_mask
 from maskdistill.datasets import synthetic
 from maskdistill.features import handcrafted
 from maskdistill.proposals import pixels, to_pixels
@@ -62,6 +63,12 @@ def test_refine_begins_with_what_bilinear_gives(rgb):
     (refined,), _ = of(rgb, "refine", 0.5)
     np.testing.assert_array_equal(refined, pixels.refine(rgb, smooth))
     assert not np.array_equal(refined, smooth)
+
+
+def test_crf_begins_with_what_nearest_gives(rgb):
+    (stairs,), _ = of(rgb, "nearest", 0.5)
+    (drawn,), _ = of(rgb, "crf", 0.5)
+    np.testing.assert_array_equal(drawn, refined_mask(rgb, stairs))
 
 
 def test_masks_below_the_least_score_are_left_out_and_the_others_keep_their_order(rgb):

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from functools import partial
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -11,9 +12,11 @@ import yaml
 from PIL import Image
 from pycocotools.coco import COCO
 
-from maskdistill import api, cli
+from maskdistill import api, cli, segmenter
+from maskdistill.crf import MASKDISTILL, dense_crf
 from maskdistill.errors import MaskDistillError, RunError, SettingsError, StaleError
 from maskdistill.masks import rle
+from maskdistill.pictures import read
 from maskdistill.runs import record
 from maskdistill.stages import label_maps
 
@@ -174,6 +177,34 @@ def test_predictions_of_other_settings_are_not_mixed(tiny, tmp_path: Path) -> No
     api.detect(out=run, settings={"detect": {"min_score": 0.3}}, redo=True)
     with pytest.raises(RunError, match=r"other networks or settings \(.*min_score: 0\.0 -> 0\.3"):
         api.predict(run=run, pictures=tiny.validation, out=out, quiet=True)
+
+
+def test_predictions_with_a_crf_follow_the_edges_and_are_not_mixed_with_plain_ones(tiny, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    words = ["predict", str(tiny.out), str(tiny.validation), "--out", str(out), "--crf", "--quiet"]
+    assert cli.main(words) == 0
+    model = api.load(tiny.out, crf=True)
+    rgb = read(tiny.validation / "v0001.png")
+    logits = segmenter.logits(model.segmenter, rgb, side=model.settings.segment.side)
+    wanted = segmenter.label_map(logits, rgb, crf=partial(dense_crf, **MASKDISTILL))
+    np.testing.assert_array_equal(label_maps.read(out / "v0001.png"), wanted)
+    with pytest.raises(RunError, match=r"other networks or settings \(.*pixels: crf -> "):
+        api.predict(run=tiny.out, pictures=tiny.validation, out=out, quiet=True)
+
+
+def test_a_crf_without_a_segmenter_is_refused(tiny, tmp_path: Path) -> None:
+    run = copied(tiny, tmp_path)
+    shutil.rmtree(run / "segment")
+    with pytest.raises(RunError, match="no trained segmenter"):
+        api.load(run, crf=True)
+
+
+def test_the_training_pictures_are_predicted_with_a_crf_where_the_settings_want_it(tiny, tmp_path: Path) -> None:
+    run = copied(tiny, tmp_path)
+    api.segment(out=run, settings={"segment": {"pixels": "crf"}}, redo=True)
+    row = next(json.loads(line) for line in (run / "images.jsonl").read_text().splitlines() if "v0001" in line)
+    wanted = api.load(tiny.out, crf=True).predict(tiny.validation / "v0001.png").label_map
+    np.testing.assert_array_equal(label_maps.read(run / "segment" / "predictions" / f"{row['id']}.png"), wanted)
 
 
 @pytest.mark.parametrize("of", ["detections", "proposals"])
