@@ -4,10 +4,10 @@ Before:   features (tokens on a patch grid)
 After:    clusters (proposals to cluster ids)
 Contract: <method>.discover(features, *, max_masks=1, **constants) -> Found, for maskdistill, lost, tokencut, maskcut;
           to_pixels(mask, *, patch, content, size, how) and pixels.refine(rgb, mask) -> (H, W) bool;
-          normalized_cut.second_eigenvector(operator) -> Cut
+          normalized_cut.second_eigenvector(operator) -> Cut; batched.second_eigenvectors(unit) for many, on a GPU
 """
 
-from maskdistill.proposals import lost, maskcut, maskdistill, normalized_cut, pixels, tokencut
+from maskdistill.proposals import batched, lost, maskcut, maskdistill, normalized_cut, pixels, tokencut
 from maskdistill.proposals.grid import to_pixels
 
-__all__ = ["lost", "maskcut", "maskdistill", "normalized_cut", "pixels", "to_pixels", "tokencut"]
+__all__ = ["batched", "lost", "maskcut", "maskdistill", "normalized_cut", "pixels", "to_pixels", "tokencut"]

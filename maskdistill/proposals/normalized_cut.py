@@ -68,8 +68,8 @@ def second_eigenvector(
     if tolerance <= 0 or max_products < 1:
         raise ValueError(f"tolerance and max_products must be above zero, got {tolerance}, {max_products}")
     ritz = _largest(operator, np.random.default_rng(seed).standard_normal(n), tolerance, max_products)
-    if _is_sure(ritz.residual, ritz.gap, tolerance):
-        return _cut(ritz.vector, 1 - ritz.value, ritz.residual, ritz.products, False, degrees)
+    if is_sure(ritz.residual, ritz.gap, tolerance):
+        return cut_of(ritz.vector, 1 - ritz.value, ritz.residual, ritz.products, False, degrees)
     return _by_dense_solver(operator, ritz.products)
 
 
@@ -112,16 +112,17 @@ def _largest(operator: Dense | TwoValued, start: np.ndarray, tolerance: float, m
         last = step + 1 == n_steps or beside[step] < 1e-12
         if not (step or last):
             continue
-        weights, value, following_value = _top_pair(diagonal[: step + 1], beside[:step])
+        weights, value, following_value = top_pair(diagonal[: step + 1], beside[:step])
         residual = float(beside[step] * abs(weights[-1]))
         gap = value - following_value if step + 1 < n - 1 else np.inf  # a whole basis: the residual is rounding alone
-        if last or residual < _ROUNDING or _is_sure(residual, gap, tolerance):
+        if last or residual < _ROUNDING or is_sure(residual, gap, tolerance):
             found = weights @ basis[1 : step + 2]
             return _Ritz(found / np.linalg.norm(found), value, residual, gap, step + 1)
     raise AssertionError("a Lanczos pass has at least one step")
 
 
-def _is_sure(residual: float, gap: float, tolerance: float) -> bool:
+def is_sure(residual: float, gap: float, tolerance: float) -> bool:
+    """Whether a Ritz vector of that residual is the eigenvector, the next Ritz value being `gap` away."""
     return residual <= tolerance and gap > _SURE * max(residual, _ROUNDING)
 
 
@@ -145,7 +146,7 @@ def _orthonormalise(basis: np.ndarray, number: int) -> float:
 
 
 @njit(cache=True, nogil=True)
-def _top_pair(diagonal: np.ndarray, beside: np.ndarray) -> tuple[np.ndarray, float, float]:
+def top_pair(diagonal: np.ndarray, beside: np.ndarray) -> tuple[np.ndarray, float, float]:
     """The unit vector (steps,) of the largest value of a tridiagonal matrix, that value, and the next one.
 
     Values by bisection on the signs of a Sturm sequence; the vector by the recurrence from its last entry, which is
@@ -196,10 +197,11 @@ def _by_dense_solver(operator: Dense | TwoValued, products: int) -> Cut:
     values, vectors = linalg.eigh(weights, subset_by_index=[n - 1, n - 1], overwrite_a=False)
     vector = vectors[:, 0]
     residual = float(np.linalg.norm(weights @ vector - values[0] * vector))
-    return _cut(vector, 1 - float(values[0]), residual, products, True, operator.degrees)
+    return cut_of(vector, 1 - float(values[0]), residual, products, True, operator.degrees)
 
 
-def _cut(unit: np.ndarray, value: float, residual: float, products: int, fallback: bool, degrees: np.ndarray) -> Cut:
+def cut_of(unit: np.ndarray, value: float, residual: float, products: int, fallback: bool, degrees: np.ndarray) -> Cut:
+    """The Cut of a unit vector of D^-1/2 W D^-1/2; value: that of (D - W, D)."""
     vector = unit / np.sqrt(degrees)
     if vector[strongest(vector)] < 0:
         vector = -vector
