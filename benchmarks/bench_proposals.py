@@ -241,6 +241,7 @@ def settings_of(method: str, given: argparse.Namespace) -> dict[str, Any]:
         "propose": {
             "backbone": given.backbone,
             "method": method,
+            "pixels": "nearest",
             "max_masks": 3 if method == "maskcut" else 1,
             "maskdistill": {"short_side": 0},
         },

@@ -168,7 +168,13 @@ def proposed(shown: Shown, look_at: Look) -> Iterator[tuple[str, np.ndarray, np.
                 **constants,
             )
             masks, scores = in_pixels(
-                shown.rgb, found, patch=features.patch, content=content, min_score=0.0, how=settings.pixels
+                found,
+                rgb=shown.rgb,
+                patch=features.patch,
+                content=content,
+                size=shown.rgb.shape[:2],
+                min_score=0.0,
+                how="refine" if settings.pixels == "refine" else "nearest",
             )
             full = masks.any(axis=(1, 2))
             yield f"{method}/{'paper' if paper else 'search'}", masks[full], scores[full]
@@ -399,7 +405,13 @@ def _print_drawn(out: Path, by_hand: Any) -> None:
         stops = {"max_masks": settings.max_masks, "stop_score": settings.stop_score}
         found = search(features, settings.method, facet=settings.facet, **stops, **constants)
         masks, scores = in_pixels(
-            each.rgb, found, patch=features.patch, content=content, min_score=settings.min_score, how=settings.pixels
+            found,
+            rgb=each.rgb,
+            patch=features.patch,
+            content=content,
+            size=each.rgb.shape[:2],
+            min_score=settings.min_score,
+            how=settings.pixels,
         )
         truth = rle.encode(each.masks)
         picture = Picture(split, lambda: each.rgb, rle.boxes(truth), truth, np.zeros(len(truth), bool))

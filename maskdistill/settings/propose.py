@@ -101,7 +101,7 @@ class ProposeSettings:
     stop_score: float = 0.05  # the search for more ends at a mask below it, in [0, 1]; 0: no end; docs/log/proposals.md
     min_score: float = 0.05  # proposals below it are left out, in [0, 1]
     # grid to pixels: nearest (the paper), bilinear (smooth contours), refine (bilinear, then moved to the picture's
-    # edges), crf (a dense CRF as in MaskCut); auto: refine for handcrafted, crf for maskcut, else nearest
+    # edges), crf (a dense CRF as in MaskCut; the best, docs/log/proposals.md); auto: refine for handcrafted, else crf
     pixels: Literal["auto", "nearest", "bilinear", "refine", "crf"] = "auto"
     max_patches: int = 0  # of the grid; a larger picture is made smaller first; 0: 2400 for handcrafted, else 12000
     gpu_batch: int = 32  # pictures that a GPU sees together (a CPU sees one); moves last bits, no more

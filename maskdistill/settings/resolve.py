@@ -30,7 +30,7 @@ def resolve(settings: RunSettings) -> RunSettings:
         centre = "no" if by_hand or propose.backbone.startswith("dino_") else "yes"
     pixels = propose.pixels
     if pixels == "auto":
-        pixels = "refine" if by_hand else "crf" if method == "maskcut" else "nearest"
+        pixels = "refine" if by_hand else "crf"
     affinity = propose.tokencut.affinity
     if affinity == "auto":
         affinity = "gaussian" if by_hand else "threshold"

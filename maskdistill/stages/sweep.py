@@ -158,7 +158,7 @@ def _masks(job: Job, network: Any, rgb: np.ndarray, trials: list[Trial]) -> list
             content=content,
             size=rgb.shape[:2],
             min_score=settings.min_score,
-            how=settings.pixels,
+            how="nearest",  # combinations are compared, not outlines, which would take most of the time
         )
         order = [row for row in np.argsort(-scores, kind="stable") if masks[row].any()]
         found.append(masks[order])
