@@ -158,7 +158,8 @@ def _masks(job: Job, network: Any, rgb: np.ndarray, trials: list[Trial]) -> list
             content=content,
             size=rgb.shape[:2],
             min_score=settings.min_score,
-            how="nearest",  # combinations are compared, not outlines, which would take most of the time
+            # Combinations are compared, not outlines: a CRF of each mask would take most of the time.
+            how="nearest" if settings.pixels == "crf" else settings.pixels,
         )
         order = [row for row in np.argsort(-scores, kind="stable") if masks[row].any()]
         found.append(masks[order])
