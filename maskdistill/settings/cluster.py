@@ -14,7 +14,8 @@ class ClusterSettings:
     backbone: str = ""  # of class_token; empty: that of propose; dino_vits8 in the paper
     max_side: int = 512  # px the longer side of a crop (descriptors: picture) is reduced to; 0: native, as the paper
     k: int = 0  # clusters, at most 254; 0: from the number of masks, at most 20; 20 on VOC and 80 on COCO in the paper
-    kmeans: Literal["full", "minibatch"] = "full"  # minibatch of 1000 in the paper
+    # minibatch of 1000 in the paper; spherical: full, with centroids of length 1
+    kmeans: Literal["full", "minibatch", "spherical"] = "full"
     restarts: int = 10  # starts of k-means, the lowest inertia is kept; 1 in the paper
     whiten: bool = True  # divide each dimension by its deviation; source: MaskDistill release
     again: bool = False  # cluster the detections once more, before label maps are made
