@@ -2,8 +2,8 @@
 
     python benchmarks/bench_embeddings.py golden
 
-Prints the tables of docs/results.md as Markdown. `golden`: the paper's pipeline on the stored features of the reference data
-($MASKDISTILL_REFERENCE).
+Prints the tables of docs/results.md as Markdown. `golden`: the paper's pipeline on the stored features of the reference
+data ($MASKDISTILL_REFERENCE).
 """
 
 from __future__ import annotations
