@@ -1,11 +1,11 @@
 """Clusters: masks to cluster ids. Before it `proposals`, after it `detector`.
 
-Contract: descriptors(rgb, masks) or class_token_embeddings(rgb, boxes, backbone=) -> (n, d) float32;
+Contract: descriptors(rgb, masks) -> (n, d) float32, or crops.crops(rgb, boxes, masks), crops.embed(crops, backbone=);
           whitening.scale_of, normalise; kmeans.fit -> Clustering, assign;
           summary.exemplars, spreads, nearest_others.
 """
 
-from maskdistill.clusters import kmeans, summary, whitening
-from maskdistill.clusters.embeddings import class_token_embeddings, descriptors
+from maskdistill.clusters import crops, kmeans, summary, whitening
+from maskdistill.clusters.handmade import descriptors
 
-__all__ = ["class_token_embeddings", "descriptors", "kmeans", "summary", "whitening"]
+__all__ = ["crops", "descriptors", "kmeans", "summary", "whitening"]

@@ -11,18 +11,22 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from maskdistill.errors import TrainingError
 from maskdistill.runs import atomic, lines
 from maskdistill.settings import RunSettings
+from maskdistill.settings.cluster import ClusterSettings
 from maskdistill.stages import embedding
 from maskdistill.stages.embedding import Embedded
 from maskdistill.stages.masks_by_picture import MaskFile
 from maskdistill.stages.skeleton import Done, Image, Job, Stage
 from maskdistill.types import Detections
+
+if TYPE_CHECKING:
+    from maskdistill.clusters.whitening import Whitening
 
 EXEMPLARS = 12  # of each kind, of each cluster
 SOURCES = {"cluster": Path("propose") / "proposals.jsonl", "recluster": Path("detect") / "detections.jsonl"}
@@ -44,8 +48,13 @@ def parts(settings: RunSettings) -> dict[str, Any]:
         "restarts": own.restarts,
         "whiten": own.whiten,
     }
-    if own.embedding == "class_token":
+    if own.whiten and own.whitening == "pca":
+        counted["pca_dims"] = own.pca_dims
+    if own.embedding != "descriptors":
         counted |= {"backbone": own.backbone, "precision": settings.precision}
+        counted |= {"background": own.background, "scales": list(own.scales), "flips": own.flips}
+        if own.background == "blur":
+            counted["blur"] = own.blur
     return {**counted, "seed": settings.seed}
 
 
@@ -59,12 +68,12 @@ def weights(job: Job) -> str | None:
     from maskdistill.stages import backbones
 
     own = job.settings.cluster
-    return backbones.digest(job, "cluster", own.backbone) if own.embedding == "class_token" else None
+    return backbones.digest(job, "cluster", own.backbone) if own.embedding != "descriptors" else None
 
 
 def work(job: Job, folder: Path) -> Done:
     """Embed every mask, fit k-means on those of training pictures, assign the others."""
-    from maskdistill.clusters import kmeans, whitening
+    from maskdistill.clusters import kmeans
 
     own, name = job.settings.cluster, folder.name
     file = MaskFile(job.folder.root / SOURCES[name])
@@ -73,8 +82,8 @@ def work(job: Job, folder: Path) -> Done:
     left_out = {int(row): "not finite" for row in np.flatnonzero(~embedded.finite)}
     if left_out:
         job.ledger.write("warning", stage=name, what=f"{len(left_out)} embeddings are not finite: left out of training")
-    scale = whitening.scale_of(embedded.values[fits], whiten=own.whiten)
-    normalised = whitening.normalise(embedded.values, scale)
+    space = _space(own, embedded.values[fits])
+    normalised = space(embedded.values)
     n_train = int(fits.sum())
     fitted = kmeans.fit(
         normalised[fits],
@@ -91,6 +100,8 @@ def work(job: Job, folder: Path) -> Done:
     ids = kmeans.assign(normalised, fitted.centroids)
     _write_array(folder / "embeddings.npy", embedded.values)
     _write_array(folder / "centroids.npy", fitted.centroids)
+    if space.projection is not None:
+        _write_array(folder / "projection.npy", space.projection)
     lines.write(folder / "clusters.jsonl", _rows(embedded.owners, ids, left_out))
     described = _described(job, normalised, ids, fitted.centroids, embedded.owners)
     sizes = np.bincount(ids, minlength=k).tolist()
@@ -103,13 +114,34 @@ def work(job: Job, folder: Path) -> Done:
         "inertia": round(fitted.inertia, 6),
         "centroids": "centroids.npy",
         "settings": counted.parts(job.settings),
-        "scale": [float(value) for value in scale],
+        "scale": None if space.scale is None else [float(value) for value in space.scale],
+        "projection": None if space.projection is None else "projection.npy",
     }
     atomic.write_json(folder / "clusters.json", {**head, **described})
     counts = {"masks": file.n_masks, "clusters": k, "largest": max(sizes)}
     if left_out:
         counts["left_out"] = len(left_out)
-    return Done(outputs=["embeddings.npy", "clusters.jsonl", "centroids.npy", "clusters.json"], counts=counts)
+    outputs = ["embeddings.npy", "clusters.jsonl", "centroids.npy", "clusters.json"]
+    return Done(outputs=[*outputs, *(["projection.npy"] if space.projection is not None else [])], counts=counts)
+
+
+def _space(own: ClusterSettings, embeddings: np.ndarray) -> Whitening:
+    """The whitening of a set of embeddings, as the settings ask for it."""
+    from maskdistill.clusters import whitening
+
+    if own.whiten and own.whitening == "pca":
+        return whitening.Whitening(projection=whitening.principal(embeddings, dims=own.pca_dims))
+    return whitening.Whitening(scale=whitening.scale_of(embeddings, whiten=own.whiten))
+
+
+def _read_space(folder: Path) -> Whitening:
+    """The whitening that a clustering was made with."""
+    from maskdistill.clusters.whitening import Whitening
+
+    found = json.loads((folder / "clusters.json").read_text(encoding="utf-8"))
+    if found.get("projection"):
+        return Whitening(projection=np.load(folder / found["projection"]))
+    return Whitening(scale=np.array(found["scale"], np.float32))
 
 
 def _fitted_on(job: Job, name: str, file: MaskFile, embedded: Embedded) -> np.ndarray:
@@ -177,11 +209,11 @@ def assigner(job: Job, folder: Path) -> Callable[[np.ndarray, Detections], np.nd
 
     embed = embedding.embedder(job)
     centroids = np.load(folder / "centroids.npy")
-    scale = np.array(json.loads((folder / "clusters.json").read_text(encoding="utf-8"))["scale"], np.float32)
+    space = _read_space(folder)
 
     def assign(rgb: np.ndarray, found: Detections) -> np.ndarray:
         masks = [{"rle": mask, "box": box.tolist()} for mask, box in zip(found.rles, found.boxes_xyxy, strict=True)]
-        return kmeans.assign(whitening.normalise(whitening.finite(embed(rgb, masks)), scale), centroids)
+        return kmeans.assign(space(whitening.finite(embed(rgb, masks))), centroids)
 
     return assign
 

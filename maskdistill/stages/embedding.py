@@ -17,10 +17,11 @@ import torch
 from maskdistill.errors import TrainingError
 from maskdistill.masks import rle
 from maskdistill.stages.masks_by_picture import MaskFile
-from maskdistill.stages.passes import over_pictures
+from maskdistill.stages.passes import over_batches
 from maskdistill.stages.skeleton import Image, Job
 
-Embedder = Callable[[np.ndarray, list[dict[str, Any]]], np.ndarray]  # picture, mask records -> (n, d) float32
+TOGETHER = 16  # pictures whose crops may go through the network in one pass
+Masks = list[dict[str, Any]]  # records with rle and box
 
 
 @dataclass(frozen=True)
@@ -32,12 +33,31 @@ class Embedded:
     finite: np.ndarray
 
 
+@dataclass(frozen=True)
+class Embedder:
+    """From masks to vectors in two steps, so that crops of several pictures can go through a network at once.
+
+    Attributes:
+        cut: a picture (H, W, 3) uint8 and its masks to what is needed of them, in threads ahead of the network.
+        read: that of some pictures to (n, d) float32 of each, where one picture's n masks are.
+    """
+
+    cut: Callable[[np.ndarray, Masks], Any]
+    read: Callable[[list[Any]], list[np.ndarray]]
+
+    def __call__(self, rgb: np.ndarray, masks: Masks) -> np.ndarray:
+        """(n, d) of one picture."""
+        return self.read([self.cut(rgb, masks)])[0]
+
+
 def of_masks(job: Job, folder: Path, file: MaskFile) -> Embedded:
     """The embeddings of all masks of a file, journalled in `folder`."""
     embed = embedder(job)
 
-    def describe(image: Image, rgb: np.ndarray) -> dict[str, Any]:
-        values = embed(rgb, file.masks(image.id))
+    def load(image: Image) -> Any:
+        return embed.cut(job.read_picture(image), file.masks(image.id))
+
+    def each(image: Image, cut: Any, values: np.ndarray) -> dict[str, Any]:
         # Half precision overflows, broken weights give nan: one mask must not end the run of all others.
         return {"values": [[float(number) for number in row] if np.isfinite(row).all() else None for row in values]}
 
@@ -45,7 +65,10 @@ def of_masks(job: Job, folder: Path, file: MaskFile) -> Embedded:
     values = np.zeros((file.n_masks, 1), np.float32)
     owners = np.zeros((file.n_masks, 2), np.int64)
     finite = np.zeros(file.n_masks, bool)
-    with over_pictures(job, folder, images, describe, title=folder.name) as journal:
+    batches = [images[first : first + TOGETHER] for first in range(0, len(images), TOGETHER)]
+    with over_batches(
+        job, folder, batches, load=load, together=embed.read, each=each, title=folder.name, behind=0
+    ) as journal:
         for number, entry in journal.records():
             if "refused" in entry:
                 raise TrainingError(
@@ -63,27 +86,52 @@ def of_masks(job: Job, folder: Path, file: MaskFile) -> Embedded:
 
 
 def embedder(job: Job) -> Embedder:
-    """A function from a picture and its mask records to their embeddings (n, d) float32."""
-    own = job.settings.cluster
-    if own.embedding == "descriptors":
-        from maskdistill.clusters import descriptors
+    """The embedding that the settings of `cluster` ask for."""
+    return _by_hand(job) if job.settings.cluster.embedding == "descriptors" else _by_network(job)
 
-        def describe(rgb: np.ndarray, masks: list[dict[str, Any]]) -> np.ndarray:
-            one_by_one = (rle.decode([mask["rle"]], size=rgb.shape[:2])[0] for mask in masks)
-            return descriptors(rgb, one_by_one, max_side=own.max_side or None)
 
-        return describe
-    from maskdistill.clusters import class_token_embeddings
+def _by_hand(job: Job) -> Embedder:
+    from maskdistill.clusters import descriptors
+
+    longest = job.settings.cluster.max_side or None
+
+    def cut(rgb: np.ndarray, masks: Masks) -> np.ndarray:
+        one_by_one = (rle.decode([mask["rle"]], size=rgb.shape[:2])[0] for mask in masks)
+        return descriptors(rgb, one_by_one, max_side=longest)
+
+    return Embedder(cut=cut, read=lambda cuts: cuts)
+
+
+def _by_network(job: Job) -> Embedder:
+    from maskdistill.clusters import crops
     from maskdistill.features import normalised, padded
     from maskdistill.stages import backbones
 
+    own = job.settings.cluster
     network = backbones.backbone(job, "cluster", own.backbone)
+    what: crops.Read = "patch_mean" if own.embedding == "patch_mean" else "class_token"
+    needs_masks = what == "patch_mean" or own.background != "keep"
 
-    def prepare(crop: np.ndarray) -> torch.Tensor:
-        return padded(normalised(crop, mean=network.mean, std=network.std), network.patch)
+    def cut(rgb: np.ndarray, masks: Masks) -> list[list[crops.Crop]]:
+        one_by_one = (rle.decode([mask["rle"]], size=rgb.shape[:2])[0] for mask in masks)
+        return crops.crops(
+            rgb,
+            np.array([mask["box"] for mask in masks], np.float32).reshape(-1, 4),
+            one_by_one if needs_masks else None,
+            background=own.background,
+            blur=own.blur,
+            colour=network.mean,
+            scales=own.scales,
+            flips=own.flips,
+            max_side=own.max_side or None,
+        )
 
-    def embed(rgb: np.ndarray, masks: list[dict[str, Any]]) -> np.ndarray:
-        boxes = np.array([mask["box"] for mask in masks], np.float32).reshape(-1, 4)
-        return class_token_embeddings(rgb, boxes, backbone=network, prepare=prepare, max_side=own.max_side or None)
+    def prepare(pixels: np.ndarray) -> torch.Tensor:
+        return padded(normalised(pixels, mean=network.mean, std=network.std), network.patch)
 
-    return embed
+    def read(cuts: list[list[list[crops.Crop]]]) -> list[np.ndarray]:
+        views = [each for cut in cuts for each in cut]
+        vectors = crops.embed(views, backbone=network, prepare=prepare, read=what, pack=own.pack)
+        return np.split(vectors, np.cumsum([len(cut) for cut in cuts])[:-1]) if cuts else []
+
+    return Embedder(cut=cut, read=read)

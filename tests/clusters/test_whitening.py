@@ -30,3 +30,38 @@ def test_rows_are_divided_by_the_scale_then_by_their_length():
 def test_rows_that_are_not_finite_become_zeros():
     rows = np.array([[1, 2], [np.nan, 1], [3, np.inf]], np.float32)
     np.testing.assert_array_equal(whitening.finite(rows), [[1, 2], [0, 0], [0, 0]])
+
+
+def test_principal_components_have_variance_1_and_do_not_correlate(rng):
+    rows = (rng.standard_normal((500, 3)) * [5, 1, 0.2]) @ rng.standard_normal((3, 6)) + 7
+    rows = rows.astype(np.float32)
+    projection = whitening.principal(rows, dims=64)
+    assert projection.shape == (6, 4)  # the other directions hold nothing
+    turned = (rows - projection[:, 0]) @ projection[:, 1:]
+    np.testing.assert_allclose(np.cov(turned.T, bias=True), np.eye(3), atol=1e-3)
+    np.testing.assert_allclose(turned.mean(axis=0), 0, atol=1e-3)
+    found = whitening.projected(rows, projection)
+    np.testing.assert_allclose(found, whitening.unit(turned), atol=1e-6)
+    np.testing.assert_array_equal(whitening.Whitening(projection=projection)(rows), found)
+
+
+def test_the_components_of_the_largest_variance_are_kept_with_a_sign_by_rule(rng):
+    rows = (rng.standard_normal((400, 3)) * [1, 9, 3]).astype(np.float32)
+    projection = whitening.principal(rows, dims=2)
+    assert np.abs(projection[:, 1:]).argmax(axis=0).tolist() == [1, 2]
+    mirrored = whitening.principal(-rows, dims=2)
+    np.testing.assert_allclose(mirrored[:, 1:], projection[:, 1:], atol=1e-5)
+
+
+def test_equal_rows_and_a_single_one_have_a_component_that_is_0_for_them():
+    for n in (1, 7):
+        rows = np.full((n, 3), 0.3, np.float32)
+        projection = whitening.principal(rows, dims=5)
+        assert projection.shape == (3, 2)
+        assert np.isfinite(projection).all()
+        assert not whitening.projected(rows, projection).any()
+
+
+def test_a_whitening_of_nothing_is_refused():
+    with pytest.raises(ValueError, match="found neither"):
+        whitening.Whitening()(np.ones((2, 2), np.float32))

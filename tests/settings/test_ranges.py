@@ -93,6 +93,8 @@ LEAST = {
     "n_candidates": 1,
     "k": 0,
     "restarts": 1,
+    "pack": 0,
+    "pca_dims": 1,
     "max_detections": 1,
     "side": 32,
     "bootstrap": 0,

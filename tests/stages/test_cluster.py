@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from maskdistill import api
-from maskdistill.errors import TrainingError
+from maskdistill.errors import StaleError, TrainingError
 from tests.stages.conftest import QUICK
 
 
@@ -20,7 +20,7 @@ def clustered(
     pictures: Path, out: Path, **own: Any
 ) -> tuple[dict[str, Any], list[dict[str, Any]], list[dict[str, Any]]]:
     """clusters.json, the lines of clusters.jsonl, the events of the ledger of a run up to `cluster`."""
-    settings = {**QUICK, **{key: own.pop(key) for key in ("weights", "limit", "validation") if key in own}}
+    settings = {**QUICK, **{key: own.pop(key) for key in ("weights", "limit", "workers") if key in own}}
     settings["cluster"] = {**QUICK["cluster"], **own}
     api.run(pictures=pictures, out=out, settings=settings, until="cluster", quiet=True)
     return read(out)
@@ -112,22 +112,73 @@ def test_embeddings_that_are_not_finite_stop_the_run_where_all_are_and_say_what_
 def test_masks_whose_embedding_is_not_finite_are_left_out_of_training_and_counted(
     drawn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from maskdistill.clusters import embeddings
+    from maskdistill.clusters import handmade
 
-    own, seen = embeddings._one, []
+    own, seen = handmade._one, []
 
     def one(*given: Any) -> np.ndarray:
         seen.append(own(*given))
         return np.full_like(seen[-1], np.inf) if len(seen) in (2, 5) else seen[-1]
 
-    monkeypatch.setattr(embeddings, "_one", one)
-    found, rows, events = clustered(drawn[0], tmp_path / "run")
+    monkeypatch.setattr(handmade, "_one", one)
+    found, rows, events = clustered(drawn[0], tmp_path / "run", workers=0)
     assert [number for number, row in enumerate(rows) if "left_out" in row] == [1, 4]
     assert {row.get("left_out") for row in rows} == {None, "not finite"}
     assert found["left_out"] == {"not finite": 2}
     assert sum(found["fitted_on"]) == len(rows) - 2
     assert any("2 embeddings are not finite" in event.get("what", "") for event in events)
     assert np.isfinite(np.load(tmp_path / "run" / "cluster" / "embeddings.npy")).all()
+
+
+NETWORK = {"backbone": "timm/vit_tiny_patch16_224", "embedding": "class_token", "max_side": 64}
+DRAWN = ["propose=handcrafted", "cluster=none"]
+
+
+def test_crops_of_several_pictures_go_together_and_give_what_one_by_one_gives(
+    drawn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from maskdistill.features import packed
+
+    own, sizes, found = packed.tokens, [], []
+    monkeypatch.setattr(packed, "tokens", lambda vit, given: sizes.append(len(given)) or own(vit, given))
+    for pack, together in ((0, False), (64, True)):
+        out = tmp_path / str(pack)
+        sizes.clear()
+        clustered(drawn[0], out, weights=DRAWN, limit=6, pack=pack, **NETWORK)
+        found.append(np.load(out / "cluster" / "embeddings.npy"))
+        assert (max(sizes, default=0) > 2) == together
+    np.testing.assert_allclose(found[0], found[1], rtol=1e-3, atol=1e-4)
+    assert len(np.unique(found[0], axis=0)) == len(found[0])
+
+
+@pytest.mark.parametrize(
+    "own",
+    [
+        {"background": "blur"},
+        {"background": "blur", "blur": 0.5},
+        {"background": "fill"},
+        {"embedding": "patch_mean"},
+        {"scales": [1.0, 0.5]},
+        {"flips": True},
+        {"whitening": "pca", "pca_dims": 5},
+    ],
+    ids=str,
+)
+def test_each_choice_of_the_embedding_counts_and_makes_the_clustering_stale(drawn, tmp_path: Path, own) -> None:
+    plain = tmp_path / "run"
+    clustered(drawn[0], plain, weights=DRAWN, limit=2, **NETWORK)
+    before = np.load(plain / "cluster" / "embeddings.npy"), np.load(plain / "cluster" / "centroids.npy")
+    with pytest.raises(StaleError, match=next(reversed(own))):
+        clustered(drawn[0], plain, weights=DRAWN, limit=2, **{**NETWORK, **own})
+    shutil.rmtree(plain / "cluster")
+    clustered(drawn[0], plain, weights=DRAWN, limit=2, **{**NETWORK, **own})
+    after = np.load(plain / "cluster" / "embeddings.npy"), np.load(plain / "cluster" / "centroids.npy")
+    if "whitening" in own:
+        assert np.array_equal(before[0], after[0])
+        assert after[1].shape[1] <= 5
+        assert (plain / "cluster" / "projection.npy").exists()
+    else:
+        assert np.abs(before[0] - after[0]).max() > 1e-3
 
 
 def test_pictures_without_any_mask_end_in_an_error_that_says_what_to_try(tmp_path: Path) -> None:
