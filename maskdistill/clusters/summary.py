@@ -28,6 +28,15 @@ def exemplars(
     return found
 
 
+def means(embeddings: np.ndarray, ids: np.ndarray, k: int) -> np.ndarray:
+    """(k, d) float32: the mean of each cluster's rows; zeros for one without rows."""
+    found = np.zeros((k, embeddings.shape[1]), np.float32)
+    for cluster in range(k):
+        if (ids == cluster).any():
+            found[cluster] = embeddings[ids == cluster].mean(axis=0)
+    return found
+
+
 def spreads(embeddings: np.ndarray, ids: np.ndarray, centroids: np.ndarray) -> list[float | None]:
     """Root mean square distance of each cluster's rows to its centroid, in [0, 2]; None for one without rows."""
     squared = ((embeddings - centroids[ids]) ** 2).sum(axis=1, dtype=np.float64)

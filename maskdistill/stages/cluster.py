@@ -44,6 +44,8 @@ def parts(settings: RunSettings) -> dict[str, Any]:
         "embedding": own.embedding,
         "max_side": own.max_side,
         "k": own.k,
+        **({"k_most": own.k_most} if own.k == "auto" else {}),
+        **({"merge_from": own.merge_from} if own.merge_from else {}),
         "kmeans": own.kmeans,
         "restarts": own.restarts,
         "whiten": own.whiten,
@@ -73,7 +75,8 @@ def weights(job: Job) -> str | None:
 
 def work(job: Job, folder: Path) -> Done:
     """Embed every mask, fit k-means on those of training pictures, assign the others."""
-    from maskdistill.clusters import kmeans
+    from maskdistill.clusters import summary
+    from maskdistill.stages import fitting
 
     own, name = job.settings.cluster, folder.name
     file = MaskFile(job.folder.root / SOURCES[name])
@@ -84,41 +87,32 @@ def work(job: Job, folder: Path) -> Done:
         job.ledger.write("warning", stage=name, what=f"{len(left_out)} embeddings are not finite: left out of training")
     space = _space(own, embedded.values[fits])
     normalised = space(embedded.values)
-    n_train = int(fits.sum())
-    fitted = kmeans.fit(
-        normalised[fits],
-        k=own.k or from_masks(n_train),
-        algorithm=own.kmeans,
-        restarts=own.restarts,
-        seed=job.settings.seed,
-    )
-    k = len(fitted.centroids)
-    if k < own.k:
-        few = f"{n_train} masks" if n_train < own.k else f"{k} unlike masks among {n_train}"
-        job.ledger.write("warning", stage=name, what=f"{few} for {own.k} clusters: {k} clusters are used")
-        job.progress.say(f"{name}: only {few}, so {k} clusters in place of {own.k}")
-    ids = kmeans.assign(normalised, fitted.centroids)
+    fitted = fitting.fit(job, name, normalised[fits])
+    ids = fitted.assign(normalised)
     _write_array(folder / "embeddings.npy", embedded.values)
     _write_array(folder / "centroids.npy", fitted.centroids)
     if space.projection is not None:
         _write_array(folder / "projection.npy", space.projection)
     lines.write(folder / "clusters.jsonl", _rows(embedded.owners, ids, left_out))
-    described = _described(job, normalised, ids, fitted.centroids, embedded.owners)
-    sizes = np.bincount(ids, minlength=k).tolist()
+    middles = summary.means(normalised[fits], fitted.assign(normalised[fits]), fitted.k)
+    described = _described(job, normalised, ids, middles, embedded.owners)
+    sizes = np.bincount(ids, minlength=fitted.k).tolist()
     counted = AGAIN if name == "recluster" else STAGE
     head = {
-        "k": k,
+        "k": fitted.k,
         "sizes": sizes,
-        "fitted_on": np.bincount(fitted.ids, minlength=k).tolist(),
+        "fitted_on": np.bincount(ids[fits], minlength=fitted.k).tolist(),
         "left_out": dict(Counter(left_out.values())),
         "inertia": round(fitted.inertia, 6),
         "centroids": "centroids.npy",
+        "groups": fitted.groups.tolist(),
+        "curve": fitted.curve,
         "settings": counted.parts(job.settings),
         "scale": None if space.scale is None else [float(value) for value in space.scale],
         "projection": None if space.projection is None else "projection.npy",
     }
     atomic.write_json(folder / "clusters.json", {**head, **described})
-    counts = {"masks": file.n_masks, "clusters": k, "largest": max(sizes)}
+    counts = {"masks": file.n_masks, "clusters": fitted.k, "largest": max(sizes)}
     if left_out:
         counts["left_out"] = len(left_out)
     outputs = ["embeddings.npy", "clusters.jsonl", "centroids.npy", "clusters.json"]
@@ -138,10 +132,14 @@ def _read_space(folder: Path) -> Whitening:
     """The whitening that a clustering was made with."""
     from maskdistill.clusters.whitening import Whitening
 
-    found = json.loads((folder / "clusters.json").read_text(encoding="utf-8"))
+    found = _read(folder)
     if found.get("projection"):
         return Whitening(projection=np.load(folder / found["projection"]))
     return Whitening(scale=np.array(found["scale"], np.float32))
+
+
+def _read(folder: Path) -> dict[str, Any]:
+    return dict(json.loads((folder / "clusters.json").read_text(encoding="utf-8")))
 
 
 def _fitted_on(job: Job, name: str, file: MaskFile, embedded: Embedded) -> np.ndarray:
@@ -198,22 +196,18 @@ def _scores(file: MaskFile, images: list[Image]) -> np.ndarray:
     return np.array([mask["score"] for image in images for mask in file.masks(image.id)], np.float32)
 
 
-def from_masks(n_masks: int) -> int:
-    """Clusters when nobody said how many: about the square root of half the masks, 2 to 20."""
-    return int(np.clip(round((n_masks / 2) ** 0.5), 2, 20))
-
-
 def assigner(job: Job, folder: Path) -> Callable[[np.ndarray, Detections], np.ndarray]:
     """A function from a picture (H, W, 3) uint8 and detections in it to their clusters (n,) int64, by a clustering."""
     from maskdistill.clusters import kmeans, whitening
 
     embed = embedding.embedder(job)
-    centroids = np.load(folder / "centroids.npy")
+    centroids, groups = np.load(folder / "centroids.npy"), _read(folder).get("groups")
     space = _read_space(folder)
 
     def assign(rgb: np.ndarray, found: Detections) -> np.ndarray:
         masks = [{"rle": mask, "box": box.tolist()} for mask, box in zip(found.rles, found.boxes_xyxy, strict=True)]
-        return kmeans.assign(space(whitening.finite(embed(rgb, masks))), centroids)
+        nearest = kmeans.assign(space(whitening.finite(embed(rgb, masks))), centroids)
+        return nearest if groups is None else np.array(groups, np.int64)[nearest]
 
     return assign
 

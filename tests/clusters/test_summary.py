@@ -22,6 +22,11 @@ def test_the_spread_is_the_root_mean_square_distance_to_the_centroid():
     assert summary.spreads(rows, ids, centroids) == [1, pytest.approx(np.sqrt(8), abs=1e-6), None]
 
 
+def test_means_are_those_of_the_rows_and_zeros_without_any():
+    rows = np.array([[0, 2], [4, 0], [2, 6]], np.float32)
+    np.testing.assert_array_equal(summary.means(rows, np.array([2, 0, 2]), 3), [[4, 0], [0, 0], [1, 4]])
+
+
 def test_the_nearest_other_cluster_is_that_of_the_nearest_centroid_and_a_tie_goes_to_the_lower_id():
     centroids = np.array([[0, 0], [3, 4], [0, 5], [0, -5]], np.float32)
     found = summary.nearest_others(centroids)

@@ -12,7 +12,12 @@ import torch
 from PIL import Image
 
 from maskdistill import api
+from maskdistill.clusters import number
 from maskdistill.errors import StaleError, TrainingError
+from maskdistill.settings import resolve, validate
+from maskdistill.stages import cluster, pipeline
+from maskdistill.stages.masks_by_picture import detections
+from maskdistill.stages.skeleton import Job
 from tests.stages.conftest import QUICK
 
 
@@ -45,14 +50,14 @@ def test_clusters_json_says_of_each_cluster_what_it_is(tiny) -> None:
     assert found["sizes"] == np.bincount(ids, minlength=k).tolist()
     assert found["fitted_on"] == sorted(found["fitted_on"], reverse=True)
     assert all(0 < spread < 2 for spread in found["spread"])
-    for cluster, (other, exemplars) in enumerate(zip(found["nearest_other"], found["exemplars"], strict=True)):
-        away = np.linalg.norm(centroids - centroids[cluster], axis=1)
+    for own, (other, exemplars) in enumerate(zip(found["nearest_other"], found["exemplars"], strict=True)):
+        away = np.linalg.norm(centroids - centroids[own], axis=1)
         assert other["distance"] == pytest.approx(away[other["cluster"]], abs=1e-5)
         assert other["cluster"] == np.argsort(away)[1]
         assert set(exemplars) == {"nearest", "farthest", "random"}
         for shown in exemplars.values():
-            assert len(shown) == min(12, found["sizes"][cluster])
-            of = {(row["id"], row["mask"]) for row in rows if row["cluster"] == cluster}
+            assert len(shown) == min(12, found["sizes"][own])
+            of = {(row["id"], row["mask"]) for row in rows if row["cluster"] == own}
             assert {tuple(each) for each in shown} <= of
 
 
@@ -87,8 +92,8 @@ def test_one_mask_in_all_is_one_cluster(drawn, tmp_path: Path) -> None:
 
 def test_masks_that_are_all_alike_are_one_cluster_and_the_ledger_says_why(drawn, tmp_path: Path) -> None:
     (tmp_path / "pictures").mkdir()
-    for number in range(5):
-        shutil.copy(drawn[0] / "p0001.png", tmp_path / "pictures" / f"{number}.png")
+    for name in "abcde":
+        shutil.copy(drawn[0] / "p0001.png", tmp_path / "pictures" / f"{name}.png")
     settings = {**QUICK, "propose": {"backbone": "handcrafted", "max_masks": 1}}
     api.run(pictures=tmp_path / "pictures", out=tmp_path / "run", settings=settings, until="cluster", quiet=True)
     found, rows, events = read(tmp_path / "run")
@@ -128,6 +133,39 @@ def test_masks_whose_embedding_is_not_finite_are_left_out_of_training_and_counte
     assert sum(found["fitted_on"]) == len(rows) - 2
     assert any("2 embeddings are not finite" in event.get("what", "") for event in events)
     assert np.isfinite(np.load(tmp_path / "run" / "cluster" / "embeddings.npy")).all()
+
+
+def test_auto_chooses_a_number_whose_curve_stands_in_the_report(drawn, tmp_path: Path) -> None:
+    found, _, events = clustered(drawn[0], tmp_path / "run", k="auto", k_most=3)
+    assert [row["k"] for row in found["curve"]] == [2, 3]
+    assert found["k"] == number.chosen(found["curve"]) == len(found["sizes"])
+    noted = [event["value"] for event in events if event["event"] == "note" and "chosen" in event["what"]]
+    assert noted == [found["k"]]
+    api.report(out=tmp_path / "run")
+    page = (tmp_path / "run" / "report" / "index.html").read_text(encoding="utf-8")
+    assert f"How many clusters: cluster, {found['k']} chosen" in page
+
+
+def test_auto_on_a_handful_of_masks_is_one_cluster(drawn, tmp_path: Path) -> None:
+    found, rows, _ = clustered(drawn[0], tmp_path / "run", k="auto", limit=2)
+    assert len(rows) < 8
+    assert (found["k"], found["curve"]) == (1, [])
+
+
+def test_clusters_are_merged_to_the_number_wanted_and_a_loaded_run_would_assign_alike(drawn, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    found, rows, _ = clustered(drawn[0], out, k=3, merge_from=8)
+    assert (found["k"], len(found["sizes"]), len(found["groups"])) == (3, 3, 8)
+    assert sorted(set(found["groups"])) == [0, 1, 2]
+    assert len(np.load(out / "cluster" / "centroids.npy")) == 8
+    assert found["fitted_on"] == sorted(found["fitted_on"], reverse=True)
+    settings = resolve(validate(pipeline.configured(out), source="config"))
+    assign = cluster.assigner(Job.alone(settings), out / "cluster")
+    masks = json.loads((out / "propose" / "proposals.jsonl").read_text().splitlines()[0])["masks"]
+    with Image.open(drawn[0] / "p0001.png") as picture:
+        rgb = np.asarray(picture.convert("RGB"))
+    ids = assign(rgb, detections({"masks": masks}, rgb.shape[:2]))
+    assert ids.tolist() == [row["cluster"] for row in rows if row["id"] == 1]
 
 
 NETWORK = {"backbone": "timm/vit_tiny_patch16_224", "embedding": "class_token", "max_side": 64}
