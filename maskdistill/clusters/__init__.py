@@ -1,10 +1,11 @@
 """Clusters: masks to cluster ids. Before it `proposals`, after it `detector`.
 
-Contract: descriptors(rgb, masks) or class_token_embeddings(rgb, boxes, backbone=) -> (n, d) float32;
-          kmeans.scale_of, normalise, fit -> Clustering, assign, exemplars.
+Contract: descriptors(rgb, masks) -> (n, d) float32, or crops.crops(rgb, boxes, masks), crops.embed(crops, backbone=);
+          whitening.scale_of, normalise; kmeans.fit -> Clustering, assign;
+          number.curve, chosen; merging.merged; summary.exemplars, means, spreads, nearest_others.
 """
 
-from maskdistill.clusters import kmeans
-from maskdistill.clusters.embeddings import class_token_embeddings, descriptors
+from maskdistill.clusters import crops, kmeans, merging, number, summary, whitening
+from maskdistill.clusters.handmade import descriptors
 
-__all__ = ["class_token_embeddings", "descriptors", "kmeans"]
+__all__ = ["crops", "descriptors", "kmeans", "merging", "number", "summary", "whitening"]

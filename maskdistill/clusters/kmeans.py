@@ -1,9 +1,9 @@
-"""Vectors to cluster ids: whitening by deviation, unit length, k-means; ids sorted by falling size.
+"""Unit vectors to cluster ids: k-means, ids sorted by falling size, no cluster empty.
 
-Paper:    MaskDistill: scipy's `whiten`, L2 rows, mini-batch k-means of 1000, 20 clusters on VOC
-In:       (n, d) float32
+Paper:    MaskDistill: mini-batch k-means of 1000, 20 clusters on VOC
+In:       (n, d) float32, finite, as `whitening.normalise` gives them
 Out:      ids (n,) int64, centroids (k, d)
-Differs:  full k-means with restarts is the other choice; one thread, because its sums differ with the threads
+Differs:  full k-means with restarts and spherical are other choices; one thread, because its sums differ with them
 """
 
 from __future__ import annotations
@@ -12,10 +12,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from sklearn.cluster import KMeans, MiniBatchKMeans
+from sklearn.cluster import KMeans, MiniBatchKMeans, kmeans_plusplus
 from threadpoolctl import threadpool_limits
 
 MOST = 254  # clusters: a label map has 8 bits, 0 is background and 255 ignore
+ROUNDS = 300  # of Lloyd's iteration, scikit-learn's number
+Algorithm = Literal["full", "minibatch", "spherical"]
 
 
 @dataclass(frozen=True)
@@ -27,57 +29,41 @@ class Clustering:
     inertia: float
 
 
-def scale_of(embeddings: np.ndarray, *, whiten: bool = True) -> np.ndarray:
-    """(d,) float32: the deviation of each dimension (no centring, ddof 0), 1 where it is constant."""
-    if not whiten:
-        return np.ones(embeddings.shape[1], np.float32)
-    varies = (embeddings != embeddings[:1]).any(axis=0)
-    # Float32 sums give a thousand equal values of 0.3 a deviation of 6e-8: divided by it they would outweigh all else.
-    deviation = np.where(varies, embeddings.std(axis=0), 0)
-    return np.where(deviation > 0, deviation, 1).astype(np.float32)
-
-
-def normalise(embeddings: np.ndarray, scale: np.ndarray) -> np.ndarray:
-    """Each dimension divided by its scale, each row by its length; a row of zeros stays one."""
-    scaled = embeddings / scale
-    lengths = np.linalg.norm(scaled, axis=1, keepdims=True)
-    return np.divide(scaled, lengths, out=np.zeros_like(scaled), where=lengths > 0)
-
-
 def fit(
     embeddings: np.ndarray,
     *,
     k: int,
-    algorithm: Literal["full", "minibatch"] = "minibatch",
+    algorithm: Algorithm = "minibatch",
     restarts: int = 1,
     seed: int = 0,
 ) -> Clustering:
-    """k-means on rows as `normalise` gives them; fewer distinct rows than k give fewer clusters.
+    """k-means; fewer distinct rows than k give as many clusters as there are distinct rows.
 
+    Args:
+        algorithm: minibatch of 1000 rows; full; spherical: full, with centroids kept at length 1.
+        restarts: starts by k-means++, of which the lowest inertia is kept.
     Raises:
-        ValueError: no rows, k out of 1..254, another algorithm.
+        ValueError: no rows, rows that are not finite, k out of 1..254, another algorithm.
     """
     if not 1 <= k <= MOST:
         raise ValueError(f"k must be in 1..{MOST}, got {k}")
     if len(embeddings) == 0:
         raise ValueError("embeddings: there are none to cluster")
+    if not np.isfinite(embeddings).all():
+        raise ValueError("embeddings: some are not finite")
     k = min(k, len(np.unique(embeddings, axis=0)))
-    if algorithm == "full":
-        model = KMeans(k, n_init=restarts, random_state=seed)
-    elif algorithm == "minibatch":
-        model = MiniBatchKMeans(k, n_init=restarts, random_state=seed, batch_size=1000)
-    else:
-        raise ValueError(f"algorithm: wanted full or minibatch, got {algorithm!r}")
+    if algorithm not in ("full", "minibatch", "spherical"):
+        raise ValueError(f"algorithm: wanted full, minibatch or spherical, got {algorithm!r}")
     with threadpool_limits(1):
-        model.fit(embeddings)
-        centroids = np.asarray(model.cluster_centers_, np.float32)
-        ids = assign(embeddings, centroids)
-        sizes = np.bincount(ids, minlength=k)
-        order = [number for number in np.argsort(-sizes, kind="stable") if sizes[number]]
-        centroids = centroids[order]
-        ids = assign(embeddings, centroids)
-    inertia = float(((embeddings - centroids[ids]) ** 2).sum(dtype=np.float64))
-    return Clustering(ids=ids, centroids=centroids, inertia=inertia)
+        if algorithm == "spherical":
+            centroids = _spherical(embeddings, k=k, restarts=restarts, seed=seed)
+        elif algorithm == "full":
+            centroids = KMeans(k, n_init=restarts, random_state=seed).fit(embeddings).cluster_centers_
+        else:
+            model = MiniBatchKMeans(k, n_init=restarts, random_state=seed, batch_size=1000)
+            centroids = model.fit(embeddings).cluster_centers_
+        centroids = reseeded(embeddings, np.asarray(centroids, np.float32))
+        return by_size(embeddings, centroids)
 
 
 def assign(embeddings: np.ndarray, centroids: np.ndarray) -> np.ndarray:
@@ -90,20 +76,58 @@ def assign(embeddings: np.ndarray, centroids: np.ndarray) -> np.ndarray:
     )
 
 
-def exemplars(
-    embeddings: np.ndarray, ids: np.ndarray, centroids: np.ndarray, *, count: int, seed: int = 0
-) -> list[dict[str, list[int]]]:
-    """Of each cluster the rows nearest to its centroid, farthest from it, and drawn at random, `count` at most."""
-    found = []
-    for cluster, centroid in enumerate(centroids):
-        rows = np.flatnonzero(ids == cluster)
-        order = rows[np.argsort(((embeddings[rows] - centroid) ** 2).sum(axis=1), kind="stable")]
-        drawn = np.random.default_rng([seed, cluster]).permutation(rows)[:count]
-        found.append(
-            {
-                "nearest": order[:count].tolist(),
-                "farthest": order[::-1][:count].tolist(),
-                "random": np.sort(drawn).tolist(),
-            }
-        )
-    return found
+def by_size(embeddings: np.ndarray, centroids: np.ndarray) -> Clustering:
+    """The clustering of given centroids, ids by falling size; what stays empty is left out."""
+    sizes = np.bincount(assign(embeddings, centroids), minlength=len(centroids))
+    centroids = centroids[[number for number in np.argsort(-sizes, kind="stable") if sizes[number]]]
+    ids = assign(embeddings, centroids)
+    inertia = float(((embeddings - centroids[ids]) ** 2).sum(dtype=np.float64))
+    return Clustering(ids=ids, centroids=centroids, inertia=inertia)
+
+
+def reseeded(embeddings: np.ndarray, centroids: np.ndarray) -> np.ndarray:
+    """Centroids of which none is empty: each empty one starts again at the row that is farthest from its own.
+
+    Full k-means has no empty ones where there are k distinct rows; mini-batches and drawn starts may.
+
+    Args:
+        embeddings: at least as many distinct rows as there are centroids.
+    """
+    centroids = centroids.copy()
+    for _ in range(10 * len(centroids)):  # each time the inertia falls; a bound, should rounding stop that
+        ids = assign(embeddings, centroids)
+        sizes = np.bincount(ids, minlength=len(centroids))
+        empty = np.flatnonzero(sizes == 0)
+        if not len(empty):
+            break
+        away = ((embeddings - centroids[ids]) ** 2).sum(axis=1)
+        away[sizes[ids] == 1] = -1  # alone: moved, it would leave an empty one behind
+        farthest = int(away.argmax())
+        centroids[empty[0]] = embeddings[farthest]
+        rest = ids == ids[farthest]
+        rest[farthest] = False
+        centroids[ids[farthest]] = embeddings[rest].mean(axis=0)
+    return centroids
+
+
+def _spherical(embeddings: np.ndarray, *, k: int, restarts: int, seed: int) -> np.ndarray:
+    """(k, d): the best of n starts of Lloyd's iteration, centroids of length 1 (one whose rows cancel out stays)."""
+    best, lowest = embeddings[:k], np.inf
+    for start in range(restarts):
+        drawn = np.random.RandomState((seed + 7919 * start) % 2**32)
+        centroids = np.asarray(kmeans_plusplus(embeddings, k, random_state=drawn)[0], np.float32)
+        ids = np.full(len(embeddings), -1)
+        for _ in range(ROUNDS):
+            centroids = reseeded(embeddings, centroids)
+            before, ids = ids, assign(embeddings, centroids)
+            if (ids == before).all():
+                break
+            for number in range(k):
+                mean = embeddings[ids == number].mean(axis=0)
+                length = np.linalg.norm(mean)
+                if length > 0:
+                    centroids[number] = mean / length
+        inertia = float(((embeddings - centroids[ids]) ** 2).sum(dtype=np.float64))
+        if inertia < lowest:
+            best, lowest = centroids, inertia
+    return best

@@ -24,7 +24,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from maskdistill.errors import WeightsError
-from maskdistill.features import eva
+from maskdistill.features import eva, packed
 from maskdistill.features import weights as weight_files
 from maskdistill.types import Features
 
@@ -156,13 +156,25 @@ class ViT:
             for row in range(len(batch))
         ]
 
-    @torch.inference_mode()
-    def class_tokens(self, batch: Tensor) -> Tensor:
-        """(B, width) float32 on the CPU: class tokens after the last norm, or the patches' mean without one."""
-        stream, rotations = self._embedded(batch, self._check(batch))
-        for number in range(len(self.model.blocks)):
-            stream = self._through(number, stream, rotations)
-        return self._one_class(self.model.norm(stream).float(), dim=1)[:, 0].cpu()
+    def tokens_of(self, pictures: Sequence[Tensor], *, pack: int = 0) -> list[Tensor]:
+        """(1 + rows*cols, width) float32 on the CPU of each picture: tokens after the last norm.
+
+        Args:
+            pictures: (3, h, w) each, of any sizes, else as `features` takes them.
+            pack: patches that go through the network in one pass; a picture with more goes alone; 0: all do. What a
+                picture goes with changes last bits alone.
+        """
+        most = pack if packed.can_pack(self.model) else 0
+        sizes = [(each.shape[-2] // self.patch) * (each.shape[-1] // self.patch) for each in pictures]
+        found: list[Tensor] = []
+        for places in packed.plan(sizes, most=most):
+            if len(places) > 1:
+                found += packed.tokens(self, [pictures[place] for place in places])
+            else:
+                alone = self.features(pictures[places[0]][None], want=("tokens",))[0].tokens
+                assert alone is not None
+                found.append(alone.cpu())
+        return found
 
     def position_embedding(self, grid: tuple[int, int]) -> Tensor:
         """(1, 1 + rows*cols, width) for a patch grid, as DINO resamples it: bicubic, 0.1 added to the grid's size."""

@@ -106,6 +106,7 @@ class ReportContent:
         stories: some pictures through all stages.
         sheets: contact sheets; several of one stage are shown one after the other.
         clusters: by number.
+        numbers: clustering -> rows {"k", "stability", "spread", "silhouette"} of what was tried, and the number chosen.
         losses: network -> rows {"step": 10, "<loss>": value, ...}, by step.
         masks_per_picture: stage -> number of masks of each picture.
         coverage: stage -> share of each picture's pixels that are not background, in [0, 1].
@@ -124,6 +125,7 @@ class ReportContent:
     stories: Sequence[Story] = ()
     sheets: Sequence[Sheet] = ()
     clusters: Sequence[ClusterGallery] = ()
+    numbers: Mapping[str, tuple[Sequence[Mapping[str, float]], int]] = field(default_factory=dict)
     losses: Mapping[str, Sequence[Mapping[str, float]]] = field(default_factory=dict)
     masks_per_picture: Mapping[str, Sequence[int]] = field(default_factory=dict)
     coverage: Mapping[str, Sequence[float]] = field(default_factory=dict)

@@ -85,6 +85,33 @@ def loss_curves(rows: Sequence[Mapping[str, float]], *, theme: str) -> str:
     return _svg(draw, theme=theme, size=(7.2, 2.7))
 
 
+def number_curve(rows: Sequence[Mapping[str, float]], chosen: int, *, theme: str) -> str:
+    """Stability, with its deviation, and silhouette by the number of clusters; the chosen number is marked.
+
+    Args:
+        rows: {"k", "stability", "spread", "silhouette"}, at least one, by k.
+    """
+    colours = THEMES[theme]
+    numbers = np.array([row["k"] for row in rows])
+    stability, spread, silhouette = (
+        np.array([row[name] for row in rows], np.float64) for name in ("stability", "spread", "silhouette")
+    )
+
+    def draw(axes: Axes) -> None:
+        axes.axvline(chosen, color=colours.ink, linewidth=1.0, linestyle=":", label="chosen")
+        axes.fill_between(
+            numbers, stability - spread, stability + spread, color=colours.accent, alpha=0.18, linewidth=0
+        )
+        axes.plot(numbers, stability, color=colours.accent, linewidth=1.9, label="stability")
+        axes.plot(numbers, silhouette, color=colours.others[0], linewidth=1.2, label="silhouette")
+        axes.set_xlabel("clusters")
+        axes.set_ylim(min(0.0, float(silhouette.min())), 1.05)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
+        _legend(axes, colours, right_of_axes=True)
+
+    return _svg(draw, theme=theme, size=(4.6, 2.5))
+
+
 def histogram_masks(counts: Mapping[str, Sequence[int]], *, theme: str) -> str:
     """How many pictures have 0, 1, 2, ... masks, the stages side by side; counts: stage -> (pictures,) >= 0."""
     colours = THEMES[theme]

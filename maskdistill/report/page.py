@@ -159,6 +159,10 @@ def _all_stages(content: ReportContent) -> list[StageSummary]:
 
 def _curves(content: ReportContent) -> Iterator[tuple[str, str, str]]:
     """(caption, light, dark) of each plot of the section of curves."""
+    for stage, (rows, chosen) in content.numbers.items():
+        if rows:
+            caption = f"How many clusters: {stage}, {chosen} chosen"
+            yield (caption, *_themed(figures.number_curve, rows, chosen))
     for network, rows in content.losses.items():
         if rows:
             yield (f"Loss of {network}, each step and smoothed", *_themed(figures.loss_curves, rows))

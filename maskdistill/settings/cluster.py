@@ -10,23 +10,52 @@ from maskdistill.settings.checks import at_least, in_unit
 class ClusterSettings:
     """From masks to cluster ids."""
 
-    embedding: Literal["auto", "class_token", "descriptors"] = "auto"  # auto: descriptors for handcrafted alone
-    backbone: str = ""  # of class_token; empty: that of propose; dino_vits8 in the paper
+    # class_token of the box, as the paper; patch_mean: of the box's patches inside the mask; descriptors: made by hand;
+    # auto: descriptors for handcrafted, else class_token
+    embedding: Literal["auto", "class_token", "patch_mean", "descriptors"] = "auto"
+    backbone: str = ""  # of class_token and patch_mean; empty: that of propose; dino_vits8 in the paper
+    # of a crop for the backbone, where it is not the mask's: keep, the paper; blur; fill with the mean colour
+    background: Literal["keep", "blur", "fill"] = "keep"
+    blur: float = 0.1  # deviation, as a share of the crop's longer side, in [0, 1]; ours
+    scales: tuple[float, ...] = (1.0,)  # of a crop, the vectors are averaged, in (0, 4]; 1 in the paper
+    flips: bool = False  # the mirrored crop too, averaged
+    pack: int = 256  # patches of small crops that go through the backbone at once; 0: one by one; changes last bits
     max_side: int = 512  # px the longer side of a crop (descriptors: picture) is reduced to; 0: native, as the paper
-    k: int = 0  # clusters, at most 254; 0: from the number of masks, at most 20; 20 on VOC and 80 on COCO in the paper
-    kmeans: Literal["full", "minibatch"] = "full"  # minibatch of 1000 in the paper
+    # clusters, at most 254; 0: from the number of masks, at most 20; auto: the most that are about as stable as any
+    # where halves of the masks are clustered; 20 on VOC and 80 on COCO in the paper
+    k: int | Literal["auto"] = 0
+    k_most: int = 16  # the most that auto tries; ours
+    merge_from: int = 0  # clusters that k-means makes first, then joined to k by nearness, no labels; 0: k at once
+    # minibatch of 1000 in the paper; spherical: full, with centroids of length 1
+    kmeans: Literal["full", "minibatch", "spherical"] = "full"
     restarts: int = 10  # starts of k-means, the lowest inertia is kept; 1 in the paper
-    whiten: bool = True  # divide each dimension by its deviation; source: MaskDistill release
+    whiten: bool = True  # before k-means; source: MaskDistill release
+    # divide by each dimension's deviation, as the release; pca: by that of each principal component
+    whitening: Literal["deviation", "pca"] = "deviation"
+    pca_dims: int = 64  # principal components kept, those of the largest variance; ours
     again: bool = False  # cluster the detections once more, before label maps are made
     again_min_score: float = 0.5  # of the detections that the second clustering is fitted on, in [0, 1]
     of: Literal["proposals", "detections"] = "proposals"  # what the verb clusters; detections: writes recluster/
 
     def __post_init__(self) -> None:
-        at_least("cluster.k", self.k, 0)
-        if self.k > 254:
-            raise ValueError(
-                f"cluster.k must be at most 254 (a label map has 8 bits, 0 and 255 are taken), got {self.k}"
-            )
+        for name in ("k", "k_most", "merge_from"):
+            value = getattr(self, name)
+            if isinstance(value, int):
+                at_least(f"cluster.{name}", value, 2 if name == "k_most" else 0)
+                if value > 254:
+                    raise ValueError(
+                        f"cluster.{name} must be at most 254 (a label map has 8 bits, 0 and 255 are taken), got {value}"
+                    )
+        if self.merge_from and isinstance(self.k, int) and self.merge_from < self.k:
+            raise ValueError(f"cluster.merge_from must be at least cluster.k, {self.k}, or 0, got {self.merge_from}")
         at_least("cluster.restarts", self.restarts, 1)
         in_unit("cluster.again_min_score", self.again_min_score)
         at_least("cluster.max_side", self.max_side, 0)
+        at_least("cluster.pack", self.pack, 0)
+        at_least("cluster.pca_dims", self.pca_dims, 1)
+        in_unit("cluster.blur", self.blur)
+        if not self.scales:
+            raise ValueError(f"cluster.scales must name one scale at least, got {self.scales}")
+        for scale in self.scales:
+            if not 0 < scale <= 4:
+                raise ValueError(f"cluster.scales must be in (0, 4], got {scale}")

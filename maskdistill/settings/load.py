@@ -128,7 +128,8 @@ def _entries(value: Any) -> bool:
 
 
 def _explain(item: Any) -> str:
-    key = ".".join(str(part) for part in item["loc"])
+    # Of a setting of two types pydantic names each type behind the key.
+    key = ".".join(str(part) for part in item["loc"] if part != "int" and not str(part).startswith("literal["))
     if item["type"] == "unexpected_keyword_argument":
         known = known_keys(item["loc"][:-1])
         return f"unknown setting {key}." + (nearest(item["loc"][-1], known) or f" Known: {', '.join(known)}.")

@@ -55,9 +55,9 @@ def resolve(settings: RunSettings) -> RunSettings:
     embedding = cluster.embedding
     if embedding == "auto":
         embedding = "descriptors" if backbone == HANDCRAFTED else "class_token"
-    if embedding == "class_token" and backbone == HANDCRAFTED:
+    if embedding != "descriptors" and backbone == HANDCRAFTED:
         raise ValueError(
-            "cluster.embedding class_token needs a network, but cluster.backbone is handcrafted. "
+            f"cluster.embedding {embedding} needs a network, but cluster.backbone is handcrafted. "
             "Give --cluster.backbone dino_vits16, or --cluster.embedding descriptors"
         )
     detect = settings.detect

@@ -49,9 +49,9 @@ def train(job: Job, folder: Path) -> Done:
     """Train on all training pictures that can be read, those without masks too: they say what is no object."""
     own = job.settings.detect
     file = MaskFile(job.folder.root / "propose" / "proposals.jsonl")
-    clusters = np.array(
-        [row["cluster"] for row in lines.read(job.folder.root / "cluster" / "clusters.jsonl")], np.int64
-    )
+    rows_of = list(lines.read(job.folder.root / "cluster" / "clusters.jsonl"))
+    clusters = np.array([row["cluster"] for row in rows_of], np.int64)
+    left_out = np.array(["left_out" in row for row in rows_of], bool)
     images = [image for image in job.images if image.split == "train" and not file.refused(image.id)]
     if not len(clusters):
         raise TrainingError(f"{file.path}: holds no masks to train on")
@@ -67,7 +67,11 @@ def train(job: Job, folder: Path) -> Done:
     def sample(position: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         image = images[position]
         rows = file.masks(image.id)
-        trusted = [number for number, mask in enumerate(rows) if mask["score"] >= (own.min_proposal_score or 0.0)]
+        trusted = [
+            number
+            for number, mask in enumerate(rows)
+            if mask["score"] >= (own.min_proposal_score or 0.0) and not left_out[file.first[image.id] + number]
+        ]
         masks = rle.decode([rows[number]["rle"] for number in trusted], size=image.size)
         return job.read_picture(image), masks, clusters[[file.first[image.id] + number for number in trusted]]
 

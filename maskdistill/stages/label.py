@@ -39,6 +39,7 @@ def work(job: Job, folder: Path) -> Done:
     with Journal(folder / "parts") as journal, progress as bar:
         for row in rows:
             if row["id"] not in journal:
+                row["masks"] = [mask for mask in row.get("masks", []) if "left_out" not in mask]
                 journal.add(row["id"], _painted(folder, row["id"], detections(row, size_of[row["id"]]), settings))
             bar.advance()
         entries = dict(journal.records())

@@ -51,7 +51,7 @@ class MaskFile:
 
 
 def with_clusters(masks: Path, clusters: Path | None) -> Iterator[dict[str, Any]]:
-    """Lines of a mask file, a picture each, with `cluster` set from a clusters.jsonl (both sorted by id and mask)."""
+    """Lines of a mask file, a picture each, with `cluster`, maybe `left_out`, of a clusters.jsonl (of one order)."""
     ids = lines.read(clusters) if clusters else iter(())
     for row in lines.read(masks):
         for number, mask in enumerate(row.get("masks", [])):
@@ -62,6 +62,8 @@ def with_clusters(masks: Path, clusters: Path | None) -> Iterator[dict[str, Any]
                         f"{clusters}: does not fit {masks} at picture {row['id']}. Do it again: --from cluster"
                     )
                 mask["cluster"] = entry["cluster"]
+                if "left_out" in entry:
+                    mask["left_out"] = entry["left_out"]
         yield row
 
 

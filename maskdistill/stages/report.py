@@ -104,6 +104,7 @@ class _Run:
             stories=[self._story(image, pictures[image.id]) for image in self._best(chosen)],
             sheets=self._sheets(chosen, pictures),
             clusters=self._galleries(),
+            numbers=self._numbers(),
             losses=losses,
             masks_per_picture=masks,
             coverage=coverage,
@@ -147,6 +148,11 @@ class _Run:
 
     def _clusters(self, stage: str) -> dict[str, Any]:
         return dict(json.loads((self.folder.stage(stage) / "clusters.json").read_text(encoding="utf-8")))
+
+    def _numbers(self) -> dict[str, tuple[list[dict[str, float]], int]]:
+        """What was tried where the number of clusters was chosen."""
+        found = {stage: self._clusters(stage) for stage in ("cluster", "recluster") if self.records[stage]}
+        return {stage: (each["curve"], each["k"]) for stage, each in found.items() if each.get("curve")}
 
     def _metrics(self) -> list[Mapping[str, Any]]:
         path = self.folder.stage("evaluate") / "metrics.json"

@@ -5,6 +5,7 @@ import pytest
 
 from maskdistill.report import figures, measured
 
+CURVE = [{"k": k, "stability": 1 / k, "spread": 0.1, "silhouette": -0.1} for k in (2, 3, 4)]
 THEMES = pytest.mark.parametrize("theme", ["light", "dark"])
 
 
@@ -30,11 +31,19 @@ def test_histograms_and_bars_are_valid_svg(theme):
     for svg in (
         figures.histogram_masks({"propose": [0, 1, 1, 3], "detect": [100, 0, 2, 2]}, theme=theme),
         figures.histogram_masks({"propose": [0]}, theme=theme),
+        figures.number_curve(CURVE, 3, theme=theme),
         figures.histogram_coverage({"label": [0.0, 1.0, 0.5], "segment": [0.2]}, theme=theme),
         figures.cluster_bars([3, 9, 0], [(1, 2, 3)] * 3, [0, 1, 2], theme=theme),
         figures.cluster_bars(list(range(254)), [(1, 2, 3)] * 254, list(range(254)), theme=theme),
     ):
         ElementTree.fromstring(svg)
+
+
+def test_the_curve_of_numbers_names_both_measures_and_one_row_is_enough():
+    for rows in (CURVE, CURVE[:1]):
+        words = figures.number_curve(rows, 2, theme="light")
+        assert all(word in words for word in ("stability", "silhouette", "chosen", "clusters"))
+    assert figures.number_curve(CURVE, 2, theme="light") != figures.number_curve(CURVE, 3, theme="light")
 
 
 def test_a_class_with_dollar_signs_is_drawn_as_it_is_called():

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from maskdistill import detector, labels, segmenter
-from maskdistill.clusters import kmeans
+from maskdistill.clusters import kmeans, whitening
 from maskdistill.proposals import lost, maskcut, maskdistill, tokencut
 from maskdistill.segmenter import hardest_cross_entropy
 from maskdistill.settings.cluster import ClusterSettings
@@ -40,7 +40,7 @@ PAIRS: list[tuple[Callable[..., Any], type, dict[str, str]]] = [
     (labels.paint, LabelSettings, {}),
     (kmeans.fit, ClusterSettings, {"algorithm": "kmeans"}),
     (kmeans.fit, RunSettings, {}),
-    (kmeans.scale_of, ClusterSettings, {}),
+    (whitening.scale_of, ClusterSettings, {}),
     (detector.build, DetectSettings, {}),
     (detector.build, RunSettings, {}),
     (detector.predict, DetectSettings, {}),

@@ -1,10 +1,9 @@
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 from scipy import ndimage
 
-from maskdistill.clusters import class_token_embeddings, descriptors, embeddings
+from maskdistill.clusters import descriptors, handmade
 
 BLOCKS = {"hues": 12, "tones": 4, "bands": 12, "turns": 12, "outline": 9}
 
@@ -108,7 +107,7 @@ def test_hues_are_weighed_by_saturation_and_split_between_two_bins():
 def test_hue_saturation_and_value_equal_pillows(rng):
     rgb = rng.integers(0, 256, (7, 9, 3)).astype(np.uint8)
     rgb[0, :3] = [(0, 0, 0), (255, 255, 255), (9, 9, 9)]
-    hue, saturation, value = embeddings._hsv(rgb.astype(np.float32) / 255)
+    hue, saturation, value = handmade._hsv(rgb.astype(np.float32) / 255)
     wanted = np.asarray(Image.fromarray(rgb).convert("HSV")).astype(float)
     off = np.abs(hue * 255 - wanted[..., 0])
     assert np.minimum(off, 255 - off).max() < 2
@@ -148,8 +147,8 @@ def test_harmonics_of_directions_are_those_of_a_sum_by_hand(rng):
         np.hypot((strength * np.cos(n * angle)).sum(), (strength * np.sin(n * angle)).sum()) / strength.sum()
         for n in range(1, 7)
     ]
-    np.testing.assert_allclose(embeddings._turns(down, right), wanted, rtol=1e-6)
-    assert not embeddings._turns(np.zeros(5), np.zeros(5)).any()
+    np.testing.assert_allclose(handmade._turns(down, right), wanted, rtol=1e-6)
+    assert not handmade._turns(np.zeros(5), np.zeros(5)).any()
 
 
 def test_stripes_prevail_in_even_harmonics_and_a_ramp_in_all():
@@ -172,9 +171,7 @@ def test_outlines_tell_shapes_apart():
     square = (abs(rows - 40) <= 26) & (abs(cols - 50) <= 26)
     ring = disc & (np.hypot(rows - 40, cols - 50) > 18)
     bar = (abs(rows - 40) <= 8) & (abs(cols - 50) <= 45)
-    of = {
-        name: embeddings._outline(mask) for name, mask in locals().items() if name in ("disc", "square", "ring", "bar")
-    }
+    of = {name: handmade._outline(mask) for name, mask in locals().items() if name in ("disc", "square", "ring", "bar")}
     assert all(len(found) == 9 for found in of.values())
     assert of["disc"][:6].max() < 0.03  # the same radius everywhere
     assert of["square"][:6].argmax() == 3  # four corners
@@ -192,66 +189,3 @@ def test_a_mask_of_one_pixel_has_a_finite_descriptor(rng, place):
     found = descriptors(textured(rng), mask)
     assert np.isfinite(found).all()
     assert found.any()
-
-
-class Backbone:
-    """Remembers what it is shown; its class token is (height, width, mean of the red)."""
-
-    width = 3
-
-    def __init__(self):
-        self.seen = []
-
-    def class_tokens(self, batch):
-        assert batch.shape[:2] == (1, 3)
-        self.seen.append(batch[0].permute(1, 2, 0).numpy())
-        return torch.stack([torch.tensor([*each.shape[1:], each[0].mean()]) for each in batch])
-
-
-def tokens(rgb, boxes, **kwargs):
-    backbone = Backbone()
-    found = class_token_embeddings(
-        rgb,
-        np.array(boxes, np.float32).reshape(-1, 4),
-        backbone=backbone,
-        prepare=lambda crop: torch.from_numpy(crop.copy()).permute(2, 0, 1).float(),
-        **kwargs,
-    )
-    return found, backbone.seen
-
-
-def test_the_class_token_is_that_of_the_box(rng):
-    rgb = textured(rng)
-    found, seen = tokens(rgb, [[10, 20, 50, 35], [0, 0, 83, 61], [82, 60, 83, 61]])
-    np.testing.assert_array_equal(seen[0], rgb[20:35, 10:50])
-    np.testing.assert_array_equal(seen[1], rgb)
-    np.testing.assert_array_equal(seen[2], rgb[60:, 82:])
-    np.testing.assert_allclose(found[0], [15, 40, rgb[20:35, 10:50, 0].mean()], rtol=1e-5)
-    assert found.shape == (3, 3)
-    assert found.dtype == np.float32
-
-
-def test_a_box_between_pixels_holds_all_that_it_touches(rng):
-    rgb = textured(rng)
-    _, seen = tokens(rgb, [[10.7, 20.2, 12.1, 22.9], [-5.5, -3, 4, 2.5], [79, 58, 99, 70], [30, 40, 30, 40]])
-    wanted = [rgb[20:23, 10:13], rgb[:3, :4], rgb[58:, 79:], rgb[40:41, 30:31]]  # no size: one pixel
-    for crop, own in zip(seen, wanted, strict=True):
-        np.testing.assert_array_equal(crop, own)
-
-
-def test_a_crop_is_resized_to_the_longest_side_allowed_and_a_smaller_one_left_alone(rng):
-    rgb = textured(rng)
-    boxes = [[0, 0, 80, 40], [3, 1, 23, 61], [5, 5, 17, 14], [0, 0, 83, 1]]
-    found, seen = tokens(rgb, boxes, max_side=20)
-    assert found[:, :2].tolist() == [[10, 20], [20, 7], [9, 12], [1, 20]]
-    np.testing.assert_array_equal(seen[2], rgb[5:14, 5:17])
-    half = np.asarray(Image.fromarray(rgb[:40, :80]).resize((20, 10), Image.Resampling.BILINEAR))
-    np.testing.assert_array_equal(seen[0], half)
-    assert tokens(rgb, boxes)[0][:, :2].tolist() == [[40, 80], [60, 20], [9, 12], [1, 83]]
-
-
-def test_no_boxes_give_no_rows_of_the_backbones_width(rng):
-    found, seen = tokens(textured(rng), [])
-    assert found.shape == (0, 3)
-    assert found.dtype == np.float32
-    assert seen == []

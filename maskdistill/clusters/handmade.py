@@ -1,20 +1,17 @@
-"""Masks to vectors: hand-made descriptors that a turn does not change, or a backbone's class token of the box.
+"""Masks to vectors without a network: hand-made descriptors that a turn does not change.
 
-Paper:    MaskDistill: the class token of the box crop at native size
-In:       a picture (H, W, 3) uint8 and its masks (n, H, W) bool, or boxes (n, 4)
-Out:      (n, d) float32
-Differs:  descriptors are ours, for `handcrafted`, which has no class token; crops are capped by `max_side`
+Paper:    none: ours, for `handcrafted`, which has no class token
+In:       a picture (H, W, 3) uint8 and its masks (n, H, W) bool
+Out:      (n, 49) float32
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
-import torch
 from PIL import Image
 from scipy import ndimage
 
@@ -35,7 +32,7 @@ def descriptors(rgb: np.ndarray, masks: Iterable[np.ndarray], *, max_side: int |
         masks: taken one after the other, so that a generator need not hold them all.
         max_side: px; a picture with a longer side is measured reduced to it. None: native size.
     """
-    height, width = _within(rgb.shape[:2], max_side)
+    height, width = within(rgb.shape[:2], max_side)
     small = (height, width) != rgb.shape[:2]
     measured = _Measured.of(
         np.asarray(Image.fromarray(rgb).resize((width, height), Image.Resampling.BOX)) if small else rgb
@@ -80,37 +77,7 @@ class _Measured:
         return _Measured(*(getattr(self, each.name)[(..., *box)] for each in fields(self)))
 
 
-def class_token_embeddings(
-    rgb: np.ndarray,
-    boxes_xyxy: np.ndarray,
-    *,
-    backbone: Any,
-    prepare: Callable[[np.ndarray], torch.Tensor],
-    max_side: int | None = None,
-) -> np.ndarray:
-    """(n, width) float32: the class token of each box, cut out of the normalised picture and padded to the patch.
-
-    Args:
-        boxes_xyxy: (n, 4), half-open.
-        backbone: with width and class_tokens(batch).
-        prepare: a crop (h, w, 3) uint8 to a tensor (3, h', w') float32, normalised, padded to the patch.
-        max_side: px; a crop with a longer side is resized down to it. None: native size, as the paper.
-    """
-    found = []
-    height, width = rgb.shape[:2]
-    for x1, y1, x2, y2 in np.asarray(boxes_xyxy):
-        left, top = max(0, int(np.floor(x1))), max(0, int(np.floor(y1)))
-        right, bottom = min(width, max(left + 1, int(np.ceil(x2)))), min(height, max(top + 1, int(np.ceil(y2))))
-        crop = rgb[top:bottom, left:right]
-        sides = _within(crop.shape[:2], max_side)
-        if sides != crop.shape[:2]:
-            crop = np.asarray(Image.fromarray(crop).resize((sides[1], sides[0]), Image.Resampling.BILINEAR))
-        # Normalised before it is cut and padded: the padding is then the mean colour, as in the release.
-        found.append(backbone.class_tokens(prepare(crop)[None])[0])
-    return torch.stack(found).numpy() if found else np.zeros((0, backbone.width), np.float32)
-
-
-def _within(size: tuple[int, ...], max_side: int | None) -> tuple[int, int]:
+def within(size: tuple[int, ...], max_side: int | None) -> tuple[int, int]:
     """(rows, columns) in proportion, the longer one at most max_side."""
     factor = 1.0 if max_side is None else min(1.0, max_side / max(size))
     return max(1, round(size[0] * factor)), max(1, round(size[1] * factor))

@@ -1,0 +1,286 @@
+"""How well clusters agree with classes: by embedding, whitening and k-means, on features and pictures with truth.
+
+    python benchmarks/bench_embeddings.py golden
+    python benchmarks/bench_embeddings.py drawn number coco --out runs/embeddings
+
+Prints the tables of docs/results.md as Markdown. `golden`: the paper's pipeline on the stored features of the reference
+data ($MASKDISTILL_REFERENCE). `drawn`: the demo's pictures, drawn with five seeds, masks of the truth and proposals.
+`number`: which number of clusters `auto` chooses on those of 3, 5 and 8 kinds. `coco`: photographs of that data.
+The network is SUPERVISED: nothing is said of self-supervised ones. Embeddings are kept in OUT, a file a set.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from maskdistill.clusters import crops, descriptors, kmeans, number, whitening
+from maskdistill.datasets import synthetic
+from maskdistill.datasets import truth as truths
+from maskdistill.evaluation import clusters, matching
+from maskdistill.features import handcrafted, normalised, padded, vit
+from maskdistill.masks import rle
+from maskdistill.masks.boxes import boxes_from_masks
+from maskdistill.pictures import read
+from maskdistill.settings import load, resolve
+from maskdistill.stages.discover import discover
+from maskdistill.stages.propose import recipe_of
+
+REFERENCE = Path(os.environ.get("MASKDISTILL_REFERENCE", "../shared"))
+NETWORK = "timm/deit_tiny_patch16_224"  # vit_tiny's tensors, with the mean and deviation that these weights want
+WEIGHTS = REFERENCE / "data" / "weights" / "vit_tiny_patch16_224_supervised_in1k.npz"
+KMEANS: tuple[tuple[Any, int], ...] = (("minibatch", 1), ("full", 10), ("spherical", 10))
+MET = 0.5  # IoU from which a proposal counts as one of an object
+
+Pictures = Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]  # rgb, masks (n, H, W) bool, classes (n,)
+
+
+@dataclass(frozen=True)
+class Way:
+    """An embedding by the network: arguments of `crops.crops`, and what is read."""
+
+    read: Any = "class_token"
+    background: Any = "keep"
+    scales: tuple[float, ...] = (1.0,)
+    flips: bool = False
+    blur: float = 0.1
+
+
+WAYS: dict[str, Way | None] = {
+    "descriptors": None,
+    "class_token": Way(),
+    "class_token, scale 2": Way(scales=(2.0,)),
+    "class_token, scales 1 2, flips": Way(scales=(1.0, 2.0), flips=True),
+    "class_token, background blurred": Way(background="blur"),
+    "class_token, background filled": Way(background="fill"),
+    "patch_mean": Way("patch_mean"),
+    "patch_mean, scale 2": Way("patch_mean", scales=(2.0,)),
+}
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """A table in Markdown."""
+    print(f"\n| {' | '.join(head)} |\n|{' --- |' * len(head)}")
+    for row in rows:
+        print(f"| {' | '.join(row)} |", flush=True)
+
+
+def mean(values: Sequence[float]) -> str:
+    """Mean and deviation over the seeds."""
+    return f"{np.mean(values):.3f} ± {np.std(values):.3f}"
+
+
+def golden(given: argparse.Namespace) -> None:
+    """Accuracy, NMI, ARI on the stored features, and ARI to the clusters that the original found."""
+    stored = np.load(REFERENCE / "golden" / "evaluation" / "kmeans.npz")
+    rows, labels = stored["features"].astype(np.float32), stored["labels"]
+    lines = []
+    for k, rule in ((20, matching.hungarian), (40, matching.majority)):
+        for algorithm, restarts in KMEANS:
+            found = [
+                kmeans.fit(spaced(rows, "deviation"), k=k, algorithm=algorithm, restarts=restarts, seed=seed).ids
+                for seed in [1234, *range(given.seeds)]
+            ]
+            of = [scores(ids, labels, rule) for ids in found]
+            to = [clusters.ari(ids, stored[f"clusters_{k}"]) for ids in found]
+            each = [mean(column) for column in zip(*of[1:], strict=True)]
+            lines.append(
+                [f"{k}, {algorithm}, {restarts} starts", f"{of[0][0]:.4f}", *each, f"{to[0]:.3f}", mean(to[1:])]
+            )
+    head = ["clusters, k-means", "accuracy, the original's seed", "accuracy", "NMI", "ARI"]
+    table([*head, "ARI to the original's clusters, its seed", "other seeds"], lines)
+
+
+def scores(ids: np.ndarray, labels: np.ndarray, rule: Callable[..., dict[int, int]] = matching.hungarian) -> tuple:
+    """Accuracy, NMI, ARI."""
+    counts = clusters.table(ids, labels, n_clusters=int(ids.max()) + 1, n_classes=int(labels.max()) + 1)
+    return clusters.accuracy(counts, rule(counts)), clusters.nmi(ids, labels), clusters.ari(ids, labels)
+
+
+def spaced(rows: np.ndarray, how: str) -> np.ndarray:
+    """Rows as k-means takes them: whitened by deviation, by principal components (pca-64), or not (none)."""
+    if how.startswith("pca"):
+        return whitening.projected(rows, whitening.principal(rows, dims=int(how.partition("-")[2])))
+    return whitening.normalise(rows, whitening.scale_of(rows, whiten=how == "deviation"))
+
+
+@cache
+def network() -> Any:
+    return vit.load(NETWORK, weights=WEIGHTS)
+
+
+def prepare(pixels: np.ndarray) -> torch.Tensor:
+    return padded(normalised(pixels, mean=network().mean, std=network().std), network().patch)
+
+
+def embedded(rgb: np.ndarray, masks: np.ndarray, way: Way | None) -> np.ndarray:
+    """(n, d) of the masks of a picture."""
+    if way is None:
+        return descriptors(rgb, masks, max_side=512)
+    cut = {"background": way.background, "blur": way.blur, "scales": way.scales, "flips": way.flips, "max_side": 512}
+    views = crops.crops(rgb, boxes_from_masks(masks), masks, colour=network().mean, **cut)
+    return crops.embed(views, backbone=network(), prepare=prepare, read=way.read, pack=256)
+
+
+def drawn(seed: int, n_kinds: int, of: str) -> Pictures:
+    """The demo's 96 pictures of a seed; masks of the truth, or proposals with the kind they meet (-1: none)."""
+    backbone, recipe = handcrafted.load(), recipe_of(resolve(load(preset_name="demo")).propose)
+    for index in range(1, 97):
+        picture = synthetic.draw(seed, index, n_kinds=n_kinds)
+        if of == "truth":
+            yield picture.rgb, picture.masks, picture.kinds
+        else:
+            masks, _, _ = discover(picture.rgb, backbone=backbone, recipe=recipe)
+            yield picture.rgb, masks, met(masks, rle.encode(picture.masks), picture.kinds)
+
+
+def photographs(of: str) -> Pictures:
+    """94 pictures of coco-dev: masks of the objects that are no crowds, or proposals with the class they meet."""
+    folder = REFERENCE / "data" / "coco-dev"
+    own = {"backbone": NETWORK, "method": "tokencut", "facet": "tokens", "block": -2, "centre_keys": "no"}
+    recipe = recipe_of(resolve(load({"propose": own})).propose)
+    for key, found in sorted(truths.read(folder / "instances.json").objects.items()):
+        rgb = read(folder / "images" / key)
+        solid = [place for place, crowd in enumerate(found.crowds) if not crowd]
+        rles, classes = [found.rles[place] for place in solid], np.array(found.classes, np.int64)[solid]
+        if of == "truth":
+            large = [place for place, area in enumerate(rle.areas(rles)) if area >= 32**2] if rles else []
+            yield rgb, rle.decode([rles[place] for place in large], size=found.size), classes[large]
+        else:
+            masks, _, _ = discover(rgb, backbone=network(), recipe=recipe)
+            masks = masks[masks.any(axis=(1, 2))]
+            yield rgb, masks, met(masks, rles, classes)
+
+
+def met(masks: np.ndarray, objects: list[Any], classes: np.ndarray) -> np.ndarray:
+    """(n,) class of the object that each mask overlaps most, -1 where none by half."""
+    iou = rle.iou(rle.encode(masks), objects) if len(masks) and objects else np.zeros((len(masks), 0))
+    return clusters.class_of_best(iou, classes, at_least=MET)
+
+
+def kept(given: argparse.Namespace, name: str, pictures: Callable[[], Pictures], ways: Sequence[str]) -> dict[str, Any]:
+    """Embeddings by way, classes, and the picture of each mask; made once, then read from OUT."""
+    path = given.out / f"{name}.npz"
+    found: dict[str, Any] = dict(np.load(path)) if path.exists() else {}
+    if missing := [way for way in ways if way not in found]:
+        rows: dict[str, list[np.ndarray]] = {way: [] for way in missing}
+        classes, owners = [], []
+        for place, (rgb, masks, own) in enumerate(pictures()):
+            classes.append(own)
+            owners.append(np.full(len(own), place))
+            for way in missing:
+                rows[way].append(embedded(rgb, masks, WAYS[way]))
+        found |= {way: np.concatenate(each) for way, each in rows.items()}
+        found |= {"classes": np.concatenate(classes), "owners": np.concatenate(owners)}
+        given.out.mkdir(parents=True, exist_ok=True)
+        np.savez(path, **found)
+    return found
+
+
+def of_drawn(given: argparse.Namespace) -> None:
+    """Accuracy, NMI, ARI by embedding, whitening, k-means; k = 5, as many as kinds; proposals: of those that meet."""
+    choices = [(way, "deviation", "full") for way in given.ways]
+    first = given.ways[0]
+    choices += [(first, how, "full") for how in ("none", "pca-16", "pca-32")]
+    choices += [(first, "deviation", algorithm) for algorithm in ("minibatch", "spherical")]
+    lines = []
+    for way, how, algorithm in choices:
+        line = [f"{way}; {how}; {algorithm}"]
+        for of in ("truth", "proposals"):
+            each = []
+            for seed in range(given.seeds):
+                found = kept(given, f"drawn-5-{seed}-{of}", lambda seed=seed, of=of: drawn(seed, 5, of), given.ways)
+                restarts = dict(KMEANS)[algorithm]
+                ids = kmeans.fit(spaced(found[way], how), k=5, algorithm=algorithm, restarts=restarts, seed=seed).ids
+                meets = found["classes"] >= 0
+                each.append(scores(ids[meets], found["classes"][meets]))
+            line += [mean(column) for column in zip(*each, strict=True)]
+        lines.append(line)
+    names = [f"{of}: {name}" for of in ("truth", "proposals") for name in ("accuracy", "NMI", "ARI")]
+    table(["embedding; whitening; k-means", *names], lines)
+
+
+def of_number(given: argparse.Namespace) -> None:
+    """What `auto` chooses among 2 to 16."""
+    lines = []
+    for of in ("truth", "proposals"):
+        near = 0
+        for n_kinds in (3, 5, 8):
+            found = []
+            for seed in range(given.seeds):
+                name, of_seed = f"drawn-{n_kinds}-{seed}-{of}", lambda s=seed, k=n_kinds, of=of: drawn(s, k, of)
+                path = given.out / f"curve-{name}.json"
+                if not path.exists():
+                    rows = spaced(kept(given, name, of_seed, ["descriptors"])["descriptors"], "deviation")
+                    path.write_text(json.dumps(number.curve(rows, range(2, 17), seed=seed)), encoding="utf-8")
+                found.append(number.chosen(json.loads(path.read_text(encoding="utf-8"))))
+            near += sum(abs(k - n_kinds) <= 1 for k in found)
+            lines.append([of, str(n_kinds), " ".join(map(str, found)), ""])
+        lines[-1][-1] = f"{near} of {3 * given.seeds}"
+    table(["masks", "kinds", "chosen, by seed", "within 1 of the kinds"], lines)
+
+
+def of_coco(given: argparse.Namespace) -> None:
+    """As `of_drawn`, k the number of classes that occur; and the nearest neighbour in another picture."""
+    lines = []
+    for way in given.ways:
+        line = [way]
+        for of in ("truth", "proposals"):
+            found = kept(given, f"coco-{of}", lambda of=of: photographs(of), given.ways)
+            meets = found["classes"] >= 0
+            rows = spaced(found[way], "deviation")[meets]
+            labels = np.unique(found["classes"][meets], return_inverse=True)[1]
+            k = int(labels.max()) + 1
+            each = [
+                scores(kmeans.fit(rows, k=k, algorithm="full", restarts=10, seed=seed).ids, labels)
+                for seed in range(given.seeds)
+            ]
+            line += [
+                f"{purity(rows, labels, found['owners'][meets]):.3f}",
+                *(mean(column) for column in zip(*each, strict=True)),
+            ]
+            if way == given.ways[0]:
+                print(f"{of}: {len(labels)} masks of {k} classes")
+        lines.append(line)
+    names = [f"{of}: {name}" for of in ("truth", "proposals") for name in ("neighbour", "accuracy", "NMI", "ARI")]
+    table(["embedding", *names], lines)
+
+
+def purity(rows: np.ndarray, labels: np.ndarray, owners: np.ndarray) -> float:
+    """Share of masks whose nearest one of another picture (by cosine) is of the same class."""
+    alike = rows @ rows.T
+    alike[owners[:, None] == owners[None]] = -np.inf
+    return float((labels[alike.argmax(axis=1)] == labels).mean())
+
+
+PARTS: dict[str, Callable[[argparse.Namespace], None]] = {
+    "golden": golden,
+    "drawn": of_drawn,
+    "number": of_number,
+    "coco": of_coco,
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("parts", nargs="+", choices=PARTS)
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--ways", nargs="+", choices=WAYS, default=list(WAYS))
+    parser.add_argument("--out", type=Path, default=Path("runs/embeddings"))
+    given = parser.parse_args()
+    torch.set_num_threads(1)
+    for part in given.parts:
+        PARTS[part](given)
+
+
+if __name__ == "__main__":
+    main()

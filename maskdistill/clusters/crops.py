@@ -1,0 +1,139 @@
+"""Masks to vectors by a network: each box is cut out, and the class token or the mask's patches are read.
+
+Paper:    MaskDistill: the class token of the box crop of the normalised picture, at native size, padded to the patch
+In:       a picture (H, W, 3) uint8, boxes (n, 4), masks (n, H, W) bool where background or patches are asked for
+Out:      crops, at scales and mirrored; of them (n, width) float32
+Differs:  a cap on a crop's side, backgrounds, means over views, the patches' mean are other choices
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from PIL import Image
+from scipy import ndimage
+from torch.nn import functional
+
+from maskdistill.clusters.handmade import within
+
+Background = Literal["keep", "blur", "fill"]
+Read = Literal["class_token", "patch_mean"]
+
+
+@dataclass(frozen=True)
+class Crop:
+    """One view of a mask: pixels (h, w, 3) uint8; inside (h, w) float32, the share of each pixel that is the mask's."""
+
+    pixels: np.ndarray
+    inside: np.ndarray
+
+
+def crops(
+    rgb: np.ndarray,
+    boxes_xyxy: np.ndarray,
+    masks: Iterable[np.ndarray] | None = None,
+    *,
+    background: Background = "keep",
+    blur: float = 0.1,
+    colour: Sequence[float] = (0.0, 0.0, 0.0),
+    scales: Sequence[float] = (1.0,),
+    flips: bool = False,
+    max_side: int | None = None,
+) -> list[list[Crop]]:
+    """The views of each mask: its box at each scale, and mirrored.
+
+    Args:
+        boxes_xyxy: (n, 4), half-open; one without size is a pixel.
+        masks: taken one after the other; None: all of the box is inside.
+        background: keep; blur what is not the mask; fill it with `colour`.
+        blur: deviation of the Gaussian, as a share of the crop's longer side.
+        colour: RGB in [0, 1].
+        scales: factors of the native size.
+        max_side: px; a view with a longer side is reduced to it. None: native size, as the paper.
+    """
+    height, width = rgb.shape[:2]
+    found = []
+    given = iter(masks) if masks is not None else None
+    for x1, y1, x2, y2 in np.asarray(boxes_xyxy):
+        left, top = min(width - 1, max(0, int(np.floor(x1)))), min(height - 1, max(0, int(np.floor(y1))))
+        right, bottom = min(width, max(left + 1, int(np.ceil(x2)))), min(height, max(top + 1, int(np.ceil(y2))))
+        pixels = rgb[top:bottom, left:right]
+        mask = next(given)[top:bottom, left:right] if given is not None else np.ones(pixels.shape[:2], bool)
+        pixels = _on_background(pixels, mask, background, blur=blur, colour=colour)
+        views = [_scaled(pixels, mask, scale, max_side) for scale in scales]
+        if flips:
+            views += [Crop(view.pixels[:, ::-1], view.inside[:, ::-1]) for view in views]
+        found.append(views)
+    return found
+
+
+def embed(
+    views: Sequence[Sequence[Crop]],
+    *,
+    backbone: Any,
+    prepare: Callable[[np.ndarray], torch.Tensor],
+    read: Read = "class_token",
+    pack: int = 0,
+) -> np.ndarray:
+    """(n, width) float32: the mean over the views of each mask of the class token, or of the patches inside the mask.
+
+    Args:
+        views: as `crops` gives them, of one or several pictures.
+        backbone: with width, patch, tokens_of(pictures, pack=).
+        prepare: pixels (h, w, 3) uint8 to a tensor (3, h', w') float32, normalised, padded to the patch: normalised
+            before it is padded, so that the padding is the mean colour, as in the release.
+        pack: patches that go through the backbone in one pass; 0: one crop at a time, as the release.
+    """
+    flat = [view for each in views for view in each]
+    tokens = backbone.tokens_of([prepare(view.pixels) for view in flat], pack=pack) if flat else []
+    vectors = [_read(own, view, backbone.patch, read) for own, view in zip(tokens, flat, strict=True)]
+    found, first = np.zeros((len(views), backbone.width), np.float32), 0
+    for row, each in enumerate(views):
+        found[row] = torch.stack(vectors[first : first + len(each)]).mean(dim=0).numpy()
+        first += len(each)
+    return found
+
+
+def _read(tokens: torch.Tensor, view: Crop, patch: int, read: Read) -> torch.Tensor:
+    """(width,) of one view."""
+    if read == "class_token":
+        return tokens[0]
+    if read != "patch_mean":
+        raise ValueError(f"read: wanted class_token or patch_mean, got {read!r}")
+    height, width = view.inside.shape
+    inside = functional.pad(torch.from_numpy(view.inside.copy()), (0, -width % patch, 0, -height % patch))
+    shares = functional.avg_pool2d(inside[None], patch).flatten()  # (patches,)
+    if not shares.sum() > 0:
+        shares = torch.ones_like(shares)
+    return (shares / shares.sum()) @ tokens[1:]
+
+
+def _on_background(
+    pixels: np.ndarray, mask: np.ndarray, background: Background, *, blur: float, colour: Sequence[float]
+) -> np.ndarray:
+    if background == "keep":
+        return pixels
+    if background == "fill":
+        other = np.rint(255 * np.asarray(colour)).astype(np.uint8)
+        return np.where(mask[..., None], pixels, other)
+    if background != "blur":
+        raise ValueError(f"background: wanted keep, blur or fill, got {background!r}")
+    deviation = blur * max(pixels.shape[:2])
+    soft = ndimage.gaussian_filter(pixels.astype(np.float32), (deviation, deviation, 0), mode="nearest")
+    return np.where(mask[..., None], pixels, np.rint(soft).astype(np.uint8))
+
+
+def _scaled(pixels: np.ndarray, mask: np.ndarray, scale: float, max_side: int | None) -> Crop:
+    """A crop at a scale, within the longest side allowed."""
+    size = max(1, round(pixels.shape[0] * scale)), max(1, round(pixels.shape[1] * scale))
+    rows, columns = within(size, max_side)
+    inside = mask.astype(np.float32)
+    if (rows, columns) != pixels.shape[:2]:
+        how = Image.Resampling.BILINEAR
+        pixels = np.asarray(Image.fromarray(np.ascontiguousarray(pixels)).resize((columns, rows), how))
+        inside = np.asarray(Image.fromarray(inside).resize((columns, rows), how))
+    return Crop(pixels, inside)

@@ -1,0 +1,81 @@
+"""How many clusters: stability under resampling, and silhouette, over a range of numbers.
+
+Paper:    none: the paper takes the number of classes. Stability: Ben-Hur et al., PSB 2002; Lange et al., NeurIPS 2002
+In:       (n, d) float32 as k-means takes them
+Out:      the number chosen, and a row {"k", "stability", "spread", "silhouette"} for each that was tried
+Differs:  the rule is ours: the last peak of stability that comes near the best (docs/log/clusters.md)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+from sklearn.cluster import KMeans
+from sklearn.metrics import adjusted_rand_score, silhouette_score
+from threadpoolctl import threadpool_limits
+
+from maskdistill.clusters.kmeans import assign
+
+NEAR = 0.9  # of the best stability: docs/log/clusters.md
+
+
+def curve(
+    embeddings: np.ndarray, numbers: Iterable[int], *, halvings: int = 10, most: int = 2000, seed: int = 0
+) -> list[dict[str, Any]]:
+    """For each number of clusters how stable and how well parted they are.
+
+    Stability: the rows are halved, each half is clustered, all rows are assigned by both: the mean adjusted Rand index
+    of the two over the halvings, in about [0, 1], its deviation as `spread`. Silhouette: of all rows, in [-1, 1].
+
+    Args:
+        numbers: 2 or more each; one above a quarter of the distinct rows is left out: its halves would say nothing.
+        halvings: times that the rows are halved.
+        most: rows; of more so many are drawn.
+    """
+    rows = embeddings
+    if len(rows) > most:
+        rows = rows[np.sort(np.random.default_rng([seed, most]).permutation(len(rows))[:most])]
+    distinct = len(np.unique(rows, axis=0))
+    found = []
+    with threadpool_limits(1):
+        for k in numbers:
+            if not 2 <= k <= distinct // 4:
+                continue
+            ids = KMeans(k, n_init=10, random_state=seed).fit(rows).labels_
+            agreed = [_agreement(rows, k, np.random.default_rng([seed, k, draw]), seed) for draw in range(halvings)]
+            found.append(
+                {
+                    "k": int(k),
+                    "stability": round(float(np.mean(agreed)), 6),
+                    "spread": round(float(np.std(agreed)), 6),
+                    "silhouette": round(float(silhouette_score(rows, ids)), 6) if len(set(ids)) > 1 else 0.0,
+                }
+            )
+    return found
+
+
+def chosen(rows: Sequence[dict[str, Any]]) -> int:
+    """The largest number at a peak of stability with at least NEAR of the best stability; 1 where nothing was tried.
+
+    Few clusters are stable too where each holds several kinds: the best stability alone would choose those.
+    """
+    if not rows:
+        return 1
+    stability = np.array([row["stability"] for row in rows])
+    around = np.concatenate([[-np.inf], stability, [-np.inf]])
+    is_peak = (stability >= around[:-2]) & (stability >= around[2:])
+    near = is_peak & (stability >= NEAR * stability.max())
+    return int(rows[int(np.flatnonzero(near).max())]["k"])
+
+
+def _agreement(rows: np.ndarray, k: int, rng: np.random.Generator, seed: int) -> float:
+    """Adjusted Rand index, over all rows, of the clusterings of two halves."""
+    order = rng.permutation(len(rows))
+    halves = order[: len(rows) // 2], order[len(rows) // 2 :]
+    ids = [
+        assign(rows, KMeans(k, n_init=3, random_state=seed).fit(rows[np.sort(half)]).cluster_centers_)
+        for half in halves
+    ]
+    return float(adjusted_rand_score(*ids))

@@ -1,0 +1,61 @@
+"""What is to be said of each cluster: exemplars, how wide it is, which other one is nearest.
+
+In:       (n, d) float32 as they were clustered, ids (n,), centroids (k, d)
+Out:      plain lists, for clusters.json and the report
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def exemplars(
+    embeddings: np.ndarray, ids: np.ndarray, centroids: np.ndarray, *, count: int, seed: int = 0
+) -> list[dict[str, list[int]]]:
+    """Of each cluster the rows nearest to its centroid, farthest from it, and drawn at random, `count` at most."""
+    found = []
+    for cluster, centroid in enumerate(centroids):
+        rows = np.flatnonzero(ids == cluster)
+        order = rows[np.argsort(((embeddings[rows] - centroid) ** 2).sum(axis=1), kind="stable")]
+        drawn = np.random.default_rng([seed, cluster]).permutation(rows)[:count]
+        found.append(
+            {
+                "nearest": order[:count].tolist(),
+                "farthest": order[::-1][:count].tolist(),
+                "random": np.sort(drawn).tolist(),
+            }
+        )
+    return found
+
+
+def means(embeddings: np.ndarray, ids: np.ndarray, k: int) -> np.ndarray:
+    """(k, d) float32: the mean of each cluster's rows; zeros for one without rows."""
+    found = np.zeros((k, embeddings.shape[1]), np.float32)
+    for cluster in range(k):
+        if (ids == cluster).any():
+            found[cluster] = embeddings[ids == cluster].mean(axis=0)
+    return found
+
+
+def spreads(embeddings: np.ndarray, ids: np.ndarray, centroids: np.ndarray) -> list[float | None]:
+    """Root mean square distance of each cluster's rows to its centroid, in [0, 2]; None for one without rows."""
+    squared = ((embeddings - centroids[ids]) ** 2).sum(axis=1, dtype=np.float64)
+    found = [squared[ids == cluster] for cluster in range(len(centroids))]
+    return [round(float(np.sqrt(each.mean())), 6) if len(each) else None for each in found]
+
+
+def nearest_others(centroids: np.ndarray) -> list[dict[str, float | int] | None]:
+    """Of each cluster the other one with the nearest centroid, and how far; None where there is no other.
+
+    A distance below the spread of both says that the two may be one kind.
+    """
+    if len(centroids) == 1:
+        return [None]
+    exact = centroids.astype(np.float64)
+    apart = np.sqrt(((exact[:, None] - exact[None]) ** 2).sum(axis=2))
+    np.fill_diagonal(apart, np.inf)
+    others = apart.argmin(axis=1)
+    return [
+        {"cluster": int(other), "distance": round(float(apart[cluster, other]), 6)}
+        for cluster, other in enumerate(others)
+    ]

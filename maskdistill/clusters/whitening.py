@@ -1,0 +1,81 @@
+"""What is done to embeddings before k-means: whitened over the set, each row brought to length 1.
+
+Paper:    MaskDistill: scipy's `whiten` (deviation of each dimension, no centring), L2 rows
+In:       (n, d) float32
+Out:      a scale (d,) or a projection (d, 1 + m) of the set; rows (n, d) or (n, m)
+Differs:  principal components are another choice
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+FLAT = 1e-6  # of the largest variance: a component with less is rounding
+
+
+@dataclass(frozen=True)
+class Whitening:
+    """Where k-means works: one of `scale` (d,), as `scale_of` gives it, and `projection` (d, 1 + m), of `principal`."""
+
+    scale: np.ndarray | None = None
+    projection: np.ndarray | None = None
+
+    def __call__(self, embeddings: np.ndarray) -> np.ndarray:
+        """Rows (n, d) whitened and brought to length 1."""
+        if self.projection is not None:
+            return projected(embeddings, self.projection)
+        if self.scale is None:
+            raise ValueError("scale: wanted one, or a projection, found neither")
+        return normalise(embeddings, self.scale)
+
+
+def scale_of(embeddings: np.ndarray, *, whiten: bool = True) -> np.ndarray:
+    """(d,) float32: the deviation of each dimension (no centring, ddof 0), 1 where it is constant."""
+    if not whiten:
+        return np.ones(embeddings.shape[1], np.float32)
+    varies = (embeddings != embeddings[:1]).any(axis=0)
+    # Float32 sums give a thousand equal values of 0.3 a deviation of 6e-8: divided by it they would outweigh all else.
+    deviation = np.where(varies, embeddings.std(axis=0), 0)
+    return np.where(deviation > 0, deviation, 1).astype(np.float32)
+
+
+def principal(embeddings: np.ndarray, *, dims: int) -> np.ndarray:
+    """(d, 1 + m) float32: column 0 the mean, the others the m components of the largest variance, scaled to variance 1.
+
+    Components of hardly any variance are left out, so that 1 <= m <= dims; equal rows have one, the first dimension.
+    """
+    middle = embeddings.mean(axis=0, dtype=np.float64)
+    away = embeddings - middle
+    with threadpool_limits(1):
+        variances, directions = np.linalg.eigh(away.T @ away / len(away))
+    kept = [place for place in range(len(variances))[::-1][:dims] if variances[place] > FLAT * max(variances[-1], FLAT)]
+    if not kept:
+        return np.column_stack([middle, np.eye(len(middle), 1)]).astype(np.float32)
+    turned = directions[:, kept]
+    # A direction's sign is the solver's: the entry of the largest size is positive.
+    turned = turned * np.sign(turned[np.abs(turned).argmax(axis=0), np.arange(len(kept))])
+    return np.column_stack([middle, turned / np.sqrt(variances[kept])]).astype(np.float32)
+
+
+def projected(embeddings: np.ndarray, projection: np.ndarray) -> np.ndarray:
+    """Rows (n, m) of length 1, by what `principal` gives; the mean itself gives zeros."""
+    return unit((embeddings - projection[:, 0]) @ projection[:, 1:])
+
+
+def normalise(embeddings: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    """Each dimension divided by its scale, each row by its length; a row of zeros stays one."""
+    return unit(embeddings / scale)
+
+
+def finite(rows: np.ndarray) -> np.ndarray:
+    """The same rows, but zeros where one is not finite."""
+    return np.where(np.isfinite(rows).all(axis=1, keepdims=True), rows, 0)
+
+
+def unit(rows: np.ndarray) -> np.ndarray:
+    """Each row divided by its length; a row of zeros stays one."""
+    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+    return np.divide(rows, lengths, out=np.zeros_like(rows), where=lengths > 0)

@@ -1,0 +1,63 @@
+"""How the settings of `cluster` become a clustering: the number of clusters, k-means, merging.
+
+In:   the whitened embeddings (n, d) that are fitted on
+Out:  Fitted: centroids, the cluster of each, what was tried on the way
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from maskdistill.clusters import kmeans, merging, number
+from maskdistill.stages.skeleton import Job
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """Centroids (m, d), m at least the number of clusters; groups (m,): the cluster of each; inertia; a curve or [].
+
+    Attributes:
+        curve: rows of `number.curve`, where the number was chosen.
+    """
+
+    centroids: np.ndarray
+    groups: np.ndarray
+    inertia: float
+    curve: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def k(self) -> int:
+        return int(self.groups.max()) + 1
+
+    def assign(self, rows: np.ndarray) -> np.ndarray:
+        """(n,) int64: the cluster of each row."""
+        return self.groups[kmeans.assign(rows, self.centroids)]
+
+
+def fit(job: Job, stage: str, rows: np.ndarray) -> Fitted:
+    """A clustering of rows (n, d), n at least 1; the ledger says what number was chosen or lowered."""
+    own, seed = job.settings.cluster, job.settings.seed
+    curve: list[dict[str, Any]] = []
+    if own.k == "auto":
+        curve = number.curve(rows, range(2, own.k_most + 1), seed=seed)
+        wanted = number.chosen(curve)
+        job.ledger.write("note", stage=stage, what="number of clusters chosen", value=wanted)
+        job.progress.say(f"{stage}: {wanted} clusters, chosen by stability")
+    else:
+        wanted = own.k or from_masks(len(rows))
+    made = kmeans.fit(rows, k=max(wanted, own.merge_from), algorithm=own.kmeans, restarts=own.restarts, seed=seed)
+    k = min(wanted, len(made.centroids))
+    if k < wanted and own.k:
+        few = f"{len(rows)} masks" if len(rows) < wanted else f"{k} unlike masks among {len(rows)}"
+        job.ledger.write("warning", stage=stage, what=f"{few} for {wanted} clusters: {k} clusters are used")
+        job.progress.say(f"{stage}: only {few}, so {k} clusters in place of {wanted}")
+    groups = merging.merged(made.centroids, np.bincount(made.ids), k=k)
+    return Fitted(made.centroids, groups, made.inertia, curve)
+
+
+def from_masks(n_masks: int) -> int:
+    """Clusters when nobody said how many: about the square root of half the masks, 2 to 20."""
+    return int(np.clip(round((n_masks / 2) ** 0.5), 2, 20))

@@ -1,0 +1,227 @@
+"""What the stage `cluster` writes, and what it makes of input that is thin, equal or not finite."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import timm
+import torch
+from PIL import Image
+
+from maskdistill import api
+from maskdistill.clusters import number
+from maskdistill.errors import StaleError, TrainingError
+from maskdistill.settings import resolve, validate
+from maskdistill.stages import cluster, pipeline
+from maskdistill.stages.masks_by_picture import detections
+from maskdistill.stages.skeleton import Job
+from tests.stages.conftest import QUICK
+
+
+def clustered(
+    pictures: Path, out: Path, **own: Any
+) -> tuple[dict[str, Any], list[dict[str, Any]], list[dict[str, Any]]]:
+    """clusters.json, the lines of clusters.jsonl, the events of the ledger of a run up to `cluster`."""
+    settings = {**QUICK, **{key: own.pop(key) for key in ("weights", "limit", "workers") if key in own}}
+    settings["cluster"] = {**QUICK["cluster"], **own}
+    api.run(pictures=pictures, out=out, settings=settings, until="cluster", quiet=True)
+    return read(out)
+
+
+def read(out: Path) -> tuple[dict[str, Any], list[dict[str, Any]], list[dict[str, Any]]]:
+    rows, events = (
+        [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        for path in (out / "cluster" / "clusters.jsonl", out / "ledger.jsonl")
+    )
+    return json.loads((out / "cluster" / "clusters.json").read_text(encoding="utf-8")), rows, events
+
+
+def test_clusters_json_says_of_each_cluster_what_it_is(tiny) -> None:
+    found, rows, _ = read(tiny.out)
+    k, centroids = found["k"], np.load(tiny.out / "cluster" / found["centroids"])
+    assert k == len(centroids) == 4
+    assert found["settings"]["kmeans"] == "full"
+    assert found["settings"]["seed"] == 0
+    assert found["left_out"] == {}
+    ids = [row["cluster"] for row in rows]
+    assert found["sizes"] == np.bincount(ids, minlength=k).tolist()
+    assert found["fitted_on"] == sorted(found["fitted_on"], reverse=True)
+    assert all(0 < spread < 2 for spread in found["spread"])
+    for own, (other, exemplars) in enumerate(zip(found["nearest_other"], found["exemplars"], strict=True)):
+        away = np.linalg.norm(centroids - centroids[own], axis=1)
+        assert other["distance"] == pytest.approx(away[other["cluster"]], abs=1e-5)
+        assert other["cluster"] == np.argsort(away)[1]
+        assert set(exemplars) == {"nearest", "farthest", "random"}
+        for shown in exemplars.values():
+            assert len(shown) == min(12, found["sizes"][own])
+            of = {(row["id"], row["mask"]) for row in rows if row["cluster"] == own}
+            assert {tuple(each) for each in shown} <= of
+
+
+def test_the_same_seed_gives_the_same_bytes_and_another_one_counts(tiny, tmp_path: Path) -> None:
+    out = tmp_path / "again"
+    clustered(tiny.pictures, out, kmeans="minibatch", restarts=1)
+    first = (out / "cluster" / "clusters.jsonl").read_bytes(), (out / "cluster" / "centroids.npy").read_bytes()
+    shutil.rmtree(out / "cluster")
+    clustered(tiny.pictures, out, kmeans="minibatch", restarts=1)
+    assert first == (
+        (out / "cluster" / "clusters.jsonl").read_bytes(),
+        (out / "cluster" / "centroids.npy").read_bytes(),
+    )
+
+
+def test_fewer_masks_than_clusters_lower_the_number_and_the_ledger_says_so(drawn, tmp_path: Path) -> None:
+    found, rows, events = clustered(drawn[0], tmp_path / "run", k=200, limit=3)
+    assert found["k"] == len(rows) < 200
+    assert found["sizes"] == [1] * found["k"]
+    warned = [event["what"] for event in events if event["event"] == "warning"]
+    assert warned == [f"{found['k']} masks for 200 clusters: {found['k']} clusters are used"]
+
+
+def test_one_mask_in_all_is_one_cluster(drawn, tmp_path: Path) -> None:
+    settings = {**QUICK, "limit": 1, "propose": {"backbone": "handcrafted", "max_masks": 1}}
+    settings["cluster"] = {"k": 0}
+    api.run(pictures=drawn[0], out=tmp_path / "run", settings=settings, until="cluster", quiet=True)
+    found, rows, _ = read(tmp_path / "run")
+    assert [row["cluster"] for row in rows] == [0]
+    assert (found["k"], found["sizes"], found["spread"], found["nearest_other"]) == (1, [1], [0], [None])
+
+
+def test_masks_that_are_all_alike_are_one_cluster_and_the_ledger_says_why(drawn, tmp_path: Path) -> None:
+    (tmp_path / "pictures").mkdir()
+    for name in "abcde":
+        shutil.copy(drawn[0] / "p0001.png", tmp_path / "pictures" / f"{name}.png")
+    settings = {**QUICK, "propose": {"backbone": "handcrafted", "max_masks": 1}}
+    api.run(pictures=tmp_path / "pictures", out=tmp_path / "run", settings=settings, until="cluster", quiet=True)
+    found, rows, events = read(tmp_path / "run")
+    assert [row["cluster"] for row in rows] == [0] * 5
+    assert found["k"] == 1
+    warned = [event["what"] for event in events if event["event"] == "warning"]
+    assert warned == ["1 unlike masks among 5 for 4 clusters: 1 clusters are used"]
+
+
+def test_embeddings_that_are_not_finite_stop_the_run_where_all_are_and_say_what_to_try(drawn, tmp_path: Path) -> None:
+    state = timm.create_model("vit_tiny_patch16_224", num_classes=0).state_dict()
+    state["norm.bias"][3] = torch.nan
+    torch.save(state, tmp_path / "broken.pth")
+    weights = ["propose=handcrafted", f"cluster={tmp_path / 'broken.pth'}"]
+    own = {"backbone": "timm/vit_tiny_patch16_224", "embedding": "class_token"}
+    with pytest.raises(TrainingError, match=r"not one of the embeddings of \d+ masks is finite.*--precision float32"):
+        clustered(drawn[0], tmp_path / "run", weights=weights, limit=2, **own)
+    assert not (tmp_path / "run" / "cluster" / "clusters.jsonl").exists()
+
+
+def test_masks_whose_embedding_is_not_finite_are_left_out_of_training_and_counted(
+    drawn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from maskdistill.clusters import handmade
+
+    own, seen = handmade._one, []
+
+    def one(*given: Any) -> np.ndarray:
+        seen.append(own(*given))
+        return np.full_like(seen[-1], np.inf) if len(seen) in (2, 5) else seen[-1]
+
+    monkeypatch.setattr(handmade, "_one", one)
+    found, rows, events = clustered(drawn[0], tmp_path / "run", workers=0)
+    assert [number for number, row in enumerate(rows) if "left_out" in row] == [1, 4]
+    assert {row.get("left_out") for row in rows} == {None, "not finite"}
+    assert found["left_out"] == {"not finite": 2}
+    assert sum(found["fitted_on"]) == len(rows) - 2
+    assert any("2 embeddings are not finite" in event.get("what", "") for event in events)
+    assert np.isfinite(np.load(tmp_path / "run" / "cluster" / "embeddings.npy")).all()
+
+
+def test_auto_chooses_a_number_whose_curve_stands_in_the_report(drawn, tmp_path: Path) -> None:
+    found, _, events = clustered(drawn[0], tmp_path / "run", k="auto", k_most=3)
+    assert [row["k"] for row in found["curve"]] == [2, 3]
+    assert found["k"] == number.chosen(found["curve"]) == len(found["sizes"])
+    noted = [event["value"] for event in events if event["event"] == "note" and "chosen" in event["what"]]
+    assert noted == [found["k"]]
+    api.report(out=tmp_path / "run")
+    page = (tmp_path / "run" / "report" / "index.html").read_text(encoding="utf-8")
+    assert f"How many clusters: cluster, {found['k']} chosen" in page
+
+
+def test_auto_on_a_handful_of_masks_is_one_cluster(drawn, tmp_path: Path) -> None:
+    found, rows, _ = clustered(drawn[0], tmp_path / "run", k="auto", limit=2)
+    assert len(rows) < 8
+    assert (found["k"], found["curve"]) == (1, [])
+
+
+def test_clusters_are_merged_to_the_number_wanted_and_a_loaded_run_would_assign_alike(drawn, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    found, rows, _ = clustered(drawn[0], out, k=3, merge_from=8)
+    assert (found["k"], len(found["sizes"]), len(found["groups"])) == (3, 3, 8)
+    assert sorted(set(found["groups"])) == [0, 1, 2]
+    assert len(np.load(out / "cluster" / "centroids.npy")) == 8
+    assert found["fitted_on"] == sorted(found["fitted_on"], reverse=True)
+    settings = resolve(validate(pipeline.configured(out), source="config"))
+    assign = cluster.assigner(Job.alone(settings), out / "cluster")
+    masks = json.loads((out / "propose" / "proposals.jsonl").read_text().splitlines()[0])["masks"]
+    with Image.open(drawn[0] / "p0001.png") as picture:
+        rgb = np.asarray(picture.convert("RGB"))
+    ids = assign(rgb, detections({"masks": masks}, rgb.shape[:2]))
+    assert ids.tolist() == [row["cluster"] for row in rows if row["id"] == 1]
+
+
+NETWORK = {"backbone": "timm/vit_tiny_patch16_224", "embedding": "class_token", "max_side": 64}
+DRAWN = ["propose=handcrafted", "cluster=none"]
+
+
+def test_crops_of_several_pictures_go_together_and_give_what_one_by_one_gives(
+    drawn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from maskdistill.features import packed
+
+    own, sizes, found = packed.tokens, [], []
+    monkeypatch.setattr(packed, "tokens", lambda vit, given: sizes.append(len(given)) or own(vit, given))
+    for pack, together in ((0, False), (64, True)):
+        out = tmp_path / str(pack)
+        sizes.clear()
+        clustered(drawn[0], out, weights=DRAWN, limit=6, pack=pack, **NETWORK)
+        found.append(np.load(out / "cluster" / "embeddings.npy"))
+        assert (max(sizes, default=0) > 2) == together
+    np.testing.assert_allclose(found[0], found[1], rtol=1e-3, atol=1e-4)
+    assert len(np.unique(found[0], axis=0)) == len(found[0])
+
+
+@pytest.mark.parametrize(
+    "own",
+    [
+        {"background": "blur"},
+        {"background": "blur", "blur": 0.5},
+        {"background": "fill"},
+        {"embedding": "patch_mean"},
+        {"scales": [1.0, 0.5]},
+        {"flips": True},
+        {"whitening": "pca", "pca_dims": 5},
+    ],
+    ids=str,
+)
+def test_each_choice_of_the_embedding_counts_and_makes_the_clustering_stale(drawn, tmp_path: Path, own) -> None:
+    plain = tmp_path / "run"
+    clustered(drawn[0], plain, weights=DRAWN, limit=2, **NETWORK)
+    before = np.load(plain / "cluster" / "embeddings.npy"), np.load(plain / "cluster" / "centroids.npy")
+    with pytest.raises(StaleError, match=next(reversed(own))):
+        clustered(drawn[0], plain, weights=DRAWN, limit=2, **{**NETWORK, **own})
+    shutil.rmtree(plain / "cluster")
+    clustered(drawn[0], plain, weights=DRAWN, limit=2, **{**NETWORK, **own})
+    after = np.load(plain / "cluster" / "embeddings.npy"), np.load(plain / "cluster" / "centroids.npy")
+    if "whitening" in own:
+        assert np.array_equal(before[0], after[0])
+        assert after[1].shape[1] <= 5
+        assert (plain / "cluster" / "projection.npy").exists()
+    else:
+        assert np.abs(before[0] - after[0]).max() > 1e-3
+
+
+def test_pictures_without_any_mask_end_in_an_error_that_says_what_to_try(tmp_path: Path) -> None:
+    (tmp_path / "pictures").mkdir()
+    Image.new("RGB", (96, 80), (90, 120, 40)).save(tmp_path / "pictures" / "flat.png")
+    with pytest.raises(TrainingError, match=r"no masks in the 1 pictures.*--propose\.min-score"):
+        clustered(tmp_path / "pictures", tmp_path / "run")
+    assert not (tmp_path / "run" / "cluster" / "clusters.jsonl").exists()
