@@ -13,6 +13,8 @@ from typing import Any, Literal
 import numpy as np
 from faster_coco_eval import COCO, COCOeval_faster
 
+from maskdistill.evaluation.clusters import class_of_best
+from maskdistill.evaluation.corloc import HIT
 from maskdistill.masks import boxes as box_ops
 from maskdistill.masks import rle
 
@@ -89,22 +91,37 @@ def most_confident(truth: Records, results: Records) -> tuple[dict[int, list[Any
     return objects, masks
 
 
-def votes(truth: Records, results: Records, *, n_clusters: int, n_classes: int) -> np.ndarray:
-    """(n_clusters, n_classes) int64: each mask votes for the class of the object of highest box IoU.
+def votes(
+    truth: Records,
+    results: Records,
+    *,
+    n_clusters: int,
+    n_classes: int,
+    rule: Literal["release", "overlap"] = "release",
+) -> np.ndarray:
+    """(n_clusters, n_classes) int64: each mask votes for a class; `matching.hungarian` of these names the clusters.
 
-    The first object if all are 0, as in the release: a mask on nothing votes too. Crowds are no objects here; masks of
-    pictures without objects have no vote. `matching.hungarian` of these counts names the clusters.
+    Crowds are no objects here; masks of pictures without objects have no vote.
 
     Args:
-        truth: records with box, category (0 .. n_classes - 1), crowd. results: records with box, cluster.
+        truth: records with rle, box, category (0 .. n_classes - 1), crowd. results: records with rle, box, cluster.
+        rule: `release`: for the class of the object of highest box IoU, the first if all are 0, so that a mask on
+            nothing votes too. `overlap`: for that of highest mask IoU, if it is at least 0.5.
     """
     counts = np.zeros((n_clusters, n_classes), np.int64)
     for number, rows in truth.items():
         solid, found = [row for row in rows if not row["crowd"]], results.get(number, ())
-        if solid and len(found):
+        if not solid or not len(found):
+            continue
+        if rule == "release":
             boxes = [np.array([row["box"] for row in side], np.float64) for side in (found, solid)]
-            for mask, best in zip(found, box_ops.iou(*boxes).argmax(axis=1), strict=True):
-                counts[mask["cluster"], solid[best]["category"]] += 1
+            iou, at_least = box_ops.iou(*boxes), 0.0
+        else:
+            iou, at_least = rle.iou([row["rle"] for row in found], [row["rle"] for row in solid]), HIT
+        classes = class_of_best(iou, np.array([row["category"] for row in solid]), at_least=at_least)
+        for mask, which in zip(found, classes, strict=True):
+            if which >= 0:
+                counts[mask["cluster"], which] += 1
     return counts
 
 

@@ -220,3 +220,10 @@ def test_each_mask_votes_for_the_object_of_highest_box_iou_even_if_it_meets_none
     ]
     counts = instances.votes(truth, {1: found, 2: found, 3: found, 7: found}, n_clusters=3, n_classes=4)
     np.testing.assert_array_equal(counts, [[0, 1, 0, 0], [0, 0, 0, 2], [0, 0, 0, 0]])
+
+
+def test_votes_by_overlap_are_those_of_masks_that_meet_an_object():
+    truth = {1: [record(0, 0, 20, 20, 3, crowd=False), record(60, 0, 90, 20, 1, crowd=False)]}
+    found = [record(61, 0, 90, 20, cluster=0), record(0, 0, 30, 20, cluster=1), record(0, 0, 60, 20, cluster=1)]
+    counts = instances.votes(truth, {1: found}, n_clusters=2, n_classes=4, rule="overlap")
+    np.testing.assert_array_equal(counts, [[0, 1, 0, 0], [0, 0, 0, 1]])

@@ -10,6 +10,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from maskdistill.evaluation import instances
+from maskdistill.evaluation.curves import Curves
 from maskdistill.masks import rle
 
 
@@ -112,6 +113,9 @@ def test_the_twelve_numbers_equal_those_of_pycocotools(source, masks, rng, make,
         evaluation.summarize()
     theirs = [float("nan") if value < 0 else float(value) for value in evaluation.stats]
     np.testing.assert_allclose(list(ours.values()), theirs, rtol=0, atol=1e-12)
+    numbers = Curves(truth, results, iou_type=iou_type, class_agnostic=class_agnostic).numbers(np.ones((1, 94), int))
+    for name, values in numbers.items():
+        assert values[0] == pytest.approx(ours[name], abs=1e-12), name
     assert sum(row["iscrowd"] for row in source["annotations"]) == 10
     if make is own:
         assert ours["AP50"] > 0.98
