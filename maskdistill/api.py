@@ -161,9 +161,25 @@ def segment(*, out: str | Path, settings: Mapping[str, Any] | RunSettings | None
     return _verb("segment", out, settings, redo)
 
 
-def evaluate(*, out: str | Path, settings: Mapping[str, Any] | RunSettings | None = None) -> Path:
-    """Every stage that is there against the ground truth; writes evaluate/metrics.json."""
-    return _verb("evaluate", out, settings, False)
+def evaluate(
+    *,
+    out: str | Path,
+    settings: Mapping[str, Any] | RunSettings | None = None,
+    against: str | Path | None = None,
+) -> Path:
+    """Every stage that is there against the ground truth; writes evaluate/metrics.json.
+
+    Args:
+        against: another run: each number of both on the pictures that both have, with a paired test, and how far
+            the two agree (without ground truth that alone): evaluate/against.json.
+    """
+    chosen = settings if isinstance(settings, RunSettings) else settings_for(out, None, None, None, settings)
+    if against is None:
+        return _do(out, chosen, ["evaluate"], pictures=None)
+    if Path(against).resolve() == Path(out).resolve():
+        raise SettingsError(f"against: {against} is this run itself. Give another one's folder")
+    other = Path(against), settings_for(against, None, None, None, None)
+    return _do(out, chosen, ["evaluate"], pictures=None, against=other)
 
 
 def report(*, out: str | Path, settings: Mapping[str, Any] | RunSettings | None = None) -> Path:
@@ -399,11 +415,12 @@ def _do(
     pictures: str | Path | None,
     start: str | None = None,
     reuse: Mapping[str, Path] | None = None,
+    against: tuple[Path, RunSettings] | None = None,
     quiet: bool = False,
 ) -> Path:
     from maskdistill.stages import pipeline
 
     root = Path(out)
     with pipeline.opened(root, settings, pictures=Path(pictures) if pictures is not None else None, quiet=quiet) as job:
-        pipeline.do(job, verbs, start=start, reuse=reuse)
+        pipeline.do(job, verbs, start=start, reuse=reuse, against=against)
     return root / "report" / "index.html" if verbs[-1] == "report" else root

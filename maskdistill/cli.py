@@ -172,8 +172,10 @@ def _stage(verb: str, rest: list[str]) -> list[str]:
             n_pictures=given.sweep_pictures,
         )
         return _table(rows)
-    if verb in ("evaluate", "report"):
-        made = getattr(api, verb)(out=given.run, settings=settings)
+    if verb == "evaluate":
+        made = api.evaluate(out=given.run, settings=settings, against=given.against)
+    elif verb == "report":
+        made = api.report(out=given.run, settings=settings)
     else:
         made = getattr(api, verb)(out=given.run, settings=settings, redo=given.redo)
     return [str(made)]

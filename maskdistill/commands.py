@@ -152,6 +152,9 @@ def stage(verb: str, below: RunSettings) -> Any:
     flags += _common_flags(*OF_STAGE, below=below)
     if verb == "propose":
         flags += _sweep_flags()
+    if verb == "evaluate":
+        text = "another run: each number of both, with a paired test, and how far the two agree"
+        flags += [("against", Annotated[Path | None, tyro.conf.arg(help=text)], None)]
     if verb not in ("evaluate", "report"):
         flags += [("redo", Annotated[bool, tyro.conf.arg(help="do it again where its settings changed")], False)]
     cls = make_dataclass(verb.title(), flags, frozen=True)

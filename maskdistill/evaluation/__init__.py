@@ -1,13 +1,16 @@
 """Evaluation: every stage against ground truth, as pure functions. The last room; ground truth comes in here alone.
 
-Contract: semantic.confusion, iou, mean_iou; matching.hungarian, majority, match_label_maps;
-          instances.average_precision; corloc.corloc, mean_best_iou; clusters.accuracy, nmi, ari;
-          matched.match, average_precision, area_under_curve; baselines.whole, centre; bootstrap.interval; tables.table.
+Contract: semantic.confusion, iou, mean_iou; matching.hungarian, majority, match_label_maps, rename;
+          instances.average_precision, most_confident, votes; corloc.corloc, mean_best_iou; clusters.accuracy, nmi, ari;
+          boundary.iou, counts; agreement.pixels, masks; matched.match, average_precision, area_under_curve;
+          baselines.whole, centre; bootstrap.interval; tables.table.
 """
 
 from maskdistill.evaluation import (
+    agreement,
     baselines,
     bootstrap,
+    boundary,
     clusters,
     corloc,
     instances,
@@ -17,4 +20,16 @@ from maskdistill.evaluation import (
     tables,
 )
 
-__all__ = ["baselines", "bootstrap", "clusters", "corloc", "instances", "matched", "matching", "semantic", "tables"]
+__all__ = [
+    "agreement",
+    "baselines",
+    "bootstrap",
+    "boundary",
+    "clusters",
+    "corloc",
+    "instances",
+    "matched",
+    "matching",
+    "semantic",
+    "tables",
+]

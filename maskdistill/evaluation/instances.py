@@ -1,7 +1,8 @@
 """Average precision and recall as COCO defines them, by mask or box, with clusters or without.
 
-Computed by faster-coco-eval (equal to pycocotools to 3e-17). Ids of objects start at 1: an object of id 0 would
-never count as found.
+Computed by faster-coco-eval (equal to pycocotools to 3e-16). Twin: tests/reference/instances.py.
+Differs:  objects are numbered from 1; the release's begin with 0, which pycocotools takes for "no object", so that its
+          first object of VOC is never found
 """
 
 from __future__ import annotations
@@ -12,15 +13,19 @@ from typing import Any, Literal
 import numpy as np
 from faster_coco_eval import COCO, COCOeval_faster
 
+from maskdistill.evaluation.clusters import class_of_best
+from maskdistill.evaluation.corloc import HIT
+from maskdistill.masks import boxes as box_ops
 from maskdistill.masks import rle
-from maskdistill.masks.boxes import xywh
 
-_NAMES = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl")
+Records = Mapping[int, Sequence[Mapping[str, Any]]]  # picture id -> one mapping a mask
+
+NAMES = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl")
 
 
 def average_precision(
-    truth: Mapping[int, Sequence[Mapping[str, Any]]],
-    results: Mapping[int, Sequence[Mapping[str, Any]]],
+    truth: Records,
+    results: Records,
     *,
     iou_type: Literal["segm", "bbox"] = "segm",
     class_agnostic: bool,
@@ -35,21 +40,16 @@ def average_precision(
         class_agnostic: all categories are one.
     """
     pictures = [{"id": number, **_size(rows)} for number, rows in truth.items()]
-    annotations: list[dict[str, Any]] = []
-    for number, rows in truth.items():
-        for row in rows:
-            category = 1 if class_agnostic else int(row["category"])
-            annotations.append(
-                {"id": len(annotations) + 1, "iscrowd": int(row["crowd"]), **_record(number, row, category, iou_type)}
-            )
+    annotations = [
+        {**record, "id": 1 + place, "iscrowd": int(row["crowd"])}
+        for place, (record, row) in enumerate(_records(truth, truth, iou_type, class_agnostic))
+    ]
     found = [
-        {"score": float(row["score"]), **_record(number, row, 1 if class_agnostic else int(row["category"]), iou_type)}
-        for number, rows in results.items()
-        if number in truth
-        for row in rows
+        {**record, "score": float(row["score"])}
+        for record, row in _records(results, truth, iou_type, class_agnostic, sizes_matter=False)
     ]
     if not annotations:
-        return dict.fromkeys(_NAMES, float("nan"))
+        return dict.fromkeys(NAMES, float("nan"))
     categories = sorted({row["category_id"] for row in annotations} | {row["category_id"] for row in found})
     dataset = {
         "info": {},
@@ -62,17 +62,97 @@ def average_precision(
     evaluation.evaluate()
     evaluation.accumulate()
     evaluation.summarize()
-    values = [float(value) if value >= 0 else float("nan") for value in evaluation.stats[: len(_NAMES)]]
-    return dict(zip(_NAMES, values, strict=True))
+    values = [float(value) if value >= 0 else float("nan") for value in evaluation.stats[: len(NAMES)]]
+    return dict(zip(NAMES, values, strict=True))
 
 
-def _record(number: int, row: Mapping[str, Any], category: int, iou_type: str) -> dict[str, Any]:
-    box = [float(edge) for edge in xywh(np.asarray(row["box"], np.float64).reshape(1, 4))[0]]
-    area = float(row["area"] if "area" in row else rle.areas([row["rle"]])[0] if "rle" in row else box[2] * box[3])
-    record: dict[str, Any] = {"image_id": number, "category_id": category, "bbox": box, "area": area}
-    if iou_type == "segm":
-        record["segmentation"] = {"size": list(row["rle"]["size"]), "counts": row["rle"]["counts"]}
-    return record
+def most_confident(truth: Records, results: Records) -> tuple[dict[int, list[Any]], dict[int, list[Any]]]:
+    """The paper's protocol `single`: of each picture its best mask and the one object that it is compared with.
+
+    The mask of highest score (of equal ones the first) is paired with the object of highest box IoU, whatever the
+    class, the first if all are 0; crowds are objects here. For this alone the corners of the object's box are rounded,
+    halves to even. All other masks and objects are left out, so that what was not found costs nothing: not comparable
+    with AP of other papers. Pictures without masks or without objects have neither.
+
+    Args:
+        truth, results: as for `average_precision`.
+    Returns:
+        Truth and results of the same pictures as in `truth`, none or one record each.
+    """
+    objects: dict[int, list[Any]] = {number: [] for number in truth}
+    masks: dict[int, list[Any]] = {number: [] for number in truth}
+    for number, rows in truth.items():
+        found = results.get(number, ())
+        if len(rows) and len(found):
+            best = max(found, key=lambda row: row["score"])  # the first of equals
+            rounded = np.round(np.array([row["box"] for row in rows], np.float64).reshape(-1, 4))
+            overlap = box_ops.iou(np.asarray(best["box"], np.float64)[None], rounded)[0]
+            objects[number], masks[number] = [rows[int(overlap.argmax())]], [best]
+    return objects, masks
+
+
+def votes(
+    truth: Records,
+    results: Records,
+    *,
+    n_clusters: int,
+    n_classes: int,
+    rule: Literal["release", "overlap"] = "release",
+) -> np.ndarray:
+    """(n_clusters, n_classes) int64: each mask votes for a class; `matching.hungarian` of these names the clusters.
+
+    Crowds are no objects here; masks of pictures without objects have no vote.
+
+    Args:
+        truth: records with rle, box, category (0 .. n_classes - 1), crowd. results: records with rle, box, cluster.
+        rule: `release`: for the class of the object of highest box IoU, the first if all are 0, so that a mask on
+            nothing votes too. `overlap`: for that of highest mask IoU, if it is at least 0.5.
+    """
+    counts = np.zeros((n_clusters, n_classes), np.int64)
+    for number, rows in truth.items():
+        solid, found = [row for row in rows if not row["crowd"]], results.get(number, ())
+        if not solid or not len(found):
+            continue
+        if rule == "release":
+            boxes = [np.array([row["box"] for row in side], np.float64) for side in (found, solid)]
+            iou, at_least = box_ops.iou(*boxes), 0.0
+        else:
+            iou, at_least = rle.iou([row["rle"] for row in found], [row["rle"] for row in solid]), HIT
+        classes = class_of_best(iou, np.array([row["category"] for row in solid]), at_least=at_least)
+        for mask, which in zip(found, classes, strict=True):
+            if which >= 0:
+                counts[mask["cluster"], which] += 1
+    return counts
+
+
+def _records(
+    of: Records, truth: Records, iou_type: str, class_agnostic: bool, *, sizes_matter: bool = True
+) -> list[tuple[dict[str, Any], Mapping[str, Any]]]:
+    """COCO's records of all pictures that the truth names, each with the row that it is made of.
+
+    Args:
+        sizes_matter: fill in the area of the mask where none is given.
+    """
+    placed = [(number, row) for number, rows in of.items() if number in truth for row in rows]
+    boxes = np.array([row["box"] for _, row in placed], np.float64).reshape(-1, 4)
+    boxes[:, 2:] -= boxes[:, :2]
+    records = []
+    for (number, row), box in zip(placed, boxes.tolist(), strict=True):
+        record: dict[str, Any] = {
+            "image_id": number,
+            "category_id": 1 if class_agnostic else int(row["category"]),
+            "bbox": box,
+        }
+        if "area" in row:
+            record["area"] = float(row["area"])
+        elif sizes_matter and "rle" in row:
+            record["area"] = float(rle.areas([row["rle"]])[0])
+        else:
+            record["area"] = box[2] * box[3]
+        if iou_type == "segm":
+            record["segmentation"] = {"size": list(row["rle"]["size"]), "counts": row["rle"]["counts"]}
+        records.append((record, row))
+    return records
 
 
 def _say_nothing(*words: object) -> None:

@@ -1,7 +1,7 @@
-"""Which masks of a picture meet an object, and AP at that one IoU: pictures can be drawn anew without matching again.
+"""Which masks of a picture meet an object, AP and recall of that: pictures can be drawn anew without matching again.
 
 Paper:    COCO's matching: masks by falling score, each takes the free object of largest IoU, from the threshold on
-Differs:  one class, no limit of masks a picture, areas do not matter; equal to instances.average_precision's AP50
+Differs:  one class, areas do not matter; equal to instances.average_precision (AP, AP50, AP75, AR100) to 1e-12
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ class Matched:
 
     Attributes:
         scores: (masks,) float64.
-        hits: (masks,) bool: the mask takes an object.
-        ignored: (masks,) bool: it takes no object but lies on a crowd, and counts neither way.
+        hits: (masks,) bool, or (thresholds, masks) where there were several: the mask takes an object.
+        ignored: as hits: it takes no object but lies on a crowd, and counts neither way.
         n_objects: that are no crowds.
     """
 
@@ -33,41 +33,72 @@ class Matched:
     n_objects: int
 
 
-def match(scores: np.ndarray, iou: np.ndarray, crowd: np.ndarray, *, at_least: float = HIT) -> Matched:
+def match(
+    scores: np.ndarray, iou: np.ndarray, crowd: np.ndarray, *, at_least: float | np.ndarray = HIT, most: int = 0
+) -> Matched:
     """Masks of one picture matched to its objects.
 
     Args:
         scores: (masks,). iou: (masks, objects), against a crowd over the area of the mask. crowd: (objects,) bool.
+        at_least: IoU from which a mask takes an object, or (thresholds,) of them, each matched for itself.
+        most: only so many masks, the best; 0: all.
     """
-    order = np.argsort(-scores, kind="stable")
-    taken = np.zeros(len(crowd), bool)
-    hits, ignored = np.zeros(len(order), bool), np.zeros(len(order), bool)
-    for row, mask in enumerate(order):
-        free = np.where(crowd | taken, -1.0, iou[mask])
-        if len(free) and free.max() >= at_least:
-            hits[row] = True
-            taken[len(free) - 1 - int(np.argmax(free[::-1]))] = True  # of equals the last, as COCO's loop has it
-        else:
-            ignored[row] = bool((iou[mask][crowd] >= at_least).any())
+    order = np.argsort(-scores, kind="stable")[: most or None]
+    levels = np.atleast_1d(np.asarray(at_least, np.float64))
+    taken = np.repeat(crowd[None].astype(bool), len(levels), axis=0)  # crowds are never taken, and never free
+    hits, ignored = np.zeros((2, len(levels), len(order)), bool)
+    for row, mask in enumerate(order if len(crowd) else ()):
+        free = np.where(taken, -1.0, iou[mask])
+        best = free.shape[1] - 1 - free[:, ::-1].argmax(axis=1)  # of equals the last, as COCO's loop has it
+        hits[:, row] = free.max(axis=1) >= levels
+        taken[hits[:, row], best[hits[:, row]]] = True
+        if crowd.any():
+            ignored[:, row] = ~hits[:, row] & (iou[mask][crowd].max() >= levels)
+    if np.ndim(at_least) == 0:
+        hits, ignored = hits[0], ignored[0]
     return Matched(scores[order].astype(np.float64), hits, ignored, int((~crowd).sum()))
 
 
+class Curve:
+    """Precision and recall over many pictures, as often as wanted, with any weights of the pictures."""
+
+    def __init__(self, pictures: Sequence[Matched]) -> None:
+        scores = np.concatenate([np.zeros(0), *(each.scores for each in pictures)])
+        order = np.argsort(-scores, kind="stable")
+        none = np.zeros((np.atleast_2d(pictures[0].hits).shape[0] if pictures else 1, 0), bool)
+        self.hits = np.concatenate([none, *(np.atleast_2d(each.hits) for each in pictures)], axis=1)[:, order]
+        ignored = np.concatenate([none, *(np.atleast_2d(each.ignored) for each in pictures)], axis=1)[:, order]
+        self.counted = ~ignored
+        self.picture = np.repeat(np.arange(len(pictures)), [len(each.scores) for each in pictures])[order]
+        self.n_objects = np.array([each.n_objects for each in pictures], np.int64)
+
+    def values(self, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """AP and recall, (thresholds,) each, in [0, 1]; nan without objects.
+
+        Args:
+            weights: (pictures,) integers, how often each picture counts: the same as repeating it.
+        """
+        precision, recall = np.zeros((2, len(self.hits)))
+        n_objects = int(weights @ self.n_objects)
+        if not n_objects:
+            return precision + np.nan, recall + np.nan
+        times = weights[self.picture]
+        for level, (hits, counted) in enumerate(zip(self.hits, self.counted, strict=True)):
+            at = np.flatnonzero(hits & (times > 0))  # precision falls between hits: only there can it be the best
+            if not len(at):
+                continue
+            found = np.cumsum(times[at])
+            shown = np.cumsum(times * counted)[at]
+            best = np.maximum.accumulate((found / shown)[::-1])[::-1]  # at this recall or above
+            place = np.searchsorted(found / n_objects, _RECALLS, side="left")
+            precision[level] = np.where(place < len(at), best[np.minimum(place, len(at) - 1)], 0.0).mean()
+            recall[level] = found[-1] / n_objects
+        return precision, recall
+
+
 def average_precision(pictures: Sequence[Matched]) -> float:
-    """COCO's AP at the IoU of the matching, in [0, 1]; nan without objects."""
-    n_objects = sum(each.n_objects for each in pictures)
-    if not n_objects:
-        return float("nan")
-    counted = [~each.ignored for each in pictures]
-    scores = np.concatenate([each.scores[kept] for each, kept in zip(pictures, counted, strict=True)])
-    hits = np.concatenate([each.hits[kept] for each, kept in zip(pictures, counted, strict=True)])
-    hits = hits[np.argsort(-scores, kind="stable")]
-    if not len(hits):
-        return 0.0
-    found = np.cumsum(hits)
-    precision = found / np.arange(1, len(hits) + 1)
-    precision = np.maximum.accumulate(precision[::-1])[::-1]  # the best at this recall or above
-    at = np.searchsorted(found / n_objects, _RECALLS, side="left")
-    return float(np.where(at < len(hits), precision[np.minimum(at, len(hits) - 1)], 0.0).mean())
+    """COCO's AP at the IoU of the matching (mean over several), in [0, 1]; nan without objects."""
+    return float(Curve(pictures).values(np.ones(len(pictures), np.int64))[0].mean())
 
 
 def area_under_curve(scores: np.ndarray, hits: np.ndarray) -> float:

@@ -11,6 +11,8 @@ from typing import Literal
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
+Rule = Literal["iou", "pixels", "majority"]  # of clusters of label maps to classes
+
 
 def hungarian(
     counts: np.ndarray,
@@ -45,21 +47,31 @@ def majority(
         counts, cluster_totals, class_totals: as for `hungarian`.
     """
     weights = _weights(counts, by, cluster_totals, class_totals)
-    return {cluster: int(row.argmax()) for cluster, row in enumerate(weights) if by == "iou" or row.any()}
+    return {
+        cluster: int(row.argmax()) for cluster, row in enumerate(weights) if row.any() or (by == "iou" and len(row))
+    }
 
 
-def match_label_maps(confusion: np.ndarray) -> tuple[dict[int, int], np.ndarray]:
-    """Clusters of label maps to classes, by IoU, background to background.
+def match_label_maps(confusion: np.ndarray, *, rule: Rule = "iou") -> tuple[dict[int, int], np.ndarray]:
+    """Clusters of label maps to classes, background to background.
 
     Args:
         confusion: (classes, 1 + clusters + 1): column 0 background, 1 + cluster, the last any other value.
+        rule: `iou` or `pixels`: one to one, the largest sum of IoUs or of common pixels; `majority`: each cluster to
+            the class of highest IoU, several may share one (for more clusters than classes).
     Returns:
         {cluster: class}, and the confusion (classes, classes + 1) after renaming: clusters without a class are misses.
     """
     n_classes = confusion.shape[0]
     counts = confusion[1:, 1:-1].T
-    totals = confusion[:, 1:-1].sum(axis=0)
-    matched = hungarian(counts, by="iou", cluster_totals=totals, class_totals=confusion[1:].sum(axis=1))
+    totals = {"cluster_totals": confusion[:, 1:-1].sum(axis=0), "class_totals": confusion[1:].sum(axis=1)}
+    if rule == "majority":
+        # By IoU a cluster that meets no class would get the first one: here it stays without, its pixels are misses.
+        matched = {each: best for each, best in majority(counts, "iou", **totals).items() if counts[each].any()}
+    elif rule in ("iou", "pixels"):
+        matched = hungarian(counts, "iou" if rule == "iou" else "count", **totals)
+    else:
+        raise ValueError(f"rule: wanted iou, pixels or majority, got {rule!r}")
     mapping = {cluster: which + 1 for cluster, which in matched.items()}
     return mapping, rename(confusion, mapping, n_classes)
 

@@ -15,13 +15,19 @@ def boxes_from_masks(masks: np.ndarray) -> np.ndarray:
     return boxes
 
 
-def iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """(n, m) float64 intersection over union of boxes (n, 4) and (m, 4); 0 where both are empty."""
+def iou(a: np.ndarray, b: np.ndarray, *, crowd: np.ndarray | None = None) -> np.ndarray:
+    """(n, m) float64 intersection over union of boxes (n, 4) and (m, 4); 0 where both are empty.
+
+    Args:
+        crowd: (m,) bool; against a crowd of b: over the area of a's box.
+    """
     a, b = np.asarray(a, np.float64).reshape(-1, 4), np.asarray(b, np.float64).reshape(-1, 4)
     low = np.maximum(a[:, None, :2], b[None, :, :2])
     high = np.minimum(a[:, None, 2:], b[None, :, 2:])
     shared = np.prod(np.clip(high - low, 0, None), axis=2)
     union = areas(a)[:, None] + areas(b)[None] - shared
+    if crowd is not None:
+        union = np.where(np.asarray(crowd, bool), areas(a)[:, None], union)
     return np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
 
 

@@ -11,7 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-STAGES = ("baseline:whole", "baseline:centre", "propose", "cluster", "detect", "recluster", "label", "segment")
+BASELINES = ("baseline:background", "baseline:whole", "baseline:centre", "baseline:one_cluster")
+STAGES = (*BASELINES, "propose", "cluster", "detect", "recluster", "label", "segment")
 SPLITS = ("validation", "train")
 HEADLINES = (  # at most one of each line, the first that was measured
     (("segment", "mIoU"), ("label", "mIoU"), ("cluster", "mIoU")),
@@ -26,15 +27,16 @@ MEANS = {
     "AP50": "average precision of the masks, right cluster and overlap of at least 0.5",
     "AP75": "average precision of the masks, right cluster and overlap of at least 0.75",
     "AP50_agnostic": "average precision of the masks whatever their cluster, overlap of at least 0.5",
+    "AP50_single": "AP50 of the best mask of each picture against one object alone: the paper's protocol, easier",
     "AR100": "share of the objects found by at most 100 masks a picture",
     "mIoU": "overlap (IoU) of predicted and true regions, mean over the classes, clusters matched to classes",
     "pixel_accuracy": "share of the pixels with the right class",
     "cluster_accuracy": "share of the masks whose cluster is matched to their object's class",
     "NMI": "agreement of clusters and classes: 0 chance, 1 equal up to their names",
     "ARI": "agreement of pairs of masks: 0 chance, 1 equal up to their names",
-    "false_mask_rate": "share of the masks that lie on no object",
+    "false_mask_rate": "share of the pictures without objects in which a mask was found",
     "boundary_iou": "overlap of the masks' outlines with the true ones",
-    "agreement": "share of the pixels on which two label maps agree",
+    "agreement": "share of the masks, or of the pixels of the label maps, on which two runs agree",
 }
 
 

@@ -11,6 +11,11 @@ class EvaluateSettings:
     """From ground truth to metrics; never changes what was trained."""
 
     protocol: Literal["occurring", "paper"] = "occurring"  # mIoU over classes in the truth; paper: absent ones are 0
+    # clusters of label maps to classes: one to one by IoU (the release) or by pixels; majority: several may share one
+    matching: Literal["iou", "pixels", "majority"] = "iou"
+    # what names a detection's cluster: the object that the mask meets with IoU >= 0.5 (overlap), or whatever object has
+    # the highest box IoU, none met too (release)
+    votes: Literal["overlap", "release"] = "overlap"
     bootstrap: int = 200  # resamplings of the pictures for the intervals; 0: no intervals
 
     def __post_init__(self) -> None:

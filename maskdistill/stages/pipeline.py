@@ -106,11 +106,19 @@ def _check_files(settings: RunSettings) -> None:
             weights.read(what, name=stage)  # says what is wrong
 
 
-def do(job: Job, verbs: list[str], *, start: str | None = None, reuse: Mapping[str, Path] | None = None) -> None:
+def do(
+    job: Job,
+    verbs: list[str],
+    *,
+    start: str | None = None,
+    reuse: Mapping[str, Path] | None = None,
+    against: tuple[Path, RunSettings] | None = None,
+) -> None:
     """Do some verbs in order; from `start` on, a stage whose fingerprint differs is done again.
 
     Args:
         reuse: verb, or stage (detect/train) -> another run, of which it is taken where it is not complete here.
+        against: another run and its settings, which evaluate compares with; nothing of it is changed.
     """
     from maskdistill.stages import backbones
 
@@ -125,7 +133,7 @@ def do(job: Job, verbs: list[str], *, start: str | None = None, reuse: Mapping[s
         if verb == "scan" and not redo:
             scan.check_unchanged(job)
         if verb == "evaluate":
-            evaluate.work(job)
+            evaluate.work(job, other=_beside(job, against) if against else None)
         elif verb == "report":
             report.work(job)
         else:
@@ -134,6 +142,14 @@ def do(job: Job, verbs: list[str], *, start: str | None = None, reuse: Mapping[s
                     job.progress.say(f"{stage.name}: done before")
                 if stage.name == "scan" and (ahead := _ahead(job, verbs, sources)):
                     job.progress.say(estimate.sentence(job, ahead))
+
+
+def _beside(job: Job, against: tuple[Path, RunSettings]) -> Job:
+    """Another run, to be read; what happens goes to this one's ledger."""
+    folder = RunFolder(against[0])
+    if not folder.images.exists():
+        raise RunError(f"{folder.root}: no pictures were scanned there, so that nothing can be compared")
+    return Job(settings=against[1], folder=folder, ledger=job.ledger, progress=job.progress, roots={})
 
 
 def _sources(job: Job, verbs: list[str], reuse: Mapping[str, Path]) -> dict[str, RunFolder]:

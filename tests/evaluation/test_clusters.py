@@ -59,3 +59,33 @@ def test_a_mask_gets_the_class_of_the_object_that_it_overlaps_most():
 def test_without_objects_or_masks_no_class_is_given():
     assert clusters.class_of_best(np.zeros((2, 0)), np.zeros(0, int)).tolist() == [-1, -1]
     assert clusters.class_of_best(np.zeros((0, 2)), np.array([1, 2])).tolist() == []
+
+
+@given(samples)
+def test_a_table_says_as_much_as_the_samples(pairs):
+    ids, classes = np.array(pairs).T
+    counts = clusters.table(ids, classes, n_clusters=4, n_classes=3)
+    assert clusters.nmi_of(counts) == pytest.approx(clusters.nmi(ids, classes), abs=1e-12)
+    assert clusters.ari_of(counts) == pytest.approx(clusters.ari(ids, classes), abs=1e-12)
+
+
+def test_an_empty_table_has_no_value():
+    assert np.isnan(clusters.nmi_of(np.zeros((2, 3))))
+    assert np.isnan(clusters.ari_of(np.zeros((2, 3))))
+
+
+def test_a_weight_is_as_many_copies_of_a_pictures_masks_under_the_matching_of_all(rng):
+    pictures, ids, classes = np.sort(rng.integers(0, 5, 40)), rng.integers(0, 4, 40), rng.integers(0, 3, 40)
+    of = clusters.Samples(pictures, ids, classes, n_clusters=4, n_classes=3)
+    weights = np.array([1, 0, 2, 0, 3])
+    copies = np.repeat(np.arange(40), weights[pictures])
+    counts = clusters.table(ids[copies], classes[copies], n_clusters=4, n_classes=3)
+    found = {name: of.statistic(name)(weights[None])[0] for name in ("accuracy", "nmi", "ari")}
+    assert found["accuracy"] == clusters.accuracy(counts, of.mapping)
+    assert found["nmi"] == pytest.approx(clusters.nmi(ids[copies], classes[copies]))
+    assert found["ari"] == pytest.approx(clusters.ari(ids[copies], classes[copies]))
+
+
+def test_one_single_cluster_reaches_the_share_of_the_most_frequent_class():
+    of = clusters.Samples(np.array([0, 0, 1]), np.array([0, 1, 1]), np.array([2, 2, 0]), n_clusters=2, n_classes=3)
+    np.testing.assert_allclose(of.largest_class(np.array([[1, 1], [0, 1]])), [2 / 3, 0])

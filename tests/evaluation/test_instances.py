@@ -9,6 +9,7 @@ from pycocotools.cocoeval import COCOeval
 from maskdistill.evaluation import instances
 from maskdistill.masks import boxes as box_ops
 from maskdistill.masks import rle
+from tests.reference import instances as reference
 
 NAMES = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl")
 SIZE = (60, 140)
@@ -155,3 +156,74 @@ def test_nothing_is_printed_and_the_arguments_stay_as_they_are(rng, capfd):
     instances.average_precision(truth, results, class_agnostic=False)
     assert repr((truth, results)) == before
     assert capfd.readouterr() == ("", "")
+
+
+def overlap(iou_type):
+    def iou_of(mask, row):
+        if iou_type == "segm":
+            return rle.iou([mask["rle"]], [row["rle"]], crowd=np.array([row["crowd"]]))[0, 0]
+        one, other = np.array(mask["box"], np.float64)[None], np.array(row["box"], np.float64)[None]
+        if not row["crowd"]:
+            return box_ops.iou(one, other)[0, 0]
+        shared = np.prod(np.clip(np.minimum(one, other)[0, 2:] - np.maximum(one, other)[0, :2], 0, None))
+        return shared / box_ops.areas(one)[0]
+
+    return iou_of
+
+
+@pytest.mark.parametrize("iou_type", ["segm", "bbox"])
+@pytest.mark.parametrize("class_agnostic", [True, False])
+def test_the_twelve_numbers_equal_those_of_the_loops(rng, iou_type, class_agnostic):
+    truth, results = drawn(rng, n_pictures=4)
+    for rows in truth.values():
+        for row in rows:
+            row["area"] = int(rle.areas([row["rle"]])[0])
+    wanted = reference.evaluate(truth, results, overlap(iou_type), class_agnostic=class_agnostic)
+    found = instances.average_precision(truth, results, iou_type=iou_type, class_agnostic=class_agnostic)
+    for name in NAMES:
+        assert found[name] == pytest.approx(wanted[name], abs=1e-12, nan_ok=True), name
+
+
+def test_single_keeps_the_best_mask_of_a_picture_and_the_object_whose_box_it_overlaps_most():
+    near, far = record(0, 0, 20, 20, 1, crowd=False), record(60, 0, 90, 20, 2, crowd=True)
+    weak, best, later = (
+        record(0, 0, 20, 20, score=0.2),
+        record(58, 0, 90, 20, score=0.9),
+        record(0, 0, 9, 9, score=0.9),
+    )
+    truth = {1: [near, far], 2: [near], 3: [], 4: [near, far]}
+    results = {1: [weak, best, later], 3: [weak], 4: [record(100, 40, 120, 50, score=0.1)], 9: [best]}
+    objects, masks = instances.most_confident(truth, results)
+    assert masks == {1: [best], 2: [], 3: [], 4: results[4]}
+    assert objects == {1: [far], 2: [], 3: [], 4: [near]}  # the first one where no box is met
+
+
+def test_single_rounds_the_corners_of_objects_halves_to_even():
+    edges = [[0.5, 0, 10, 10], [0.4, 0, 10.6, 10]]  # become 0..10 and 0..11
+    truth = {1: [{"box": edge, "category": 1, "crowd": False} for edge in edges]}
+    results = {1: [{"box": [0.45, 0, 10.45, 10], "category": 1, "score": 1.0}]}
+    objects, _ = instances.most_confident(truth, results)
+    assert objects[1][0]["box"] == edges[0]
+    assert box_ops.iou(np.array(results[1][0]["box"])[None], np.array(edges)).argmax() == 1  # as they are
+
+
+def test_each_mask_votes_for_the_object_of_highest_box_iou_even_if_it_meets_none():
+    truth = {
+        1: [record(0, 0, 20, 20, 3, crowd=False), record(60, 0, 90, 20, 1, crowd=False)],
+        2: [record(0, 0, 20, 20, 2, crowd=True)],
+        3: [],
+    }
+    found = [
+        record(61, 0, 90, 20, cluster=0),
+        record(0, 0, 30, 20, cluster=1),
+        record(100, 40, 120, 50, cluster=1),  # on nothing
+    ]
+    counts = instances.votes(truth, {1: found, 2: found, 3: found, 7: found}, n_clusters=3, n_classes=4)
+    np.testing.assert_array_equal(counts, [[0, 1, 0, 0], [0, 0, 0, 2], [0, 0, 0, 0]])
+
+
+def test_votes_by_overlap_are_those_of_masks_that_meet_an_object():
+    truth = {1: [record(0, 0, 20, 20, 3, crowd=False), record(60, 0, 90, 20, 1, crowd=False)]}
+    found = [record(61, 0, 90, 20, cluster=0), record(0, 0, 30, 20, cluster=1), record(0, 0, 60, 20, cluster=1)]
+    counts = instances.votes(truth, {1: found}, n_clusters=2, n_classes=4, rule="overlap")
+    np.testing.assert_array_equal(counts, [[0, 1, 0, 0], [0, 0, 0, 1]])

@@ -104,6 +104,36 @@ def test_fewer_clusters_than_classes_leave_classes_with_iou_0():
     np.testing.assert_allclose(semantic.iou(renamed), [0.5, 1, 0])
 
 
+def test_iou_and_pixels_may_want_different_partners():
+    # Cluster 0 has most of its pixels in class 1, but class 2 is small and nearly all its own.
+    confusion = np.array([[0, 0, 0, 0], [0, 60, 40, 0], [0, 10, 9, 0]])
+    assert matching.match_label_maps(confusion, rule="pixels")[0] == {0: 0 + 1, 1: 2}
+    counts = np.array([[60, 10], [40, 9]])
+    for rule, by in (("pixels", "count"), ("iou", "iou")):
+        wanted = {cluster: which + 1 for cluster, which in matching.hungarian(counts, by=by).items()}
+        assert matching.match_label_maps(confusion, rule=rule)[0] == wanted
+
+
+def test_the_majority_lets_several_clusters_be_one_class():
+    confusion = np.array([[5, 0, 0, 0, 0], [0, 8, 7, 0, 0], [0, 0, 1, 0, 0]])
+    mapping, renamed = matching.match_label_maps(confusion, rule="majority")
+    assert mapping == {0: 1, 1: 1}  # the third cluster has no pixel, so no class
+    np.testing.assert_array_equal(renamed, [[5, 0, 0, 0], [0, 15, 0, 0], [0, 1, 0, 0]])
+
+
+def test_a_cluster_that_lies_on_background_alone_has_no_majority():
+    confusion = np.array([[5, 4, 0], [0, 0, 0]])
+    mapping, renamed = matching.match_label_maps(confusion, rule="majority")
+    assert mapping == {}
+    np.testing.assert_array_equal(renamed, [[5, 0, 4], [0, 0, 0]])
+    assert matching.match_label_maps(np.array([[5, 2, 1]]), rule="majority")[0] == {}
+
+
+def test_an_unknown_rule_of_label_maps_is_refused():
+    with pytest.raises(ValueError, match="iou, pixels or majority"):
+        matching.match_label_maps(np.ones((2, 3), int), rule="count")
+
+
 def test_with_background_alone_nothing_is_matched():
     mapping, renamed = matching.match_label_maps(np.array([[5, 2, 1]]))
     assert mapping == {}

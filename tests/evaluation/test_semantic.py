@@ -17,6 +17,28 @@ def test_the_fast_confusion_equals_counting_pixel_by_pixel(rng, columns):
     assert found.dtype == np.int64
 
 
+@pytest.mark.parametrize("ignore", [255, 2, 0, 300])
+def test_bytes_are_counted_as_any_other_integers(rng, ignore):
+    truth = rng.integers(0, 5, (7, 11)).astype(np.uint8)
+    truth[0] = ignore if ignore < 256 else 0
+    prediction = rng.integers(0, 256, (7, 11)).astype(np.uint8)
+    for columns in (1, 5, 255, 256):
+        fast = semantic.confusion(prediction, truth, 5, columns=columns, ignore=ignore)
+        slow = semantic.confusion(
+            prediction.astype(np.int32), truth.astype(np.int32), 5, columns=columns, ignore=ignore
+        )
+        np.testing.assert_array_equal(fast, slow)
+        np.testing.assert_array_equal(fast, reference.confusion(prediction, truth, 5, columns=columns, ignore=ignore))
+
+
+def test_the_loop_over_classes_gives_the_same_iou(rng):
+    prediction, truth = rng.integers(0, 6, (2, 9, 12)).astype(np.uint8)
+    truth[:2] = 255
+    right, false, missed = reference.loop_over_classes(prediction, truth, 7)
+    found = semantic.iou(semantic.confusion(prediction, truth, 7))
+    np.testing.assert_allclose(np.nan_to_num(found), right / np.maximum(right + false + missed, 1e-8))
+
+
 def test_a_negative_prediction_is_a_miss():
     found = semantic.confusion(np.array([[-1, 0, 1]]), np.array([[1, 0, 1]]), 2)
     np.testing.assert_array_equal(found, [[1, 0, 0], [0, 1, 1]])
@@ -61,7 +83,7 @@ def test_maps_of_unlike_shape_are_refused():
         semantic.confusion(np.zeros((3, 5), int), np.zeros((5, 3), int), 2)
 
 
-@pytest.mark.parametrize("value", [-1, 4])
-def test_a_truth_outside_its_classes_is_refused(value):
+@pytest.mark.parametrize("value, kind", [(-1, int), (4, int), (4, np.uint8), (254, np.uint8)])
+def test_a_truth_outside_its_classes_is_refused(value, kind):
     with pytest.raises(ValueError, match=r"wanted 0\.\.3 or 255"):
-        semantic.confusion(np.zeros((1, 2), int), np.array([[0, value]]), 4)
+        semantic.confusion(np.zeros((1, 2), kind), np.array([[0, value]]).astype(kind), 4)

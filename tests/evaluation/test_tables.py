@@ -32,3 +32,12 @@ def test_stages_stay_in_the_order_in_which_they_came():
 
 def test_no_rows_give_the_head_alone():
     assert len(tables.table([]).splitlines()) == 2
+
+
+def test_two_results_stand_beside_their_difference_and_its_interval():
+    both = row(other=0.4, difference=0.0567, interval=[0.01, 0.1], p=0.0199)
+    alone = row(name="agreement", other=None, difference=None, interval=[0.8, 0.9], p=None, value=0.85)
+    assert tables.compared([both, alone]).splitlines()[2:] == [
+        "| segment | mIoU      | train | 45.7                | 40.0  | 5.7 (1.0 to 10.0) | 0.020 |",
+        "| segment | agreement | train | 85.0 (80.0 to 90.0) | -     | -                 | -     |",
+    ]

@@ -8,6 +8,8 @@ import pytest
 from maskdistill.evaluation import clusters, corloc, instances, matching, semantic
 from maskdistill.labels import paint, select
 from maskdistill.masks import boxes, polygons, rle
+from tests.evaluation.test_instances import overlap
+from tests.reference import instances as plain
 
 METHODS = ["hungarian_count", "hungarian_iou", "majority_count", "majority_iou"]
 CASES = ["five_noisy", "unbalanced", "count_iou_differ", "empty_cluster", "ties"]
@@ -80,25 +82,58 @@ def test_stored_clusters_reach_the_accuracy_of_the_original(reference, k, rule):
     np.testing.assert_array_equal([mapping[cluster] for cluster in found.tolist()], stored[f"reordered_{k}"])
 
 
-@pytest.mark.parametrize("iou_type", ["segm", "bbox"])
-@pytest.mark.parametrize("class_agnostic", [True, False])
-def test_average_precision(reference, iou_type, class_agnostic):
+def truth_and_results(reference):
     truth = loaded(reference, "instances_gt.json")
-    wanted = loaded(reference, "instances_expected.json")[iou_type]
-    wanted = wanted[f"class_{'agnostic' if class_agnostic else 'aware'}_gt_ids_from_1"]
     objects = {row["id"]: [] for row in truth["images"]}
     for row in truth["annotations"]:
-        objects[row["image_id"]].append(record(row) | {"crowd": bool(row["iscrowd"])})
+        extra = {"crowd": bool(row["iscrowd"]), "id": row["id"], "area": row["area"]}
+        objects[row["image_id"]].append(record(row) | extra)
     results = {
-        number: [record(row) | {"score": row["score"]} for row in rows]
+        number: [record(row) | {"score": row["score"], "place": row["place"]} for row in rows]
         for number, rows in by_picture(reference).items()
     }
-    found = instances.average_precision(objects, results, iou_type=iou_type, class_agnostic=class_agnostic)
+    return objects, results
+
+
+def ap(objects, results, iou_type, class_agnostic, first_id):
+    """Ours number objects from 1; what the original's numbers from 0 do, the twin repeats: the first is never found."""
+    if first_id:
+        return instances.average_precision(objects, results, iou_type=iou_type, class_agnostic=class_agnostic)
+    return plain.evaluate(objects, results, overlap(iou_type), class_agnostic=class_agnostic, first_id=0)
+
+
+@pytest.mark.parametrize("first_id", [1, 0])
+@pytest.mark.parametrize("protocol", ["multi", "single"])
+@pytest.mark.parametrize("iou_type", ["segm", "bbox"])
+@pytest.mark.parametrize("class_agnostic", [True, False])
+def test_average_precision(reference, iou_type, class_agnostic, protocol, first_id):
+    objects, results = truth_and_results(reference)
+    expected = loaded(reference, "instances_expected.json")
+    key = f"class_{'agnostic' if class_agnostic else 'aware'}_gt_ids_from_{first_id}"
+    wanted = expected["most_confident"][key][iou_type] if protocol == "single" else expected[iou_type][key]
+    if protocol == "single":
+        objects, results = instances.most_confident(objects, results)
+    found = ap(objects, results, iou_type, class_agnostic, first_id)
     for ours, theirs in NAMES.items():
         if wanted[theirs] == -1:
             assert np.isnan(found[ours])
         else:
             assert found[ours] == pytest.approx(wanted[theirs], abs=1e-12), ours
+
+
+def test_the_most_confident_masks_are_paired_with_the_objects_of_the_original(reference):
+    objects, results = truth_and_results(reference)
+    empty = {number for number, rows in objects.items() if not rows}
+    # The original's list is without the predictions of pictures that have no object.
+    kept = [row["place"] for number, rows in results.items() if number not in empty for row in rows]
+    paired, masks = instances.most_confident(objects, results)
+    wanted = loaded(reference, "instances_expected.json")["most_confident"]["class_aware_gt_ids_from_1"]["selected"]
+    found = [
+        [number, sorted(kept).index(masks[number][0]["place"]), rows[0]["id"] + 1, int(rows[0]["crowd"])]
+        for number, rows in paired.items()
+        if rows
+    ]
+    assert found == wanted
 
 
 @pytest.mark.parametrize("threshold", [0.9, 0.5])
@@ -109,6 +144,10 @@ def test_detections_are_selected_as_in_the_release(reference, threshold):
         chosen = select(np.array([row["score"] for row in rows]), min_score=threshold)
         places += [rows[position]["place"] for position in chosen]
     assert sorted(places) == sorted(wanted["prediction_index_in_file"])
+    objects, results = truth_and_results(reference)
+    chosen = {number: [row for row in rows if row["place"] in places] for number, rows in results.items()}
+    found = ap(objects, chosen, "bbox", class_agnostic=False, first_id=0)
+    assert found["AP50"] == pytest.approx(wanted["bbox_AP50_ids_from_0"], abs=1e-12)
 
 
 @pytest.mark.parametrize("threshold", [0.9, 0.5])

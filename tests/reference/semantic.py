@@ -20,3 +20,15 @@ def iou_of_class(prediction, truth, which, ignore=255):
     found = {index for index in valid if prediction[index] == which}
     wanted = {index for index in valid if truth[index] == which}
     return len(found & wanted) / len(found | wanted) if found | wanted else float("nan")
+
+
+def loop_over_classes(prediction, truth, classes, ignore=255):
+    """Right, false and missed pixels of each class, (classes,) each: the usual way, the whole picture once a class."""
+    right, false, missed = np.zeros((3, classes), np.int64)
+    valid = truth != ignore
+    for which in range(classes):
+        found, wanted = prediction == which, truth == which
+        right[which] = np.sum(found & wanted & valid)
+        false[which] = np.sum(found & ~wanted & valid)
+        missed[which] = np.sum(~found & wanted & valid)
+    return right, false, missed

@@ -1,0 +1,48 @@
+"""What the stages of a run made, read back: masks with their clusters, label maps, how many clusters they count in."""
+
+from __future__ import annotations
+
+from collections.abc import Container
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from maskdistill.runs import record
+from maskdistill.stages import label_maps
+from maskdistill.stages.masks_by_picture import cluster_files, clusters_in, with_clusters
+from maskdistill.stages.skeleton import Image, Job
+
+
+class Outputs:
+    """The finished stages of one run."""
+
+    def __init__(self, job: Job) -> None:
+        self.folder, self.again = job.folder, job.settings.cluster.again
+
+    def complete(self, stage: str) -> bool:
+        """Whether a stage is finished."""
+        return record.read(self.folder.stage(stage) / "stage.json") is not None
+
+    def masks(self, stage: str, ids: Container[int]) -> dict[int, list[dict[str, Any]]]:
+        """Picture id -> proposals, or detections with the clusters that the label maps count in, of some pictures."""
+        file = self.cluster_file("detections") if stage == "detect" else None
+        path = self.folder.stage(stage) / ("detections.jsonl" if stage == "detect" else "proposals.jsonl")
+        return {row["id"]: row.get("masks", []) for row in with_clusters(path, file) if row["id"] in ids}
+
+    def label_map(self, stage: str, image: Image) -> np.ndarray:
+        """(H, W) uint8 of `label` or `segment`; all background for a picture without any detection."""
+        path = self.folder.stage(stage) / ("maps" if stage == "label" else "predictions") / f"{image.id}.png"
+        return label_maps.read(path) if path.exists() else np.zeros(image.size, np.uint8)
+
+    def n_clusters(self, stage: str) -> int:
+        """How many clusters the masks or label maps of a stage count in."""
+        if stage == "detect":
+            again = self.cluster_file("detections") is not None
+        else:
+            again = stage != "cluster" and self.again and self.complete("recluster")
+        return clusters_in(self.folder.stage("recluster" if again else "cluster"))
+
+    def cluster_file(self, of: str) -> Path | None:
+        """The clusters.jsonl of proposals or detections; None where detections carry the detector's own."""
+        return cluster_files(self.folder, of, again=self.again)

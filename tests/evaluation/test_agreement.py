@@ -1,0 +1,50 @@
+import numpy as np
+import pytest
+
+from maskdistill.evaluation import agreement, semantic
+
+
+def joint(one, other, n_one, n_other):
+    return semantic.confusion(other, one, 1 + n_one, columns=1 + n_other)
+
+
+def test_a_result_agrees_with_itself_whatever_its_clusters_are_called(rng):
+    one = rng.integers(0, 5, (9, 13)).astype(np.uint8)
+    renamed = np.array([0, 3, 1, 4, 2], np.uint8)[one]
+    assert agreement.pixels(joint(one, renamed, 4, 4)) == 1
+
+
+def test_it_does_not_matter_which_result_comes_first(rng):
+    for n_one, n_other in ((4, 4), (2, 6)):
+        one = rng.integers(0, 1 + n_one, (9, 13)).astype(np.uint8)
+        other = rng.integers(0, 1 + n_other, (9, 13)).astype(np.uint8)
+        first = agreement.pixels(joint(one, other, n_one, n_other))
+        assert first == pytest.approx(agreement.pixels(joint(other, one, n_other, n_one)))
+        assert 0 < first < 1
+
+
+def test_background_is_background_in_both():
+    assert agreement.pixels(joint(np.array([[0, 0, 0, 1]]), np.array([[1, 1, 1, 0]]), 1, 1)) == 0
+
+
+def test_the_share_is_that_of_the_pixels():
+    one, other = np.array([[0, 1, 1, 1, 2]]), np.array([[0, 2, 2, 1, 1]])
+    assert agreement.pixels(joint(one, other, 2, 2)) == pytest.approx(4 / 5)
+
+
+def test_without_pixels_or_masks_there_is_no_value():
+    assert np.isnan(agreement.pixels(np.zeros((3, 4), int)))
+    assert np.isnan(agreement.masks([]))
+    assert np.isnan(agreement.masks([np.zeros((0, 0))]))
+
+
+def test_masks_agree_where_each_has_a_partner_of_its_own():
+    assert agreement.masks([np.eye(3)]) == 1
+    assert agreement.masks([np.array([[0.9], [0.8]])]) == pytest.approx(2 / 3)  # one partner, three masks
+    assert agreement.masks([np.array([[0.5]]), np.array([[0.49]])]) == pytest.approx(0.5)
+    assert agreement.masks([np.zeros((0, 2))]) == 0
+
+
+def test_as_many_partners_as_can_be_are_found():
+    # The first mask would take the only partner that the second one has.
+    assert agreement.partners(np.array([[0.9, 0.6], [0.7, 0.0]])) == 2
