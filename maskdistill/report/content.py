@@ -81,6 +81,7 @@ class ClusterGallery:
     colour: tuple[int, int, int]
     size: int
     crops: Sequence[np.ndarray] = ()
+    flags: Sequence[str] = ()  # why it looks like ground: border, area, score
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -33,6 +33,13 @@ class ClusterSettings:
     # divide by each dimension's deviation, as the release; pca: by that of each principal component
     whitening: Literal["deviation", "pca"] = "deviation"
     pca_dims: int = 64  # principal components kept, those of the largest variance; ours
+    flag_far: float = (
+        3.0  # flag masks so many times as far from their centroid as their cluster's median; 0: none; ours
+    )
+    flag_border: float = 0.5  # flag clusters whose median mask touches more of the picture's 4 sides, in [0, 1]; ours
+    flag_area: float = 0.5  # flag clusters whose median mask is more of its picture, in [0, 1]; 1: none; ours
+    flag_score: float = 0.0  # flag clusters whose median score is less, in [0, 1]; 0: none; ours
+    drop: bool = False  # leave out of training, and of label maps, what is flagged; the paper trains on all masks
     again: bool = False  # cluster the detections once more, before label maps are made
     again_min_score: float = 0.5  # of the detections that the second clustering is fitted on, in [0, 1]
     of: Literal["proposals", "detections"] = "proposals"  # what the verb clusters; detections: writes recluster/
@@ -54,6 +61,9 @@ class ClusterSettings:
         at_least("cluster.pack", self.pack, 0)
         at_least("cluster.pca_dims", self.pca_dims, 1)
         in_unit("cluster.blur", self.blur)
+        at_least("cluster.flag_far", self.flag_far, 0)
+        for name in ("flag_border", "flag_area", "flag_score"):
+            in_unit(f"cluster.{name}", getattr(self, name))
         if not self.scales:
             raise ValueError(f"cluster.scales must name one scale at least, got {self.scales}")
         for scale in self.scales:

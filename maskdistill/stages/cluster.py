@@ -52,6 +52,7 @@ def parts(settings: RunSettings) -> dict[str, Any]:
     }
     if own.whiten and own.whitening == "pca":
         counted["pca_dims"] = own.pca_dims
+    counted |= {name: getattr(own, name) for name in ("flag_far", "flag_border", "flag_area", "flag_score", "drop")}
     if own.embedding != "descriptors":
         counted |= {"backbone": own.backbone, "precision": settings.precision}
         counted |= {"background": own.background, "scales": list(own.scales), "flips": own.flips}
@@ -76,7 +77,7 @@ def weights(job: Job) -> str | None:
 def work(job: Job, folder: Path) -> Done:
     """Embed every mask, fit k-means on those of training pictures, assign the others."""
     from maskdistill.clusters import summary
-    from maskdistill.stages import fitting
+    from maskdistill.stages import fitting, flagging
 
     own, name = job.settings.cluster, folder.name
     file = MaskFile(job.folder.root / SOURCES[name])
@@ -93,7 +94,10 @@ def work(job: Job, folder: Path) -> Done:
     _write_array(folder / "centroids.npy", fitted.centroids)
     if space.projection is not None:
         _write_array(folder / "projection.npy", space.projection)
-    lines.write(folder / "clusters.jsonl", _rows(embedded.owners, ids, left_out))
+    flags = flagging.flags(job, file, fitted, normalised, ids, fits)
+    if own.drop:
+        left_out = flagging.dropped(job, name, flags, ids, left_out, fits)
+    lines.write(folder / "clusters.jsonl", _rows(embedded.owners, ids, left_out, flags.far))
     middles = summary.means(normalised[fits], fitted.assign(normalised[fits]), fitted.k)
     described = _described(job, normalised, ids, middles, embedded.owners)
     sizes = np.bincount(ids, minlength=fitted.k).tolist()
@@ -103,6 +107,8 @@ def work(job: Job, folder: Path) -> Done:
         "sizes": sizes,
         "fitted_on": np.bincount(ids[fits], minlength=fitted.k).tolist(),
         "left_out": dict(Counter(left_out.values())),
+        "flags": flags.clusters,
+        "far": int(flags.far.sum()),
         "inertia": round(fitted.inertia, 6),
         "centroids": "centroids.npy",
         "groups": fitted.groups.tolist(),
@@ -113,6 +119,8 @@ def work(job: Job, folder: Path) -> Done:
     }
     atomic.write_json(folder / "clusters.json", {**head, **described})
     counts = {"masks": file.n_masks, "clusters": fitted.k, "largest": max(sizes)}
+    if flags.any():
+        counts["flagged"] = flags.count(ids)
     if left_out:
         counts["left_out"] = len(left_out)
     outputs = ["embeddings.npy", "clusters.jsonl", "centroids.npy", "clusters.json"]
@@ -170,10 +178,14 @@ def _fitted_on(job: Job, name: str, file: MaskFile, embedded: Embedded) -> np.nd
     return usable
 
 
-def _rows(owners: np.ndarray, ids: np.ndarray, left_out: Mapping[int, str]) -> Iterator[dict[str, Any]]:
-    """Lines of clusters.jsonl; `left_out` says why a mask is not trained on."""
+def _rows(
+    owners: np.ndarray, ids: np.ndarray, left_out: Mapping[int, str], far: np.ndarray
+) -> Iterator[dict[str, Any]]:
+    """Lines of clusters.jsonl: `far` where a mask is flagged itself, `left_out`: why it is not trained on."""
     for row, ((number, mask), cluster) in enumerate(zip(owners.tolist(), ids.tolist(), strict=True)):
-        why = {"left_out": left_out[row]} if row in left_out else {}
+        why: dict[str, Any] = {"far": True} if far[row] else {}
+        if row in left_out:
+            why["left_out"] = left_out[row]
         yield {"id": number, "mask": mask, "cluster": cluster, **why}
 
 

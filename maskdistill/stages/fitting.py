@@ -32,6 +32,10 @@ class Fitted:
     def k(self) -> int:
         return int(self.groups.max()) + 1
 
+    def distances(self, rows: np.ndarray) -> np.ndarray:
+        """(n,) float32: from each row to its nearest centroid."""
+        return np.linalg.norm(rows - self.centroids[kmeans.assign(rows, self.centroids)], axis=1)
+
     def assign(self, rows: np.ndarray) -> np.ndarray:
         """(n,) int64: the cluster of each row."""
         return self.groups[kmeans.assign(rows, self.centroids)]

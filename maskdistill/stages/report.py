@@ -261,6 +261,7 @@ class _Run:
                     colour=tuple(int(value) for value in colours[1 + cluster]),  # type: ignore[arg-type]
                     size=found["sizes"][cluster],
                     crops=crops,
+                    flags=found["flags"][cluster] if "flags" in found else (),
                 )
             )
         return galleries

@@ -11,7 +11,7 @@ import timm
 import torch
 from PIL import Image
 
-from maskdistill import api
+from maskdistill import api, detector
 from maskdistill.clusters import number
 from maskdistill.errors import StaleError, TrainingError
 from maskdistill.settings import resolve, validate
@@ -166,6 +166,64 @@ def test_clusters_are_merged_to_the_number_wanted_and_a_loaded_run_would_assign_
         rgb = np.asarray(picture.convert("RGB"))
     ids = assign(rgb, detections({"masks": masks}, rgb.shape[:2]))
     assert ids.tolist() == [row["cluster"] for row in rows if row["id"] == 1]
+
+
+def test_flags_say_what_looks_like_noise_and_take_nothing_away(drawn, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    found, rows, _ = clustered(drawn[0], out, flag_far=1.2, flag_area=0.01, flag_score=0.99, flag_border=1.0)
+    assert found["far"] == sum(row.get("far", False) for row in rows) > 0
+    assert found["flags"] == [["area", "score"]] * 4
+    assert found["left_out"] == {}
+    api.report(out=out)
+    assert "flagged: area, score" in (out / "report" / "index.html").read_text(encoding="utf-8")
+    none, rows, _ = clustered(drawn[0], tmp_path / "none", flag_far=0.0, flag_border=1.0, flag_area=1.0)
+    assert none["flags"] == [[]] * 4
+    assert not any("far" in row for row in rows)
+
+
+def test_drop_leaves_what_is_flagged_out_of_training_and_of_label_maps(drawn, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    own = {"flag_far": 1.2, "flag_border": 1.0, "flag_area": 1.0, "drop": True}
+    found, rows, _ = clustered(drawn[0], out, **own)
+    assert found["left_out"] == {"far": found["far"]}
+    assert {number for number, row in enumerate(rows) if "left_out" in row} == {
+        number for number, row in enumerate(rows) if row.get("far")
+    }
+    settings = {**QUICK, "cluster": {**QUICK["cluster"], **own}}
+    seen = []
+    batches = detector.batches
+
+    def watched(sample: Any, **given: Any) -> Any:
+        seen.extend(len(sample(position)[2]) for position in range(given["n_pictures"]))
+        return batches(sample, **given)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(detector, "batches", watched)
+        api.run(pictures=drawn[0], out=out, settings=settings, until="label", quiet=True)
+    trusted = [line["masks"] for line in lines_of(out / "propose" / "proposals.jsonl")]
+    all_scores = [mask["score"] for masks in trusted for mask in masks]
+    kept = [number for number, row in enumerate(rows) if "left_out" not in row and all_scores[number] >= 0.45]
+    assert sum(seen) == len(kept) < sum(score >= 0.45 for score in all_scores)
+    again = lines_of(out / "recluster" / "clusters.jsonl")
+    assert any("left_out" in row for row in again)
+    coverage = json.loads((out / "label" / "coverage.json").read_text())
+    shown = [mask["score"] >= 0.05 for line in lines_of(out / "detect" / "detections.jsonl") for mask in line["masks"]]
+    painted: dict[int, int] = {}
+    for row, is_shown in zip(again, shown, strict=True):
+        painted[row["id"]] = painted.get(row["id"], 0) + (is_shown and "left_out" not in row)
+    for picture, count in painted.items():
+        assert coverage[str(picture)]["masks"] in (count, 1)  # 1: the best of those below the threshold
+
+
+def test_where_every_mask_is_flagged_none_is_dropped_and_the_ledger_says_so(drawn, tmp_path: Path) -> None:
+    found, rows, events = clustered(drawn[0], tmp_path / "run", flag_score=1.0, drop=True)
+    assert found["left_out"] == {}
+    assert not any("left_out" in row for row in rows)
+    assert any("every mask is flagged" in str(event.get("what")) for event in events)
+
+
+def lines_of(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
 NETWORK = {"backbone": "timm/vit_tiny_patch16_224", "embedding": "class_token", "max_side": 64}
