@@ -73,13 +73,15 @@ def _command(verb: str) -> Callable[[list[str]], list[str]]:
         "predict": _predict,
         "export": _export,
         "masks": _masks,
+        "score": _score,
+        "data": _data,
         "demo": _demo,
     }
     return own.get(verb, lambda rest: _stage(verb, rest))
 
 
-def _parse(cls: Any, verb: str, rest: list[str], default: Any = None) -> Any:
-    chosen = {} if default is None else {"default": default}
+def _parse(cls: Any, verb: str, rest: list[str], default: Any = None, **more: Any) -> Any:
+    chosen = more if default is None else {"default": default, **more}
     try:
         return tyro.cli(cls, prog=f"maskdistill {verb}", args=rest, **chosen)
     except ValueError as error:  # of a range, where tyro has no name for the settings that it belongs to
@@ -154,7 +156,8 @@ def _scan(rest: list[str]) -> list[str]:
 def _stage(verb: str, rest: list[str]) -> list[str]:
     """A stage's own verb: its settings without prefix, over those in the run's config.yaml."""
     # RUN may stand behind flags and their values: it is the word that is a run, or else the first one.
-    words = [Path(word) for word in rest if not word.startswith("-")]
+    values_of = {place + 1 for place, word in enumerate(rest) if word == "--against"}  # which is a run, but not RUN
+    words = [Path(word) for place, word in enumerate(rest) if not word.startswith("-") and place not in values_of]
     run = next((word for word in words if (word / "config.yaml").is_file()), words[0] if words else None)
     asks_help = any(word in ("-h", "--help", "--help-all") for word in rest)
     below = load() if asks_help or run is None else _layers([], run=run)
@@ -243,6 +246,27 @@ def _checked(values: dict[str, Any]) -> RunSettings:
 def _export(rest: list[str]) -> list[str]:
     given = _parse(commands.Export, "export", rest)
     return [str(api.export(run=given.run, of=given.of, out=given.out))]
+
+
+def _data(rest: list[str]) -> list[str]:
+    if not rest or rest[0] in ("-h", "--help"):
+        words = [*rest, "--help"][-1:]
+        _parse(commands.VocInstances, "data voc-instances", words, description=commands.DATA_HELP)
+    if rest[0] != "voc-instances":
+        raise SettingsError(f"there is no {rest[0]!r}. There is: voc-instances")
+    given = _parse(commands.VocInstances, "data voc-instances", rest[1:])
+    counts = api.voc_instances(
+        root=given.root, split=given.split, out=given.out, of=given.of, class_agnostic=given.class_agnostic
+    )
+    return [_counted(counts), str(given.out)]
+
+
+def _score(rest: list[str]) -> list[str]:
+    given = _parse(commands.SCORES, "score", rest, description=commands.SCORE_HELP)
+    words = {each.name: getattr(given, each.name) for each in fields(given)}
+    score = api.score_semantic if isinstance(given, commands.ScoreSemantic) else api.score_instances
+    made = score(**words)
+    return [made.table()] + ([str(given.out)] if given.out else [])
 
 
 def _demo(rest: list[str]) -> list[str]:

@@ -89,6 +89,75 @@ class Export:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ScoreSemantic:
+    """Label maps (PNG) against label maps: mIoU, pixel accuracy, IoU of each class.
+
+    Example: maskdistill score semantic --predictions maps/ --ground-truth SegmentationClass/ --classes voc
+    """
+
+    predictions: Path  # folder of label maps; joined by relative path, else file name, with or without extension
+    ground_truth: Path  # folder of label maps, 255 ignored
+    classes: str  # voc, or a file with a name a line, background first
+    # none: ids are classes; else clusters are matched: one to one by iou or pixels, or majority (several may share one)
+    matching: Literal["none", "iou", "pixels", "majority"] = "none"
+    protocol: Literal["occurring", "paper"] = "occurring"  # mIoU over classes in the truth; paper: absent ones are 0
+    missing: Literal["refuse", "background"] = "refuse"  # a truth without prediction
+    # a list of names, one a line, plain or gzipped: these pictures alone (a split of VOC, COCO20k)
+    only: Path | None = None
+    bootstrap: int = 200  # samples of the pictures for the intervals; 0: no intervals
+    seed: int = 0  # of the samples
+    out: Path | None = None  # FILE.json, FILE.csv or FILE.md: the table goes there too
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoreInstances:
+    """COCO results against COCO instances: AP and AR by mask and box, class-aware and agnostic, all and single.
+
+    Example: maskdistill score instances --predictions results.json --ground-truth instances.json
+    """
+
+    predictions: Path  # [{image_id, category_id, score, segmentation or bbox}, ...]
+    ground_truth: Path  # a COCO instances JSON
+    # none: category ids are those of the truth; else they are clusters, named by votes (Hungarian): a mask votes for
+    # the object that it meets with IoU >= 0.5 (overlap), or for that of highest box IoU, none met too (release)
+    matching: Literal["none", "overlap", "release"] = "none"
+    # a list of names, one a line, plain or gzipped: these pictures alone (a split of VOC, COCO20k)
+    only: Path | None = None
+    bootstrap: int = 200  # samples of the pictures for the intervals; 0: no intervals
+    seed: int = 0  # of the samples
+    out: Path | None = None  # FILE.json, FILE.csv or FILE.md: the table goes there too
+
+
+@dataclass(frozen=True, kw_only=True)
+class VocInstances:
+    """VOC's objects as COCO instances: of SegmentationObject and SegmentationClass, or the boxes of the XML files.
+
+    Example: maskdistill data voc-instances VOCdevkit/VOC2012 --split segmentation/val --out voc-val.json
+    """
+
+    root: tyro.conf.Positional[Path]  # the devkit, VOC2007 or VOC2012, or the folder above one
+    split: str  # segmentation/val, detection/trainval, ...
+    out: Path  # JSON to write
+    of: Literal["masks", "boxes"] = "masks"  # what the objects are; boxes can be scored by `score instances` alone
+    class_agnostic: bool = False  # one category, object
+
+
+DATA_HELP = (
+    "Ground truth that is on your disk, made ready to evaluate with.\n\n"
+    "Example: maskdistill data voc-instances VOCdevkit/VOC2012 --split segmentation/val --out voc-val.json"
+)
+
+SCORES: Any = (
+    Annotated[ScoreSemantic, tyro.conf.subcommand("semantic", prefix_name=False)]
+    | Annotated[ScoreInstances, tyro.conf.subcommand("instances", prefix_name=False)]
+)
+SCORE_HELP = (
+    "Files of predictions, anybody's, against ground truth: a table with intervals; no run.\n\n"
+    "Example: maskdistill score semantic --predictions maps/ --ground-truth truth/ --classes voc"
+)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Demo:
     """The whole job on pictures it draws itself: no download, a few minutes on two cores.
 
@@ -117,6 +186,8 @@ VERBS: dict[str, str] = {
     "predict": "a trained run on new pictures",
     "export": "masks as a COCO dataset",
     "masks": "pictures -> their masks as PNG and JSON, without a run",
+    "data": "ground truth on your disk -> COCO instances",
+    "score": "anybody's predictions against ground truth, without a run",
     "demo": "the whole job on pictures it draws itself",
 }
 

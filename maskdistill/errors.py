@@ -5,10 +5,13 @@ MaskDistillError
 ├── PictureError      a picture (or a folder of them) that cannot be read
 ├── WeightsError      weights that are missing, of another architecture, or not to be had offline
 ├── GroundTruthError  ground truth that does not fit its pictures or its format
+├── PredictionError   predictions of others that do not fit their ground truth or their format
 ├── RunError          a run folder: made with other settings, damaged, in use
 │   └── StaleError    a stage whose fingerprint differs from what was asked for
 └── TrainingError     a network that cannot be trained on what it was given
 """
+
+from collections.abc import Sequence
 
 
 class MaskDistillError(Exception):
@@ -31,6 +34,10 @@ class GroundTruthError(MaskDistillError):
     """Ground truth that does not fit its pictures or its format."""
 
 
+class PredictionError(MaskDistillError):
+    """Predictions of others that do not fit their ground truth or their format."""
+
+
 class RunError(MaskDistillError):
     """A run folder that is damaged, in use, or not one."""
 
@@ -41,3 +48,8 @@ class StaleError(RunError):
 
 class TrainingError(MaskDistillError):
     """A network that cannot be trained on what it was given."""
+
+
+def listed(values: Sequence[object], most: int = 5) -> str:
+    """The first few of many, for a message."""
+    return ", ".join(map(str, values[:most])) + (", ..." if len(values) > most else "")

@@ -54,7 +54,7 @@ class Truth:
     def label_map(self, key: str) -> np.ndarray:
         """(H, W) uint8: 0 background, 1 .. C, 255 ignored (crowds); of objects, smaller ones lie on larger ones."""
         if key in self.label_maps:
-            return _read_map(self.label_maps[key])
+            return read_map(self.label_maps[key])
         found = self.objects[key]
         label_map = np.zeros(found.size, np.uint8)
         masks = rle.decode(found.rles, size=found.size)
@@ -138,7 +138,7 @@ def _coco(source: Path, loaded: dict[str, Any]) -> Truth:
                 )
         place = objects_of[row["image_id"]]
         try:
-            mask = _rle(row["segmentation"], place.size)
+            mask = mask_of(row["segmentation"], place.size)
         except (ValueError, RuntimeError) as error:
             raise GroundTruthError(
                 f"{source}: annotation {row.get('id')} holds no mask that can be read: {error}"
@@ -155,8 +155,12 @@ def _coco(source: Path, loaded: dict[str, Any]) -> Truth:
     return Truth(source=source, names=[row["name"] for row in categories], objects=objects)
 
 
-def _rle(segmentation: Any, size: tuple[int, int]) -> Rle | None:
-    """Polygons, plain or compressed run lengths; None for an empty list of polygons."""
+def mask_of(segmentation: Any, size: tuple[int, int]) -> Rle | None:
+    """Polygons, plain or compressed run lengths; None for an empty list of polygons.
+
+    Raises:
+        ValueError, RuntimeError, KeyError, TypeError: nothing that can be read.
+    """
     if isinstance(segmentation, list):
         return rle.from_polygons(segmentation, size) if segmentation else None
     if isinstance(segmentation["counts"], list):
@@ -172,13 +176,14 @@ def _folder(source: Path) -> Truth:
         raise GroundTruthError(f"{source}: holds no .png. Wanted: label maps (palette or grey), one a picture")
     top = 0
     for path in files.values():
-        label_map = _read_map(path)
+        label_map = read_map(path)
         inside = label_map[label_map != 255]
         top = max(top, int(inside.max()) if inside.size else 0)
     return Truth(source=source, names=[f"class {number}" for number in range(1, top + 1)], label_maps=files)
 
 
-def _read_map(path: Path) -> np.ndarray:
+def read_map(path: Path) -> np.ndarray:
+    """A label map (H, W) uint8, palette or grey; GroundTruthError if it is none."""
     try:
         with Image.open(path) as picture:
             if picture.mode not in ("P", "L", "1"):

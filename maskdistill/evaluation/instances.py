@@ -29,6 +29,7 @@ def average_precision(
     *,
     iou_type: Literal["segm", "bbox"] = "segm",
     class_agnostic: bool,
+    areas: Literal["box", "mask"] = "box",
 ) -> dict[str, float]:
     """COCO's twelve numbers; nan where the truth has no object (of that size).
 
@@ -36,8 +37,10 @@ def average_precision(
         truth: picture id -> records with rle, box (xyxy), category, crowd, and area in pixels (else the mask's, which
             decides what is small, medium, large). A picture without objects is named too, with no record.
         results: picture id -> records with rle, box, category, score; pictures that the truth does not name are
-            left out. At most 100 a picture count, the best. Their area is the box's, as pycocotools takes it.
+            left out. At most 100 a picture count, the best.
         class_agnostic: all categories are one.
+        areas: of the results, for the numbers by size: of their boxes, as pycocotools takes them where a file of
+            results has boxes; or of their masks, as it does where a file has none.
     """
     pictures = [{"id": number, **_size(rows)} for number, rows in truth.items()]
     annotations = [
@@ -58,7 +61,11 @@ def average_precision(
         "categories": [{"id": number, "name": str(number)} for number in categories],
     }
     judged = COCO(dataset, print_function=_say_nothing)
-    evaluation = COCOeval_faster(judged, judged.loadRes(found), iouType=iou_type, print_function=_say_nothing)
+    loaded = judged.loadRes(found)
+    if areas == "mask":
+        for row, area in zip(found, rle.areas([row["segmentation"] for row in found]).tolist(), strict=True):
+            row["area"] = area
+    evaluation = COCOeval_faster(judged, loaded, iouType=iou_type, print_function=_say_nothing)
     evaluation.evaluate()
     evaluation.accumulate()
     evaluation.summarize()
@@ -149,7 +156,7 @@ def _records(
             record["area"] = float(rle.areas([row["rle"]])[0])
         else:
             record["area"] = box[2] * box[3]
-        if iou_type == "segm":
+        if "rle" in row:
             record["segmentation"] = {"size": list(row["rle"]["size"]), "counts": row["rle"]["counts"]}
         records.append((record, row))
     return records

@@ -8,7 +8,7 @@ from typing import Any
 
 def table(rows: Sequence[Mapping[str, Any]]) -> str:
     """Stage and name down, splits across; values in percent with their interval, a dash where there is none."""
-    splits = sorted({row["split"] for row in rows}, key=("train", "validation").index)
+    splits = sorted({row["split"] for row in rows}, key=("train", "validation", "all").index)
     lines: dict[tuple[str, str], dict[str, str]] = {}
     for row in rows:
         lines.setdefault((row["stage"], row["name"]), {})[row["split"]] = _shown(row)

@@ -168,6 +168,12 @@ def test_only_pictures_that_both_runs_have_are_compared_and_the_others_are_count
     assert 0 < rows["propose", "agreement"]["value"] < 1
 
 
+def test_the_other_run_may_be_named_before_this_one(two) -> None:
+    one, other = two
+    assert cli.main(["evaluate", "--against", str(other), str(one)]) == 0
+    assert json.loads((one / "evaluate" / "against.json").read_text())["runs"] == [str(one), str(other)]
+
+
 def test_the_other_way_round_the_difference_turns_its_sign(two) -> None:
     one, other = two
     api.evaluate(out=one, against=other)

@@ -1,0 +1,264 @@
+"""PASCAL VOC as it lies on people's disks: splits, label maps, boxes, and instances as a COCO dataset. Reading only.
+
+In:       the devkit (VOC2007, VOC2012, or the folder above one), or the single archive of earlier work
+          (images/, SegmentationClassAug/, sets/); SBD's lists for trainaug
+Out:      names of a split, paths, boxes (half-open xyxy), a COCO dataset; what is missing is named and counted
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+from xml.etree import ElementTree
+
+import numpy as np
+
+from maskdistill.datasets.coco import read_list
+from maskdistill.datasets.truth import read_map
+from maskdistill.errors import GroundTruthError, listed
+from maskdistill.masks import rle
+from maskdistill.masks.boxes import boxes_from_masks, xywh
+
+CLASSES = (
+    "background",
+    "aeroplane",
+    "bicycle",
+    "bird",
+    "boat",
+    "bottle",
+    "bus",
+    "car",
+    "cat",
+    "chair",
+    "cow",
+    "diningtable",
+    "dog",
+    "horse",
+    "motorbike",
+    "person",
+    "pottedplant",
+    "sheep",
+    "sofa",
+    "train",
+    "tvmonitor",
+)
+
+VOID = 255
+
+
+@dataclass(frozen=True)
+class Box:
+    """An object of an XML file: class 1 .. 20, box half-open xyxy in pixels, VOC's own flags."""
+
+    category: int
+    box: tuple[float, float, float, float]
+    difficult: bool
+    truncated: bool
+
+
+@dataclass(frozen=True)
+class Voc:
+    """One VOC folder: where its pictures, label maps and lists are."""
+
+    root: Path
+    pictures: Path
+    class_maps: Path
+    lists: dict[str, Path]  # split -> list of names
+
+    @property
+    def object_maps(self) -> Path:
+        return self.root / "SegmentationObject"
+
+    def names(self, split: str) -> list[str]:
+        """The names of a split, sorted; of a list with a second column (-1, 0, 1) all names.
+
+        Raises:
+            GroundTruthError: no such split, a name that stands twice.
+        """
+        if split not in self.lists:
+            raise GroundTruthError(
+                f"{self.root}: has no list of the split {split!r}. There are: {', '.join(sorted(self.lists)) or 'none'}"
+            )
+        return _names(self.lists[split])
+
+    def label_maps(self, names: Sequence[str]) -> dict[str, Path]:
+        """Name -> label map of classes; GroundTruthError where a map or its picture is missing."""
+        return self.paths(self.class_maps, names)
+
+    def paths(self, folder: Path, names: Sequence[str]) -> dict[str, Path]:
+        """Name -> PNG in a folder of this VOC; GroundTruthError where one, or its picture, is missing."""
+        for place, suffix, what in ((folder, ".png", "label map"), (self.pictures, ".jpg", "picture")):
+            missing = [name for name in names if not (place / f"{name}{suffix}").is_file()]
+            if missing:
+                raise GroundTruthError(
+                    f"{place}: the {what} of {len(missing)} of {len(names)} names is missing: {listed(missing)}. "
+                    "Unpack the whole archive, or give another split"
+                )
+        return {name: folder / f"{name}.png" for name in names}
+
+
+def find(root: Path) -> Voc:
+    """The devkit at or below a folder (VOCdevkit, VOC2007, VOC2012), or the single archive.
+
+    The devkit's splits are called detection/train (of ImageSets/Main), segmentation/train (of ImageSets/Segmentation)
+    and so on; the archive's by their files. Lists of one class (cat_train.txt) are no splits.
+    """
+    if (root / "images").is_dir() and (root / "sets").is_dir():
+        lists = {path.stem: path for path in sorted((root / "sets").glob("*.txt"))}
+        return Voc(root, root / "images", root / "SegmentationClassAug", lists)
+    below = [
+        folder for folder in (root, *sorted(root.glob("VOC20*")), *sorted(root.glob("*/VOC20*"))) if _is_devkit(folder)
+    ]
+    if len(below) != 1:
+        found = (
+            f"holds several: {listed([str(folder) for folder in below])}. Give one of them"
+            if below
+            else ("is neither VOC's devkit (JPEGImages, ImageSets) nor the single archive (images, sets)")
+        )
+        raise GroundTruthError(f"{root}: {found}")
+    (home,) = below
+    lists = {}
+    for kind, folder in (("detection", "Main"), ("segmentation", "Segmentation")):
+        for split in ("train", "val", "trainval", "test"):
+            path = home / "ImageSets" / folder / f"{split}.txt"
+            if path.is_file():
+                lists[f"{kind}/{split}"] = path
+    return Voc(home, home / "JPEGImages", home / "SegmentationClass", lists)
+
+
+def trainaug(voc: Voc, sbd: Path | None = None) -> list[str]:
+    """(VOC train + SBD train + SBD val) less VOC val: 10 582 names where all is there, sorted.
+
+    Args:
+        sbd: folder with SBD's train.txt and val.txt (its `dataset`); None: the archive's own list, or the names of its
+            SegmentationClassAug that are not in val.
+    Raises:
+        GroundTruthError: neither is there; which file to put where.
+    """
+    for own in ("trainaug_seg", "trainaug"):
+        if sbd is None and own in voc.lists:
+            return voc.names(own)
+    val = set(voc.names("segmentation/val" if "segmentation/val" in voc.lists else "val_seg"))
+    if sbd is None:
+        if voc.class_maps.name != "SegmentationClassAug" or not voc.class_maps.is_dir():
+            raise GroundTruthError(
+                f"{voc.root}: trainaug needs SBD. Give the folder of its lists (benchmark_RELEASE/dataset, "
+                "with train.txt and val.txt), or the archive with SegmentationClassAug"
+            )
+        return sorted({path.stem for path in voc.class_maps.glob("*.png")} - val)
+    home = next(
+        (
+            folder
+            for folder in (sbd, sbd / "dataset", sbd / "benchmark_RELEASE" / "dataset")
+            if (folder / "val.txt").is_file()
+        ),
+        sbd,
+    )
+    lists = [home / "train.txt", home / "val.txt"]
+    if missing := [str(path) for path in lists if not path.is_file()]:
+        raise GroundTruthError(f"{', '.join(missing)}: missing. Put SBD's lists there")
+    train = set(voc.names("segmentation/train"))
+    return sorted((train | {name for path in lists for name in _names(path)}) - val)
+
+
+def boxes(voc: Voc, name: str) -> list[Box]:
+    """The objects of Annotations/<name>.xml; VOC counts pixels from 1 and the last one in, here half-open from 0."""
+    path = voc.root / "Annotations" / f"{name}.xml"
+    try:
+        objects = ElementTree.parse(path).getroot().findall("object")
+        found = []
+        for each in objects:
+            corners = [float(each.find("bndbox").find(key).text) for key in ("xmin", "ymin", "xmax", "ymax")]  # type: ignore[union-attr,arg-type]
+            flags = [(each.findtext(key) or "0").strip() == "1" for key in ("difficult", "truncated")]
+            category = CLASSES.index((each.findtext("name") or "").strip())
+            found.append(Box(category, (corners[0] - 1, corners[1] - 1, corners[2], corners[3]), *flags))
+        return found
+    except (OSError, ElementTree.ParseError, AttributeError, TypeError, ValueError) as error:
+        raise GroundTruthError(f"{path}: cannot be read as VOC's XML of objects: {error}") from error
+
+
+def dataset(
+    voc: Voc, split: str, *, of: Literal["masks", "boxes"] = "masks", class_agnostic: bool = False
+) -> dict[str, Any]:
+    """A split as a COCO dataset: images, annotations numbered from 1, categories.
+
+    Args:
+        of: masks: SegmentationObject, each with the class that most of its pixels have in SegmentationClass; void is in
+            no mask. boxes: of the XML files, with `difficult`, which evaluation does not look at.
+        class_agnostic: one category, `object`.
+    Raises:
+        GroundTruthError: files that are missing or do not fit each other.
+    """
+    names = voc.names(split)
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
+    maps = voc.paths(voc.object_maps, names) if of == "masks" else {}
+    class_maps = voc.label_maps(names) if of == "masks" else {}
+    for number, name in enumerate(names, 1):
+        if of == "masks":
+            objects = read_map(maps[name])
+            size = objects.shape
+            rows = _masks(maps[name], objects, read_map(class_maps[name]))
+        else:
+            size = _size_of(voc.root / "Annotations" / f"{name}.xml")
+            rows = [_box_row(each) for each in boxes(voc, name)]
+        images.append({"id": number, "file_name": f"{name}.jpg", "height": int(size[0]), "width": int(size[1])})
+        for row in rows:
+            category = 1 if class_agnostic else row["category_id"]
+            annotations.append({"id": len(annotations) + 1, "image_id": number, **row, "category_id": category})
+    words = ["object"] if class_agnostic else CLASSES[1:]
+    categories = [{"id": number, "name": word} for number, word in enumerate(words, 1)]
+    return {"images": images, "annotations": annotations, "categories": categories}
+
+
+def _masks(path: Path, objects: np.ndarray, classes: np.ndarray) -> list[dict[str, Any]]:
+    if objects.shape != classes.shape:
+        raise GroundTruthError(
+            f"{path}: is {objects.shape[1]} x {objects.shape[0]} px, its map of classes another size"
+        )
+    rows = []
+    for number in np.unique(objects[(objects > 0) & (objects != VOID)]):
+        mask = objects == number
+        inside = classes[mask & (classes > 0) & (classes != VOID)]
+        if not len(inside) or inside.max() >= len(CLASSES):
+            raise GroundTruthError(f"{path}: object {number} has no class of VOC in SegmentationClass")
+        encoded = rle.encode(mask[None])[0]
+        rows.append(
+            {
+                "category_id": int(np.bincount(inside).argmax()),
+                "segmentation": encoded,
+                "bbox": [float(edge) for edge in xywh(boxes_from_masks(mask[None]))[0]],
+                "area": int(mask.sum()),
+                "iscrowd": 0,
+            }
+        )
+    return rows
+
+
+def _box_row(each: Box) -> dict[str, Any]:
+    x1, y1, x2, y2 = each.box
+    row = {"category_id": each.category, "bbox": [x1, y1, x2 - x1, y2 - y1], "area": (x2 - x1) * (y2 - y1)}
+    return {**row, "iscrowd": 0, "difficult": int(each.difficult)}
+
+
+def _size_of(path: Path) -> tuple[int, int]:
+    try:
+        size = ElementTree.parse(path).getroot().find("size")
+        return int(size.findtext("height")), int(size.findtext("width"))  # type: ignore[union-attr,arg-type]
+    except (OSError, ElementTree.ParseError, AttributeError, TypeError, ValueError) as error:
+        raise GroundTruthError(f"{path}: cannot be read as VOC's XML of objects: {error}") from error
+
+
+def _names(path: Path) -> list[str]:
+    names = [line.split()[0] for line in read_list(path)]
+    twice = [name for name, times in Counter(names).items() if times > 1]
+    if twice:
+        raise GroundTruthError(f"{path}: {len(twice)} names stand twice: {listed(twice)}")
+    return sorted(names)
+
+
+def _is_devkit(folder: Path) -> bool:
+    return (folder / "JPEGImages").is_dir() and (folder / "ImageSets").is_dir()

@@ -1,0 +1,113 @@
+"""score: anybody's files of predictions against ground truth, without a run; what both kinds share.
+
+Out:  Score: rows like those of metrics.json and notes on what is odd; --out FILE.json, .csv or .md
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_args, get_type_hints
+
+import numpy as np
+
+from maskdistill.errors import SettingsError
+from maskdistill.evaluation import bootstrap, tables
+from maskdistill.evaluation.bootstrap import Statistic
+from maskdistill.runs import atomic
+from maskdistill.settings import nearest
+
+SUFFIXES = (".json", ".csv", ".md")
+
+
+@dataclass(frozen=True)
+class Score:
+    """What was measured: rows as in metrics.json (split `all`), and sentences on what stands beside the numbers."""
+
+    rows: list[dict[str, Any]]
+    notes: list[str]
+
+    def table(self) -> str:
+        """As Markdown, notes below."""
+        return "\n".join([tables.table(self.rows), *(f"- {note}" for note in self.notes)])
+
+
+def written(
+    score: Callable[..., Score], predictions: Path, ground_truth: Path, out: str | Path | None, options: dict[str, Any]
+) -> Score:
+    """Score, and write it where wanted; options and the form of the file are checked before anything is read.
+
+    Raises:
+        SettingsError: an option that is none of its choices or out of range, a file of unknown form.
+    """
+    target = Path(out) if out is not None else None
+    if target is not None and target.suffix not in SUFFIXES:
+        raise SettingsError(f"out: {target} ends in none of {', '.join(SUFFIXES)}, so that its form is not known")
+    hints = get_type_hints(score)
+    for name, value in options.items():
+        choices = get_args(hints[name])
+        if name != "only" and choices and value not in choices:
+            shown = "matching" if name == "rule" else name
+            raise SettingsError(f"{shown}: {value!r} is none of {', '.join(choices)}.{nearest(value, choices)}")
+        if hints[name] is int and value < 0:
+            shown = "bootstrap" if name == "resamples" else name
+            raise SettingsError(f"{shown} must be at least 0, got {value}")
+    if options.get("only") is not None:
+        options = {**options, "only": Path(options["only"])}
+    made = score(predictions, ground_truth, **options)
+    if target is not None:
+        write(made, target)
+    return made
+
+
+def write(score: Score, out: Path) -> None:
+    """FILE.json (rows and notes), FILE.csv (rows), FILE.md (table and notes)."""
+    if out.suffix == ".json":
+        atomic.write_json(out, {"format": 1, "metrics": score.rows, "notes": score.notes})
+    elif out.suffix == ".md":
+        atomic.write_text(out, score.table() + "\n")
+    else:
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(["stage", "name", "value", "low", "high", "pictures", "protocol"])
+        for row in score.rows:
+            edges = row["interval"] or ["", ""]
+            value = "" if row["value"] is None else row["value"]
+            writer.writerow([row["stage"], row["name"], value, *edges, row["pictures"], row["protocol"]])
+        atomic.write_text(out, text.getvalue())
+
+
+def rows_of(
+    measures: Sequence[tuple[str, str, str, Statistic]], n_pictures: int, resamples: int, seed: int
+) -> list[dict[str, Any]]:
+    """Rows of (stage, name, protocol, statistic), each with its interval."""
+    samples = bootstrap.draws(n_pictures, resamples=resamples, seed=seed)
+    return [
+        row_of(
+            stage,
+            name,
+            bootstrap.value(statistic, n_pictures),
+            bootstrap.spread(statistic(samples)) if len(samples) else None,
+            n_pictures,
+            protocol,
+        )
+        for stage, name, protocol, statistic in measures
+    ]
+
+
+def row_of(
+    stage: str, name: str, value: float, interval: tuple[float, float] | None, pictures: int, protocol: str
+) -> dict[str, Any]:
+    """One row; a value that is not there has no interval."""
+    return {
+        "stage": stage,
+        "name": name,
+        "split": "all",
+        "value": None if np.isnan(value) else float(value),
+        "interval": None if interval is None or np.isnan(value) else list(interval),
+        "pictures": pictures,
+        "protocol": protocol,
+    }
