@@ -33,9 +33,7 @@ class ClusterSettings:
     # divide by each dimension's deviation, as the release; pca: by that of each principal component
     whitening: Literal["deviation", "pca"] = "deviation"
     pca_dims: int = 64  # principal components kept, those of the largest variance; ours
-    flag_far: float = (
-        3.0  # flag masks so many times as far from their centroid as their cluster's median; 0: none; ours
-    )
+    flag_far: float = 3.0  # flag masks so many times as far from their centroid as the median; 0: none; ours
     flag_border: float = 0.5  # flag clusters whose median mask touches more of the picture's 4 sides, in [0, 1]; ours
     flag_area: float = 0.5  # flag clusters whose median mask is more of its picture, in [0, 1]; 1: none; ours
     flag_score: float = 0.0  # flag clusters whose median score is less, in [0, 1]; 0: none; ours
