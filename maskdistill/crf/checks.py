@@ -11,7 +11,8 @@ import operator
 from collections.abc import Sequence
 
 import numpy as np
-from numba import njit
+
+from maskdistill.compiled import compiled
 
 SUMS = 1e-3  # how far from 1 the probabilities of a pixel may add up to: those of float16 do not come nearer
 
@@ -44,7 +45,7 @@ def probabilities(found: np.ndarray, size: tuple[int, int]) -> None:
         _name_what_is_wrong(found, size)
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _are_probabilities(found):  # type: ignore[no-untyped-def]
     """Whether nothing is negative or nan and each pixel's sum is near 1: one pass, row by row of the picture."""
     n_classes, height, width = found.shape

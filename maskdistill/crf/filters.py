@@ -12,8 +12,8 @@ from functools import reduce
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
+from maskdistill.compiled import compiled
 from maskdistill.crf import lattice
 from maskdistill.crf.kernels import BLOCK, blur_one
 from maskdistill.crf.lanes import FAST, OPTIONS
@@ -206,7 +206,7 @@ class Filters:
         wait()
 
 
-@njit(**OPTIONS)
+@compiled(**OPTIONS)
 def sum_entries(values, shares, starts, lo, hi):  # type: ignore[no-untyped-def]
     """Each lattice point of lo to hi: the sum of its shares."""
     for row in range(lo, hi):
@@ -216,7 +216,7 @@ def sum_entries(values, shares, starts, lo, hi):  # type: ignore[no-untyped-def]
         values[row] = total
 
 
-@njit(**OPTIONS, fastmath=FAST)
+@compiled(**OPTIONS, fastmath=FAST)
 def gather(out, values, vertices, weights, column, end, first):  # type: ignore[no-untyped-def]
     """For the pixels from `first` on the weighted sum of their vertices in some of the columns."""
     for at in range(len(out)):
@@ -226,7 +226,7 @@ def gather(out, values, vertices, weights, column, end, first):  # type: ignore[
         out[at] = total
 
 
-@njit(**OPTIONS)
+@compiled(**OPTIONS)
 def normalise(weights, vertices, values, column, end, mode, scale, weight, befores, lo, hi):  # type: ignore[no-untyped-def]
     """Multiplies the weights of a kernel by its own and by the factor after it, and notes the factor before it."""
     one = np.float32(1.0)
@@ -247,7 +247,7 @@ def normalise(weights, vertices, values, column, end, mode, scale, weight, befor
             weights[pixel, vertex] *= after * weight
 
 
-@njit(**OPTIONS)
+@compiled(**OPTIONS)
 def weigh_entries(shares, points, factors, starts, lo, hi):  # type: ignore[no-untyped-def]
     """Multiplies the entries of the lattice points lo to hi by their pixels' factors."""
     for entry in range(starts[lo - 1], starts[hi - 1]):

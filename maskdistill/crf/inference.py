@@ -12,8 +12,8 @@ from collections.abc import Sequence
 
 import numpy as np
 from llvmlite import binding
-from numba import njit
 
+from maskdistill.compiled import compiled
 from maskdistill.crf.filters import Filters, Kernel
 from maskdistill.crf.kernels import BLOCK, kernels, width_of
 from maskdistill.crf.lanes import OPTIONS, WIDTH
@@ -106,7 +106,7 @@ def mean_field(
     return out
 
 
-@njit(**OPTIONS)
+@compiled(**OPTIONS)
 def to_rows(planes, order, rows, width, lo, hi):  # type: ignore[no-untyped-def]
     """(classes, pixels) to rows of classes of the pixels lo to hi of the order, padded; of two their difference."""
     n_classes = planes.shape[0]
@@ -121,7 +121,7 @@ def to_rows(planes, order, rows, width, lo, hi):  # type: ignore[no-untyped-def]
             rows[at * width + c] = _NEVER
 
 
-@njit(**OPTIONS)
+@compiled(**OPTIONS)
 def to_planes(rows, order, planes, width, lo, hi):  # type: ignore[no-untyped-def]
     """Rows of classes to (classes, pixels), without the padding."""
     n_classes = planes.shape[0]

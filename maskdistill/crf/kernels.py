@@ -11,8 +11,8 @@ from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 
+from maskdistill.compiled import compiled
 from maskdistill.crf.lanes import (
     FAST,
     OPTIONS,
@@ -69,7 +69,7 @@ def _of_panels(n: int) -> Kernels:
     """The loops for rows of one or more panels of n vectors."""
     step = n * WIDTH
 
-    @njit(**OPTIONS)
+    @compiled(**OPTIONS)
     def splat(values, rows, starts, points, shares, width, lo, hi):  # type: ignore[no-untyped-def]
         for row in range(lo, hi):
             first, last = np.int64(starts[row - 1]), np.int64(starts[row])
@@ -81,7 +81,7 @@ def _of_panels(n: int) -> Kernels:
                     out = plus(out, shares[2 * entry + 1], load(rows, np.int64(points[2 * entry]) * width + left, n))
                 store(values, row * width + left, out)
 
-    @njit(**OPTIONS)
+    @compiled(**OPTIONS)
     def blur(out, values, own, before, after, first, width, lo, hi):  # type: ignore[no-untyped-def]
         half, quarter = np.float32(0.5), np.float32(0.25)
         for row in range(lo, hi):
@@ -92,7 +92,7 @@ def _of_panels(n: int) -> Kernels:
                 middle = times(load(values, source * width + left, n), half)
                 store(out, row * width + left, plus(middle, quarter, sides))
 
-    @njit(**OPTIONS)
+    @compiled(**OPTIONS)
     def slice_(rows, energies, values, vertices, weights, width, lo, hi):  # type: ignore[no-untyped-def]
         n_vertices = vertices.shape[1]
         for pixel in range(lo, hi):
@@ -127,7 +127,7 @@ def _of_panels(n: int) -> Kernels:
     return Kernels(splat, blur, slice_)
 
 
-@njit(**OPTIONS, fastmath=FAST)
+@compiled(**OPTIONS, fastmath=FAST)
 def splat_one(values, rows, starts, points, shares, width, lo, hi):  # type: ignore[no-untyped-def]
     """Each lattice point of lo to hi: the sum of what its pixels send."""
     one, two = np.uint64(1), np.uint64(2)
@@ -138,7 +138,7 @@ def splat_one(values, rows, starts, points, shares, width, lo, hi):  # type: ign
         values[row] = out
 
 
-@njit(**OPTIONS, fastmath=FAST)
+@compiled(**OPTIONS, fastmath=FAST)
 def blur_one(out, values, own, before, after, first, width, lo, hi):  # type: ignore[no-untyped-def]
     """Half of each lattice point and a quarter of its neighbours on an axis; `own` says where it was, if it moved."""
     half, quarter = np.float32(0.5), np.float32(0.25)
@@ -148,7 +148,7 @@ def blur_one(out, values, own, before, after, first, width, lo, hi):  # type: ig
         out[row] = half * values[source] + quarter * (values[before[at]] + values[after[at]])
 
 
-@njit(**OPTIONS, fastmath=FAST)
+@compiled(**OPTIONS, fastmath=FAST)
 def slice_one(rows, energies, values, vertices, weights, width, lo, hi):  # type: ignore[no-untyped-def]
     """Two classes: one logit stands for their difference, one probability for both."""
     n_vertices = np.uint64(vertices.shape[1])

@@ -15,7 +15,7 @@ from numba.core.datamodel import models
 from numba.core.extending import intrinsic, register_model
 
 WIDTH = 8  # numbers of one vector: AVX2's registers; LLVM splits it where they are narrower
-OPTIONS: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy"}  # of every compiled loop of the room
+OPTIONS: dict[str, Any] = {"error_model": "numpy"}  # of every compiled loop of the room
 FAST = {"contract", "reassoc", "nsz", "arcp"}  # of fast math what keeps nan and infinity
 _LINE = 64  # bytes of a cache line
 _FAST = ("contract", "reassoc", "nsz", "arcp")

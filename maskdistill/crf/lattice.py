@@ -11,8 +11,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
+from maskdistill.compiled import compiled
 from maskdistill.crf.lanes import OPTIONS, fetch_line
 
 BLOCK = 64  # points that are embedded together: loops over them compile to vectors
@@ -83,7 +83,7 @@ def packing(low: np.ndarray, high: np.ndarray) -> Packing:
     return Packing(scales, lowest, strides)
 
 
-@njit(**OPTIONS)
+@compiled(**OPTIONS)
 def bounds(features):  # type: ignore[no-untyped-def]
     """Least and largest of each feature: (2, d) float32."""
     out = np.empty((2, len(features)), np.float32)
@@ -121,7 +121,7 @@ def number(
         fill_table(table, bits, found, count)
 
 
-@njit(**OPTIONS)
+@compiled(**OPTIONS)
 def embed(  # type: ignore[no-untyped-def]
     features, scales, lowest, strides, column, vertices, weights, table, bits, found, count, lo, hi
 ):
@@ -210,13 +210,13 @@ def embed(  # type: ignore[no-untyped-def]
     return hi, count
 
 
-@njit(**OPTIONS, inline="always")
+@compiled(**OPTIONS, inline="always")
 def slot_of(key, bits):  # type: ignore[no-untyped-def]
     """Where a key belongs: the high bits of its product with 2^64 over the golden ratio."""
     return np.int64((np.uint64(key) * np.uint64(11400714819323198485)) >> np.uint64(64 - bits))
 
 
-@njit(**OPTIONS, inline="always")
+@compiled(**OPTIONS, inline="always")
 def find(table, key, bits):  # type: ignore[no-untyped-def]
     """The slot that holds the key, or the free one where it would go."""
     slot = slot_of(key, bits)
@@ -225,7 +225,7 @@ def find(table, key, bits):  # type: ignore[no-untyped-def]
     return slot
 
 
-@njit(**OPTIONS)
+@compiled(**OPTIONS)
 def fill_table(table, bits, found, count):  # type: ignore[no-untyped-def]
     """Puts keys with their numbers into an empty table."""
     for at in range(count):
@@ -234,7 +234,7 @@ def fill_table(table, bits, found, count):  # type: ignore[no-untyped-def]
         table[2 * slot + 1] = at
 
 
-@njit(**OPTIONS)
+@compiled(**OPTIONS)
 def place(keys, own, table, bits, first):  # type: ignore[no-untyped-def]
     """For each number of a Table the place of its key among all sorted keys, counted from `first`.
 
@@ -252,7 +252,7 @@ def place(keys, own, table, bits, first):  # type: ignore[no-untyped-def]
     return out
 
 
-@njit(**OPTIONS)
+@compiled(**OPTIONS)
 def union(one, other):  # type: ignore[no-untyped-def]
     """Two sorted lists of distinct keys as one."""
     out = np.empty(len(one) + len(other), np.int64)
@@ -272,7 +272,7 @@ def union(one, other):  # type: ignore[no-untyped-def]
     return out[:count].copy()
 
 
-@njit(**OPTIONS)
+@compiled(**OPTIONS)
 def neighbours(keys, step, first, before, after):  # type: ignore[no-untyped-def]
     """Where key - step and key + step stand among the sorted keys, counted from `first`; 0 if they do not."""
     if step < 0:
@@ -290,7 +290,7 @@ def neighbours(keys, step, first, before, after):  # type: ignore[no-untyped-def
     before[other:] = 0
 
 
-@njit(**OPTIONS)
+@compiled(**OPTIONS)
 def renumber(vertices, column, width, places, counts, lo, hi):  # type: ignore[no-untyped-def]
     """Numbers of a Table to places in the order of keys, in place; `counts` counts how often each occurs."""
     for point in range(lo, hi):
@@ -300,7 +300,7 @@ def renumber(vertices, column, width, places, counts, lo, hi):  # type: ignore[n
             counts[at] += 1
 
 
-@njit(**OPTIONS)
+@compiled(**OPTIONS)
 def starts_of(counts, starts, total, lo, hi):  # type: ignore[no-untyped-def]
     """Where the entries of the lattice points lo to hi end, the first of them beginning at `total`.
 
@@ -314,7 +314,7 @@ def starts_of(counts, starts, total, lo, hi):  # type: ignore[no-untyped-def]
         starts[row] = total
 
 
-@njit(**OPTIONS)
+@compiled(**OPTIONS)
 def fill(vertices, weights, width, begins, points, shares, lo, hi):  # type: ignore[no-untyped-def]
     """The vertices turned round: which points touch each lattice point, and with which weight.
 

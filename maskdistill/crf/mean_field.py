@@ -14,8 +14,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, TypeVar, cast, get_args
 
 import numpy as np
-from numba import njit
 
+from maskdistill.compiled import compiled
 from maskdistill.crf import checks
 from maskdistill.crf.filters import Kernel
 from maskdistill.crf.inference import mean_field
@@ -220,7 +220,7 @@ def _check(
     checks.count("threads", threads, 1)
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def fill_features(order, width, std_px, pixels, std_grey, features, lo, hi):  # type: ignore[no-untyped-def]
     """Writes x and y, and the colours where there is room for them, over their deviations."""
     for at in range(lo, hi):
@@ -230,7 +230,7 @@ def fill_features(order, width, std_px, pixels, std_grey, features, lo, hi):  # 
             features[2 + channel, at] = np.float32(pixels[order[at], channel]) / std_grey
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def tile_order(height, width, tile):  # type: ignore[no-untyped-def]
     """Numbers of the pixels, square by square, row by row in each."""
     order = np.empty(height * width, np.int64)

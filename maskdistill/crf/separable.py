@@ -10,8 +10,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
+from maskdistill.compiled import compiled
 from maskdistill.crf.lanes import FAST, OPTIONS, WIDTH, load, plus, store, zeros
 
 REACH = 5.0  # deviations
@@ -75,7 +75,7 @@ def smooth_across(
         _across(out, energies, rows, band, columns, width, lo, hi)
 
 
-@njit(**OPTIONS)
+@compiled(**OPTIONS)
 def _down(out, rows, band, columns, width, lo, hi):  # type: ignore[no-untyped-def]
     reach = band.shape[1] // 2
     for row in range(lo, hi):
@@ -87,7 +87,7 @@ def _down(out, rows, band, columns, width, lo, hi):  # type: ignore[no-untyped-d
             store(out, at, total)
 
 
-@njit(**OPTIONS)
+@compiled(**OPTIONS)
 def _across(out, energies, rows, band, columns, width, lo, hi):  # type: ignore[no-untyped-def]
     reach = band.shape[1] // 2
     for row in range(lo, hi):
@@ -103,7 +103,7 @@ def _across(out, energies, rows, band, columns, width, lo, hi):  # type: ignore[
                 store(out, at + left, total)
 
 
-@njit(**OPTIONS, fastmath=FAST)
+@compiled(**OPTIONS, fastmath=FAST)
 def _down_one(out, rows, band, columns, lo, hi):  # type: ignore[no-untyped-def]
     reach = band.shape[1] // 2
     total = np.empty(columns, np.float32)
@@ -117,7 +117,7 @@ def _down_one(out, rows, band, columns, lo, hi):  # type: ignore[no-untyped-def]
         out[row * columns : (row + 1) * columns] = total
 
 
-@njit(**OPTIONS, fastmath=FAST)
+@compiled(**OPTIONS, fastmath=FAST)
 def _across_one(out, energies, rows, band, columns, lo, hi):  # type: ignore[no-untyped-def]
     reach = band.shape[1] // 2
     turned = band.T.copy()

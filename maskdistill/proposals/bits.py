@@ -12,8 +12,9 @@ import functools
 
 import numpy as np
 import torch
-from numba import njit
 from torch.nn import functional
+
+from maskdistill.compiled import compiled
 
 _ROWS = 256  # of a block of inner products, so that it stays in the cache until it is packed
 _COARSE = 0.0045  # of a cosine: bfloat16 inputs are off by 2^-8 of it together, its output by 2^-11 of one below 0.25
@@ -118,7 +119,7 @@ def _fill_coarsely(packed: np.ndarray, unit: np.ndarray, threshold: np.float32) 
             _pack_coarse(block.view(torch.int16).numpy(), unit, threshold, np.float32(_COARSE), first, packed)
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _pack(block: np.ndarray, threshold: np.float32, first: int, packed: np.ndarray) -> None:
     """Rows first.. and columns first.. of a matrix, in `block`, as bits where they exceed the threshold."""
     for byte in range((len(block) + 7) // 8):
@@ -129,7 +130,7 @@ def _pack(block: np.ndarray, threshold: np.float32, first: int, packed: np.ndarr
                 out[column] |= bit if line[column] > threshold else np.uint8(0)
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _pack_coarse(
     block: np.ndarray, unit: np.ndarray, threshold: np.float32, error: np.float32, first: int, packed: np.ndarray
 ) -> None:
@@ -153,7 +154,7 @@ def _pack_coarse(
                     out[column] = (out[column] & ~bit) | (bit if total > threshold else np.uint8(0))
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _mirror(packed: np.ndarray) -> None:
     """Fill what is below the diagonal from what is above it, 8 x 8 entries at a time."""
     n_bytes = len(packed)
@@ -175,7 +176,7 @@ def _mirror(packed: np.ndarray) -> None:
                 packed[other, 8 * byte + column] = (turned >> np.uint64(8 * column)) & np.uint64(255)
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _transposed(tile: np.uint64) -> np.uint64:
     """The 8 x 8 bits of a word transposed (Warren, Hacker's Delight, Sec. 7-3)."""
     swap = (tile ^ (tile >> np.uint64(7))) & np.uint64(0x00AA00AA00AA00AA)
@@ -186,7 +187,7 @@ def _transposed(tile: np.uint64) -> np.uint64:
     return tile ^ swap ^ (swap << np.uint64(28))
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _multiply(packed: np.ndarray, vector: np.ndarray, out: np.ndarray) -> None:
     """out = matrix times vector. The 256 sums of eight values are made once and looked up for every row.
 

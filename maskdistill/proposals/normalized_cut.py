@@ -11,9 +11,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 from scipy import linalg
 
+from maskdistill.compiled import compiled
 from maskdistill.proposals.graphs import Dense, TwoValued
 
 _EQUAL = 1e-5  # of the peak: values nearer to it than that are ties
@@ -126,7 +126,7 @@ def is_sure(residual: float, gap: float, tolerance: float) -> bool:
     return residual <= tolerance and gap > _SURE * max(residual, _ROUNDING)
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _orthonormalise(basis: np.ndarray, number: int) -> float:
     """Take off basis[number] what lies along the rows before it, and scale it to length 1; its length before that.
 
@@ -145,7 +145,7 @@ def _orthonormalise(basis: np.ndarray, number: int) -> float:
     return length
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def top_pair(diagonal: np.ndarray, beside: np.ndarray) -> tuple[np.ndarray, float, float]:
     """The unit vector (steps,) of the largest value of a tridiagonal matrix, that value, and the next one.
 

@@ -9,7 +9,8 @@ Differs:  ours: the signs of sums near zero decide, so float32 sums would make m
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from maskdistill.compiled import compiled
 
 _ROWS = 256  # of a block of inner products, so that it stays in the cache until it is counted
 
@@ -45,7 +46,7 @@ def positive_counts(rows: np.ndarray) -> np.ndarray:
 
 
 # Sums may be taken in any order: else no addition is vectorised, and a product takes four times as long.
-@njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
+@compiled(fastmath={"reassoc", "contract"})
 def _times(rows: np.ndarray, indices: np.ndarray, vector: np.ndarray, out: np.ndarray) -> None:
     """Four rows at a time, or reading the vector costs as much as reading them."""
     whole = len(indices) // 4 * 4
@@ -68,7 +69,7 @@ def _times(rows: np.ndarray, indices: np.ndarray, vector: np.ndarray, out: np.nd
         out[place] = total
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _total(rows: np.ndarray, indices: np.ndarray, out: np.ndarray) -> None:
     for index in indices:
         row = rows[index]
@@ -76,7 +77,7 @@ def _total(rows: np.ndarray, indices: np.ndarray, out: np.ndarray) -> None:
             out[column] += row[column]
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _count(block: np.ndarray, counts: np.ndarray) -> None:
     """Add the positive products of rows 0.. with columns 0.., of which those beyond the rows stand for both."""
     n_rows, n_columns = block.shape

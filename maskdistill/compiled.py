@@ -1,0 +1,32 @@
+"""Loops compiled by numba; what it made is kept between processes where a folder for that can be written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import numba
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def compiled(**options: Any) -> Callable[[Function], Function]:
+    """A decorator: numba's njit, without the interpreter's lock, with a cache.
+
+    numba refuses to compile where it can write neither beside the file nor in the user's cache: a container whose
+    packages are read-only and whose user has no home. There each process compiles for itself.
+
+    Args:
+        options: njit's others (fastmath, inline, error_model).
+    """
+
+    def of(function: Function) -> Function:
+        try:
+            made: Function = numba.njit(cache=True, nogil=True, **options)(function)
+        except RuntimeError as error:
+            if "cannot cache" not in str(error):
+                raise
+            made = numba.njit(nogil=True, **options)(function)
+        return made
+
+    return of
