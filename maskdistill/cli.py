@@ -172,6 +172,8 @@ def _stage(verb: str, rest: list[str]) -> list[str]:
             n_pictures=given.sweep_pictures,
         )
         return _table(rows)
+    if verb == "cluster" and given.name_with:
+        return _table(api.name_clusters(out=given.run, labelled=given.name_with, settings=settings))
     if verb in ("evaluate", "report"):
         made = getattr(api, verb)(out=given.run, settings=settings)
     else:

@@ -151,6 +151,9 @@ def stage(verb: str, below: RunSettings) -> Any:
     flags += _common_flags(*OF_STAGE, below=below)
     if verb == "propose":
         flags += _sweep_flags()
+    if verb == "cluster":
+        text = "cluster nothing: name the clusters that are there by a few labelled pictures, COCO JSON or label maps"
+        flags += [("name_with", Annotated[Repeated, tyro.conf.arg(help=text)], ())]
     if verb not in ("evaluate", "report"):
         flags += [("redo", Annotated[bool, tyro.conf.arg(help="do it again where its settings changed")], False)]
     cls = make_dataclass(verb.title(), flags, frozen=True)

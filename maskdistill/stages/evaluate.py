@@ -37,7 +37,7 @@ def work(job: Job) -> None:
     if not sources:
         job.progress.say("evaluate: no ground truth given (--ground-truth), so nothing is measured")
     else:
-        names = _names(sources)
+        names = class_names(sources)
         for split, images in job.in_splits().items():
             joined = join(job, sources, images)
             if joined:
@@ -50,7 +50,7 @@ def work(job: Job) -> None:
     job.ledger.write("evaluated", sources=list(job.settings.ground_truth), metrics=len(rows))
 
 
-def _names(sources: list[truths.Truth]) -> list[str]:
+def class_names(sources: list[truths.Truth]) -> list[str]:
     """Classes of all sources: one list must begin with each other one (a folder may lack the last classes)."""
     longest = max((source.names for source in sources), key=len)
     for source in sources:
@@ -62,8 +62,14 @@ def _names(sources: list[truths.Truth]) -> list[str]:
     return longest
 
 
-def join(job: Job, sources: list[truths.Truth], images: list[Image]) -> list[tuple[Image, truths.Truth, str]]:
-    """Pictures of a split with the source and key of their truth; sizes that do not fit are named."""
+def join(
+    job: Job, sources: list[truths.Truth], images: list[Image], *, partial: bool = False
+) -> list[tuple[Image, truths.Truth, str]]:
+    """Pictures with the source and key of their truth; sizes that do not fit are named.
+
+    Args:
+        partial: that some pictures have none is meant, and no warning.
+    """
     found = []
     left = {image.path: image for image in images}
     for source in sources:
@@ -77,7 +83,7 @@ def join(job: Job, sources: list[truths.Truth], images: list[Image]) -> list[tup
                     "Give the truth at the picture's own size, or another --orientation"
                 )
             found.append((image, source, key))
-    if left and found:
+    if left and found and not partial:
         job.ledger.write(
             "warning", stage="evaluate", what=f"{len(left)} of {len(images)} pictures have no ground truth"
         )
