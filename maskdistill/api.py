@@ -6,7 +6,7 @@ refused like one ({"propose": {"method": "tokencut"}}).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -137,6 +137,30 @@ def sweep(
     grid = stage.Grid(methods=methods, blocks=blocks, facets=facets)  # type: ignore[arg-type]
     with pipeline.opened(Path(out), chosen, pictures=None, keep_config=True) as job:
         return stage.work(job, grid=grid, n_pictures=n_pictures)
+
+
+def name_clusters(
+    *,
+    out: str | Path,
+    labelled: str | Path | Sequence[str | Path],
+    settings: Mapping[str, Any] | RunSettings | None = None,
+) -> list[dict[str, Any]]:
+    """Names for the clusters of a run, by matching with a few labelled pictures of it; nothing is learnt from them.
+
+    Args:
+        labelled: COCO instances JSON, or a folder of label maps; one or several with one list of classes.
+    Returns:
+        A row a cluster: stage, cluster, name, masks that meet a labelled object, how many of them agree.
+    """
+    from maskdistill.stages import names as stage
+    from maskdistill.stages import pipeline
+
+    chosen = settings if isinstance(settings, RunSettings) else settings_for(out, None, None, None, settings)
+    sources = [labelled] if isinstance(labelled, str | Path) else list(labelled)
+    if not sources:
+        raise SettingsError("labelled: wanted a COCO instances JSON or a folder of label maps, found nothing")
+    with pipeline.opened(Path(out), chosen, pictures=None, keep_config=True) as job:
+        return stage.work(job, [Path(source) for source in sources])
 
 
 def cluster(*, out: str | Path, settings: Mapping[str, Any] | RunSettings | None = None, redo: bool = False) -> Path:

@@ -175,6 +175,8 @@ def _stage(verb: str, rest: list[str]) -> list[str]:
             n_pictures=given.sweep_pictures,
         )
         return _table(rows)
+    if verb == "cluster" and given.name_with:
+        return _table(api.name_clusters(out=given.run, labelled=given.name_with, settings=settings))
     if verb == "evaluate":
         made = api.evaluate(out=given.run, settings=settings, against=given.against)
     elif verb == "report":

@@ -226,6 +226,9 @@ def stage(verb: str, below: RunSettings) -> Any:
     if verb == "evaluate":
         text = "another run: each number of both, with a paired test, and how far the two agree"
         flags += [("against", Annotated[Path | None, tyro.conf.arg(help=text)], None)]
+    if verb == "cluster":
+        text = "cluster nothing: name the clusters that are there by a few labelled pictures, COCO JSON or label maps"
+        flags += [("name_with", Annotated[Repeated, tyro.conf.arg(help=text)], ())]
     if verb not in ("evaluate", "report"):
         flags += [("redo", Annotated[bool, tyro.conf.arg(help="do it again where its settings changed")], False)]
     cls = make_dataclass(verb.title(), flags, frozen=True)

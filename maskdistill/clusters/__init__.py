@@ -2,11 +2,11 @@
 
 Contract: descriptors(rgb, masks) -> (n, d) float32, or crops.crops(rgb, boxes, masks), crops.embed(crops, backbone=);
           whitening.scale_of, normalise; kmeans.fit -> Clustering, assign;
-          number.curve, chosen; merging.merged; noise.far, sides_touched, like_background;
+          number.curve, chosen; merging.merged; alignment.aligned; noise.far, sides_touched, like_background;
           summary.exemplars, means, spreads, nearest_others.
 """
 
-from maskdistill.clusters import crops, kmeans, merging, noise, number, summary, whitening
+from maskdistill.clusters import alignment, crops, kmeans, merging, noise, number, summary, whitening
 from maskdistill.clusters.handmade import descriptors
 
-__all__ = ["crops", "descriptors", "kmeans", "merging", "noise", "number", "summary", "whitening"]
+__all__ = ["alignment", "crops", "descriptors", "kmeans", "merging", "noise", "number", "summary", "whitening"]

@@ -103,6 +103,17 @@ def ari_of(counts: np.ndarray) -> float:
     return float(2 * (both * neither - missed * false) / below)
 
 
+def class_inside(labels: np.ndarray, *, at_least: float) -> int:
+    """Class of a mask from the labels (n,) of its pixels: the most frequent one, -1 if it has less than `at_least`.
+
+    0 (background) and 255 (ignored) are no classes, but count as pixels; of equal ones the lowest.
+    """
+    counts = np.bincount(labels[labels != 255], minlength=1)
+    counts[0] = 0
+    best = int(counts.argmax())
+    return best if best and counts[best] >= at_least * len(labels) else -1
+
+
 def class_of_best(iou: np.ndarray, classes: np.ndarray, *, at_least: float = 0.0) -> np.ndarray:
     """(n,) int64: class of the object that each mask overlaps most, -1 where none reaches `at_least` or there is none.
 

@@ -33,6 +33,8 @@ class ClusterSettings:
     # divide by each dimension's deviation, as the release; pca: by that of each principal component
     whitening: Literal["deviation", "pca"] = "deviation"
     pca_dims: int = 64  # principal components kept, those of the largest variance; ours
+    support: str = ""  # RUN2: another run, whose clustered masks help to fit; VOC 2007 for VOC 2012 in the paper
+    align_to: str = ""  # RUN2: another run over the same pictures: clusters take the ids of those that they overlap
     flag_far: float = 3.0  # flag masks so many times as far from their centroid as the median; 0: none; ours
     flag_border: float = 0.5  # flag clusters whose median mask touches more of the picture's 4 sides, in [0, 1]; ours
     flag_area: float = 0.5  # flag clusters whose median mask is more of its picture, in [0, 1]; 1: none; ours

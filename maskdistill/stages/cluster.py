@@ -19,7 +19,7 @@ from maskdistill.errors import TrainingError
 from maskdistill.runs import atomic, lines
 from maskdistill.settings import RunSettings
 from maskdistill.settings.cluster import ClusterSettings
-from maskdistill.stages import embedding
+from maskdistill.stages import embedding, others
 from maskdistill.stages.embedding import Embedded
 from maskdistill.stages.masks_by_picture import MaskFile
 from maskdistill.stages.skeleton import Done, Image, Job, Stage
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from maskdistill.clusters.whitening import Whitening
 
 EXEMPLARS = 12  # of each kind, of each cluster
-SOURCES = {"cluster": Path("propose") / "proposals.jsonl", "recluster": Path("detect") / "detections.jsonl"}
-
 HINTS = {
     "cluster": "Try a lower --propose.min-score, another --propose.method, or another backbone",
     "recluster": "The detector finds nothing: train it longer (--detect.train.steps), or lower --detect.min-score",
@@ -53,6 +51,10 @@ def parts(settings: RunSettings) -> dict[str, Any]:
     if own.whiten and own.whitening == "pca":
         counted["pca_dims"] = own.pca_dims
     counted |= {name: getattr(own, name) for name in ("flag_far", "flag_border", "flag_area", "flag_score", "drop")}
+    if own.support:
+        counted["support"] = others.content(own.support, "embeddings.npy")
+    if own.align_to:
+        counted["align_to"] = others.content(own.align_to, "clusters.jsonl")
     if own.embedding != "descriptors":
         counted |= {"backbone": own.backbone, "precision": settings.precision}
         counted |= {"background": own.background, "scales": list(own.scales), "flips": own.flips}
@@ -80,15 +82,22 @@ def work(job: Job, folder: Path) -> Done:
     from maskdistill.stages import fitting, flagging
 
     own, name = job.settings.cluster, folder.name
-    file = MaskFile(job.folder.root / SOURCES[name])
+    file = MaskFile(job.folder.root / others.SOURCES[name])
+    counted = (AGAIN if name == "recluster" else STAGE).parts(job.settings)
+    others.check_alignment(job)  # before the embeddings, which may take hours
+    supporting = others.support(job, counted, weights(job))
     embedded = embedding.of_masks(job, folder, file)
     fits = _fitted_on(job, name, file, embedded)
     left_out = {int(row): "not finite" for row in np.flatnonzero(~embedded.finite)}
     if left_out:
         job.ledger.write("warning", stage=name, what=f"{len(left_out)} embeddings are not finite: left out of training")
-    space = _space(own, embedded.values[fits])
+    own_rows = embedded.values[fits]
+    fitted_rows = own_rows if supporting is None else np.concatenate([own_rows, supporting])
+    space = _space(own, fitted_rows)
     normalised = space(embedded.values)
-    fitted = fitting.fit(job, name, normalised[fits])
+    learnt = space(fitted_rows)
+    fitted = fitting.fit(job, name, learnt)
+    fitted = fitted.renamed(others.ids_as(job, name, file, fitted.assign(normalised), fitted.k))
     ids = fitted.assign(normalised)
     _write_array(folder / "embeddings.npy", embedded.values)
     _write_array(folder / "centroids.npy", fitted.centroids)
@@ -98,10 +107,9 @@ def work(job: Job, folder: Path) -> Done:
     if own.drop:
         left_out = flagging.dropped(job, name, flags, ids, left_out, fits)
     lines.write(folder / "clusters.jsonl", _rows(embedded.owners, ids, left_out, flags.far))
-    middles = summary.means(normalised[fits], fitted.assign(normalised[fits]), fitted.k)
+    middles = summary.means(learnt, fitted.assign(learnt), fitted.k)
     described = _described(job, normalised, ids, middles, embedded.owners)
     sizes = np.bincount(ids, minlength=fitted.k).tolist()
-    counted = AGAIN if name == "recluster" else STAGE
     head = {
         "k": fitted.k,
         "sizes": sizes,
@@ -113,7 +121,8 @@ def work(job: Job, folder: Path) -> Done:
         "centroids": "centroids.npy",
         "groups": fitted.groups.tolist(),
         "curve": fitted.curve,
-        "settings": counted.parts(job.settings),
+        "settings": counted,
+        "supported_by": 0 if supporting is None else len(supporting),
         "scale": None if space.scale is None else [float(value) for value in space.scale],
         "projection": None if space.projection is None else "projection.npy",
     }

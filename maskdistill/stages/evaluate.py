@@ -35,7 +35,7 @@ def work(job: Job, *, other: Job | None = None) -> None:
     if not sources:
         job.progress.say("evaluate: no ground truth given (--ground-truth), so nothing is measured")
     else:
-        names = _names(sources)
+        names = class_names(sources)
         joined = {split: found for split, images in job.in_splits().items() if (found := join(job, sources, images))}
         for split, pictures in joined.items():
             rows += _rows(job, split, pictures, names)
@@ -70,7 +70,7 @@ def _rows(job: Job, split: str, joined: Joined, names: list[str]) -> list[dict[s
     return rows
 
 
-def _names(sources: list[truths.Truth]) -> list[str]:
+def class_names(sources: list[truths.Truth]) -> list[str]:
     """Classes of all sources: one list must begin with each other one (a folder may lack the last classes)."""
     longest = max((source.names for source in sources), key=len)
     for source in sources:
@@ -82,8 +82,14 @@ def _names(sources: list[truths.Truth]) -> list[str]:
     return longest
 
 
-def join(job: Job, sources: list[truths.Truth], images: list[Image]) -> list[tuple[Image, truths.Truth, str]]:
-    """Pictures of a split with the source and key of their truth; sizes that do not fit are named."""
+def join(
+    job: Job, sources: list[truths.Truth], images: list[Image], *, partial: bool = False
+) -> list[tuple[Image, truths.Truth, str]]:
+    """Pictures with the source and key of their truth; sizes that do not fit are named.
+
+    Args:
+        partial: that some pictures have none is meant, and no warning.
+    """
     found = []
     left = {image.path: image for image in images}
     for source in sources:
@@ -97,7 +103,7 @@ def join(job: Job, sources: list[truths.Truth], images: list[Image]) -> list[tup
                     "Give the truth at the picture's own size, or another --orientation"
                 )
             found.append((image, source, key))
-    if left and found:
+    if left and found and not partial:
         job.ledger.write(
             "warning", stage="evaluate", what=f"{len(left)} of {len(images)} pictures have no ground truth"
         )

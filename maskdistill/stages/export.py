@@ -9,7 +9,8 @@ from maskdistill.exports import coco as coco_file
 from maskdistill.runs import atomic, lines
 from maskdistill.runs.layout import RunFolder
 from maskdistill.settings import validate
-from maskdistill.stages.masks_by_picture import cluster_files, clusters_in, with_clusters
+from maskdistill.stages import names
+from maskdistill.stages.masks_by_picture import cluster_files, with_clusters
 from maskdistill.stages.pipeline import configured
 
 SOURCES = {"detections": ("detect", "detections.jsonl"), "proposals": ("propose", "proposals.jsonl")}
@@ -26,12 +27,10 @@ def coco(root: Path, *, of: str, out: Path | None) -> Path:
     if not source.exists():
         raise RunError(f"{source}: not there yet. Do it first: maskdistill {stage} {root}")
     clusters = cluster_files(folder, of, again=settings.cluster.again)
-    n_clusters = (
-        clusters_in(clusters.parent if clusters else folder.stage("cluster")) if (clusters or of == "detections") else 1
-    )
-    names = [f"cluster {number}" for number in range(n_clusters)]
+    clustering = clusters.parent if clusters else folder.stage("cluster")
+    words = names.of(clustering) if (clusters or of == "detections") else ["cluster 0"]
     path = out or root / "export" / f"coco-{of}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic.writing(path, "w") as file:
-        coco_file.write(file, lines.read(folder.images), with_clusters(source, clusters), names)
+        coco_file.write(file, lines.read(folder.images), with_clusters(source, clusters), words)
     return path

@@ -6,7 +6,7 @@ Out:  Fitted: centroids, the cluster of each, what was tried on the way
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -31,6 +31,10 @@ class Fitted:
     @property
     def k(self) -> int:
         return int(self.groups.max()) + 1
+
+    def renamed(self, names: np.ndarray) -> Fitted:
+        """The same with new ids; names (k,): the new id of each cluster."""
+        return replace(self, groups=names[self.groups])
 
     def distances(self, rows: np.ndarray) -> np.ndarray:
         """(n,) float32: from each row to its nearest centroid."""

@@ -15,8 +15,7 @@ from maskdistill.pictures import as_rgb
 from maskdistill.runs import record
 from maskdistill.runs.layout import RunFolder
 from maskdistill.settings import RunSettings, validate
-from maskdistill.stages import cluster, detect, pipeline, segment
-from maskdistill.stages.masks_by_picture import clusters_in
+from maskdistill.stages import cluster, detect, names, pipeline, segment
 from maskdistill.stages.skeleton import Job
 from maskdistill.types import Detections, Prediction
 
@@ -77,7 +76,9 @@ def load(root: Path, *, device: str = "auto", crf: bool = False) -> Model:
     if settings.cluster.again and record.read(folder.stage("recluster") / "stage.json"):
         # Label maps, and so the segmenter, count in clusters of the detections: the instances must too.
         assign = cluster.assigner(Job.alone(settings), folder.stage("recluster"))
-        n_clusters = clusters_in(folder.stage("recluster"))
+        words = names.of(folder.stage("recluster"))
+    elif (folder.stage("cluster") / "clusters.json").exists():
+        words = names.of(folder.stage("cluster"))
     else:
-        n_clusters = len(detector.roi_heads.box_predictor.cls_score.bias) - 1
-    return Model(settings, detector, segmenter, [f"cluster {number}" for number in range(n_clusters)], assign)
+        words = [f"cluster {number}" for number in range(len(detector.roi_heads.box_predictor.cls_score.bias) - 1)]
+    return Model(settings, detector, segmenter, words, assign)

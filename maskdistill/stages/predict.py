@@ -32,7 +32,7 @@ def work(root: Path, pictures: Path, out: Path, *, device: str, crf: bool, quiet
         pictures,
         predict,
         title="predict",
-        made_with=_made_with(RunFolder(root), model.settings),
+        made_with=_made_with(RunFolder(root), model.settings, model.names),
         settings=model.settings,
         progress=Progress(quiet=quiet),
         exclude=[root],
@@ -68,9 +68,11 @@ def instances(prediction: Prediction) -> dict[str, Any]:
     }
 
 
-def _made_with(folder: RunFolder, settings: RunSettings) -> dict[str, Any]:
-    """The networks and clusters by fingerprint, and the settings of prediction."""
+def _made_with(folder: RunFolder, settings: RunSettings, words: list[str]) -> dict[str, Any]:
+    """The networks and clusters by fingerprint, the settings of prediction, and names where somebody gave some."""
     names = ["detect/train", "segment/train", *(["recluster"] if settings.cluster.again else [])]
     entries = {name: record.read(folder.stage(name) / "stage.json") for name in names}
     made: dict[str, Any] = {name: entry.fingerprint for name, entry in entries.items() if entry is not None}
+    if any(word != f"cluster {number}" for number, word in enumerate(words)):
+        made["names"] = words
     return {**made, "detect": detect.PREDICT.parts(settings), "segment": segment.PREDICT.parts(settings)}

@@ -30,7 +30,7 @@ from maskdistill.report.content import (
 )
 from maskdistill.runs import atomic, lines, record
 from maskdistill.settings import as_dict
-from maskdistill.stages import label_maps
+from maskdistill.stages import label_maps, names
 from maskdistill.stages.masks_by_picture import MaskFile, cluster_files
 from maskdistill.stages.skeleton import Image, Job
 
@@ -43,7 +43,7 @@ DOES = {
     "label": "Confident detections are painted as label maps.",
     "segment": "A DeepLabv3, trained on the label maps, segments every picture.",
 }
-OF_NOTE = ("refused", "warning", "halved", "redo", "note", "resume", "reuse")
+OF_NOTE = ("refused", "warning", "halved", "redo", "note", "resume", "reuse", "named")
 STORIES = 4
 
 
@@ -245,6 +245,7 @@ class _Run:
         found = self._clusters(stage)
         colours = palette(max(found["k"], 1))
         images = {image.id: image for image in self.job.images}
+        words = names.of(self.folder.stage(stage))
         per_cluster = 8 if found["k"] <= 40 else 4
         galleries = []
         for cluster, exemplars in enumerate(found["exemplars"]):
@@ -257,7 +258,7 @@ class _Run:
             galleries.append(
                 ClusterGallery(
                     cluster=cluster,
-                    name=f"cluster {cluster}",
+                    name=words[cluster],
                     colour=tuple(int(value) for value in colours[1 + cluster]),  # type: ignore[arg-type]
                     size=found["sizes"][cluster],
                     crops=crops,

@@ -1,0 +1,106 @@
+"""What other runs give to a clustering: a support set that only helps to fit, and ids to be brought into line with.
+
+In:   the folders of other runs, their `cluster` (or `recluster`) complete
+Out:  embeddings (n, d); a permutation of our ids
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from maskdistill.clusters.alignment import aligned
+from maskdistill.errors import SettingsError
+from maskdistill.masks import rle
+from maskdistill.runs import lines, record
+from maskdistill.runs.layout import RunFolder
+from maskdistill.stages.masks_by_picture import MaskFile, clusters_in
+from maskdistill.stages.skeleton import Job
+
+# Parts of a clustering that say what space its embeddings lie in.
+SPACE = ("embedding", "max_side", "backbone", "precision", "background", "scales", "flips", "blur")
+SOURCES = {"cluster": Path("propose") / "proposals.jsonl", "recluster": Path("detect") / "detections.jsonl"}
+
+
+def content(root: str, name: str) -> str:
+    """What a file of another run's clustering is known by in a fingerprint; a word where it is not there."""
+    entry = record.read(RunFolder(Path(root)).stage("cluster") / "stage.json")
+    return "missing" if entry is None else entry.outputs.get(name, "missing")
+
+
+def support(job: Job, parts: dict[str, Any], weights: str | None) -> np.ndarray | None:
+    """Embeddings (n, d) of another run's masks of training pictures, None where no support set is asked for.
+
+    Args:
+        parts, weights: of our clustering, by which the embeddings of the other run must have been made too.
+    Raises:
+        SettingsError: the run has no clustering, or one made with another backbone, weights or embedding.
+    """
+    root = job.settings.cluster.support
+    if not root:
+        return None
+    folder, entry = _complete(root, "support")
+    theirs: dict[str, Any] = entry.parts["settings"]
+    differ = [
+        f"{name}: {theirs.get(name)} there, {parts.get(name)} here"
+        for name in SPACE
+        if theirs.get(name) != parts.get(name)
+    ]
+    if entry.parts.get("weights") != weights:
+        differ.append("weights: others there than here")
+    if differ:
+        raise SettingsError(
+            f"cluster.support: the embeddings of {root} lie in another space ({'; '.join(differ)}). "
+            "Cluster it with the settings and weights of this run, or leave out --cluster.support"
+        )
+    rows = list(lines.read(folder / "clusters.jsonl"))
+    split = {row["id"]: row["split"] for row in lines.read(RunFolder(Path(root)).images)}
+    usable = [row.get("left_out") != "not finite" and split[row["id"]] == "train" for row in rows]
+    return np.load(folder / "embeddings.npy")[np.array(usable, bool)]
+
+
+def check_alignment(job: Job) -> None:
+    """SettingsError where the run `cluster.align_to` has no clustering, or is of other pictures."""
+    root = job.settings.cluster.align_to
+    if not root:
+        return
+    _complete(root, "align_to")
+    theirs = lines.read(RunFolder(Path(root)).images)
+    if [row["sha256"] for row in theirs] != [image.sha256 for image in job.images]:
+        raise SettingsError(f"cluster.align_to: {root} is a run over other pictures, so that no masks can overlap")
+
+
+def ids_as(job: Job, stage: str, file: MaskFile, ids: np.ndarray, k: int) -> np.ndarray:
+    """(k,) int64: the new id of each of our clusters, by pixels shared with those of the run `cluster.align_to`."""
+    root = job.settings.cluster.align_to
+    if not root:
+        return np.arange(k)
+    folder = RunFolder(Path(root)).stage("cluster")
+    other = MaskFile(Path(root) / SOURCES["cluster"])
+    their_ids = np.array([row["cluster"] for row in lines.read(folder / "clusters.jsonl")], np.int64)
+    overlap = np.zeros((k, clusters_in(folder)))
+    for image in job.images:
+        own, seen = file.masks(image.id), other.masks(image.id)
+        if not own or not seen:
+            continue
+        iou = rle.iou([mask["rle"] for mask in own], [mask["rle"] for mask in seen])
+        areas = np.array([mask["area"] for mask in own])[:, None] + np.array([mask["area"] for mask in seen])[None]
+        shared = iou * areas / (1 + iou)  # px of the intersections
+        rows = ids[file.first[image.id] :][: len(own)], their_ids[other.first[image.id] :][: len(seen)]
+        np.add.at(overlap, np.ix_(*rows), shared)
+    job.ledger.write("note", stage=stage, what="ids aligned", value=root)
+    return aligned(overlap)
+
+
+def _complete(root: str, setting: str) -> tuple[Path, record.StageRecord]:
+    """The folder and the record of another run's clustering of proposals."""
+    folder = RunFolder(Path(root)).stage("cluster")
+    entry = record.read(folder / "stage.json")
+    if entry is None:
+        raise SettingsError(
+            f"cluster.{setting}: {folder} is not complete. "
+            f"Complete it first: maskdistill run --out {root} --until cluster"
+        )
+    return folder, entry
