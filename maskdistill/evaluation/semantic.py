@@ -36,20 +36,22 @@ def confusion(
 
 
 def _of_bytes(prediction: np.ndarray, truth: np.ndarray, classes: int, columns: int, ignore: int) -> np.ndarray:
-    """All 256 x 256 pairs of values counted at once, then folded."""
-    # A pixel is looked at once, where a loop over classes does it 21 times: benchmarks/bench_evaluation.py.
-    pairs = truth.astype(np.uint16)
+    """All pairs of values counted at once, then folded."""
+    # A pixel is looked at once, where a loop over classes does it 21 times: benchmarks/bench_evaluation.py. The truth
+    # is the low byte: predictions seldom hold 255, so that few pairs are possible and the table of counts stays small.
+    pairs = prediction.astype(np.uint16)
     pairs <<= 8
-    pairs |= prediction
-    counts = np.bincount(pairs.ravel(), minlength=1 << 16).reshape(256, 256)
-    seen = np.flatnonzero(counts.any(axis=1))
+    pairs |= truth
+    counts = np.bincount(pairs.ravel(), minlength=1)
+    counts = np.pad(counts, (0, -len(counts) % 256)).reshape(-1, 256)  # prediction, truth
+    seen = np.flatnonzero(counts.any(axis=0))
     seen = seen[seen != ignore]
     if len(seen) and seen[-1] >= classes:
         raise _outside(seen[0], seen[-1], classes, ignore)
     folded = np.zeros((classes, columns + 1), np.int64)
-    kept = counts[: min(classes, 256)]
-    folded[: len(kept), :columns] = kept[:, :columns]
-    folded[: len(kept), columns] = kept[:, columns:].sum(axis=1)
+    n_rows, n_columns = min(classes, 256), min(columns, len(counts))
+    folded[:n_rows, :n_columns] = counts[:n_columns, :n_rows].T
+    folded[:n_rows, columns] = counts[n_columns:, :n_rows].sum(axis=0)
     if 0 <= ignore < classes:
         folded[ignore] = 0
     return folded
