@@ -1,12 +1,10 @@
-"""The command: help without torch, flags over files over presets, and one message for whatever is wrong."""
+"""The command: flags over files over presets, and one message for whatever is wrong."""
 
-import dataclasses
 import json
 import re
 import shutil
 import subprocess
 import sys
-import time
 import typing
 from pathlib import Path
 
@@ -16,7 +14,6 @@ import yaml
 
 from maskdistill import api, cli
 from maskdistill.datasets import synthetic
-from maskdistill.settings import CommonSettings, RunSettings
 
 BY_HAND = ["--propose.backbone", "handcrafted", "--threads", "1", "--quiet"]
 
@@ -68,128 +65,6 @@ def refused(capsys: pytest.CaptureFixture[str], *words: str) -> str:
     assert said.out == ""
     assert "Traceback" not in said.err
     return said.err
-
-
-def helped(capsys: pytest.CaptureFixture[str], *words: str) -> str:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("COLUMNS", "100")  # with more of them tyro sets help in two columns
-        with pytest.raises(SystemExit) as stopped:
-            cli.main(list(words))
-    assert stopped.value.code == 0
-    return capsys.readouterr().out
-
-
-def helps(text: str) -> dict[str, str]:
-    """Flag or positional -> its help, of tyro's help in one column; default and the like cut off."""
-    found: dict[str, str] = {}
-    name = None
-    for line in text.splitlines():
-        inner = line[1:].rstrip("│ ") if line[:1] in "│ " else ""  # tyro draws boxes where the terminal has them
-        if match := re.match(r" (-h, --help|--[a-z][\w.-]*|PATH|\[\{None\}\|PATH\])", inner):
-            name = match.group(1)
-            words = re.split(r" {2,}", inner.strip(), maxsplit=1)
-            found[name] = words[1] if len(words) > 1 else ""
-        elif name and inner.startswith("   "):
-            found[name] = f"{found[name]} {inner.strip()}".strip()
-        else:
-            name = None
-    assert found
-    cut_off = re.compile(r"\s*\((default: .*|repeatable.*|required)\)$")
-    return {name: cut_off.sub("", text).strip() for name, text in found.items()}
-
-
-def flags_of(cls: type, prefix: str = "") -> list[str]:
-    found = []
-    hints = typing.get_type_hints(cls)
-    for field in dataclasses.fields(cls):
-        name = f"{prefix}{field.name.replace('_', '-')}"
-        found += flags_of(hints[field.name], f"{name}.") if dataclasses.is_dataclass(hints[field.name]) else [name]
-    return [name if name.startswith("--") else f"--{name}" for name in found]
-
-
-def test_every_verbs_help_has_an_example_and_loads_neither_torch_nor_numpy():
-    code = (
-        "import io, json, sys, contextlib\n"
-        "from maskdistill import cli\n"
-        "texts = {}\n"
-        "for verb in ['', *cli.VERBS]:\n"
-        "    with contextlib.redirect_stdout(io.StringIO()) as said:\n"
-        "        try: status = cli.main([verb, '--help'] if verb else ['--help'])\n"
-        "        except SystemExit as stopped: status = stopped.code\n"
-        "    texts[verb] = [status, said.getvalue()]\n"
-        "heavy = [name for name in ('torch', 'numpy', 'torchvision', 'PIL', 'matplotlib') if name in sys.modules]\n"
-        "print(json.dumps([texts, heavy]))\n"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    texts, heavy = json.loads(done.stdout)
-    assert heavy == []
-    assert done.stderr == ""
-    assert set(texts) == {"", *cli.VERBS}
-    for verb, (status, text) in texts.items():
-        assert status == 0, verb
-        if verb:
-            assert f"usage: maskdistill {verb}" in text
-            assert f"Example: maskdistill {verb} " in text
-    for verb, what in cli.VERBS.items():
-        assert re.search(rf"^  {verb} +{re.escape(what)}$", texts[""][1], re.MULTILINE)
-
-
-def test_help_answers_soon(capsys):
-    began = time.monotonic()
-    done = subprocess.run(
-        [sys.executable, "-m", "maskdistill.cli", "run", "--help"], capture_output=True, text=True, check=True
-    )
-    seconds = time.monotonic() - began
-    with capsys.disabled():
-        print(f"\nmaskdistill run --help: {seconds:.2f} s")
-    assert "Example: maskdistill run photos/ --out runs/photos" in done.stdout
-    assert seconds < 5
-
-
-def test_no_word_at_all_shows_the_commands_in_the_order_of_the_data(capsys):
-    assert cli.main([]) == 0
-    shown = capsys.readouterr().out
-    verbs = re.findall(r"^  (\w+) +\S", shown, re.MULTILINE)[: len(cli.VERBS)]
-    assert tuple(verbs[1 : 1 + len(api.VERBS)]) == api.VERBS
-    assert verbs == list(cli.VERBS)
-
-
-def test_the_version_is_that_of_the_package(capsys):
-    assert cli.main(["--version"]) == 0
-    from importlib.metadata import version
-
-    assert capsys.readouterr().out.strip() == version("maskdistill")
-
-
-def test_help_all_has_every_setting_and_each_has_a_help_text(capsys):
-    shown = helps(helped(capsys, "run", "--help-all"))
-    wanted = flags_of(RunSettings)
-    assert len(wanted) > 60
-    assert [flag for flag in wanted if flag not in shown] == []
-    assert [flag for flag, text in shown.items() if len(text) < 3] == []
-
-
-def test_help_shows_the_settings_that_most_people_touch_and_no_others(capsys):
-    shown = helps(helped(capsys, "run", "--help"))
-    places = {"[{None}|PATH]", "-h, --help", "--out", "--until", "--from", "--reuse", "--quiet"}
-    assert set(shown) == places | set(flags_of(CommonSettings))
-    assert [flag for flag, text in shown.items() if len(text) < 3] == []
-    assert shown["[{None}|PATH]"] != "pictures"  # tyro's word for one without a help text
-
-
-@pytest.mark.parametrize("verb", [verb for verb in cli.VERBS if verb != "run"])
-def test_every_flag_of_every_verb_has_a_help_text(capsys, verb):
-    shown = helps(helped(capsys, verb, "--help"))
-    assert [flag for flag, text in shown.items() if len(text) < 3] == []
-    own = typing.get_type_hints(RunSettings).get(verb)
-    assert set(flags_of(own) if own else []) <= set(shown)
-
-
-def test_the_helps_of_flags_that_stages_share_are_those_of_the_settings_in_short(capsys):
-    of_run = helps(helped(capsys, "run", "--help"))
-    for flag, text in helps(helped(capsys, "propose", "--help")).items():
-        if flag in of_run and flag != "-h, --help":
-            assert text.split()[0] == of_run[flag].split()[0], flag
 
 
 def test_an_unknown_command_is_answered_with_all_and_the_nearest(capsys):

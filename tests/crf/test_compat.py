@@ -80,9 +80,9 @@ def test_a_deviation_for_each_axis_and_channel_is_taken(rng):
     assert np.abs(answers[0] - answers[2]).max() > 1e-3
 
 
-def test_the_example_of_the_readme_runs():
-    readme = (Path(__file__).parents[2] / "README.md").read_text()
-    example = next(block for block in re.findall(r"```python\n(.*?)```", readme, re.S) if "DenseCRF2D" in block)
+def test_the_example_of_the_guide_runs():
+    guide = (Path(__file__).parents[2] / "docs" / "guide.md").read_text()
+    example = next(block for block in re.findall(r"```python\n(.*?)```", guide, re.S) if "DenseCRF2D" in block)
     names: dict = {}
     exec(example, names)
     assert names["refined"].shape == (2, 30, 40)

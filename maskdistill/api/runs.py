@@ -1,26 +1,16 @@
-"""The verbs as keyword-only functions: what the command does, a program can.
-
-Each takes a run's folder and, where settings matter, `settings`: a nested mapping as in a YAML file, checked and
-refused like one ({"propose": {"method": "tokencut"}}).
-"""
+"""The verbs over a run's folder, as functions."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from maskdistill.errors import RunError, SettingsError
-from maskdistill.settings import RunSettings, nearest, read_yaml, resolve
+from maskdistill.settings import RunSettings, nearest, read_yaml
 from maskdistill.settings import load as load_settings
 from maskdistill.settings.load import merge, preset_of, validate
-
-if TYPE_CHECKING:
-    import numpy as np
-
-    from maskdistill.stages.model import Model
-    from maskdistill.stages.score import Score
 
 VERBS = ("scan", "propose", "cluster", "detect", "label", "segment", "evaluate", "report")
 # A verb stands for all of its stages; scan looks at the pictures themselves, evaluate and report are always done again.
@@ -219,112 +209,6 @@ def status(*, out: str | Path) -> list[dict[str, Any]]:
     return stage.rows(Path(out))
 
 
-def load(run_or_model: str | Path, *, device: str = "auto", crf: bool = False) -> Model:
-    """The networks that a run trained, ready to `predict(picture)`; crf: with the paper's CRF behind the segmenter."""
-    from maskdistill.stages import model
-
-    return model.load(Path(run_or_model), device=device, crf=crf)
-
-
-def predict(
-    *,
-    run: str | Path,
-    pictures: str | Path,
-    out: str | Path,
-    device: str = "auto",
-    crf: bool = False,
-    quiet: bool = False,
-) -> dict[str, int]:
-    """Label maps (palette PNG) and instances (JSON) for a folder of new pictures, at their relative paths.
-
-    Args:
-        crf: draw label maps to the edges of the picture by a dense CRF, whatever the run's setting.
-    Returns:
-        Counts: predicted, done before, refused.
-    """
-    from maskdistill.stages import predict as stage
-
-    return stage.work(Path(run), Path(pictures), Path(out), device=device, crf=crf, quiet=quiet)
-
-
-def export(*, run: str | Path, of: str = "detections", out: str | Path | None = None) -> Path:
-    """Proposals or detections as one COCO dataset file; its path is returned."""
-    from maskdistill.stages import export as stage
-
-    return stage.coco(Path(run), of=of, out=Path(out) if out else None)
-
-
-def voc_instances(
-    *, root: str | Path, split: str, out: str | Path, of: str = "masks", class_agnostic: bool = False
-) -> dict[str, int]:
-    """A split of a VOC devkit as a COCO instances JSON: of its maps of objects (masks), or its XML files (boxes).
-
-    Returns:
-        Counts: images, objects.
-    """
-    from maskdistill.stages import voc
-
-    return voc.instances(Path(root), split, Path(out), of=of, class_agnostic=class_agnostic)
-
-
-def score_semantic(
-    *,
-    predictions: str | Path,
-    ground_truth: str | Path,
-    classes: str | Path,
-    only: str | Path | None = None,
-    matching: str = "none",
-    protocol: str = "occurring",
-    missing: str = "refuse",
-    bootstrap: int = 200,
-    seed: int = 0,
-    out: str | Path | None = None,
-) -> Score:
-    """Label maps (PNG) against label maps, anybody's, without a run.
-
-    Args:
-        predictions, ground_truth: folders, joined by relative path, else file name; 255 in the truth is ignored.
-        classes: voc, or a file with a name a line, background first.
-        only: a list of names, one a line: these pictures alone.
-        matching: none: ids are classes; else clusters are matched with classes: iou, pixels, majority.
-        protocol: occurring: mIoU over the classes in the truth; paper: absent ones are 0.
-        missing: what a truth without prediction does: refuse, or it counts as background.
-        bootstrap: samples for the intervals; 0: none. out: FILE.json, FILE.csv or FILE.md.
-    Returns:
-        rows (as in metrics.json), notes (what stands beside the numbers), table() as Markdown.
-    Raises:
-        PredictionError, GroundTruthError: what does not fit, how many, and the first of them. SettingsError.
-    """
-    from maskdistill.stages import score, score_semantic
-
-    options = {"classes": str(classes), "rule": matching, "protocol": protocol, "missing": missing}
-    chosen = {**options, "only": only, "resamples": bootstrap, "seed": seed}
-    return score.written(score_semantic.score, Path(predictions), Path(ground_truth), out, chosen)
-
-
-def score_instances(
-    *,
-    predictions: str | Path,
-    ground_truth: str | Path,
-    only: str | Path | None = None,
-    matching: str = "none",
-    bootstrap: int = 200,
-    seed: int = 0,
-    out: str | Path | None = None,
-) -> Score:
-    """A COCO results file against a COCO instances file, anybody's, without a run.
-
-    Args:
-        predictions: a list of records with image_id, category_id, score, and segmentation, bbox or both.
-        matching: none: category ids are those of the truth; else they are clusters: overlap, release.
-        All others, and what is returned and raised, as `score_semantic` has it.
-    """
-    from maskdistill.stages import score, score_instances
-
-    chosen = {"rule": matching, "only": only, "resamples": bootstrap, "seed": seed}
-    return score.written(score_instances.score, Path(predictions), Path(ground_truth), out, chosen)
-
-
 def demo(
     *,
     out: str | Path,
@@ -349,129 +233,6 @@ def demo(
         "ground_truth": [str(path) for path in drawn.ground_truth],
     }
     return run(pictures=drawn.pictures, out=Path(out) / "run", preset="demo", settings=values, quiet=quiet)
-
-
-def discover(
-    picture: np.ndarray | str | Path,
-    *,
-    method: str | None = None,
-    backbone: str | None = None,
-    weights: str | Path | None = None,
-    max_masks: int | None = None,
-    min_score: float | None = None,
-    pixels: str | None = None,
-    device: str | None = None,
-    settings: Mapping[str, Any] | None = None,
-) -> list[dict[str, Any]]:
-    """Masks of one picture, nothing trained, no run: records as Segment Anything gives them.
-
-    In a loop over pictures the backbone is loaded once: that of the last call is held in memory, and used again while
-    its name, weights (a file by path, size and time of change), device, precision and rotation stay the same.
-
-    Args:
-        picture: (H, W, 3) uint8 RGB, or a file.
-        method: auto, maskdistill, lost, tokencut, maskcut.
-        backbone: dino_vits16, timm/<model>, handcrafted, ...; weights: a name, a file, `none`; None: those of its name.
-        max_masks: at most; 0: as many as `propose` looks for. min_score: of a mask, in [0, 1].
-        pixels: from patches to pixels: auto, nearest, bilinear, refine.
-        device: auto, cpu, cuda, cuda:N.
-        settings: all else that `propose` can be told, as in a YAML file ({"block": -2, "lost": {"short_side": 480}}),
-            and precision, orientation, max_megapixels.
-        What is None, or not in settings, is as `maskdistill propose` has it.
-    Returns:
-        A dict a mask, by falling score, none where nothing is found: segmentation (H, W) bool; bbox [x, y, w, h];
-        area in pixels; score in [0, 1], and the same as predicted_iou, for code that is written for Segment Anything;
-        point_coords [[x, y]], the middle of the patch that the mask grew from, in pixels of the picture (`refine` may
-        draw the outline past it).
-    Raises:
-        SettingsError: an argument or setting that cannot be used. WeightsError, PictureError: what cannot be read.
-        ValueError, TypeError: `picture` is an array of another form, or something else.
-    """
-    from maskdistill.stages import records
-
-    given = {"method": method, "backbone": backbone, "max_masks": max_masks, "min_score": min_score, "pixels": pixels}
-    chosen = _settings_of_masks(
-        given, {"device": device}, weights, settings, ("precision", "orientation", "max_megapixels")
-    )
-    return records.of_picture(picture, chosen)
-
-
-def masks(
-    *,
-    pictures: str | Path,
-    out: str | Path,
-    method: str | None = None,
-    backbone: str | None = None,
-    weights: str | Path | None = None,
-    max_masks: int | None = None,
-    min_score: float | None = None,
-    pixels: str | None = None,
-    device: str | None = None,
-    limit: int | None = None,
-    separate: bool = False,
-    settings: Mapping[str, Any] | RunSettings | None = None,
-    quiet: bool = False,
-) -> dict[str, int]:
-    """Masks of a folder of pictures as PNG and JSON at their relative paths, no run; goes on where it was stopped.
-
-    Args:
-        out: for each picture <name>.png (0 background, 1 .. n the masks by falling score) and <name>.json (box, area,
-            score and run lengths of each). <name> is the picture's without extension; with it where two would meet.
-        limit: the first pictures by path alone; 0: all.
-        separate: a black and white PNG a mask too, in <name>.masks/.
-        settings: as `discover` takes them, and threads, workers; or all settings as RunSettings.
-        All others as `discover` has them.
-    Returns:
-        Counts: pictures, masks, without masks (made now); done before; refused (why: OUT/.maskdistill/refused.json).
-    Raises:
-        MaskDistillError: what is wrong, where, and what to do; OUT with results of other settings is refused.
-    """
-    from maskdistill.stages import masks as stage
-
-    given = {"method": method, "backbone": backbone, "max_masks": max_masks, "min_score": min_score, "pixels": pixels}
-    others = ("precision", "orientation", "max_megapixels", "threads", "workers")
-    chosen = _settings_of_masks(given, {"device": device, "limit": limit}, weights, settings, others)
-    return stage.work(Path(pictures), Path(out), chosen, separate=separate, quiet=quiet)
-
-
-def _settings_of_masks(
-    given: Mapping[str, Any],
-    common: Mapping[str, Any],
-    weights: str | Path | None,
-    settings: Mapping[str, Any] | RunSettings | None,
-    others: tuple[str, ...],
-) -> RunSettings:
-    """Resolved settings from the arguments of `propose` and of the run that are not None, and a mapping of the rest.
-
-    Args:
-        others: settings of the run that may stand in the mapping beside those of `propose`.
-    """
-    if isinstance(settings, RunSettings):
-        extra = [name for name, value in {**given, **common, "weights": weights}.items() if value is not None]
-        if extra:
-            raise SettingsError(f"{extra[0]}: stands in RunSettings already. Give it there alone")
-        try:
-            return resolve(settings)
-        except ValueError as error:
-            raise SettingsError(str(error)) from error
-    if settings is not None and not isinstance(settings, Mapping):
-        raise SettingsError(f"settings: wanted a mapping of settings of propose, found {type(settings).__name__}")
-    propose = {name: value for name, value in given.items() if value is not None}
-    rest = dict(settings or {})
-    twice = [name for name in (*propose, *common, "weights") if name in rest]
-    if twice:
-        raise SettingsError(f"settings: {twice[0]} is an argument of its own. Give it there alone")
-    values: dict[str, Any] = {name: rest.pop(name) for name in others if name in rest}
-    values |= {name: value for name, value in common.items() if value is not None}
-    if weights is not None:
-        what = str(weights).removeprefix("propose=")
-        if not what:
-            raise SettingsError("weights: wanted the name of some, a file or none, found nothing")
-        values["weights"] = [f"propose={what}"]
-    try:
-        return resolve(load_settings({**values, "propose": {**rest, **propose}}))
-    except ValueError as error:
-        raise SettingsError(str(error)) from error
 
 
 def settings_for(

@@ -1,0 +1,44 @@
+"""What a run made, in use: its networks on new pictures, its masks as a dataset."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from maskdistill.stages.model import Model
+
+
+def load(run_or_model: str | Path, *, device: str = "auto", crf: bool = False) -> Model:
+    """The networks that a run trained, ready to `predict(picture)`; crf: with the paper's CRF behind the segmenter."""
+    from maskdistill.stages import model
+
+    return model.load(Path(run_or_model), device=device, crf=crf)
+
+
+def predict(
+    *,
+    run: str | Path,
+    pictures: str | Path,
+    out: str | Path,
+    device: str = "auto",
+    crf: bool = False,
+    quiet: bool = False,
+) -> dict[str, int]:
+    """Label maps (palette PNG) and instances (JSON) for a folder of new pictures, at their relative paths.
+
+    Args:
+        crf: draw label maps to the edges of the picture by a dense CRF, whatever the run's setting.
+    Returns:
+        Counts: predicted, done before, refused.
+    """
+    from maskdistill.stages import predict as stage
+
+    return stage.work(Path(run), Path(pictures), Path(out), device=device, crf=crf, quiet=quiet)
+
+
+def export(*, run: str | Path, of: str = "detections", out: str | Path | None = None) -> Path:
+    """Proposals or detections as one COCO dataset file; its path is returned."""
+    from maskdistill.stages import export as stage
+
+    return stage.coco(Path(run), of=of, out=Path(out) if out else None)
