@@ -2,9 +2,9 @@
 
     python benchmarks/bench_precision.py
 
-Prints, for each method on tokens and on centred keys of the last block but one: pictures whose masks are the same on every patch, the mean IoU
-of a float32 mask with the most like one of bfloat16, and the mean difference of the scores of the first masks. The
-network is the SUPERVISED DeiT-Tiny of $MASKDISTILL_REFERENCE/data/weights.
+Prints, for each method on tokens and on centred keys of the last block but one: the share of pictures whose masks are
+the same on every patch, the mean IoU of a float32 mask with the most like one of bfloat16, and the mean difference of
+the scores of the first masks. The network is the SUPERVISED DeiT-Tiny of $MASKDISTILL_REFERENCE/data/weights.
 """
 
 from __future__ import annotations
