@@ -121,7 +121,7 @@ class _Part:
         self.state = target.with_name(target.name + ".part.json")
 
     @property
-    def bytes(self) -> int:
+    def n_bytes(self) -> int:
         return self.path.stat().st_size if self.path.exists() else 0
 
     def origin(self) -> dict[str, Any]:
@@ -185,20 +185,20 @@ def _fetch(
     """The whole file into the part, checked and on disk; _Refused if this mirror does not give it."""
     if urlsplit(url).scheme not in ("http", "https"):
         raise _Refused("is neither http nor https")
-    if part.bytes and part.origin().get("url") != url and not digests:
+    if part.n_bytes and part.origin().get("url") != url and not digests:
         part.drop()
-    pieced = part.bytes > 0  # of an earlier command, or of another mirror
+    pieced = part.n_bytes > 0  # of an earlier command, or of another mirror
     failed = 0
     while True:
-        before = part.bytes
+        before = part.n_bytes
         try:
             _receive(url, part, size, timeout, seen)
         except (http.client.InvalidURL, ValueError) as error:
             raise _Refused(str(error)) from error
         except (OSError, http.client.HTTPException) as error:
-            failed = 1 if part.bytes > before else failed + 1
+            failed = 1 if part.n_bytes > before else failed + 1
             if failed >= tries:
-                raise _Refused(f"{_words(error)} ({tries} times, {part.bytes} bytes so far)") from error
+                raise _Refused(f"{_words(error)} ({tries} times, {part.n_bytes} bytes so far)") from error
             pause(min(2.0 ** (failed - 1), 60.0))
             continue
         with part.path.open("rb") as file:
@@ -218,7 +218,7 @@ def _receive(url: str, part: _Part, size: int | None, timeout: float, seen: Call
     Raises:
         _Refused: the server has not the file. OSError, HTTPException: it may have it later.
     """
-    start, origin = part.bytes, part.origin()
+    start, origin = part.n_bytes, part.origin()
     if start and size is not None and start >= size:
         if start == size:
             return  # killed between its last byte and its renaming

@@ -39,7 +39,7 @@ class _Member:
     """One file of an archive: its path in it, its size, and what opens it; why it is none that may be written."""
 
     path: str
-    bytes: int
+    n_bytes: int
     is_folder: bool
     refused: str
     open: Callable[[], IO[bytes]]
@@ -69,7 +69,7 @@ def unpack(
                 continue
             _write(archive, member, folder.joinpath(*path.split("/")))
             n_files += 1
-            n_bytes += member.bytes
+            n_bytes += member.n_bytes
             seen(n_bytes)
     except _DAMAGED as error:
         raise DatasetError(
@@ -103,7 +103,7 @@ def _checked(archive: Path, path: str) -> str:
 
 
 def _write(archive: Path, member: _Member, target: Path) -> None:
-    if target.is_file() and target.stat().st_size == member.bytes:
+    if target.is_file() and target.stat().st_size == member.n_bytes:
         return
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -111,8 +111,8 @@ def _write(archive: Path, member: _Member, target: Path) -> None:
         with member.open() as source, partial.open("wb") as file:
             shutil.copyfileobj(source, file, 2**20)
             n_bytes = file.tell()
-        if n_bytes != member.bytes:
-            raise EOFError(f"{member.path} has {n_bytes} of {member.bytes} bytes")
+        if n_bytes != member.n_bytes:
+            raise EOFError(f"{member.path} has {n_bytes} of {member.n_bytes} bytes")
         partial.replace(target)
     except OSError as error:
         if isinstance(error, gzip.BadGzipFile):
