@@ -119,7 +119,7 @@ class Prediction:
     """What a trained run sees in a new picture.
 
     Attributes:
-        instances: the detector's.
+        instances: the detector's; none where the run's detections were imported.
         label_map: (H, W) uint8, 0 background, 1 + cluster; None where the run has no segmenter.
         names: a word for each cluster, "cluster 3" where nobody named it.
     """

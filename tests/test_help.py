@@ -45,8 +45,11 @@ def helps(text: str) -> dict[str, str]:
 def flags_of(cls: type, prefix: str = "") -> list[str]:
     found = []
     hints = typing.get_type_hints(cls)
+    annotated = typing.get_type_hints(cls, include_extras=True)
     for field in dataclasses.fields(cls):
-        name = f"{prefix}{field.name.replace('_', '-')}"
+        # A word that Python keeps for itself (import) is the flag's name alone.
+        given = [each.name for each in getattr(annotated[field.name], "__metadata__", ()) if hasattr(each, "name")]
+        name = f"{prefix}{next(filter(None, given), field.name).replace('_', '-')}"
         found += flags_of(hints[field.name], f"{name}.") if dataclasses.is_dataclass(hints[field.name]) else [name]
     return [name if name.startswith("--") else f"--{name}" for name in found]
 

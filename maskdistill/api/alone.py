@@ -113,10 +113,7 @@ def _settings_of_masks(
         extra = [name for name, value in {**given, **common, "weights": weights}.items() if value is not None]
         if extra:
             raise SettingsError(f"{extra[0]}: stands in RunSettings already. Give it there alone")
-        try:
-            return resolve(settings)
-        except ValueError as error:
-            raise SettingsError(str(error)) from error
+        return _resolved(settings)
     if settings is not None and not isinstance(settings, Mapping):
         raise SettingsError(f"settings: wanted a mapping of settings of propose, found {type(settings).__name__}")
     propose = {name: value for name, value in given.items() if value is not None}
@@ -131,7 +128,16 @@ def _settings_of_masks(
         if not what:
             raise SettingsError("weights: wanted the name of some, a file or none, found nothing")
         values["weights"] = [f"propose={what}"]
+    return _resolved(load_settings({**values, "propose": {**rest, **propose}}))
+
+
+def _resolved(settings: RunSettings) -> RunSettings:
+    if settings.propose.import_file:
+        raise SettingsError(
+            f"import: {settings.propose.import_file} is for a run alone (maskdistill propose RUN --import). "
+            "Here masks are found"
+        )
     try:
-        return resolve(load_settings({**values, "propose": {**rest, **propose}}))
+        return resolve(settings)
     except ValueError as error:
         raise SettingsError(str(error)) from error

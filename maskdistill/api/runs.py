@@ -59,6 +59,9 @@ def run(
             "cluster.of: a run clusters proposals first. Give --cluster.again to cluster the detections too"
         )
     verbs = list(VERBS[: VERBS.index(until) + 1]) if until else list(VERBS)
+    if chosen.detect.import_file and "detect" in verbs:  # nothing reads what comes before the detections of others
+        verbs = [verb for verb in verbs if verb not in ("propose", "cluster")]
+        start = "detect" if start in ("propose", "cluster") else start
     return _do(out, chosen, verbs, pictures=pictures, start=start, reuse=sources, quiet=quiet)
 
 

@@ -83,6 +83,25 @@ def from_uncompressed(counts: list[int], size: tuple[int, int]) -> Rle:
     return _ours(coco.frPyObjects({"counts": counts, "size": [height, width]}, height, width))
 
 
+def covered(rle: Rle) -> int:
+    """How many pixels the run lengths cover: height * width, else they were cut short or are none; -1: one is negative.
+
+    The library reads on without a word, and fails where the mask is decoded.
+    """
+    digits = np.frombuffer(rle["counts"].encode("ascii"), np.uint8).astype(np.int64) - 48
+    goes_on = digits & 32 > 0
+    if not len(digits) or goes_on[-1]:
+        return 0
+    starts = np.flatnonzero(np.concatenate([[True], ~goes_on[:-1]]))
+    places = np.arange(len(digits)) - np.repeat(starts, np.diff([*starts, len(digits)]))
+    values = np.add.reduceat((digits & 31) << np.minimum(5 * places, 50), starts)
+    last = np.flatnonzero(~goes_on)
+    values -= np.where(digits[last] & 16, 32 << np.minimum(5 * places[last], 50), 0)
+    # From the fourth on each is the difference to the last but one; the first stands alone.
+    runs = [values[:1], np.cumsum(values[1::2]), np.cumsum(values[2::2])]
+    return -1 if min(run.min(initial=0) for run in runs) < 0 else int(sum(run.sum() for run in runs))
+
+
 def _ours(rle: dict) -> Rle:
     counts = rle["counts"]
     text = counts.decode() if isinstance(counts, bytes) else counts

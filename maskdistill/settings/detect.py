@@ -1,7 +1,9 @@
 """What the stage `detect` can be told: the Mask R-CNN, its training, which detections are kept."""
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Annotated, Literal
+
+import tyro
 
 from maskdistill.settings.checks import at_least, in_unit
 from maskdistill.settings.training import TrainSettings
@@ -21,6 +23,12 @@ class DetectSettings:
     mask_score: bool = True  # multiply scores by the mean probability inside the mask; no in the paper
     pixels: Literal["auto", "plain", "refine"] = "auto"  # move outlines to edges; auto: refine for handcrafted alone
     max_detections: int = 100  # a picture; source: COCO
+    # FILE or folder of detections of others, nothing is trained (COCO results or dataset); in YAML import_file
+    import_file: Annotated[str, tyro.conf.arg(name="import")] = ""
+    # what clusters they are of: their categories; one for all; again: of a clustering of them (sets cluster.again)
+    import_clusters: Literal["categories", "one", "again"] = "categories"
+    import_images: str = ""  # COCO dataset that lists the images of a results list; without it image ids are the run's
+    import_top: int = 0  # imported detections a picture, the best by score; 0: all
     train: TrainSettings = field(default_factory=TrainSettings)
 
     def __post_init__(self) -> None:
@@ -32,3 +40,4 @@ class DetectSettings:
         if self.min_proposal_score is not None:
             in_unit("detect.min_proposal_score", self.min_proposal_score)
         at_least("detect.max_detections", self.max_detections, 1)
+        at_least("detect.import_top", self.import_top, 0)

@@ -1,7 +1,9 @@
 """What the stage `propose` can be told: backbone, method, the constants of each method, the step to pixels."""
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Annotated, Literal
+
+import tyro
 
 from maskdistill.settings.checks import at_least, in_unit
 
@@ -105,6 +107,11 @@ class ProposeSettings:
     pixels: Literal["auto", "nearest", "bilinear", "refine", "crf"] = "auto"
     max_patches: int = 0  # of the grid; a larger picture is made smaller first; 0: 2400 for handcrafted, else 12000
     gpu_batch: int = 32  # pictures that a GPU sees together (a CPU sees one); moves last bits, no more
+    # FILE or folder of masks that others found, in place of ours (COCO results or dataset, a folder of `masks`); in
+    # YAML import_file
+    import_file: Annotated[str, tyro.conf.arg(name="import")] = ""
+    import_images: str = ""  # COCO dataset that lists the images of a results list; without it image ids are the run's
+    import_top: int = 0  # imported masks a picture, the best by score; 0: all
     maskdistill: MaskDistillSettings = field(default_factory=MaskDistillSettings)
     lost: LostSettings = field(default_factory=LostSettings)
     tokencut: TokenCutSettings = field(default_factory=TokenCutSettings)
@@ -114,5 +121,6 @@ class ProposeSettings:
         at_least("propose.max_masks", self.max_masks, 1)
         at_least("propose.max_patches", self.max_patches, 0)
         at_least("propose.gpu_batch", self.gpu_batch, 1)
+        at_least("propose.import_top", self.import_top, 0)
         in_unit("propose.stop_score", self.stop_score)
         in_unit("propose.min_score", self.min_score)

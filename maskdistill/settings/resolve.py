@@ -1,11 +1,16 @@
 """Every `auto` turned into what it means, so that RUN/config.yaml says what was really used."""
 
 from dataclasses import replace
+from pathlib import Path
+from typing import TypeVar
 
+from maskdistill.settings.detect import DetectSettings
+from maskdistill.settings.propose import ProposeSettings
 from maskdistill.settings.run import RunSettings
 
 HANDCRAFTED = "handcrafted"
 NETWORKS = ("dino_resnet50", "moco_v2_resnet50")  # start weights by name
+Importing = TypeVar("Importing", ProposeSettings, DetectSettings)
 MOST_PATCHES = 12_000  # of a grid: a graph of them takes 0.6 GB, twice that while it is made
 
 
@@ -74,6 +79,14 @@ def resolve(settings: RunSettings) -> RunSettings:
             )
         if stage == "detect" and given == "detect":
             raise ValueError("weights detect=detect: the detector cannot start from itself. Give --weights detect=none")
+    propose, detect = _placed(propose), _placed(detect)
+    if detect.import_file:
+        cluster = replace(cluster, again=detect.import_clusters == "again")
+        if settings.weights_of("segment") == "detect":
+            raise ValueError(
+                "weights segment=detect: the detections are imported, so that no detector is trained to start from. "
+                "Give --weights segment=none"
+            )
     segment = settings.segment
     if segment.pixels == "auto":
         segment = replace(segment, pixels="refine" if by_hand else "plain")
@@ -90,3 +103,14 @@ def resolve(settings: RunSettings) -> RunSettings:
         detect=detect,
         segment=segment,
     )
+
+
+def _placed(own: Importing) -> Importing:
+    """With whole paths of what is imported: the run may be gone on with from another folder."""
+    if own.import_images and not own.import_file:
+        raise ValueError("import_images lists the images of the masks that --import names. Give --import too")
+    return replace(own, import_file=_whole(own.import_file), import_images=_whole(own.import_images))
+
+
+def _whole(path: str) -> str:
+    return str(Path(path).expanduser().resolve()) if path else ""

@@ -19,7 +19,7 @@ from maskdistill.proposals import pixels
 from maskdistill.runs import lines
 from maskdistill.runs.layout import RunFolder
 from maskdistill.settings import RunSettings, as_dict
-from maskdistill.stages import backbones, training
+from maskdistill.stages import backbones, imported, training
 from maskdistill.stages.masks_by_picture import MaskFile, clusters_in
 from maskdistill.stages.passes import over_pictures
 from maskdistill.stages.skeleton import Done, Image, Job, Stage
@@ -164,3 +164,8 @@ TRAIN = Stage(
     weights=lambda job: training.digest(job, "detect"),
 )
 PREDICT = Stage(name="detect", version=1, reads=("scan", MODEL), parts=predict_parts, work=detect, keeps=("train",))
+
+
+def stages(settings: RunSettings) -> tuple[Stage, ...]:
+    """Training and prediction, or the detections of others."""
+    return (imported.DETECT,) if settings.detect.import_file else (TRAIN, PREDICT)

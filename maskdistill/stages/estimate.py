@@ -33,7 +33,8 @@ def expected(job: Job, verbs: list[str]) -> tuple[float, float]:
     settings = job.settings
     n = len(job.images)
     seconds = 0.0
-    if "propose" in verbs:
+    given = {name for name in ("propose", "detect") if getattr(settings, name).import_file}
+    if "propose" in verbs and "propose" not in given:
         seconds += n * _backbone_seconds(job)
     if "cluster" in verbs and settings.cluster.embedding == "class_token":
         seconds += n * _backbone_seconds(job) * 0.5
@@ -41,7 +42,7 @@ def expected(job: Job, verbs: list[str]) -> tuple[float, float]:
         ("detect", settings.detect, settings.detect.short_side**2 * 1.33),
         ("segment", settings.segment, settings.segment.side**2),
     ):
-        if stage in verbs:
+        if stage in verbs and stage not in given:
             steps = training.steps_of(own.train, n, stage)
             seconds += steps * own.train.batch * pixels * STEP_SECONDS[stage, own.size] / 4
             seconds += n * DETECT_SECONDS[own.size]

@@ -10,7 +10,7 @@ from maskdistill.runs import atomic, lines
 from maskdistill.runs.layout import RunFolder
 from maskdistill.settings import validate
 from maskdistill.stages import names
-from maskdistill.stages.masks_by_picture import cluster_files, with_clusters
+from maskdistill.stages.masks_by_picture import cluster_files, clustering_of_detections, with_clusters
 from maskdistill.stages.pipeline import configured
 
 SOURCES = {"detections": ("detect", "detections.jsonl"), "proposals": ("propose", "proposals.jsonl")}
@@ -27,7 +27,8 @@ def coco(root: Path, *, of: str, out: Path | None) -> Path:
     if not source.exists():
         raise RunError(f"{source}: not there yet. Do it first: maskdistill {stage} {root}")
     clusters = cluster_files(folder, of, again=settings.cluster.again)
-    clustering = clusters.parent if clusters else folder.stage("cluster")
+    own = folder.stage(clustering_of_detections(settings, again=False))
+    clustering = clusters.parent if clusters else own
     words = names.of(clustering) if (clusters or of == "detections") else ["cluster 0"]
     path = out or root / "export" / f"coco-{of}.json"
     path.parent.mkdir(parents=True, exist_ok=True)

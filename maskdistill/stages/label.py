@@ -18,7 +18,7 @@ from maskdistill.runs.journal import Journal
 from maskdistill.settings import RunSettings, as_dict
 from maskdistill.settings.label import LabelSettings
 from maskdistill.stages import label_maps
-from maskdistill.stages.masks_by_picture import detections, with_clusters
+from maskdistill.stages.masks_by_picture import clustering_of_detections, detections, with_clusters
 from maskdistill.stages.skeleton import Done, Job, Stage
 from maskdistill.types import Detections
 
@@ -67,6 +67,6 @@ def _painted(folder: Path, image_id: int, found: Detections, settings: LabelSett
 
 
 def stage(settings: RunSettings) -> Stage:
-    """The stage reads the second clustering only where the run asks for one."""
-    reads = ("scan", "detect", "recluster" if settings.cluster.again else "cluster")
+    """The stage reads the clustering that its detections count in."""
+    reads = tuple(dict.fromkeys(["scan", "detect", clustering_of_detections(settings)]))
     return Stage(name="label", version=1, reads=reads, parts=parts, work=work)

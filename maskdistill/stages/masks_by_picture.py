@@ -12,6 +12,7 @@ import numpy as np
 from maskdistill.errors import RunError
 from maskdistill.runs import lines
 from maskdistill.runs.layout import RunFolder
+from maskdistill.settings import RunSettings
 from maskdistill.types import Detections
 
 
@@ -90,6 +91,17 @@ def cluster_files(folder: RunFolder, of: str, *, again: bool) -> Path | None:
     name = "recluster" if of == "detections" else "cluster"
     path = folder.stage(name) / "clusters.jsonl"
     return path if (folder.stage(name) / "stage.json").exists() else None
+
+
+def clustering_of_detections(settings: RunSettings, *, again: bool = True) -> str:
+    """The stage whose clusters.json counts the clusters of detections, and so of label maps.
+
+    Args:
+        again: no: of the clusters that they carry themselves, whatever a second clustering says.
+    """
+    if again and settings.cluster.again:
+        return "recluster"
+    return "detect" if settings.detect.import_file else "cluster"
 
 
 def clusters_in(folder: Path) -> int:

@@ -16,17 +16,18 @@ from maskdistill.runs import record
 from maskdistill.runs.layout import RunFolder
 from maskdistill.settings import RunSettings, validate
 from maskdistill.stages import cluster, detect, names, pipeline, segment
+from maskdistill.stages.masks_by_picture import clustering_of_detections, detections
 from maskdistill.stages.skeleton import Job
 from maskdistill.types import Detections, Prediction
 
 
 class Model:
-    """The detector and, where the run has one, the segmenter of a run."""
+    """The detector and, where the run has one, the segmenter of a run; no detector where detections were imported."""
 
     def __init__(
         self,
         settings: RunSettings,
-        detector: Any,
+        detector: Any | None,
         segmenter: Any | None,
         names: list[str],
         assign: Callable[[np.ndarray, Detections], np.ndarray] | None = None,
@@ -43,7 +44,10 @@ class Model:
         settings = self.settings
         picture = as_rgb(picture, orientation=settings.orientation, max_megapixels=settings.max_megapixels)
         with torch.inference_mode():
-            instances = detect.predict(self.detector, picture, self.settings)
+            if self.detector is None:
+                instances = detections({}, picture.shape[:2])
+            else:
+                instances = detect.predict(self.detector, picture, self.settings)
             if self.assign is not None and len(instances):
                 instances = replace(instances, clusters=self.assign(picture, instances))
             label_map = segment.predict(self.segmenter, picture, self.settings) if self.segmenter is not None else None
@@ -62,10 +66,16 @@ def load(root: Path, *, device: str = "auto", crf: bool = False) -> Model:
     if not folder.config.exists():
         raise RunError(f"{root}: not the folder of a run (no config.yaml)")
     settings = validate({**pipeline.configured(root), "device": device}, source=str(folder.config))
-    if record.read(folder.stage("detect/train") / "stage.json") is None:
-        raise RunError(f"{root}: has no trained detector. Train it first: maskdistill run --out {root}")
-    detector = detect.trained(folder, settings)
     segmenter = segment.trained(folder, settings) if record.read(folder.stage("segment/train") / "stage.json") else None
+    detector = None
+    if not settings.detect.import_file:
+        if record.read(folder.stage("detect/train") / "stage.json") is None:
+            raise RunError(f"{root}: has no trained detector. Train it first: maskdistill run --out {root}")
+        detector = detect.trained(folder, settings)
+    elif segmenter is None:
+        raise RunError(
+            f"{root}: its detections are imported, and it has no trained segmenter. Train it: --until segment"
+        )
     if crf and segmenter is None:
         raise RunError(
             f"{root}: has no trained segmenter, whose label maps a CRF is for. Train it first: --until segment"
@@ -75,10 +85,11 @@ def load(root: Path, *, device: str = "auto", crf: bool = False) -> Model:
     assign = None
     if settings.cluster.again and record.read(folder.stage("recluster") / "stage.json"):
         # Label maps, and so the segmenter, count in clusters of the detections: the instances must too.
-        assign = cluster.assigner(Job.alone(settings), folder.stage("recluster"))
+        assign = cluster.assigner(Job.alone(settings), folder.stage("recluster")) if detector is not None else None
         words = names.of(folder.stage("recluster"))
-    elif (folder.stage("cluster") / "clusters.json").exists():
-        words = names.of(folder.stage("cluster"))
+    elif (own := folder.stage(clustering_of_detections(settings, again=False)) / "clusters.json").exists():
+        words = names.of(own.parent)
     else:
+        assert detector is not None  # what is imported has its clusters.json
         words = [f"cluster {number}" for number in range(len(detector.roi_heads.box_predictor.cls_score.bias) - 1)]
     return Model(settings, detector, segmenter, words, assign)

@@ -61,7 +61,7 @@ def work(job: Job, labelled: list[Path]) -> list[dict[str, Any]]:
         k = clusters_in(folder)
         counts = _counts(job, stage, joined, k=k, n_classes=len(classes))
         partner = {row: which for row, which in matching.hungarian(counts).items() if counts[row, which]}
-        names = _unlike([classes[partner[row]] if row in partner else f"cluster {row}" for row in range(k)])
+        names = unlike([classes[partner[row]] if row in partner else f"cluster {row}" for row in range(k)])
         seen = counts.sum(axis=1).tolist()
         agreed = [int(counts[row, partner[row]]) if row in partner else 0 for row in range(k)]
         atomic.write_json(
@@ -111,7 +111,7 @@ def _met(rles: list[Any], source: truths.Truth, key: str, size: tuple[int, int])
     return np.array([clusters.class_inside(label_map[mask], at_least=MATCHED) for mask in rle.decode(rles, size=size)])
 
 
-def _unlike(names: list[str]) -> list[str]:
+def unlike(names: list[str]) -> list[str]:
     """The same names, a number behind one that occurred before: exports and people tell clusters apart by name."""
     found: list[str] = []
     for name in names:

@@ -10,7 +10,12 @@ import numpy as np
 
 from maskdistill.runs import record
 from maskdistill.stages import label_maps
-from maskdistill.stages.masks_by_picture import cluster_files, clusters_in, with_clusters
+from maskdistill.stages.masks_by_picture import (
+    cluster_files,
+    clustering_of_detections,
+    clusters_in,
+    with_clusters,
+)
 from maskdistill.stages.skeleton import Image, Job
 
 
@@ -19,6 +24,7 @@ class Outputs:
 
     def __init__(self, job: Job) -> None:
         self.folder, self.again = job.folder, job.settings.cluster.again
+        self.settings = job.settings
 
     def complete(self, stage: str) -> bool:
         """Whether a stage is finished."""
@@ -37,11 +43,10 @@ class Outputs:
 
     def n_clusters(self, stage: str) -> int:
         """How many clusters the masks or label maps of a stage count in."""
-        if stage == "detect":
-            again = self.cluster_file("detections") is not None
-        else:
-            again = stage != "cluster" and self.again and self.complete("recluster")
-        return clusters_in(self.folder.stage("recluster" if again else "cluster"))
+        if stage == "cluster":
+            return clusters_in(self.folder.stage("cluster"))
+        again = self.again and self.complete("recluster")
+        return clusters_in(self.folder.stage(clustering_of_detections(self.settings, again=again)))
 
     def cluster_file(self, of: str) -> Path | None:
         """The clusters.jsonl of proposals or detections; None where detections carry the detector's own."""

@@ -33,9 +33,9 @@ def stages_of(verb: str, settings: RunSettings) -> tuple[Stage, ...]:
         return (cluster.AGAIN, label.stage(settings))
     return {
         "scan": (scan.STAGE,),
-        "propose": (propose.STAGE,),
+        "propose": (propose.stage(settings),),
         "cluster": (cluster.STAGE,),
-        "detect": (detect.TRAIN, detect.PREDICT),
+        "detect": detect.stages(settings),
         "label": (label.stage(settings),),
         "segment": (segment.train_stage(settings), segment.PREDICT),
     }.get(verb, ())
@@ -122,10 +122,9 @@ def do(
     """
     from maskdistill.stages import backbones
 
-    job.progress.say(
-        f"device: {backbones.device(job)}, backbone: {job.settings.propose.backbone}, "
-        f"method: {job.settings.propose.method}"
-    )
+    own = job.settings.propose
+    how = f"masks: {own.import_file}" if own.import_file else f"backbone: {own.backbone}, method: {own.method}"
+    job.progress.say(f"device: {backbones.device(job)}, {how}")
     sources = _sources(job, verbs, reuse or {})
     redo = False
     for verb in verbs:

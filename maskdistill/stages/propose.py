@@ -19,6 +19,7 @@ from maskdistill.runs import lines
 from maskdistill.settings import RunSettings, as_dict
 from maskdistill.settings.propose import ProposeSettings
 from maskdistill.settings.resolve import HANDCRAFTED
+from maskdistill.stages import imported
 from maskdistill.stages.discover import (
     FALLBACK,
     FROM_PICTURE,
@@ -37,12 +38,14 @@ from maskdistill.stages.passes import over_batches
 from maskdistill.stages.skeleton import Done, Image, Job, Stage
 from maskdistill.types import Features
 
+IMPORTS = ("import_file", "import_images", "import_top")  # settings that count where masks are imported, there alone
+
 
 def parts(settings: RunSettings) -> dict[str, Any]:
     """Settings that change the masks: the method's own constants, not those of the other method."""
     every = as_dict(settings.propose)
     own = every[settings.propose.method]
-    every = {key: value for key, value in every.items() if key not in (*METHODS, "gpu_batch")}
+    every = {key: value for key, value in every.items() if key not in (*METHODS, "gpu_batch", *IMPORTS)}
     precision = "float32" if settings.propose.backbone == HANDCRAFTED else settings.precision
     return {**every, settings.propose.method: own, "precision": precision}
 
@@ -172,3 +175,8 @@ def input_of(settings: ProposeSettings, method: str) -> tuple[Input, dict[str, A
 
 
 STAGE = Stage(name="propose", version=2, reads=("scan",), parts=parts, work=work, weights=weights)
+
+
+def stage(settings: RunSettings) -> Stage:
+    """Our own masks, or those of others."""
+    return imported.PROPOSE if settings.propose.import_file else STAGE

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -43,7 +44,7 @@ DOES = {
     "label": "Confident detections are painted as label maps.",
     "segment": "A DeepLabv3, trained on the label maps, segments every picture.",
 }
-OF_NOTE = ("refused", "warning", "halved", "redo", "note", "resume", "reuse", "named")
+OF_NOTE = ("refused", "warning", "halved", "redo", "note", "resume", "reuse", "named", "imported")
 STORIES = 4
 
 
@@ -281,12 +282,19 @@ class _Run:
             )
         return StageSummary(
             name=name,
-            does=DOES[name],
+            does=f"Taken from {Path(given).name}: nothing was computed."
+            if (given := self._given(name))
+            else DOES[name],
             counts=entry.counts if entry else {},
             seconds=sum(seconds) if seconds else None,
             state=state,
             warnings=warnings,
         )
+
+    def _given(self, stage: str) -> str:
+        """The file of others that a stage stands for, empty where it is ours."""
+        own = getattr(self.job.settings, stage, None)
+        return getattr(own, "import_file", "")
 
     def _notices(self) -> list[str]:
         propose = self.job.settings.propose
@@ -311,9 +319,12 @@ class _Run:
         return [
             ("pictures", f"{splits['train']} to learn from, {splits['validation']} held out"),
             ("backbone", f"{settings.propose.backbone}, {settings.weights_of('propose') or 'weights by its name'}"),
-            ("method", settings.propose.method),
+            ("method", f"imported: {given}" if (given := self._given("propose")) else settings.propose.method),
             ("embedding", settings.cluster.embedding),
-            ("detector", f"Mask R-CNN, {settings.detect.size}"),
+            (
+                "detector",
+                f"imported: {given}" if (given := self._given("detect")) else f"Mask R-CNN, {settings.detect.size}",
+            ),
             ("segmenter", f"DeepLabv3, {settings.segment.size}"),
             ("seed", str(settings.seed)),
             ("preset", settings.preset),

@@ -20,7 +20,7 @@ from maskdistill.proposals import pixels
 from maskdistill.runs.layout import RunFolder
 from maskdistill.settings import RunSettings, as_dict
 from maskdistill.stages import backbones, detect, label_maps, training
-from maskdistill.stages.masks_by_picture import clusters_in
+from maskdistill.stages.masks_by_picture import clustering_of_detections, clusters_in
 from maskdistill.stages.passes import over_batches
 from maskdistill.stages.skeleton import Done, Image, Job, Stage
 from maskdistill.training import checkpoint
@@ -47,7 +47,7 @@ def train(job: Job, folder: Path) -> Done:
             f"{maps}: no training picture has a label map. "
             "Lower --label.min-score, or keep the best detection (--label.keep-best)"
         )
-    clustering = "recluster" if job.settings.cluster.again else "cluster"
+    clustering = clustering_of_detections(job.settings)
     model = segmenter.build(
         size=own.size, n_classes=1 + clusters_in(job.folder.stage(clustering)), seed=job.settings.seed
     )

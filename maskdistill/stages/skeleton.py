@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from maskdistill.errors import PictureError, RunError, SettingsError, StaleError, WeightsError
+from maskdistill.errors import PictureError, PredictionError, RunError, SettingsError, StaleError, WeightsError
 from maskdistill.runs import atomic, fingerprints, lines, record, taken
 from maskdistill.runs.layout import RunFolder
 from maskdistill.runs.ledger import Ledger
@@ -164,7 +164,7 @@ def perform(stage: Stage, job: Job, *, redo: bool, source: RunFolder | None = No
     atomic.sweep(folder)
     atomic.write_json(folder / "parts" / "plan.json", parts)
     started = time.monotonic()
-    mendable = (SettingsError, WeightsError) if theirs is None else (RunError,)
+    mendable = (SettingsError, WeightsError, PredictionError) if theirs is None else (RunError,)
     try:
         if source is not None and theirs is not None:
             entry = _taken(stage, job, source, theirs)

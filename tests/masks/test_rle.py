@@ -94,3 +94,19 @@ def test_a_polygon_of_two_points_draws_nothing():
     assert rle.areas([rle.from_polygons([[1, 1, 5, 5]], (7, 11))])[0] == 0
     assert rle.areas([rle.from_polygons([], (7, 11))])[0] == 0
     assert rle.from_polygons([[1, 1, 5, 5], triangle], (7, 11)) == rle.from_polygons([triangle], (7, 11))
+
+
+@given(arrays.arrays(bool, shapes))
+def test_the_run_lengths_of_a_mask_cover_all_of_its_pixels(masks):
+    assert [rle.covered(found) for found in rle.encode(masks)] == [masks[0].size] * len(masks)
+
+
+@given(st.lists(st.integers(0, 70_000), min_size=1, max_size=9), st.integers(0, 9))
+def test_what_run_lengths_cover_equals_reading_them_sign_by_sign(drawn, end):
+    counts = judge.frPyObjects({"counts": drawn, "size": [sum(drawn), 1]}, sum(drawn), 1)["counts"].decode()
+    assert rle.covered({"size": [1, 1], "counts": counts}) == reference.covered(counts) == sum(drawn)
+    cut = counts[:end]
+    if not cut or (ord(cut[-1]) - 48) & 32:
+        assert rle.covered({"size": [1, 1], "counts": cut}) == 0
+    else:
+        assert rle.covered({"size": [1, 1], "counts": cut}) == reference.covered(cut)

@@ -35,3 +35,20 @@ def run_lengths(mask):
             counts.append(1)
             value = not value
     return counts
+
+
+def covered(counts):
+    """Pixels that COCO's compressed run lengths cover, sign by sign: 5 bits each, the sixth says that more follow."""
+    runs, place = [], 0
+    while place < len(counts):
+        value, shift = 0, 0
+        while True:
+            bits = ord(counts[place]) - 48
+            value |= (bits & 31) << shift
+            shift, place = shift + 5, place + 1
+            if not bits & 32:
+                break
+        if bits & 16:
+            value -= 1 << shift
+        runs.append(value + (runs[-2] if len(runs) > 2 else 0))
+    return sum(runs) if all(run >= 0 for run in runs) else -1

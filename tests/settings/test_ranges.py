@@ -97,6 +97,7 @@ LEAST = {
     "merge_from": 0,
     "pca_dims": 1,
     "max_detections": 1,
+    "import_top": 0,
     "side": 32,
     "bootstrap": 0,
     "tiles": 1,
