@@ -192,7 +192,7 @@ VERBS: dict[str, str] = {
     "demo": "the whole job on pictures it draws itself",
 }
 
-OF_SCAN = ("validation", "limit", "seed", "max_megapixels", "orientation")
+OF_SCAN = ("validation", "only", "limit", "seed", "max_megapixels", "orientation")
 OF_MASKS = ("device", "threads", "limit", "precision", "workers", "max_megapixels", "orientation")
 OF_STAGE = ("weights", "ground_truth", "device", "threads", "seed")
 
@@ -292,6 +292,7 @@ def _common_flags(*names: str, below: RunSettings | None = None) -> list[Any]:
         "threads": "of the CPU's arithmetic; 0: all cores",
         "seed": "of every random draw",
         "validation": "pictures never trained on: a folder, a fraction, or a file with a list of paths",
+        "only": "a list of names, one a line: of PICTURES these alone, and those of a list given to --validation",
         "limit": "first N pictures by path; 0: all",
         "max_megapixels": "of a picture; larger ones are left out",
         "precision": "of the backbone; bfloat16 moves a few masks",

@@ -5,6 +5,7 @@ MaskDistillError
 ├── PictureError      a picture (or a folder of them) that cannot be read
 ├── WeightsError      weights that are missing, of another architecture, or not to be had offline
 ├── GroundTruthError  ground truth that does not fit its pictures or its format
+├── DatasetError      a data set that cannot be fetched, is damaged or not whole
 ├── PredictionError   predictions of others that do not fit their ground truth or their format
 ├── RunError          a run folder: made with other settings, damaged, in use
 │   └── StaleError    a stage whose fingerprint differs from what was asked for
@@ -32,6 +33,10 @@ class WeightsError(MaskDistillError):
 
 class GroundTruthError(MaskDistillError):
     """Ground truth that does not fit its pictures or its format."""
+
+
+class DatasetError(MaskDistillError):
+    """A data set that cannot be fetched, is damaged or not whole."""
 
 
 class PredictionError(MaskDistillError):

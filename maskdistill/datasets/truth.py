@@ -25,12 +25,13 @@ MOST_CLASSES = 254
 
 @dataclass(frozen=True)
 class Objects:
-    """The objects of one picture: size (height, width), masks, classes 1 .. C, crowds."""
+    """The objects of one picture: size (height, width), masks, classes 1 .. C, crowds; pixels that no map counts."""
 
     size: tuple[int, int]
     rles: list[Rle]
     classes: list[int]
     crowds: list[bool]
+    ignored: Rle | None = None
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,10 @@ class Truth:
         return [*self.objects, *self.label_maps]
 
     def label_map(self, key: str) -> np.ndarray:
-        """(H, W) uint8: 0 background, 1 .. C, 255 ignored (crowds); of objects, smaller ones lie on larger ones."""
+        """(H, W) uint8: 0 background, 1 .. C, 255 ignored.
+
+        Of objects: crowds first, as 255; smaller ones lie on larger ones; what the image calls `ignored` last, as 255.
+        """
         if key in self.label_maps:
             return read_map(self.label_maps[key])
         found = self.objects[key]
@@ -61,6 +65,8 @@ class Truth:
         areas = masks.sum(axis=(1, 2))
         for row in sorted(range(len(masks)), key=lambda row: (not found.crowds[row], -areas[row], row)):
             label_map[masks[row]] = 255 if found.crowds[row] else found.classes[row]
+        if found.ignored is not None:
+            label_map[rle.decode([found.ignored])[0]] = 255
         return label_map
 
 
@@ -128,7 +134,8 @@ def _coco(source: Path, loaded: dict[str, Any]) -> Truth:
     for row in loaded["images"]:
         if row["file_name"] in objects:
             raise GroundTruthError(f"{source}: two images are called {row['file_name']}. Give each its relative path")
-        objects_of[row["id"]] = Objects((int(row["height"]), int(row["width"])), [], [], [])
+        size = int(row["height"]), int(row["width"])
+        objects_of[row["id"]] = Objects(size, [], [], [], _ignored(source, row, size))
         objects[row["file_name"]] = objects_of[row["id"]]
     for row in loaded["annotations"]:
         for key, known in (("image_id", objects_of), ("category_id", class_of)):
@@ -153,6 +160,19 @@ def _coco(source: Path, loaded: dict[str, Any]) -> Truth:
             place.classes.append(class_of[row["category_id"]])
             place.crowds.append(bool(row.get("iscrowd", 0)))
     return Truth(source=source, names=[row["name"] for row in categories], objects=objects)
+
+
+def _ignored(source: Path, row: dict[str, Any], size: tuple[int, int]) -> Rle | None:
+    """Ours: an image's `ignored`, run lengths of the pixels that no label map counts (the void of VOC)."""
+    if not row.get("ignored"):
+        return None
+    try:
+        mask = mask_of(row["ignored"], size)
+    except (ValueError, RuntimeError) as error:
+        raise GroundTruthError(f"{source}: image {row['id']}: `ignored` is no mask that can be read: {error}") from error
+    if mask is not None and tuple(mask["size"]) != size:
+        raise GroundTruthError(f"{source}: image {row['id']}: `ignored` is of another size than the image")
+    return mask
 
 
 def mask_of(segmentation: Any, size: tuple[int, int]) -> Rle | None:

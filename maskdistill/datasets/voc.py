@@ -187,7 +187,7 @@ def dataset(
 
     Args:
         of: masks: SegmentationObject, each with the class that most of its pixels have in SegmentationClass; void is in
-            no mask. boxes: of the XML files, with `difficult`, which evaluation does not look at.
+            no mask, and stands as `ignored` (run lengths) at its image, for label maps made of the dataset. boxes: of the XML files, with `difficult`, which evaluation does not look at.
         class_agnostic: one category, `object`.
     Raises:
         GroundTruthError: files that are missing or do not fit each other.
@@ -198,14 +198,19 @@ def dataset(
     maps = voc.paths(voc.object_maps, names) if of == "masks" else {}
     class_maps = voc.label_maps(names) if of == "masks" else {}
     for number, name in enumerate(names, 1):
+        more: dict[str, Any] = {}
         if of == "masks":
-            objects = read_map(maps[name])
+            objects, classes = read_map(maps[name]), read_map(class_maps[name])
             size = objects.shape
-            rows = _masks(maps[name], objects, read_map(class_maps[name]))
+            rows = _masks(maps[name], objects, classes)
+            if (classes == VOID).any():
+                more["ignored"] = rle.encode((classes == VOID)[None])[0]
         else:
             size = _size_of(voc.root / "Annotations" / f"{name}.xml")
             rows = [_box_row(each) for each in boxes(voc, name)]
-        images.append({"id": number, "file_name": f"{name}.jpg", "height": int(size[0]), "width": int(size[1])})
+        images.append(
+            {"id": number, "file_name": f"{name}.jpg", "height": int(size[0]), "width": int(size[1]), **more}
+        )
         for row in rows:
             category = 1 if class_agnostic else row["category_id"]
             annotations.append({"id": len(annotations) + 1, "image_id": number, **row, "category_id": category})

@@ -27,6 +27,8 @@ class CommonSettings:
     config: Path | None = None  # YAML file with settings; stands above the preset and below the flags
     weights: Repeated = ()  # STAGE=WHAT, repeatable; WHAT: a name, a file, none, for segment also detect
     validation: str | None = None  # pictures never trained on: a folder, a fraction, or a file with a list of paths
+    # a list of names, one a line, plain or gzipped: of PICTURES these alone, and those of a list given to --validation
+    only: str | None = None
     ground_truth: Repeated = ()  # COCO JSON or folder of label maps, repeatable; only ever evaluated with
     limit: int = 0  # first N pictures by path, for a first try; 0: all
     seed: int = 0  # of every random draw

@@ -41,9 +41,13 @@ class Bar:
 
     def advance(self, note: str = "") -> None:
         """One item more; `note` (a loss) stands beside the title."""
-        self.done += 1
+        self.at(self.done + 1, note)
+
+    def at(self, done: int, note: str = "") -> None:
+        """So many items are done; fewer than before where some must be done again."""
+        self.done = done
         if self.rich and self.task is not None:
-            self.rich.update(self.task, advance=1, description=f"{self.title} {note}".strip())
+            self.rich.update(self.task, completed=done, description=f"{self.title} {note}".strip())
         elif self.stream and time.monotonic() - self.last >= 30:
             self.last = time.monotonic()
             print(self.line(note), file=self.stream, flush=True)

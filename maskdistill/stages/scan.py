@@ -1,6 +1,6 @@
 """scan: a folder of pictures -> images.jsonl, one row a picture, ids frozen.
 
-In:   the picture folder, and the validation folder, list or fraction
+In:   the picture folder, a list of those that count, and the validation folder, list or fraction
 Out:  images.jsonl, scan/refused.jsonl (pictures left out, each with its reason)
 """
 
@@ -11,7 +11,9 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from maskdistill.errors import PictureError, RunError, SettingsError
+from maskdistill.datasets.coco import read_list
+from maskdistill.datasets.truth import join
+from maskdistill.errors import GroundTruthError, PictureError, RunError, SettingsError
 from maskdistill.runs import fingerprints, lines, record
 from maskdistill.runs.fingerprints import sha256_file
 from maskdistill.runs.journal import Journal
@@ -21,7 +23,10 @@ from maskdistill.stages.skeleton import Done, Job, Stage
 
 def parts(settings: RunSettings) -> dict[str, Any]:
     """Settings that change which rows there are."""
+    # A setting of its own only where it is given: runs that were made before it are the same.
+    only = {} if settings.only is None else {"only": _content_of(settings.only)}
     return {
+        **only,
         "validation": _kind_of(settings.validation),
         "validation_seed": settings.seed if _fraction(settings.validation) is not None else None,
         "limit": settings.limit,
@@ -118,8 +123,38 @@ def listing(job: Job) -> list[tuple[str, str]]:
         # One folder may lie in the other: no picture is both trained on and held out.
         others = [other for other in roots if other != name]
         found = find(root, exclude=[job.folder.root, *(roots[other] for other in others)])
-        files += [(name, path) for path in found[:limit]]
+        chosen = _chosen(job, found) if name == "pictures" and job.settings.only is not None else found[:limit]
+        files += [(name, path) for path in chosen]
     return files
+
+
+def _chosen(job: Job, found: list[str]) -> list[str]:
+    """Of all pictures those of the lists `only` and `validation`, at most `limit` of each, in the same order."""
+    settings, limit = job.settings, job.settings.limit or None
+    assert settings.only is not None
+    wanted = _listed(job, "only", Path(settings.only), found)
+    held: set[str] = set()
+    if settings.validation is not None and Path(settings.validation).is_file():
+        held = _listed(job, "validation", Path(settings.validation), found)
+    of_each = [[path for path in found if path in some][:limit] for some in (wanted - held, held)]
+    chosen = set(of_each[0] + of_each[1])
+    return [path for path in found if path in chosen]
+
+
+def _listed(job: Job, setting: str, file: Path, paths: list[str]) -> set[str]:
+    """The pictures that a list names: by path, else file name, else without extension; SettingsError for others."""
+    try:
+        names = list(dict.fromkeys(read_list(file)))
+    except GroundTruthError as error:
+        raise SettingsError(f"{setting}: {error}") from error
+    found = join(names, paths)
+    unknown = sorted(set(names) - set(found.values()))
+    if unknown:
+        raise SettingsError(
+            f"{file}: {len(unknown)} of {len(names)} paths are not among the pictures, the first: {unknown[0]}. "
+            f"Wanted are paths relative to {job.roots['pictures']}, or file names that are there once, one a line"
+        )
+    return set(found)
 
 
 def check_unchanged(job: Job) -> None:
@@ -162,7 +197,11 @@ def _kind_of(validation: str | None) -> str | None:
         return str(fraction) if fraction is not None else None  # 0.2 and 0.20 are one
     if Path(validation).is_dir():
         return "folder"
-    return f"list {sha256_file(Path(validation))}" if Path(validation).is_file() else validation
+    return _content_of(validation)
+
+
+def _content_of(file: str) -> str:
+    return f"list {sha256_file(Path(file))}" if Path(file).is_file() else file
 
 
 def _fraction(validation: str | None) -> float | None:
@@ -193,14 +232,9 @@ def _held_out(settings: RunSettings, job: Job, rows: list[dict[str, Any]]) -> se
         raise SettingsError(
             f"validation: {file} is neither a folder, a fraction between 0 and 1, nor a file with a list of paths"
         )
-    wanted = {line.strip() for line in file.read_text(encoding="utf-8").splitlines() if line.strip()}
-    unknown = sorted(wanted - set(paths))
-    if unknown:
-        raise SettingsError(
-            f"{file}: {len(unknown)} of {len(wanted)} paths are not among the pictures, the first: {unknown[0]}. "
-            f"Wanted are paths relative to {job.roots['pictures']}, one a line"
-        )
-    return {("pictures", path) for path in wanted}
+    if settings.only is not None:  # the list was looked at before, against all pictures; some may be over the limit
+        return {("pictures", path) for path in join(read_list(file), paths)}
+    return {("pictures", path) for path in _listed(job, "validation", file, paths)}
 
 
 STAGE = Stage(name="scan", version=1, reads=(), parts=parts, work=work, looks_outside=True)

@@ -246,6 +246,70 @@ def test_another_list_is_another_scan_but_another_name_of_the_same_list_is_not(p
         run(pictures, out, validation=str(tmp_path / "moved.txt"))
 
 
+def test_only_takes_the_pictures_of_a_list_and_those_of_the_validation_list(pictures, tmp_path):
+    import gzip
+
+    small(pictures / "sub" / "q0001.png")
+    # By path, by file name, without extension, as the lists of VOC and COCO20k have them; plain or gzipped.
+    (tmp_path / "only.txt.gz").write_bytes(gzip.compress(b"p0002\nelsewhere/p0004.png"))
+    (tmp_path / "held.txt").write_text("q0001\n")
+    run(pictures, tmp_path / "alone", only=str(tmp_path / "only.txt.gz"))
+    assert [row["path"] for row in rows(tmp_path / "alone")] == ["p0002.png", "p0004.png"]
+    assert [row["id"] for row in rows(tmp_path / "alone")] == [1, 2]
+    lists = {"only": str(tmp_path / "only.txt.gz"), "validation": str(tmp_path / "held.txt")}
+    run(pictures, tmp_path / "out", **lists)
+    assert [row["path"] for row in rows(tmp_path / "out")] == ["p0002.png", "p0004.png", "sub/q0001.png"]
+    assert held_out(tmp_path / "out") == {"sub/q0001.png"}
+    run(pictures, tmp_path / "out", **lists)  # nothing changed
+    (pictures / "p0001.png").unlink()  # which is in no list
+    run(pictures, tmp_path / "out", **lists)
+
+
+def test_only_and_limit_take_the_first_of_both_lists(tmp_path):
+    many(tmp_path / "pictures", [f"{letter}.png" for letter in "abcdef"])
+    (tmp_path / "only.txt").write_text("b\nc\nd\n")
+    (tmp_path / "held.txt").write_text("c\ne\nf\n")  # what is held out is not trained on, whatever `only` says
+    lists = {"only": str(tmp_path / "only.txt"), "validation": str(tmp_path / "held.txt")}
+    run(tmp_path / "pictures", tmp_path / "out", limit=1, **lists)
+    assert [(row["path"], row["split"]) for row in rows(tmp_path / "out")] == [
+        ("b.png", "train"),
+        ("c.png", "validation"),
+    ]
+    run(tmp_path / "pictures", tmp_path / "whole", **lists)
+    assert [row["path"] for row in rows(tmp_path / "whole")] == ["b.png", "c.png", "d.png", "e.png", "f.png"]
+    assert held_out(tmp_path / "whole") == {"c.png", "e.png", "f.png"}
+
+
+def test_a_fraction_of_only_may_be_held_out_and_a_folder_beside_it(drawn, tmp_path):
+    (tmp_path / "only.txt").write_text("p0001\np0002\n")
+    run(drawn / "pictures", tmp_path / "out", only=str(tmp_path / "only.txt"), validation="0.5")
+    assert len(rows(tmp_path / "out")) == 2
+    assert len(held_out(tmp_path / "out")) == 1
+    run(drawn / "pictures", tmp_path / "beside", only=str(tmp_path / "only.txt"), validation=str(drawn / "validation"))
+    assert [row["path"] for row in rows(tmp_path / "beside")] == ["p0001.png", "p0002.png", "v0001.png", "v0002.png"]
+
+
+def test_a_list_for_only_that_is_missing_empty_or_names_others_is_refused_and_another_one_is_another_scan(
+    pictures, tmp_path
+):
+    file, out = tmp_path / "only.txt", tmp_path / "out"
+    with pytest.raises(SettingsError, match=r"only: .*only\.txt: cannot be read as a list of names"):
+        run(pictures, out, only=str(file))
+    file.write_text("\n")
+    with pytest.raises(SettingsError, match="holds no name"):
+        run(pictures, out, only=str(file))
+    file.write_text("p0003\nb.png\na.png\n")
+    with pytest.raises(SettingsError, match=r"only\.txt: 2 of 3 paths are not among the pictures, the first: a\.png"):
+        run(pictures, out, only=str(file))
+    file.write_text("p0003\n")
+    run(pictures, out, only=str(file))
+    file.write_text("p0002\n")
+    with pytest.raises(StaleError, match=r"settings\.only: list .* -> list "):
+        run(pictures, out, only=str(file))
+    with pytest.raises(StaleError, match=r"settings\.only: "):
+        run(pictures, out)
+
+
 def test_limit_takes_the_first_pictures_of_each_folder(drawn, tmp_path):
     run(drawn / "pictures", tmp_path / "out", limit=1, validation=str(drawn / "validation"))
     assert [(row["path"], row["split"]) for row in rows(tmp_path / "out")] == [
