@@ -172,6 +172,7 @@ def test_flags_stand_above_the_file_and_the_file_above_the_preset(pictures, tmp_
         "min_score": 0.33,
         "keep_best": True,
         "overlap": load_preset("demo")["label"]["overlap"],
+        "shape": "mask",
     }  # file, default, preset
     assert made["detect"]["train"]["steps"] == load_preset("demo")["detect"]["train"]["steps"]
     assert made["preset"] == "demo"
@@ -257,7 +258,7 @@ def test_without_pictures_a_file_stands_above_the_runs_settings(copied, tmp_path
     (tmp_path / "mine.yaml").write_text("label: {min_score: 0.25, overlap: below}")
     flags = ["--config", str(tmp_path / "mine.yaml"), "--label.overlap", "legacy"]
     assert cli.main(["run", "--out", str(copied), "--until", "propose", "--quiet", *flags]) == 0
-    assert config(copied)["label"] == {"min_score": 0.25, "keep_best": True, "overlap": "legacy"}
+    assert config(copied)["label"] == {"min_score": 0.25, "keep_best": True, "overlap": "legacy", "shape": "mask"}
     assert config(copied)["propose"]["backbone"] == "handcrafted"
 
 

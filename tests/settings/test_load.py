@@ -120,8 +120,8 @@ def test_a_fraction_for_validation_may_be_written_as_a_number(tmp_path):
         ("propose: {methd: tokencut}", "unknown setting propose.methd. Perhaps you meant method."),
         ("propose: {tokencut: {treshold: 0.1}}", "unknown setting propose.tokencut.treshold. Perhaps you meant thresh"),
         ("detect: {train: {learning-rate: 1}}", "unknown setting detect.train.learning-rate. Perhaps you meant learn"),
-        ("label: {k: 1}", "unknown setting label.k. Known: min_score, keep_best, overlap."),
-        ("zzz: 1", "unknown setting zzz. Known: preset, config, weights, validation"),
+        ("label: {k: 1}", "unknown setting label.k. Known: min_score, keep_best, overlap, shape."),
+        ("zzz: 1", "unknown setting zzz. Known: preset, config, weights, validation, only"),
     ],
 )
 def test_an_unknown_key_is_refused_with_the_nearest_names_or_with_all(tmp_path, text, words):
