@@ -1,5 +1,6 @@
 """A tiny run through every stage, made once: 10 drawn pictures to learn from, 4 held out, a few steps of training."""
 
+import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,6 +26,9 @@ QUICK: dict[str, Any] = {
     "report": {"tiles": 4, "tile_px": 96},
     "evaluate": {"bootstrap": 20},
 }
+
+SMALL_SIZE = (40, 56)
+BY_HAND: dict[str, Any] = {**QUICK, "cluster": {"k": 2}, "weights": ["segment=none", "detect=none"]}
 
 
 class TinyRun(NamedTuple):
@@ -54,3 +58,19 @@ def tiny(drawn: tuple[Path, Path, list[str]], tmp_path_factory: pytest.TempPathF
     settings = {**QUICK, "validation": str(validation), "ground_truth": truth}
     api.run(pictures=pictures, out=out, settings=settings, quiet=True)
     return TinyRun(pictures, validation, truth, out, settings)
+
+
+@pytest.fixture(scope="session")
+def small(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    """Six drawn pictures and their objects as a COCO dataset: what others may have found."""
+    root = tmp_path_factory.mktemp("drawn")
+    synthetic.write(root / "pictures", root / "truth.json", n_pictures=6, seed=3, size=SMALL_SIZE, prefix="p")
+    return root / "pictures", json.loads((root / "truth.json").read_text())
+
+
+@pytest.fixture
+def scanned(small: tuple[Path, dict[str, Any]], tmp_path: Path) -> Path:
+    """A run over them that knows its pictures and nothing else."""
+    out = tmp_path / "run"
+    api.run(pictures=small[0], out=out, settings=BY_HAND, until="scan", quiet=True)
+    return out
