@@ -169,7 +169,9 @@ def _ignored(source: Path, row: dict[str, Any], size: tuple[int, int]) -> Rle | 
     try:
         mask = mask_of(row["ignored"], size)
     except (ValueError, RuntimeError) as error:
-        raise GroundTruthError(f"{source}: image {row['id']}: `ignored` is no mask that can be read: {error}") from error
+        raise GroundTruthError(
+            f"{source}: image {row['id']}: `ignored` is no mask that can be read: {error}"
+        ) from error
     if mask is not None and tuple(mask["size"]) != size:
         raise GroundTruthError(f"{source}: image {row['id']}: `ignored` is of another size than the image")
     return mask

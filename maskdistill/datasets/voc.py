@@ -187,7 +187,8 @@ def dataset(
 
     Args:
         of: masks: SegmentationObject, each with the class that most of its pixels have in SegmentationClass; void is in
-            no mask, and stands as `ignored` (run lengths) at its image, for label maps made of the dataset. boxes: of the XML files, with `difficult`, which evaluation does not look at.
+            no mask, and stands as `ignored` (run lengths) at its image, for label maps made of the dataset.
+            boxes: of the XML files, with `difficult`, which evaluation does not look at.
         class_agnostic: one category, `object`.
     Raises:
         GroundTruthError: files that are missing or do not fit each other.
@@ -208,9 +209,7 @@ def dataset(
         else:
             size = _size_of(voc.root / "Annotations" / f"{name}.xml")
             rows = [_box_row(each) for each in boxes(voc, name)]
-        images.append(
-            {"id": number, "file_name": f"{name}.jpg", "height": int(size[0]), "width": int(size[1]), **more}
-        )
+        images.append({"id": number, "file_name": f"{name}.jpg", "height": int(size[0]), "width": int(size[1]), **more})
         for row in rows:
             category = 1 if class_agnostic else row["category_id"]
             annotations.append({"id": len(annotations) + 1, "image_id": number, **row, "category_id": category})

@@ -33,9 +33,13 @@ def make(dataset: str, out: Path, progress: Progress) -> list[str]:
                 "runs/coco2017",
             )
         ]
+    if dataset == "coco20k":
+        folder = out / OURS / "coco20k"
+        words = ["--only", str(folder / "names.txt"), "--preset", "paper-coco20k"]
+        return [_command(out / "coco20k" / "train2014", words, [folder / "instances.json"], "runs/coco20k")]
     if dataset == "sbd":
         return [f"for VOC's trainaug: maskdistill data voc2012 --out {shlex.quote(str(out))}"]
-    return []
+    raise ValueError(f"dataset: {dataset!r} is not known")
 
 
 def _voc2012(out: Path, progress: Progress) -> list[str]:
