@@ -247,7 +247,7 @@ def _checked(values: dict[str, Any]) -> RunSettings:
 
 def _export(rest: list[str]) -> list[str]:
     given = _parse(commands.Export, "export", rest)
-    return [str(api.export(run=given.run, of=given.of, out=given.out))]
+    return [str(api.export(run=given.run, of=given.of, out=given.out, polygons=given.polygons))]
 
 
 def _data(rest: list[str]) -> list[str]:

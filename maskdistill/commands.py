@@ -85,6 +85,7 @@ class Export:
     # format: COCO instances with scores, category 1 + cluster
     form: Annotated[Literal["coco"], tyro.conf.arg(name="as")] = "coco"
     of: Literal["detections", "proposals"] = "detections"  # which masks
+    polygons: bool = False  # outlines (within 2 px, holes filled), as in the paper's files, in place of run lengths
     out: Path | None = None  # file to write; RUN/export/coco-<of>.json if left out
 
 

@@ -37,8 +37,15 @@ def predict(
     return stage.work(Path(run), Path(pictures), Path(out), device=device, crf=crf, quiet=quiet)
 
 
-def export(*, run: str | Path, of: str = "detections", out: str | Path | None = None) -> Path:
-    """Proposals or detections as one COCO dataset file; its path is returned."""
+def export(
+    *, run: str | Path, of: str = "detections", out: str | Path | None = None, polygons: bool = False
+) -> Path:
+    """Proposals or detections as one COCO dataset file; its path is returned.
+
+    Args:
+        polygons: outlines (tolerance 2 px, holes filled, as in the paper's files) in place of run lengths; masks too
+            small for one are left out, and told.
+    """
     from maskdistill.stages import export as stage
 
-    return stage.coco(Path(run), of=of, out=Path(out) if out else None)
+    return stage.coco(Path(run), of=of, out=Path(out) if out else None, polygons=polygons)

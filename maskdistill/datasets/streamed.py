@@ -81,10 +81,10 @@ class _Text:
                 value, end = self.decode(self.held, self.place)
             except json.JSONDecodeError as error:
                 # What was cut by the chunk fails at its end; what fails before is no JSON, however much follows.
-                unended = error.msg.startswith("Unterminated string")
-                if (unended or error.pos >= len(self.held) - _SLACK) and self._more():
+                near = error.pos >= len(self.held) - _SLACK or error.msg.startswith("Unterminated string")
+                if near and self._more():
                     continue
-                raise ValueError("cut short" if unended or error.pos >= len(self.held) else error.msg) from error
+                raise ValueError(error.msg + (", or cut short" if near else "")) from error
             # A number that ends with the chunk may go on in the next one, and be cut behind its point or its e.
             if end + 3 > len(self.held) and self._more():
                 continue

@@ -10,10 +10,18 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import IO, Any
 
+from maskdistill.masks import rle
+from maskdistill.masks.polygons import polygons_from_mask
+
 
 def write(
-    file: IO[str], images: Iterable[Mapping[str, Any]], lines: Iterable[Mapping[str, Any]], names: Sequence[str]
-) -> None:
+    file: IO[str],
+    images: Iterable[Mapping[str, Any]],
+    lines: Iterable[Mapping[str, Any]],
+    names: Sequence[str],
+    *,
+    tolerance_px: float | None = None,
+) -> int:
     """{"images", "annotations", "categories"} into an open text file; each may be empty.
 
     Args:
@@ -21,36 +29,50 @@ def write(
         lines: a picture each: id and masks with rle, box (half-open xyxy, px), area (px), score, and cluster or none
             (then 0). Annotations are numbered from 1 in this order.
         names: of the clusters; category ids are 1 + cluster.
+        tolerance_px: write polygons, whose outlines may move by so much; None: run lengths. A mask that has no polygon,
+            because it is smaller than that, is left out. Holes are polygons too, so readers fill them.
+    Returns:
+        How many masks were left out.
     Raises:
         ValueError: a cluster that has no name, a number that is not finite. The file is then cut short.
     """
     file.write('{"info": {"description": "masks found without labels by maskdistill"},\n"images": [')
     _write_rows(file, (_image(row) for row in images))
     file.write('],\n"annotations": [')
-    _write_rows(file, _annotations(lines, len(names)))
+    left_out: list[int] = []
+    _write_rows(file, _annotations(lines, len(names), tolerance_px, left_out))
     file.write('],\n"categories": [')
     _write_rows(file, ({"id": number, "name": name} for number, name in enumerate(names, 1)))
     file.write("]}\n")
+    return len(left_out)
 
 
 def _image(row: Mapping[str, Any]) -> dict[str, Any]:
     return {"id": row["id"], "file_name": row["path"], "width": row["width"], "height": row["height"]}
 
 
-def _annotations(lines: Iterable[Mapping[str, Any]], n_names: int) -> Iterator[dict[str, Any]]:
+def _annotations(
+    lines: Iterable[Mapping[str, Any]], n_names: int, tolerance_px: float | None, left_out: list[int]
+) -> Iterator[dict[str, Any]]:
     number = 0
     for line in lines:
         for mask in line.get("masks", []):
-            number += 1
             cluster = mask.get("cluster", 0)
             if not 0 <= cluster < n_names:
                 raise ValueError(f"names: has {n_names}, but a mask of image {line['id']} is of cluster {cluster}")
+            shape = mask["rle"]
+            if tolerance_px is not None:
+                shape = polygons_from_mask(rle.decode([shape])[0], tolerance_px=tolerance_px)
+                if not shape:
+                    left_out.append(line["id"])
+                    continue
+            number += 1
             x1, y1, x2, y2 = mask["box"]
             yield {
                 "id": number,
                 "image_id": line["id"],
                 "category_id": 1 + cluster,
-                "segmentation": mask["rle"],
+                "segmentation": shape,
                 "bbox": [x1, y1, x2 - x1, y2 - y1],
                 "area": mask["area"],
                 "iscrowd": 0,

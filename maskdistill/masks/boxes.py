@@ -15,6 +15,25 @@ def boxes_from_masks(masks: np.ndarray) -> np.ndarray:
     return boxes
 
 
+def masks_from_boxes(boxes: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """The pixels of boxes (n, 4) as masks (n, H, W) bool, cut at the picture's edges.
+
+    A pixel is in a box if its centre is, the left and upper edge included: each edge is rounded to the nearest pixel
+    edge, halves down. A box that holds no centre is an empty mask. Boxes of masks give their rectangles back.
+
+    Raises:
+        ValueError: an edge that is not finite.
+    """
+    edges = np.asarray(boxes, np.float64).reshape(-1, 4)
+    if not np.isfinite(edges).all():
+        raise ValueError("boxes: wanted finite edges")
+    masks = np.zeros((len(edges), *size), bool)
+    first = np.ceil(edges - 0.5).clip(0, 2**31).astype(np.int64)  # the first pixel whose centre is not before an edge
+    for mask, (x1, y1, x2, y2) in zip(masks, first.tolist(), strict=True):
+        mask[y1:y2, x1:x2] = True
+    return masks
+
+
 def iou(a: np.ndarray, b: np.ndarray, *, crowd: np.ndarray | None = None) -> np.ndarray:
     """(n, m) float64 intersection over union of boxes (n, 4) and (m, 4); 0 where both are empty.
 

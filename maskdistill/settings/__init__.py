@@ -6,6 +6,7 @@ Loaded by `load` (presets, YAML, flags), made concrete by `resolve`; unpacked in
 from maskdistill.settings.load import (
     DESCRIBES,
     PRESETS,
+    about,
     as_dict,
     dump,
     load,
@@ -24,6 +25,7 @@ __all__ = [
     "WEIGHT_STAGES",
     "CommonSettings",
     "RunSettings",
+    "about",
     "as_dict",
     "dump",
     "load",

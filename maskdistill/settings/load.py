@@ -37,6 +37,17 @@ def preset(name: str) -> dict[str, Any]:
     """Settings of a preset as nested dict; SettingsError with the nearest names for an unknown one."""
     if name not in PRESETS:
         raise SettingsError(f"preset: there is no {name!r}. Presets: {', '.join(PRESETS)}.{nearest(name, PRESETS)}")
+    return {key: value for key, value in _read_preset(name).items() if key != "about"}
+
+
+def about(name: str) -> list[str]:
+    """What is known of a preset's numbers before it starts, a sentence a line: hours, expected scores with spread."""
+    told = _read_preset(name).get("about", {}) if name in PRESETS else {}
+    hours = [f"{name}: hours {told['hours']}"] if "hours" in told else []
+    return hours + [f"{name}: expected: {line}" for line in told.get("expected", ())]
+
+
+def _read_preset(name: str) -> dict[str, Any]:
     text = resources.files("maskdistill").joinpath("presets", f"{name}.yaml").read_text(encoding="utf-8")
     return yaml.safe_load(text) or {}
 

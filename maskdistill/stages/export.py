@@ -8,16 +8,26 @@ from maskdistill.errors import RunError, SettingsError
 from maskdistill.exports import coco as coco_file
 from maskdistill.runs import atomic, lines
 from maskdistill.runs.layout import RunFolder
+from maskdistill.runs.ledger import Ledger
 from maskdistill.settings import validate
 from maskdistill.stages import names
 from maskdistill.stages.masks_by_picture import cluster_files, clustering_of_detections, with_clusters
 from maskdistill.stages.pipeline import configured
+from maskdistill.stages.progress import Progress
 
 SOURCES = {"detections": ("detect", "detections.jsonl"), "proposals": ("propose", "proposals.jsonl")}
 
 
-def coco(root: Path, *, of: str, out: Path | None) -> Path:
-    """RUN/export/coco-<of>.json (or `out`), written as a stream; category ids are 1 + cluster."""
+POLYGON_PX = 2.0  # how far an outline may move, in px; source: MaskDistill release
+
+
+def coco(root: Path, *, of: str, out: Path | None, polygons: bool = False) -> Path:
+    """RUN/export/coco-<of>.json (or `out`), written as a stream; category ids are 1 + cluster.
+
+    Args:
+        polygons: outlines as the paper's files have them, in place of run lengths; masks too small for one are left
+            out, and told.
+    """
     if of not in SOURCES:
         raise SettingsError(f"of: wanted one of {', '.join(SOURCES)}, found {of!r}")
     folder = RunFolder(root)
@@ -33,5 +43,15 @@ def coco(root: Path, *, of: str, out: Path | None) -> Path:
     path = out or root / "export" / f"coco-{of}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic.writing(path, "w") as file:
-        coco_file.write(file, lines.read(folder.images), with_clusters(source, clusters), words)
+        n_left_out = coco_file.write(
+            file,
+            lines.read(folder.images),
+            with_clusters(source, clusters),
+            words,
+            tolerance_px=POLYGON_PX if polygons else None,
+        )
+    if n_left_out:
+        what = f"{n_left_out} {of} have no outline of {POLYGON_PX:g} px: left out of {path.name}"
+        Ledger(folder.ledger).write("warning", stage="export", what=what)
+        Progress().say(f"export: {what}")
     return path

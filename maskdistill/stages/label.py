@@ -13,6 +13,7 @@ import numpy as np
 
 from maskdistill.labels import paint, select
 from maskdistill.masks import rle
+from maskdistill.masks.boxes import masks_from_boxes
 from maskdistill.runs import atomic
 from maskdistill.runs.journal import Journal
 from maskdistill.settings import RunSettings, as_dict
@@ -25,7 +26,9 @@ from maskdistill.types import Detections
 
 def parts(settings: RunSettings) -> dict[str, Any]:
     """Settings that change the maps."""
-    return as_dict(settings.label)
+    own = as_dict(settings.label)
+    shape = own.pop("shape")
+    return own if shape == "mask" else {**own, "shape": shape}  # maps of masks are what they were before there was it
 
 
 def work(job: Job, folder: Path) -> Done:
@@ -60,7 +63,10 @@ def _painted(folder: Path, image_id: int, found: Detections, settings: LabelSett
     chosen = select(found.scores, min_score=settings.min_score, keep_best=settings.keep_best)
     if not len(chosen):
         return {"coverage": None, "masks": 0}
-    masks = rle.decode([found.rles[position] for position in chosen])
+    if settings.shape == "box":
+        masks = masks_from_boxes(found.boxes_xyxy[chosen], found.size)
+    else:
+        masks = rle.decode([found.rles[position] for position in chosen])
     label_map = paint(masks, found.clusters[chosen], found.scores[chosen], found.size, overlap=settings.overlap)
     label_maps.write(folder / "maps" / f"{image_id}.png", label_map)
     return {"coverage": round(float((label_map > 0).mean()), 6), "masks": len(chosen)}

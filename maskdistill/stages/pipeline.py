@@ -17,7 +17,7 @@ from maskdistill.runs import atomic, fingerprints, record
 from maskdistill.runs.layout import RunFolder
 from maskdistill.runs.ledger import Ledger
 from maskdistill.runs.lock import RunLock
-from maskdistill.settings import DESCRIBES, RunSettings, dump, resolve
+from maskdistill.settings import DESCRIBES, RunSettings, about, dump, resolve
 from maskdistill.stages import cluster, detect, estimate, evaluate, label, propose, report, scan, segment
 from maskdistill.stages.progress import Progress
 from maskdistill.stages.skeleton import Job, Stage, elsewhere, perform
@@ -125,6 +125,8 @@ def do(
     own = job.settings.propose
     how = f"masks: {own.import_file}" if own.import_file else f"backbone: {own.backbone}, method: {own.method}"
     job.progress.say(f"device: {backbones.device(job)}, {how}")
+    for line in about(job.settings.preset) if verbs[0] == "scan" else ():
+        job.progress.say(line)
     sources = _sources(job, verbs, reuse or {})
     redo = False
     for verb in verbs:

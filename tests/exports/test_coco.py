@@ -9,6 +9,7 @@ from pycocotools.coco import COCO
 
 from maskdistill.exports import coco
 from maskdistill.masks import rle
+from maskdistill.masks.polygons import polygons_from_mask
 
 NAMES = ["Käfer", "cluster 1", "海"]
 
@@ -115,3 +116,22 @@ def test_memory_does_not_grow_with_the_number_of_pictures(tmp_path):
 
     peak(10)
     assert peak(2000) < peak(100) + 50_000
+
+
+def test_polygons_stand_in_place_of_run_lengths_and_what_has_none_is_left_out_and_counted(tmp_path, capsys):
+    masks = np.zeros((3, 20, 30), bool)
+    masks[0, 3:15, 4:22] = True
+    masks[1, 9, 9] = True  # smaller than the tolerance
+    masks[2, 2:18, 2:28] = True
+    masks[2, 7:12, 9:20] = False
+    with (tmp_path / "coco.json").open("w", encoding="utf-8") as file:
+        left_out = coco.write(file, [image(1, "a.jpg", (20, 30))], [line(1, masks, None)], ["x"], tolerance_px=2.0)
+    read = COCO(tmp_path / "coco.json")
+    assert left_out == 1
+    assert sorted(read.anns) == [1, 2]
+    for row, mask in zip(read.anns.values(), (masks[0], masks[2]), strict=True):
+        assert row["segmentation"] == polygons_from_mask(mask)
+        assert row["area"] == mask.sum()  # of the mask, not of the polygon
+    assert [len(row["segmentation"]) for row in read.anns.values()] == [1, 2]
+    # A hole is a polygon of its own, which readers fill: the release's files have it so too.
+    assert read.annToMask(read.anns[2])[8:11, 11:18].all()

@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
@@ -52,3 +53,27 @@ def test_xywh_holds_width_and_height_and_leaves_its_argument_alone():
 
 def test_a_box_turned_inside_out_has_no_area():
     np.testing.assert_array_equal(boxes.areas(np.array([[0, 0, 3, 2], [3, 2, 0, 0]])), [6, 0])
+
+EDGES = st.integers(-6, 30).map(lambda number: number / 4)  # outside the picture, on pixel edges, on centres
+
+
+@given(st.lists(st.tuples(EDGES, EDGES, EDGES, EDGES), max_size=4))
+def test_the_pixels_of_a_box_are_those_whose_centres_lie_in_it(drawn):
+    found = boxes.masks_from_boxes(np.array(drawn, np.float32), (3, 5))
+    assert found.shape == (len(drawn), 3, 5)
+    assert found.dtype == bool
+    for mask, box in zip(found, drawn, strict=True):
+        np.testing.assert_array_equal(mask, reference.box_pixels(box, (3, 5)))
+
+
+@given(arrays.arrays(bool, st.tuples(st.integers(1, 3), st.integers(1, 6), st.integers(1, 8))))
+def test_the_rectangle_of_a_masks_box_holds_the_mask_and_has_the_same_box(masks):
+    tight = boxes.boxes_from_masks(masks)
+    filled = boxes.masks_from_boxes(tight, masks.shape[1:])
+    assert (filled >= masks).all()
+    np.testing.assert_array_equal(boxes.boxes_from_masks(filled), tight)
+
+
+def test_an_edge_that_is_no_number_is_refused():
+    with pytest.raises(ValueError, match="finite"):
+        boxes.masks_from_boxes(np.array([[0, 0, np.nan, 2]]), (3, 5))

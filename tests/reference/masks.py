@@ -52,3 +52,12 @@ def covered(counts):
             value -= 1 << shift
         runs.append(value + (runs[-2] if len(runs) > 2 else 0))
     return sum(runs) if all(run >= 0 for run in runs) else -1
+
+
+def box_pixels(box_xyxy, size):
+    """The pixels whose centres lie in a box of any edges, its left and upper edge included."""
+    x1, y1, x2, y2 = box_xyxy
+    mask = np.zeros(size, bool)
+    for row, col in np.ndindex(mask.shape):
+        mask[row, col] = x1 <= col + 0.5 < x2 and y1 <= row + 0.5 < y2
+    return mask
