@@ -15,8 +15,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from maskdistill.datasets import walk
 from maskdistill.datasets.truth import join, mask_of
 from maskdistill.errors import GroundTruthError, PredictionError, listed
@@ -316,7 +314,7 @@ def _object(source: Path, row: dict[str, Any], size: tuple[int, int]) -> Record 
 
 def _xyxy(bbox: Sequence[float]) -> list[float]:
     x, y, width, height = map(float, bbox)
-    if not np.isfinite([x, y, width, height]).all() or width < 0 or height < 0:
+    if not (math.isfinite(x + y + width + height) and width >= 0 and height >= 0):
         raise ValueError(f"bbox {list(bbox)}: wanted x, y, width, height")
     return [x, y, x + width, y + height]
 

@@ -22,7 +22,9 @@ def test_proposals_go_out_with_the_polygons_of_the_papers_files(reference: Path,
         about = {"picture": f"{case['name']}.png", "size": [height, width], "masks": []}
         about["masks"].append({"score": 1.0, "mask": case["resized_mask"]})
         (masks / f"{case['name']}.json").write_text(json.dumps(about))
-    assert cli.main(["run", str(pictures), "--out", str(out), "--propose.import", str(masks), "--until", "propose"]) == 0
+    assert (
+        cli.main(["run", str(pictures), "--out", str(out), "--propose.import", str(masks), "--until", "propose"]) == 0
+    )
     words = ["export", str(out), "--as", "coco", "--of", "proposals", "--polygons", "--out", str(tmp_path / "out.json")]
     assert cli.main(words) == 0
     assert "1 proposals have no outline of 2 px: left out" in capsys.readouterr().err

@@ -54,6 +54,7 @@ def test_xywh_holds_width_and_height_and_leaves_its_argument_alone():
 def test_a_box_turned_inside_out_has_no_area():
     np.testing.assert_array_equal(boxes.areas(np.array([[0, 0, 3, 2], [3, 2, 0, 0]])), [6, 0])
 
+
 EDGES = st.integers(-6, 30).map(lambda number: number / 4)  # outside the picture, on pixel edges, on centres
 
 

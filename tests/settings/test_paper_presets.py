@@ -126,7 +126,9 @@ def test_the_lines_are_those_that_are_loaded(name: str) -> None:
     assert resolve(load(preset_name=name)).preset == name
 
 
-@pytest.mark.parametrize("name, scores", [("paper-voc12", ("45.8", "48.46", "3 points")), ("paper-coco20k", ("15.3", "8.0"))])
+@pytest.mark.parametrize(
+    "name, scores", [("paper-voc12", ("45.8", "48.46", "3 points")), ("paper-coco20k", ("15.3", "8.0"))]
+)
 def test_what_is_known_of_hours_and_scores_is_told_and_is_no_setting(name: str, scores: tuple[str, ...]) -> None:
     told = "\n".join(about(name))
     assert "hours not measured" in told
