@@ -90,14 +90,21 @@ class Voc:
 
     def paths(self, folder: Path, names: Sequence[str]) -> dict[str, Path]:
         """Name -> PNG in a folder of this VOC; GroundTruthError where one, or its picture, is missing."""
-        for place, suffix, what in ((folder, ".png", "label map"), (self.pictures, ".jpg", "picture")):
-            missing = [name for name in names if not (place / f"{name}{suffix}").is_file()]
-            if missing:
-                raise GroundTruthError(
-                    f"{place}: the {what} of {len(missing)} of {len(names)} names is missing: {listed(missing)}. "
-                    "Unpack the whole archive, or give another split"
-                )
+        self._check(folder, names, ".png", "label map")
+        self.check_pictures(names)
         return {name: folder / f"{name}.png" for name in names}
+
+    def check_pictures(self, names: Sequence[str]) -> None:
+        """GroundTruthError where a name has no picture: how many, and the first of them."""
+        self._check(self.pictures, names, ".jpg", "picture")
+
+    def _check(self, place: Path, names: Sequence[str], suffix: str, what: str) -> None:
+        missing = [name for name in names if not (place / f"{name}{suffix}").is_file()]
+        if missing:
+            raise GroundTruthError(
+                f"{place}: the {what} of {len(missing)} of {len(names)} names is missing: {listed(missing)}. "
+                "Unpack the whole archive, or give another split"
+            )
 
 
 def find(root: Path) -> Voc:

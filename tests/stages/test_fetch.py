@@ -15,7 +15,7 @@ import pytest
 from maskdistill import api, cli
 from maskdistill.datasets import coco, sources, truth, voc
 from maskdistill.datasets.sources import Archive, Dataset
-from maskdistill.errors import DatasetError, RunError, SettingsError
+from maskdistill.errors import DatasetError, GroundTruthError, RunError, SettingsError
 from maskdistill.runs.lock import RunLock
 from maskdistill.stages import fetch, ready
 from maskdistill.stages.fetch import Fetch
@@ -339,3 +339,15 @@ def test_the_table_is_whole():
         assert all(any(place.startswith(each) for each in dataset.places) for place, _ in dataset.lines)
     trains = dict(sources.VOC2012.lines)
     assert trains["VOCdevkit/VOC2012/ImageSets/Segmentation/train.txt"] == 2913 - 1449
+
+
+def test_a_name_of_trainaug_without_a_picture_is_refused(tmp_path):
+    home = trees.voc(tmp_path)
+    trees.sbd(tmp_path, home)
+    (name, *_) = (tmp_path / "benchmark_RELEASE" / "dataset" / "train.txt").read_text().split()
+    (home / "JPEGImages" / f"{name}.jpg").unlink()
+    with pytest.raises(GroundTruthError, match=f"the picture of 1 of 8 names is missing: {name}"):
+        ready.make("voc2012", tmp_path, Progress(quiet=True))
+    (tmp_path / "benchmark_RELEASE" / "dataset" / "val.txt").unlink()
+    with pytest.raises(GroundTruthError, match=r"val\.txt: missing\. Put SBD's lists there"):
+        ready.make("voc2012", tmp_path, Progress(quiet=True))
