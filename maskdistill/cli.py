@@ -251,16 +251,16 @@ def _export(rest: list[str]) -> list[str]:
 
 
 def _data(rest: list[str]) -> list[str]:
-    if not rest or rest[0] in ("-h", "--help"):
-        words = [*rest, "--help"][-1:]
-        _parse(commands.VocInstances, "data voc-instances", words, description=commands.DATA_HELP)
-    if rest[0] != "voc-instances":
-        raise SettingsError(f"there is no {rest[0]!r}. There is: voc-instances")
-    given = _parse(commands.VocInstances, "data voc-instances", rest[1:])
-    counts = api.voc_instances(
-        root=given.root, split=given.split, out=given.out, of=given.of, class_agnostic=given.class_agnostic
-    )
-    return [_counted(counts), str(given.out)]
+    if rest and not rest[0].startswith("-") and rest[0] not in commands.DATA:
+        near = nearest(rest[0], commands.DATA)
+        raise SettingsError(f"there is no {rest[0]!r}. There are: {', '.join(commands.DATA)}.{near}")
+    given = _parse(commands.DATAS, "data", rest or ["--help"], description=commands.DATA_HELP)
+    if isinstance(given, commands.VocInstances):
+        words = {each.name: getattr(given, each.name) for each in fields(given)}
+        return [_counted(api.voc_instances(**words)), str(given.out)]
+    words = {each.name: getattr(given, each.name) for each in fields(given) if each.name != "mirror"}
+    name = next(name for name, cls in commands.FETCHES.items() if type(given) is cls)
+    return api.fetch(dataset=name, mirrors=given.mirror, **words)
 
 
 def _score(rest: list[str]) -> list[str]:

@@ -9,6 +9,7 @@ from maskdistill.api.alone import (
     masks,
 )
 from maskdistill.api.files import (
+    fetch,
     score_instances,
     score_semantic,
     voc_instances,
@@ -46,6 +47,7 @@ __all__ = [
     "discover",
     "evaluate",
     "export",
+    "fetch",
     "label",
     "load",
     "masks",

@@ -1,9 +1,12 @@
-"""Anybody's files: predictions against ground truth, ground truth from one form to another."""
+"""Anybody's files: predictions against ground truth, ground truth from one form to another, data sets from mirrors."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from maskdistill.errors import SettingsError
 
 if TYPE_CHECKING:
     from maskdistill.stages.score import Score
@@ -20,6 +23,58 @@ def voc_instances(
     from maskdistill.stages import voc
 
     return voc.instances(Path(root), split, Path(out), of=of, class_agnostic=class_agnostic)
+
+
+def fetch(
+    *,
+    dataset: str,
+    out: str | Path,
+    mirrors: Sequence[str] = (),
+    keep_archives: bool = False,
+    names: str | Path | None = None,
+    names_sha256: str | None = None,
+    pictures: str | Path | None = None,
+    whole_archive: bool = False,
+    quiet: bool = False,
+) -> list[str]:
+    """A data set from the first mirror that has it: resumed, checked, unpacked, whole; nothing is done twice.
+
+    Args:
+        dataset: voc2012, voc2007, sbd, coco20k, coco2017.
+        out: DIR. An archive that lies in DIR/archives already is checked and used. VOC 2012 and SBD in one folder give
+            the list of trainaug.
+        mirrors: URLs that are tried first: a folder (ends in /), or a file by the archive's name.
+        keep_archives: do not remove what was fetched once it is unpacked.
+        names, names_sha256: of coco20k alone: the list (a file or URL; None: the usual one) and its checksum.
+        pictures, whole_archive: of coco20k alone: a folder with pictures of train2014, which are linked; all of
+            train2014.zip in place of single pictures.
+    Returns:
+        Lines that say how to go on: the command of a run with the lists and the ground truth that were made.
+    Raises:
+        DatasetError: no mirror has it (each with its reason), too small a disk, a damaged archive, a set not whole.
+    """
+    from maskdistill.stages import coco20k, ready
+    from maskdistill.stages import fetch as stage
+    from maskdistill.stages.progress import Progress
+
+    of_coco20k = {"names": names, "names_sha256": names_sha256, "pictures": pictures, "whole_archive": whole_archive}
+    wanted = stage.named(dataset)
+    given = [name for name, value in of_coco20k.items() if value]
+    if given and dataset != "coco20k":
+        raise SettingsError(f"{given[0]}: is of coco20k alone, not of {dataset}")
+    progress = Progress(quiet=quiet)
+    how = stage.Fetch(Path(out), mirrors=tuple(mirrors), keep_archives=keep_archives, progress=progress)
+    if dataset == "coco20k":
+        coco20k.work(
+            how,
+            names=None if names is None else str(names),
+            names_sha256=names_sha256,
+            pictures=None if pictures is None else Path(pictures),
+            whole_archive=whole_archive,
+        )
+    else:
+        stage.work(wanted, how)
+    return ready.make(dataset, Path(out), progress)
 
 
 def score_semantic(

@@ -15,10 +15,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from maskdistill.datasets import walk
 from maskdistill.datasets.truth import join, mask_of
-from maskdistill.errors import GroundTruthError, MaskDistillError, PredictionError, listed
+from maskdistill.errors import GroundTruthError, PredictionError, listed
 from maskdistill.masks import rle
 
 Record = dict[str, Any]
@@ -61,33 +60,57 @@ class Results:
     notes: list[str] = field(default_factory=list)
 
 
-def read(source: Path) -> Instances:
-    """An instances file, whole.
+def read(source: Path, *, objects_of: Sequence[str] | None = None) -> Instances:
+    """An instances file, a record at a time.
 
+    Args:
+        objects_of: names as `only` takes them: the objects of these images alone are read, those of the others are
+            looked at for their ids alone. Images, sizes and categories are those of the whole file.
     Raises:
         GroundTruthError: not there, of another format, ids that are there twice or point to nothing.
     """
-    loaded = _load(source, GroundTruthError)
+    if not source.is_file():
+        raise GroundTruthError(f"{source}: no such file")
+    files: dict[int, str] = {}
+    sizes: dict[int, tuple[int, int]] = {}
+    objects: dict[int, list[Record]] = {}
+    chosen: set[int] | None = None
+    ids: list[Any] = []
+    first_of: dict[Any, Any] = {}  # category -> id of its first annotation
+    empty: list[Any] = []
+
+    def begin(images: list[Record]) -> None:
+        nonlocal chosen
+        _refuse_twice(source, "image", (row["id"] for row in images))
+        files.update({int(row["id"]): str(row["file_name"]) for row in images})
+        sizes.update({int(row["id"]): (int(row["height"]), int(row["width"])) for row in images})
+        objects.update({number: [] for number in sorted(files)})
+        chosen = None if objects_of is None else set(_numbers(source, files, objects_of))
+
+    def take(row: Record) -> None:
+        ids.append(row["id"])
+        first_of.setdefault(row["category_id"], row["id"])
+        if row["image_id"] not in files:
+            raise GroundTruthError(
+                f"{source}: annotation {row['id']} has image_id {row['image_id']}, which is not listed"
+            )
+        if chosen is not None and row["image_id"] not in chosen:
+            return
+        record = _object(source, row, sizes[row["image_id"]])
+        if record is None:
+            empty.append(row["id"])
+        else:
+            objects[row["image_id"]].append(record)
+
     try:
-        files = {int(row["id"]): str(row["file_name"]) for row in loaded["images"]}
-        sizes = {int(row["id"]): (int(row["height"]), int(row["width"])) for row in loaded["images"]}
-        names = {int(row["id"]): str(row["name"]) for row in loaded["categories"]}
-        for what, rows in (("image", "images"), ("category", "categories"), ("annotation", "annotations")):
-            _refuse_twice(source, what, (row["id"] for row in loaded[rows]))
-        objects: dict[int, list[Record]] = {number: [] for number in sorted(files)}
-        empty = []
-        for row in loaded["annotations"]:
-            for key, known in (("image_id", files), ("category_id", names)):
-                if row[key] not in known:
-                    raise GroundTruthError(
-                        f"{source}: annotation {row['id']} has {key} {row[key]}, which is not listed"
-                    )
-            record = _object(source, row, sizes[row["image_id"]])
-            if record is None:
-                empty.append(row["id"])
-            else:
-                objects[row["image_id"]].append(record)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        categories = walk.instances(source, begin=begin, take=take)
+        names = {int(row["id"]): str(row["name"]) for row in categories}
+        _refuse_twice(source, "category", (row["id"] for row in categories))
+        _refuse_twice(source, "annotation", ids)
+        for category, first in first_of.items():
+            if category not in names:
+                raise GroundTruthError(f"{source}: annotation {first} has category_id {category}, which is not listed")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise GroundTruthError(
             f"{source}: not a COCO instances file ({type(error).__name__}: {error}). "
             "Wanted: an object with images, annotations, categories"
@@ -106,24 +129,29 @@ def only(instances: Instances, wanted: Sequence[str]) -> Instances:
     Raises:
         GroundTruthError: names that are there twice, or that no image or several go by.
     """
-    twice = [name for name, times in Counter(wanted).items() if times > 1]
-    if twice:
-        raise GroundTruthError(f"{listed(twice)}: {len(twice)} names stand twice in the list. Give each once")
-    number_of = {name: number for number, name in instances.files.items()}
-    found = join(list(number_of), list(wanted))
-    missing = [name for name in wanted if name not in found]
-    if missing:
-        raise GroundTruthError(
-            f"{instances.source}: {len(missing)} of {len(wanted)} names of the list are no image of it, "
-            f"or of several: {listed(missing)}. Give the instances file that the list was made for"
-        )
-    kept = sorted(number_of[key] for key in found.values())
+    kept = _numbers(instances.source, instances.files, wanted)
     return replace(
         instances,
         files={number: instances.files[number] for number in kept},
         sizes={number: instances.sizes[number] for number in kept},
         objects={number: instances.objects[number] for number in kept},
     )
+
+
+def _numbers(source: Path, files: dict[int, str], wanted: Sequence[str]) -> list[int]:
+    """Ids of the images that names go by, sorted; GroundTruthError where one goes by none."""
+    twice = [name for name, times in Counter(wanted).items() if times > 1]
+    if twice:
+        raise GroundTruthError(f"{listed(twice)}: {len(twice)} names stand twice in the list. Give each once")
+    number_of = {name: number for number, name in files.items()}
+    found = join(list(number_of), list(wanted))
+    missing = [name for name in wanted if name not in found]
+    if missing:
+        raise GroundTruthError(
+            f"{source}: {len(missing)} of {len(wanted)} names of the list are no image of it, "
+            f"or of several: {listed(missing)}. Give the instances file that the list was made for"
+        )
+    return sorted(number_of[key] for key in found.values())
 
 
 def read_list(source: Path) -> list[str]:
@@ -155,7 +183,7 @@ def read_results(
         PredictionError: not there, of another format, empty; images or categories that the truth does not have,
             masks of another size, scores that are no numbers: how many, and the first of them.
     """
-    rows = _load(source, PredictionError)
+    rows = _load(source)
     if isinstance(rows, dict):  # a dataset with scores, as `export --as coco` writes it
         rows = rows.get("annotations")
     if not isinstance(rows, list):
@@ -286,7 +314,7 @@ def _object(source: Path, row: dict[str, Any], size: tuple[int, int]) -> Record 
 
 def _xyxy(bbox: Sequence[float]) -> list[float]:
     x, y, width, height = map(float, bbox)
-    if not np.isfinite([x, y, width, height]).all() or width < 0 or height < 0:
+    if not (math.isfinite(x + y + width + height) and width >= 0 and height >= 0):
         raise ValueError(f"bbox {list(bbox)}: wanted x, y, width, height")
     return [x, y, x + width, y + height]
 
@@ -297,10 +325,10 @@ def _refuse_twice(source: Path, what: str, ids: Iterable[Any]) -> None:
         raise GroundTruthError(f"{source}: {len(twice)} {what} ids stand more than once: {listed(twice)}")
 
 
-def _load(source: Path, error_of: type[MaskDistillError]) -> Any:
+def _load(source: Path) -> Any:
     if not source.is_file():
-        raise error_of(f"{source}: no such file")
+        raise PredictionError(f"{source}: no such file")
     try:
         return json.loads(source.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise error_of(f"{source}: no JSON, or cut short: {error}") from error
+        raise PredictionError(f"{source}: no JSON, or cut short: {error}") from error

@@ -19,8 +19,8 @@ class Archive:
     Attributes:
         name: of the file; one that lies under this name in DIR/archives is used in place of a mirror's.
         urls: mirrors, the first tried first.
-        wanted: folders and files of it that are unpacked; the rest is passed over.
-        bytes: its size. sha256, md5: hexadecimal, where somebody published one. cited: who did.
+        wanted: folders and files of it that are unpacked; the rest is passed over. Empty: it is no archive.
+        bytes: its size; 0: not known. sha256, md5: hexadecimal, where somebody published one. cited: who did.
     """
 
     name: str

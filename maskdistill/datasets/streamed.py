@@ -16,11 +16,15 @@ _SLACK = 16  # characters before the end of a chunk in which a number or a word 
 _SPACE = " \t\n\r"
 
 
-def records(source: Path, wanted: Container[str] = (), *, chunk: int = CHUNK) -> Iterator[tuple[str | None, Any]]:
+def records(
+    source: Path, wanted: Container[str] = (), *, chunk: int = CHUNK, seen: set[str] | None = None
+) -> Iterator[tuple[str | None, Any]]:
     """The records of a list, each with the key None; of an object those of the lists at the wanted keys.
 
     Other lists are passed over a record at a time; what is no list is passed over whole.
 
+    Args:
+        seen: the keys of lists that were met are put into it, of empty ones too.
     Raises:
         ValueError: no JSON, cut short, more behind its end, neither list nor object. OSError: cannot be read.
     """
@@ -34,6 +38,8 @@ def records(source: Path, wanted: Container[str] = (), *, chunk: int = CHUNK) ->
                 if text.next_sign() != "[":
                     text.value()
                     continue
+                if seen is not None:
+                    seen.add(key)
                 for record in text.members():
                     if key in wanted:
                         yield key, record

@@ -6,7 +6,6 @@ Out:      Truth: objects and label maps by key; `join` says which picture each k
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from maskdistill.datasets import walk
 from maskdistill.errors import GroundTruthError
 from maskdistill.masks import rle
 from maskdistill.types import Rle
@@ -83,8 +83,7 @@ def read(source: Path) -> Truth:
             f"{source}: no such file or folder. Give a COCO instances JSON or a folder of label maps"
         )
     try:
-        loaded = json.loads(source.read_text(encoding="utf-8"))
-        return _coco(source, loaded)
+        return _coco(source)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise GroundTruthError(
             f"{source}: not a COCO instances file ({type(error).__name__}: {error}). "
@@ -121,28 +120,27 @@ def _unique(paths: Sequence[str], name_of: Callable[[str], str]) -> dict[str, st
     return {name_of(path): path for path in paths if counts[name_of(path)] == 1}
 
 
-def _coco(source: Path, loaded: dict[str, Any]) -> Truth:
-    categories = sorted(loaded["categories"], key=lambda row: row["id"])
-    used = {row["category_id"] for row in loaded["annotations"]}
-    # Classes that no object has would only lengthen tables; their number must fit a label map.
-    categories = [row for row in categories if row["id"] in used]
-    if len(categories) > MOST_CLASSES:
-        raise GroundTruthError(f"{source}: {len(categories)} categories have objects, a label map holds {MOST_CLASSES}")
-    class_of = {row["id"]: number for number, row in enumerate(categories, 1)}
+def _coco(source: Path) -> Truth:
     objects: dict[str, Objects] = {}
     objects_of: dict[int, Objects] = {}
-    for row in loaded["images"]:
-        if row["file_name"] in objects:
-            raise GroundTruthError(f"{source}: two images are called {row['file_name']}. Give each its relative path")
-        size = int(row["height"]), int(row["width"])
-        objects_of[row["id"]] = Objects(size, [], [], [], _ignored(source, row, size))
-        objects[row["file_name"]] = objects_of[row["id"]]
-    for row in loaded["annotations"]:
-        for key, known in (("image_id", objects_of), ("category_id", class_of)):
-            if row[key] not in known:
+    first_of: dict[Any, Any] = {}  # category -> id of its first annotation
+
+    def begin(images: list[dict[str, Any]]) -> None:
+        for row in images:
+            if row["file_name"] in objects:
                 raise GroundTruthError(
-                    f"{source}: annotation {row.get('id')} has {key} {row[key]}, which is not listed"
+                    f"{source}: two images are called {row['file_name']}. Give each its relative path"
                 )
+            size = int(row["height"]), int(row["width"])
+            objects_of[row["id"]] = Objects(size, [], [], [], _ignored(source, row, size))
+            objects[row["file_name"]] = objects_of[row["id"]]
+
+    def take(row: dict[str, Any]) -> None:
+        first_of.setdefault(row["category_id"], row.get("id"))
+        if row["image_id"] not in objects_of:
+            raise GroundTruthError(
+                f"{source}: annotation {row.get('id')} has image_id {row['image_id']}, which is not listed"
+            )
         place = objects_of[row["image_id"]]
         try:
             mask = mask_of(row["segmentation"], place.size)
@@ -157,8 +155,20 @@ def _coco(source: Path, loaded: dict[str, Any]) -> Truth:
                     f"its image is {place.size[1]} x {place.size[0]}"
                 )
             place.rles.append(mask)
-            place.classes.append(class_of[row["category_id"]])
+            place.classes.append(row["category_id"])
             place.crowds.append(bool(row.get("iscrowd", 0)))
+
+    # Classes that no object has would only lengthen tables; their number must fit a label map.
+    found = walk.instances(source, begin=begin, take=take)
+    categories = [row for row in sorted(found, key=lambda row: row["id"]) if row["id"] in first_of]
+    if len(categories) > MOST_CLASSES:
+        raise GroundTruthError(f"{source}: {len(categories)} categories have objects, a label map holds {MOST_CLASSES}")
+    class_of = {row["id"]: number for number, row in enumerate(categories, 1)}
+    for category, first in first_of.items():
+        if category not in class_of:
+            raise GroundTruthError(f"{source}: annotation {first} has category_id {category}, which is not listed")
+    for each in objects.values():
+        each.classes[:] = [class_of[category] for category in each.classes]
     return Truth(source=source, names=[row["name"] for row in categories], objects=objects)
 
 
@@ -169,7 +179,9 @@ def _ignored(source: Path, row: dict[str, Any], size: tuple[int, int]) -> Rle | 
     try:
         mask = mask_of(row["ignored"], size)
     except (ValueError, RuntimeError) as error:
-        raise GroundTruthError(f"{source}: image {row['id']}: `ignored` is no mask that can be read: {error}") from error
+        raise GroundTruthError(
+            f"{source}: image {row['id']}: `ignored` is no mask that can be read: {error}"
+        ) from error
     if mask is not None and tuple(mask["size"]) != size:
         raise GroundTruthError(f"{source}: image {row['id']}: `ignored` is of another size than the image")
     return mask

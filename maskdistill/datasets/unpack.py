@@ -58,10 +58,11 @@ def unpack(
         DatasetError: no archive; cut short; a path of it leaves the folder; a wanted file is a link or a device.
     """
     n_files = n_bytes = 0
+    chosen = frozenset(wanted)
     try:
         for member in _members(archive):
             path = _checked(archive, member.path)
-            if not _is_wanted(path, wanted):
+            if not _is_wanted(path, chosen):
                 continue
             if member.refused:
                 raise DatasetError(f"{archive}: {member.path} is {member.refused}. Nothing but files is unpacked")
@@ -84,13 +85,19 @@ def unpacked_bytes(archive: Path, *, wanted: Sequence[str]) -> int | None:
     """What a zip says that its wanted files need; None for a tar, which would have to be read through."""
     try:
         with zipfile.ZipFile(archive) as file:
-            return sum(each.file_size for each in file.infolist() if _is_wanted(each.filename, wanted))
+            chosen = frozenset(wanted)
+            return sum(each.file_size for each in file.infolist() if _is_wanted(each.filename, chosen))
     except (zipfile.BadZipFile, OSError):
         return None
 
 
-def _is_wanted(path: str, wanted: Sequence[str]) -> bool:
-    return any(path == each or path.startswith(f"{each}/") for each in wanted)
+def _is_wanted(path: str, wanted: frozenset[str]) -> bool:
+    """Whether the path or a folder above it is wanted; of thousands, too, soon."""
+    while path:
+        if path in wanted:
+            return True
+        path = path.rpartition("/")[0]
+    return False
 
 
 def _checked(archive: Path, path: str) -> str:

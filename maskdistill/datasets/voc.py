@@ -90,14 +90,21 @@ class Voc:
 
     def paths(self, folder: Path, names: Sequence[str]) -> dict[str, Path]:
         """Name -> PNG in a folder of this VOC; GroundTruthError where one, or its picture, is missing."""
-        for place, suffix, what in ((folder, ".png", "label map"), (self.pictures, ".jpg", "picture")):
-            missing = [name for name in names if not (place / f"{name}{suffix}").is_file()]
-            if missing:
-                raise GroundTruthError(
-                    f"{place}: the {what} of {len(missing)} of {len(names)} names is missing: {listed(missing)}. "
-                    "Unpack the whole archive, or give another split"
-                )
+        self._check(folder, names, ".png", "label map")
+        self.check_pictures(names)
         return {name: folder / f"{name}.png" for name in names}
+
+    def check_pictures(self, names: Sequence[str]) -> None:
+        """GroundTruthError where a name has no picture: how many, and the first of them."""
+        self._check(self.pictures, names, ".jpg", "picture")
+
+    def _check(self, place: Path, names: Sequence[str], suffix: str, what: str) -> None:
+        missing = [name for name in names if not (place / f"{name}{suffix}").is_file()]
+        if missing:
+            raise GroundTruthError(
+                f"{place}: the {what} of {len(missing)} of {len(names)} names is missing: {listed(missing)}. "
+                "Unpack the whole archive, or give another split"
+            )
 
 
 def find(root: Path) -> Voc:
@@ -187,7 +194,8 @@ def dataset(
 
     Args:
         of: masks: SegmentationObject, each with the class that most of its pixels have in SegmentationClass; void is in
-            no mask, and stands as `ignored` (run lengths) at its image, for label maps made of the dataset. boxes: of the XML files, with `difficult`, which evaluation does not look at.
+            no mask, and stands as `ignored` (run lengths) at its image, for label maps made of the dataset.
+            boxes: of the XML files, with `difficult`, which evaluation does not look at.
         class_agnostic: one category, `object`.
     Raises:
         GroundTruthError: files that are missing or do not fit each other.
@@ -208,9 +216,7 @@ def dataset(
         else:
             size = _size_of(voc.root / "Annotations" / f"{name}.xml")
             rows = [_box_row(each) for each in boxes(voc, name)]
-        images.append(
-            {"id": number, "file_name": f"{name}.jpg", "height": int(size[0]), "width": int(size[1]), **more}
-        )
+        images.append({"id": number, "file_name": f"{name}.jpg", "height": int(size[0]), "width": int(size[1]), **more})
         for row in rows:
             category = 1 if class_agnostic else row["category_id"]
             annotations.append({"id": len(annotations) + 1, "image_id": number, **row, "category_id": category})

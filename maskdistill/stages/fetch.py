@@ -40,7 +40,7 @@ class Fetch:
         return self.out / "archives"
 
 
-def work(dataset: Dataset, how: Fetch) -> None:
+def work(wanted: Dataset, how: Fetch) -> None:
     """Fetch what is not there; a data set that is whole is left as it is.
 
     Raises:
@@ -48,7 +48,7 @@ def work(dataset: Dataset, how: Fetch) -> None:
     """
     begin(how)
     with RunLock(how.out / ".lock"):
-        _work(dataset, how, fetched.Record(how.out))
+        dataset(wanted, how, fetched.Record(how.out))
 
 
 def begin(how: Fetch) -> None:
@@ -59,12 +59,13 @@ def begin(how: Fetch) -> None:
         raise DatasetError(f"{how.out}: cannot be made: {error.strerror or error}. Give another --out") from error
 
 
-def _work(dataset: Dataset, how: Fetch, record: fetched.Record) -> None:
-    name, state = dataset.name, record.state(dataset.name)
+def dataset(wanted: Dataset, how: Fetch, record: fetched.Record) -> None:
+    """As `work`, where the lock of DIR is held."""
+    name, state = wanted.name, record.state(wanted.name)
     unpacking = how.out / f".unpacking-{name}"
-    there = [place for place in dataset.places if (how.out / place).exists()]
+    there = [place for place in wanted.places if (how.out / place).exists()]
     if state != "moving" and there:
-        if wrong := fetched.wrong(fetched.counts(dataset, how.out)):
+        if wrong := fetched.wrong(fetched.counts(wanted, how.out)):
             raise DatasetError(
                 f"{how.out / there[0]}: is there, but {name} is not whole: {wrong}. Move it away (the same command "
                 "then fetches it), or put there what is missing"
@@ -74,27 +75,27 @@ def _work(dataset: Dataset, how: Fetch, record: fetched.Record) -> None:
         how.progress.say(f"{name}: is there already, and whole")
         return
     if state != "moving":
-        check_disk(name, how, _left(dataset.archives, how), dataset.unpacked)
-        for archive in dataset.archives:
-            archive_of(archive, how, record, n_archives=len(dataset.archives))
+        check_disk(name, how, left(wanted.archives, how), wanted.unpacked)
+        for archive in wanted.archives:
+            archive_of(archive, how, record, n_archives=len(wanted.archives))
             _unpack(archive, how, unpacking)
-        if wrong := fetched.wrong(fetched.counts(dataset, unpacking)):
+        if wrong := fetched.wrong(fetched.counts(wanted, unpacking)):
             shutil.rmtree(unpacking)
             raise DatasetError(
                 f"{name}: its archives were unpacked, but it is not whole: {wrong}. Another version of it? Delete "
                 f"{how.archives}, and give another --mirror"
             )
         record.is_now(name, "moving")
-    for place in dataset.places:
+    for place in wanted.places:
         if (unpacking / place).exists():
             (how.out / place).parent.mkdir(parents=True, exist_ok=True)
             (unpacking / place).replace(how.out / place)
             atomic.sync_folder((how.out / place).parent)
     shutil.rmtree(unpacking, ignore_errors=True)
-    if wrong := fetched.wrong(fetched.counts(dataset, how.out)):
+    if wrong := fetched.wrong(fetched.counts(wanted, how.out)):
         record.is_now(name, "absent")
         raise DatasetError(f"{how.out}: {name} is not whole: {wrong}. Move it away, then give the same command again")
-    for archive in dataset.archives:
+    for archive in wanted.archives:
         drop(archive, how, record)
     record.is_now(name, "complete")
 
@@ -113,10 +114,19 @@ def check_disk(name: str, how: Fetch, to_fetch: int, unpacked: int) -> None:
 
 def archive_of(archive: Archive, how: Fetch, record: fetched.Record, *, n_archives: int) -> Path:
     """An archive in DIR/archives: fetched, or put there by hand; checked either way."""
-    target, last = how.archives / archive.name, -1
     urls = [*_own(archive, how.mirrors, n_archives), *archive.urls]
-    total = max(1, archive.bytes // MB)
-    with how.progress.bar(f"fetch {archive.name}", total=total, unit="MB") as bar:
+    return _fetched(archive, urls, how, record, how.archives / archive.name)
+
+
+def list_of(archive: Archive, how: Fetch, record: fetched.Record, target: Path) -> Path:
+    """A small file by its URLs, or as it was put there by hand; checked either way."""
+    own = [mirror for mirror in _own(archive, how.mirrors, 2) if not mirror.endswith("/")]
+    return _fetched(archive, [*own, *archive.urls], how, record, target)
+
+
+def _fetched(archive: Archive, urls: Sequence[str], how: Fetch, record: fetched.Record, target: Path) -> Path:
+    last = -1
+    with how.progress.bar(f"fetch {archive.name}", total=max(1, archive.bytes // MB), unit="MB") as bar:
 
         def seen(n_bytes: int) -> None:
             nonlocal last
@@ -127,7 +137,7 @@ def archive_of(archive: Archive, how: Fetch, record: fetched.Record, *, n_archiv
         received = download.download(
             urls,
             target,
-            size=archive.bytes if archive.sha256 or archive.md5 else None,
+            size=archive.bytes or None,
             digests=record.digests(archive),
             advice=f"Fetch {archive.name} in another way and put it at {target}; or give --mirror URL. Then give the "
             "same command again",
@@ -135,7 +145,7 @@ def archive_of(archive: Archive, how: Fetch, record: fetched.Record, *, n_archiv
             told=lambda line: how.progress.say(f"no luck: {line}"),
             **how.options,  # type: ignore[arg-type]
         )
-    atomic.sync_folder(how.archives)
+    atomic.sync_folder(target.parent)
     record.received(archive.name, received)
     return target
 
@@ -162,15 +172,15 @@ def _unpack(archive: Archive, how: Fetch, folder: Path) -> None:
         unpack.unpack(source, folder, wanted=archive.wanted, seen=seen)
 
 
-def _left(archives: Sequence[Archive], how: Fetch) -> int:
-    """Bytes that are still to come."""
-    left = 0
+def left(archives: Sequence[Archive], how: Fetch) -> int:
+    """Bytes of archives that are still to come."""
+    n_bytes = 0
     for archive in archives:
         target = how.archives / archive.name
         part = target.with_name(target.name + ".part")
         there = next((path.stat().st_size for path in (target, part) if path.exists()), 0)
-        left += max(0, archive.bytes - there)
-    return left
+        n_bytes += max(0, archive.bytes - there)
+    return n_bytes
 
 
 def _own(archive: Archive, mirrors: Sequence[str], n_archives: int) -> list[str]:

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from maskdistill.datasets import voc
-from maskdistill.errors import GroundTruthError
 from maskdistill.runs import atomic
 from maskdistill.stages import voc as instances_of_voc
 from maskdistill.stages.progress import Progress
@@ -33,9 +32,13 @@ def make(dataset: str, out: Path, progress: Progress) -> list[str]:
                 "runs/coco2017",
             )
         ]
+    if dataset == "coco20k":
+        folder = out / OURS / "coco20k"
+        words = ["--only", str(folder / "names.txt"), "--preset", "paper-coco20k"]
+        return [_command(out / "coco20k" / "train2014", words, [folder / "instances.json"], "runs/coco20k")]
     if dataset == "sbd":
         return [f"for VOC's trainaug: maskdistill data voc2012 --out {shlex.quote(str(out))}"]
-    return []
+    raise ValueError(f"dataset: {dataset!r} is not known")
 
 
 def _voc2012(out: Path, progress: Progress) -> list[str]:
@@ -45,10 +48,12 @@ def _voc2012(out: Path, progress: Progress) -> list[str]:
     write_list(folder / "train.txt", [f"{name}.jpg" for name in home.names("segmentation/train")])
     _instances(home, "segmentation/val", folder / "val.json", progress)
     lines = []
-    try:
-        write_list(folder / "trainaug.txt", [f"{name}.jpg" for name in voc.trainaug(home, out)])
+    if (out / "benchmark_RELEASE").is_dir():
+        names = voc.trainaug(home, out)
+        home.check_pictures(names)
         training = folder / "trainaug.txt"
-    except GroundTruthError:
+        write_list(training, [f"{name}.jpg" for name in names])
+    else:
         training = folder / "train.txt"
         lines = [f"trainaug (10582 pictures) needs SBD's lists too: maskdistill data sbd --out {shlex.quote(str(out))}"]
     words = ["--only", str(training), "--validation", str(folder / "val.txt"), "--preset", "paper-voc12"]

@@ -36,8 +36,9 @@ def score(
     Raises:
         GroundTruthError, PredictionError: what does not fit, how many and which.
     """
-    everything = coco.read(ground_truth)
-    truth = everything if only is None else coco.only(everything, coco.read_list(only))
+    names = None if only is None else coco.read_list(only)
+    everything = coco.read(ground_truth, objects_of=names)
+    truth = everything if names is None else coco.only(everything, names)
     found = coco.read_results(predictions, everything, same_categories=rule == "none", kept=truth.files)
     notes = [*truth.notes, *found.notes]
     kinds = [("segm", "mask")] if found.has_masks and truth.has_masks else []

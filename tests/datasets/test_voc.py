@@ -211,7 +211,7 @@ def test_the_command_writes_the_instances(devkit, tmp_path, capsys) -> None:
     assert capsys.readouterr().out == f"images 1, objects 2\n{out}\n"
     assert json.loads(out.read_text()) == voc.dataset(voc.find(devkit), "segmentation/val")
     assert cli.main(["data", "voc", str(devkit)]) == 2
-    assert "there is no 'voc'. There is: voc-instances" in capsys.readouterr().err
+    assert "there is no 'voc'. There are: voc-instances, voc2012" in capsys.readouterr().err
 
 
 def test_a_split_alone_is_scored_by_its_list(devkit) -> None:

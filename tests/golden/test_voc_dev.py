@@ -1,5 +1,7 @@
 """Real pictures of VOC 2012 through the reader of the devkit's layout, and label maps against plain loops."""
 
+import json
+
 import numpy as np
 
 from maskdistill import api
@@ -56,3 +58,13 @@ def test_a_perturbed_copy_is_scored_as_by_a_loop_over_classes(reference, tmp_pat
     for which, name in enumerate(voc.CLASSES):
         assert abs(values[f"IoU/{name}"] - right[which] / (right + false + missed)[which]) < 1e-12
     assert abs(values["mIoU"] - (right / (right + false + missed)).mean()) < 1e-12
+
+
+def test_a_run_takes_its_split_from_the_devkits_lists(reference, tmp_path):
+    found = voc.find(reference / "data" / "voc-dev")
+    lists = {"only": "segmentation/train", "validation": "segmentation/val"}
+    settings = {name: str(found.lists[split]) for name, split in lists.items()}
+    api.scan(pictures=found.pictures, out=tmp_path / "run", settings={**settings, "threads": 1})
+    rows = [json.loads(line) for line in (tmp_path / "run" / "images.jsonl").read_text().splitlines()]
+    for split, name in (("train", "segmentation/train"), ("validation", "segmentation/val")):
+        assert [row["path"] for row in rows if row["split"] == split] == [f"{each}.jpg" for each in found.names(name)]

@@ -110,3 +110,11 @@ def test_what_run_lengths_cover_equals_reading_them_sign_by_sign(drawn, end):
         assert rle.covered({"size": [1, 1], "counts": cut}) == 0
     else:
         assert rle.covered({"size": [1, 1], "counts": cut}) == reference.covered(cut)
+
+
+def test_polygons_are_drawn_as_pycocotools_draws_them(rng):
+    for n_parts in (1, 1, 2, 3):
+        for _ in range(20):
+            parts = [rng.uniform(-2, 40, 2 * rng.integers(3, 9)).round(2).tolist() for _ in range(n_parts)]
+            theirs = judge.merge(judge.frPyObjects(parts, 31, 37))
+            assert rle.from_polygons(parts, (31, 37)) == {"size": [31, 37], "counts": theirs["counts"].decode()}

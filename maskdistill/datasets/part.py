@@ -1,0 +1,57 @@
+"""The part of an instances JSON that a list of names asks for, as a stream: COCO20k of train2014.
+
+In:       an instances JSON of any size, names (paths, file names, with or without extension)
+Out:      pieces of text that make an instances JSON of these images, all categories, all licences
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from maskdistill.datasets.streamed import records
+from maskdistill.datasets.truth import join
+from maskdistill.errors import GroundTruthError, listed
+
+
+def pieces(source: Path, names: Sequence[str]) -> Iterator[str]:
+    """The text, piece by piece; the file is read twice, because annotations may stand before images.
+
+    Raises:
+        GroundTruthError: no instances file, or names that no image of it goes by (before the first piece).
+    """
+    try:
+        chosen = _images(source, names)
+        ids = {row["id"] for row in chosen}
+        yield '{"images": [' + ", ".join(map(json.dumps, chosen)) + "]"
+        small: dict[str, list[Any]] = {"licenses": [], "categories": []}
+        before = ', "annotations": ['
+        for key, row in records(source, ("annotations", *small)):
+            if key in small:
+                small[key].append(row)
+            elif row["image_id"] in ids:
+                yield before + json.dumps(row)
+                before = ", "
+        yield ', "annotations": [' if before != ", " else ""
+        yield "]" + "".join(f', "{key}": {json.dumps(rows)}' for key, rows in small.items()) + "}\n"
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise GroundTruthError(
+            f"{source}: not a COCO instances file ({type(error).__name__}: {error}). "
+            "Wanted: an object with images, annotations, categories"
+        ) from error
+
+
+def _images(source: Path, names: Sequence[str]) -> list[dict[str, Any]]:
+    """The images of the names, in the file's order."""
+    images = [row for _, row in records(source, ("images",))]
+    found = join([row["file_name"] for row in images], list(names))
+    missing = [name for name in names if name not in found]
+    if missing:
+        raise GroundTruthError(
+            f"{source}: {len(missing)} of {len(names)} names of the list are no image of it, or of several: "
+            f"{listed(missing)}. Give the instances file that the list was made for"
+        )
+    chosen = set(found.values())
+    return [row for row in images if row["file_name"] in chosen]

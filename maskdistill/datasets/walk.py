@@ -1,0 +1,55 @@
+"""An instances JSON of any size, a record at a time: images first, then annotations, whatever their order in the file.
+
+In:       an instances JSON; what is done with the images, and with each annotation
+Out:      its categories; what is kept is the caller's
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from maskdistill.datasets.streamed import records
+
+LISTS = ("images", "annotations", "categories")
+_OF_IMAGE = ("id", "file_name", "height", "width", "ignored")  # URLs and dates of 118 000 images are 100 MB
+Record = dict[str, Any]
+
+
+def instances(
+    source: Path, *, begin: Callable[[list[Record]], object], take: Callable[[Record], object]
+) -> list[Record]:
+    """Hand out the images of a file, once, then each annotation; the categories.
+
+    An annotation is held no longer than `take` holds it: a file of 860 000 needs the memory of what is kept. Where
+    annotations stand before the images, they are held until then.
+
+    Raises:
+        ValueError: no JSON, cut short, no object, or one of the three lists is missing or no list. OSError.
+    """
+    images: list[Record] = []
+    categories: list[Record] = []
+    early: list[Record] = []
+    begun, seen = False, set[str]()
+    for key, row in records(source, LISTS, seen=seen):
+        if key == "images":
+            if begun:
+                raise ValueError("images stand twice")
+            images.append({name: row[name] for name in _OF_IMAGE if name in row})
+        elif key == "categories":
+            categories.append(row)
+        elif images:
+            if not begun:
+                begin(images)
+                begun = True
+            take(row)
+        else:
+            early.append(row)
+    if missing := [key for key in LISTS if key not in seen]:
+        raise ValueError(f"there is no list {' and no list '.join(missing)}")
+    if not begun:
+        begin(images)
+    for row in early:
+        take(row)
+    return categories
