@@ -5,15 +5,29 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+SPLITS = ("train", "validation", "all")
+OF = {"chain": "all after the proposals", "clusters": "k-means alone, understates the whole chain's"}
+
 
 def table(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Stage and name down, splits across; values in percent with their interval, a dash where there is none."""
-    splits = sorted({row["split"] for row in rows}, key=("train", "validation", "all").index)
-    lines: dict[tuple[str, str], dict[str, str]] = {}
+    """Stage and name down, splits across; values in percent with their interval, a dash where there is none.
+
+    Rows over seeds stand in columns of their own, which say what was repeated: mean and deviation.
+    """
+    heads = sorted({_head(row) for row in rows})
+    lines: dict[tuple[str, str], dict[tuple[int, str], str]] = {}
     for row in rows:
-        lines.setdefault((row["stage"], row["name"]), {})[row["split"]] = _shown(row)
-    body = [[stage, name, *(cells.get(split, "-") for split in splits)] for (stage, name), cells in lines.items()]
-    return markdown([["stage", "metric", *splits], *body])
+        lines.setdefault((row["stage"], row["name"]), {})[_head(row)] = shown(row)
+    body = [[stage, name, *(cells.get(head, "-") for head in heads)] for (stage, name), cells in lines.items()]
+    return markdown([["stage", "metric", *(text for _, text in heads)], *body])
+
+
+def _head(row: Mapping[str, Any]) -> tuple[int, str]:
+    """Place and text of the column that a row stands in."""
+    place = 2 * SPLITS.index(row["split"])
+    if "seeds" not in row:
+        return place, row["split"]
+    return place + 1, f"{row['split']}, mean ± deviation over seeds ({OF[row['of']]})"
 
 
 def compared(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -23,9 +37,9 @@ def compared(rows: Sequence[Mapping[str, Any]]) -> str:
             row["stage"],
             row["name"],
             row["split"],
-            _shown({**row, "interval": None if row["other"] is not None else row["interval"]}),
-            _shown({"value": row["other"]}),
-            _shown({"value": row["difference"], "interval": row["interval"] if row["other"] is not None else None}),
+            shown({**row, "interval": None if row["other"] is not None else row["interval"]}),
+            shown({"value": row["other"]}),
+            shown({"value": row["difference"], "interval": row["interval"] if row["other"] is not None else None}),
             "-" if row["p"] is None else f"{row['p']:.3f}",
         ]
         for row in rows
@@ -43,10 +57,14 @@ def markdown(lines: Sequence[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in padded)
 
 
-def _shown(row: Mapping[str, Any]) -> str:
+def shown(row: Mapping[str, Any]) -> str:
+    """A value in percent with its interval, or of a row over seeds with its deviation and how many there are."""
     value = row["value"]
     if value is None:
         return "-"
+    if "seeds" in row:
+        around = "" if row["spread"] is None else f" ± {100 * row['spread']:.1f}"
+        return f"{100 * value:.1f}{around} ({row['seeds']} seed{'s' if row['seeds'] != 1 else ''})"
     interval = row.get("interval")
     around = f" ({100 * interval[0]:.1f} to {100 * interval[1]:.1f})" if interval else ""
     return f"{100 * value:.1f}{around}"

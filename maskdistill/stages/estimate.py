@@ -33,6 +33,7 @@ def expected(job: Job, verbs: list[str]) -> tuple[float, float]:
     settings = job.settings
     n = len(job.images)
     seconds = 0.0
+    repeated = settings.seeds if settings.seeds_of == "chain" else 1  # k-means alone takes seconds
     if "propose" in verbs:
         seconds += n * _backbone_seconds(job)
     if "cluster" in verbs and settings.cluster.embedding == "class_token":
@@ -43,12 +44,13 @@ def expected(job: Job, verbs: list[str]) -> tuple[float, float]:
     ):
         if stage in verbs:
             steps = training.steps_of(own.train, n, stage)
-            seconds += steps * own.train.batch * pixels * STEP_SECONDS[stage, own.size] / 4
-            seconds += n * DETECT_SECONDS[own.size]
+            seconds += repeated * steps * own.train.batch * pixels * STEP_SECONDS[stage, own.size] / 4
+            seconds += repeated * n * DETECT_SECONDS[own.size]
     if backbones.device(job).type == "cuda":
         seconds /= GPU_FASTER
     networks = {"small": 0.01, "resnet50": 0.18}
-    gigabytes = n * BYTES_A_PICTURE / 1e9 + 4 * (networks[settings.detect.size] + networks[settings.segment.size])
+    trained = networks[settings.detect.size] + networks[settings.segment.size]
+    gigabytes = repeated * n * BYTES_A_PICTURE / 1e9 + (3 + repeated) * trained
     return seconds / 3600, gigabytes
 
 

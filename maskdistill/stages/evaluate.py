@@ -6,7 +6,9 @@ Out:  evaluate/metrics.json, metrics.md; against.json, against.md
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -14,20 +16,20 @@ import numpy as np
 from maskdistill.datasets import truth as truths
 from maskdistill.errors import GroundTruthError
 from maskdistill.evaluation import bootstrap, tables
+from maskdistill.evaluation.over_seeds import over_seeds
 from maskdistill.runs import atomic
 from maskdistill.stages import against
 from maskdistill.stages.measures import Joined, Measured
 from maskdistill.stages.skeleton import Image, Job
 
 
-def work(job: Job, *, other: Job | None = None) -> None:
+def work(job: Job, *, other: Job | None = None, repeated: Mapping[int, Job] = MappingProxyType({})) -> None:
     """Write evaluate/metrics.json; without ground truth an empty one, and a line that says so.
 
     Args:
         other: another run, to be compared with on the pictures that both have.
+        repeated: seed -> the run with that seed, evaluated alike; mean and deviation over them stand in our own file.
     """
-    folder = job.folder.stage("evaluate")
-    folder.mkdir(exist_ok=True)
     rows: list[dict[str, Any]] = []
     sources = [truths.read(Path(source)) for source in job.settings.ground_truth]
     joined: dict[str, Joined] = {}
@@ -37,16 +39,33 @@ def work(job: Job, *, other: Job | None = None) -> None:
     else:
         names = class_names(sources)
         joined = {split: found for split, images in job.in_splits().items() if (found := join(job, sources, images))}
-        for split, pictures in joined.items():
-            rows += _rows(job, split, pictures, names)
-    atomic.write_json(folder / "metrics.json", {"format": 1, "metrics": rows})
-    text = tables.table(rows) if rows else "No ground truth was given: nothing was measured."
-    atomic.write_text(folder / "metrics.md", text + "\n")
+        rows = _measured(job, joined, names)
+        of_seeds = {
+            number: rows if number == job.settings.seed_of_chain else _measured(twin, joined, names)
+            for number, twin in repeated.items()
+        }
+        for number, twin in repeated.items():
+            _write(twin, of_seeds[number])
+        rows = rows + over_seeds(of_seeds, of=job.settings.seeds_of)
+    _write(job, rows)
     if rows:
-        job.progress.say(text)
+        job.progress.say(tables.table(rows))
     job.ledger.write("evaluated", sources=list(job.settings.ground_truth), metrics=len(rows))
     if other is not None:
         against.work(job, other, joined, names)
+
+
+def _write(job: Job, rows: Sequence[Mapping[str, Any]]) -> None:
+    folder = job.folder.stage("evaluate")
+    folder.mkdir(exist_ok=True)
+    atomic.write_json(folder / "metrics.json", {"format": 1, "metrics": rows})
+    text = tables.table(rows) if rows else "No ground truth was given: nothing was measured."
+    atomic.write_text(folder / "metrics.md", text + "\n")
+
+
+def _measured(job: Job, joined: Mapping[str, Joined], names: list[str]) -> list[dict[str, Any]]:
+    """The rows of a run, all its splits."""
+    return [row for split, pictures in joined.items() for row in _rows(job, split, pictures, names)]
 
 
 def _rows(job: Job, split: str, joined: Joined, names: list[str]) -> list[dict[str, Any]]:

@@ -33,7 +33,7 @@ def train_parts(settings: RunSettings) -> dict[str, Any]:
     own = settings.segment
     schedule = {key: value for key, value in as_dict(own.train).items() if key != "checkpoint_seconds"}
     sizes = {"size": own.size, "side": own.side, "hardest": own.hardest}
-    return {**sizes, "train": schedule, "precision": settings.precision, "seed": settings.seed}
+    return {**sizes, "train": schedule, "precision": settings.precision, "seed": settings.seed_of_chain}
 
 
 def train(job: Job, folder: Path) -> Done:
@@ -49,7 +49,7 @@ def train(job: Job, folder: Path) -> Done:
         )
     clustering = "recluster" if job.settings.cluster.again else "cluster"
     model = segmenter.build(
-        size=own.size, n_classes=1 + clusters_in(job.folder.stage(clustering)), seed=job.settings.seed
+        size=own.size, n_classes=1 + clusters_in(job.folder.stage(clustering)), seed=job.settings.seed_of_chain
     )
     if job.settings.weights_of("segment") == "detect":
         state = checkpoint.read_weights(job.folder.stage(detect.MODEL) / "model.safetensors")
@@ -63,7 +63,7 @@ def train(job: Job, folder: Path) -> Done:
 
     steps = training.steps_of(own.train, len(images), "segment")
     batch_of = segmenter.batches(
-        sample, n_pictures=len(images), batch=own.train.batch, seed=job.settings.seed, side=own.side
+        sample, n_pictures=len(images), batch=own.train.batch, seed=job.settings.seed_of_chain, side=own.side
     )
     loss_of = segmenter.losses(share=own.hardest)
     halved = training.train(

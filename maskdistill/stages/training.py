@@ -79,7 +79,7 @@ def train(
         clip_norm=settings.clip_norm,
         average=settings.average,
         bfloat16=job.settings.precision == "bfloat16",
-        seed=job.settings.seed,
+        seed=job.settings.seed_of_chain,
     )
     with losses_path.open("ab") as file, job.progress.bar(title, total=steps, done=done, unit="steps") as bar:
 
