@@ -106,6 +106,7 @@ class ScoreSemantic:
     only: Path | None = None
     bootstrap: int = 200  # samples of the pictures for the intervals; 0: no intervals
     seed: int = 0  # of the samples
+    weights: str = ""  # of the network that predicted, and their licence, in words: told in the table; "": unknown
     out: Path | None = None  # FILE.json, FILE.csv or FILE.md: the table goes there too
 
 
@@ -125,6 +126,7 @@ class ScoreInstances:
     only: Path | None = None
     bootstrap: int = 200  # samples of the pictures for the intervals; 0: no intervals
     seed: int = 0  # of the samples
+    weights: str = ""  # of the network that predicted, and their licence, in words: told in the table; "": unknown
     out: Path | None = None  # FILE.json, FILE.csv or FILE.md: the table goes there too
 
 

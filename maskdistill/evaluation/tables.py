@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -28,6 +30,51 @@ def _head(row: Mapping[str, Any]) -> tuple[int, str]:
     if "seeds" not in row:
         return place, row["split"]
     return place + 1, f"{row['split']}, mean ± deviation over seeds ({OF[row['of']]})"
+
+
+def by_class(rows: Sequence[Mapping[str, Any]], published: Sequence[Mapping[str, Any]] = ()) -> str:
+    """A row a class, IoU of each stage across, with interval, and over seeds; published figures in columns at the end.
+
+    Args:
+        rows: of one split; those that are called IoU/<class> count.
+        published: rows {"name", "value", "source"}; a class that ours do not have stands at the end.
+    """
+    columns = list(dict.fromkeys([*(_stage(row) for row in _of_classes(rows)), *(_origin(row) for row in published)]))
+    lines: dict[str, dict[str, str]] = {}
+    for row in _of_classes(rows):
+        lines.setdefault(row["name"].removeprefix("IoU/"), {})[_stage(row)] = shown(row)
+    for row in _of_classes(published):
+        lines.setdefault(row["name"].removeprefix("IoU/"), {})[_origin(row)] = shown(row)
+    body = [[name, *(cells.get(column, "-") for column in columns)] for name, cells in lines.items()]
+    return markdown([["class", *columns], *body])
+
+
+def _of_classes(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    return [row for row in rows if row["name"].startswith("IoU/")]
+
+
+def _stage(row: Mapping[str, Any]) -> str:
+    return f"{row['stage']}, over seeds ({OF[row['of']]})" if "seeds" in row else str(row["stage"])
+
+
+def _origin(row: Mapping[str, Any]) -> str:
+    return f"published: {row['source']}"
+
+
+def as_csv(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> str:
+    """Rows as CSV with a head; an interval goes into `low` and `high`, what a row does not have is empty.
+
+    Args:
+        columns: keys of the rows, `low` and `high` of their interval.
+    """
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    for row in rows:
+        low, high = row.get("interval") or (None, None)
+        cells = {**row, "low": low, "high": high}
+        writer.writerow(["" if cells.get(column) is None else cells[column] for column in columns])
+    return text.getvalue()
 
 
 def compared(rows: Sequence[Mapping[str, Any]]) -> str:

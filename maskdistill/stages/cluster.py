@@ -19,7 +19,7 @@ from maskdistill.errors import TrainingError
 from maskdistill.runs import atomic, lines
 from maskdistill.settings import RunSettings
 from maskdistill.settings.cluster import ClusterSettings
-from maskdistill.stages import embedding, others
+from maskdistill.stages import embedding, others, provenance
 from maskdistill.stages.embedding import Embedded
 from maskdistill.stages.masks_by_picture import MaskFile
 from maskdistill.stages.skeleton import Done, Image, Job, Stage, parts_of
@@ -124,6 +124,7 @@ def work(job: Job, folder: Path) -> Done:
         "groups": fitted.groups.tolist(),
         "curve": fitted.curve,
         "settings": counted,
+        "weights": provenance.used(job.settings, ["cluster"])[0],
         "supported_by": 0 if supporting is None else len(supporting),
         "scale": None if space.scale is None else [float(value) for value in space.scale],
         "projection": None if space.projection is None else "projection.npy",

@@ -1,12 +1,13 @@
 """evaluate: every stage that is there against the ground truth, on each split; beside another run where one is given.
 
 In:   proposals, clusters, detections, label maps, predictions; ground truth by path, read here and nowhere else
-Out:  evaluate/metrics.json, metrics.md; against.json, against.md
+Out:  evaluate/metrics.json and the tables of tabulate.py; against.json, against.md
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -15,12 +16,12 @@ import numpy as np
 
 from maskdistill.datasets import truth as truths
 from maskdistill.errors import GroundTruthError
-from maskdistill.evaluation import bootstrap, tables
+from maskdistill.evaluation import bootstrap
 from maskdistill.evaluation.over_seeds import over_seeds
-from maskdistill.runs import atomic
-from maskdistill.stages import against
-from maskdistill.stages.measures import Joined, Measured
+from maskdistill.stages import against, published, tabulate
+from maskdistill.stages.measures import Joined, Measure, Measured
 from maskdistill.stages.skeleton import Image, Job
+from maskdistill.stages.tabulate import Evaluated
 
 
 def work(job: Job, *, other: Job | None = None, repeated: Mapping[int, Job] = MappingProxyType({})) -> None:
@@ -30,7 +31,7 @@ def work(job: Job, *, other: Job | None = None, repeated: Mapping[int, Job] = Ma
         other: another run, to be compared with on the pictures that both have.
         repeated: seed -> the run with that seed, evaluated alike; mean and deviation over them stand in our own file.
     """
-    rows: list[dict[str, Any]] = []
+    made = Evaluated()
     sources = [truths.read(Path(source)) for source in job.settings.ground_truth]
     joined: dict[str, Joined] = {}
     names: list[str] = []
@@ -38,42 +39,43 @@ def work(job: Job, *, other: Job | None = None, repeated: Mapping[int, Job] = Ma
         job.progress.say("evaluate: no ground truth given (--ground-truth), so nothing is measured")
     else:
         names = class_names(sources)
+        others = published.of_run(job.settings, names)
+        if job.settings.evaluate.published:
+            others += published.by_class(Path(job.settings.evaluate.published), ["background", *names])
         joined = {split: found for split, images in job.in_splits().items() if (found := join(job, sources, images))}
-        rows = _measured(job, joined, names)
+        made = _measured(job, joined, names, others)
         of_seeds = {
-            number: rows if number == job.settings.seed_of_chain else _measured(twin, joined, names)
+            number: made if number == job.settings.seed_of_chain else _measured(twin, joined, names, others)
             for number, twin in repeated.items()
         }
         for number, twin in repeated.items():
-            _write(twin, of_seeds[number])
-        rows = rows + over_seeds(of_seeds, of=job.settings.seeds_of)
-    _write(job, rows)
-    if rows:
-        job.progress.say(tables.table(rows))
-    job.ledger.write("evaluated", sources=list(job.settings.ground_truth), metrics=len(rows))
+            tabulate.write(twin.folder.stage("evaluate"), of_seeds[number], twin.settings)
+        over = over_seeds({number: each.rows for number, each in of_seeds.items()}, of=job.settings.seeds_of)
+        made = replace(made, rows=made.rows + over)
+    tabulate.write(job.folder.stage("evaluate"), made, job.settings)
+    if made.rows:
+        job.progress.say(tabulate.text(made, job.settings))
+    job.ledger.write("evaluated", sources=list(job.settings.ground_truth), metrics=len(made.rows))
     if other is not None:
         against.work(job, other, joined, names)
 
 
-def _write(job: Job, rows: Sequence[Mapping[str, Any]]) -> None:
-    folder = job.folder.stage("evaluate")
-    folder.mkdir(exist_ok=True)
-    atomic.write_json(folder / "metrics.json", {"format": 1, "metrics": rows})
-    text = tables.table(rows) if rows else "No ground truth was given: nothing was measured."
-    atomic.write_text(folder / "metrics.md", text + "\n")
+def _measured(job: Job, joined: Mapping[str, Joined], names: list[str], others: list[dict[str, Any]]) -> Evaluated:
+    """The numbers of a run, all its splits."""
+    made = Evaluated(published=others if joined else [], names=["background", *names])
+    for split, pictures in joined.items():
+        measured = Measured(job, pictures, names)
+        made.rows += _rows(job, split, len(pictures), measured.all())
+        made.confusions |= {(split, stage): counts for stage, counts in measured.confusions.items()}
+    return made
 
 
-def _measured(job: Job, joined: Mapping[str, Joined], names: list[str]) -> list[dict[str, Any]]:
-    """The rows of a run, all its splits."""
-    return [row for split, pictures in joined.items() for row in _rows(job, split, pictures, names)]
-
-
-def _rows(job: Job, split: str, joined: Joined, names: list[str]) -> list[dict[str, Any]]:
+def _rows(job: Job, split: str, n_pictures: int, measures: list[Measure]) -> list[dict[str, Any]]:
     """The rows of metrics.json of one split."""
-    samples = bootstrap.draws(len(joined), resamples=job.settings.evaluate.bootstrap, seed=job.settings.seed)
+    samples = bootstrap.draws(n_pictures, resamples=job.settings.evaluate.bootstrap, seed=job.settings.seed)
     rows = []
-    for measure in Measured(job, joined, names).all():
-        value = bootstrap.value(measure.statistic, len(joined))
+    for measure in measures:
+        value = bootstrap.value(measure.statistic, n_pictures)
         interval = bootstrap.spread(measure.statistic(samples)) if len(samples) and not np.isnan(value) else None
         rows.append(
             {
@@ -82,7 +84,7 @@ def _rows(job: Job, split: str, joined: Joined, names: list[str]) -> list[dict[s
                 "split": split,
                 "value": None if np.isnan(value) else round(value, 6),
                 "interval": None if interval is None else [round(edge, 6) for edge in interval],
-                "pictures": len(joined),
+                "pictures": n_pictures,
                 "protocol": measure.protocol,
             }
         )

@@ -19,6 +19,7 @@ from maskdistill.evaluation.curves import NAMES, Curves
 from maskdistill.labels import paint
 from maskdistill.masks import rle
 from maskdistill.masks.boxes import boxes_from_masks
+from maskdistill.settings.segment import BEST
 from maskdistill.stages.masks_by_picture import detections, with_clusters
 from maskdistill.stages.outputs import Outputs
 from maskdistill.stages.skeleton import Image, Job
@@ -55,6 +56,8 @@ class Measured:
         """Args: names: of the classes 1 .. C of the truth."""
         self.settings, self.names, self.outputs = job.settings.evaluate, names, Outputs(job)
         self.joined = {image.id: (image, source, key) for image, source, key in joined}
+        # stage -> (classes, classes + 1) pixels of the last `all()`, rows truth, the last column no class
+        self.confusions: dict[str, np.ndarray] = {}
         self.has_objects = all(key in source.objects for _, source, key in joined)
         self.objects = {number: self._objects(number) for number in self.joined} if self.has_objects else {}
 
@@ -261,7 +264,11 @@ class Measured:
         maps = (
             (self.outputs.label_map(stage, image), source.label_map(key)) for image, source, key in self.joined.values()
         )
-        return self._semantic(stage, by_picture, "label maps at native size", maps=maps)
+        what = "label maps at native size"
+        if stage == "segment" and self.outputs.chosen_by_truth():
+            # Under another name: nobody who looks for `segment` may take the best of many looks for it.
+            stage, what = f"{stage}:{BEST}", f"{what}; weights chosen by the ground truth that this number is taken on"
+        return self._semantic(stage, by_picture, what, maps=maps)
 
     def _confusion(self, label_map: np.ndarray, truth: np.ndarray, n_clusters: int) -> np.ndarray:
         return semantic.confusion(label_map, truth, len(self.names) + 1, columns=n_clusters + 1)
@@ -285,6 +292,8 @@ class Measured:
             Measure(stage, "pixel_accuracy", text, of.pixel_accuracy()),
         ]
         names = ["background", *self.names]
+        if each_class:
+            self.confusions[stage] = of.total
         bands = [boundary.counts(_renamed(one, of.mapping), truth, len(names)) for one, truth in maps]
         if bands:
             held = of.total.sum(axis=1) > 0

@@ -84,6 +84,8 @@ def test_ranges_are_stated_at_the_settings_that_are_shares_or_scores():
 LEAST = {
     "limit": 0,
     "seed": 0,
+    "seeds": 1,
+    "chain_seed": 0,
     "threads": 0,
     "workers": 0,
     "max_masks": 1,
@@ -98,6 +100,7 @@ LEAST = {
     "pca_dims": 1,
     "max_detections": 1,
     "side": 32,
+    "looks": 1,
     "bootstrap": 0,
     "tiles": 1,
     "tile_px": 32,
