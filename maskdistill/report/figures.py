@@ -228,20 +228,19 @@ def confusion(counts: np.ndarray, names: Sequence[str], *, theme: str) -> str:
         edges = np.arange(len(columns) + 1) - 0.5, np.arange(len(held) + 1) - 0.5
         # One raster, not thousands of paths: the square root keeps small confusions visible.
         axes.pcolormesh(*edges, np.sqrt(shares), cmap=blend, vmin=0, vmax=1, rasterized=not few)
-        size = 9 if few else 7
+        axes.xaxis.tick_top()
+        axes.xaxis.set_label_position("top")
         axes.set_xticks(np.arange(len(columns)), [_shortened(name) for name in columns], rotation=90)
         axes.set_yticks(np.arange(len(held)), [_shortened(names[row]) for row in held.tolist()])
         for label in [*axes.get_xticklabels(), *axes.get_yticklabels()]:
             label.set_parse_math(False)
-            label.set_fontsize(size)
+            label.set_fontsize(9)
         for (row, column), share in np.ndenumerate(shares if few else np.zeros((0, 0))):
             if share >= 0.005:
                 ink = colours.paper if share > 0.4 else colours.ink
                 axes.text(column, row, f"{100 * share:.0f}", ha="center", va="center", color=ink, fontsize=8)
         axes.set_xlabel("predicted")
         axes.set_ylabel("truth")
-        axes.xaxis.tick_top()
-        axes.xaxis.set_label_position("top")
         axes.invert_yaxis()
         axes.grid(False)
 
