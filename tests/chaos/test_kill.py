@@ -105,5 +105,5 @@ def test_seeds_that_are_killed_in_their_trainings_end_with_the_same_bytes(tmp_pa
     assert kills
     done = subprocess.run(command(killed), env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    for run in (Path("."), Path("seeds/0"), Path("seeds/1")):
+    for run in (Path(), Path("seeds/0"), Path("seeds/1")):
         assert outputs(killed / run) == outputs(whole / run), run
