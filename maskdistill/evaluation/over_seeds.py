@@ -17,6 +17,11 @@ REPEATED = {
 }
 
 
+def same_for_all(stage: str) -> bool:
+    """Whether no seed changes the numbers of a stage: trivial answers, and proposals, which are made once."""
+    return stage.startswith("baseline:") or stage == "propose"
+
+
 def over_seeds(
     rows_of: Mapping[int, Sequence[Mapping[str, Any]]], *, of: Literal["chain", "clusters"]
 ) -> list[dict[str, Any]]:
@@ -39,7 +44,7 @@ def over_seeds(
     made = []
     for row in next(iter(rows_of.values())):
         stage = row["stage"]
-        if stage.startswith("baseline:") or stage == "propose" or (of == "clusters" and stage != "cluster"):
+        if same_for_all(stage) or (of == "clusters" and stage != "cluster"):
             continue
         by_seed = values[stage, row["name"], row["split"]]
         known = np.array([value for value in by_seed.values() if value is not None], np.float64)

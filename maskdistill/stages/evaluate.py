@@ -17,7 +17,7 @@ import numpy as np
 from maskdistill.datasets import truth as truths
 from maskdistill.errors import GroundTruthError
 from maskdistill.evaluation import bootstrap
-from maskdistill.evaluation.over_seeds import over_seeds
+from maskdistill.evaluation.over_seeds import over_seeds, same_for_all
 from maskdistill.stages import against, published, tabulate
 from maskdistill.stages.measures import Joined, Measure, Measured
 from maskdistill.stages.skeleton import Image, Job
@@ -45,7 +45,7 @@ def work(job: Job, *, other: Job | None = None, repeated: Mapping[int, Job] = Ma
         joined = {split: found for split, images in job.in_splits().items() if (found := join(job, sources, images))}
         made = _measured(job, joined, names, others)
         of_seeds = {
-            number: made if number == job.settings.seed_of_chain else _measured(twin, joined, names, others)
+            number: made if number == job.settings.seed_of_chain else _measured(twin, joined, names, others, like=made)
             for number, twin in repeated.items()
         }
         for number, twin in repeated.items():
@@ -60,12 +60,24 @@ def work(job: Job, *, other: Job | None = None, repeated: Mapping[int, Job] = Ma
         against.work(job, other, joined, names)
 
 
-def _measured(job: Job, joined: Mapping[str, Joined], names: list[str], others: list[dict[str, Any]]) -> Evaluated:
-    """The numbers of a run, all its splits."""
+def _measured(
+    job: Job,
+    joined: Mapping[str, Joined],
+    names: list[str],
+    others: list[dict[str, Any]],
+    like: Evaluated | None = None,
+) -> Evaluated:
+    """The numbers of a run, all its splits.
+
+    Args:
+        like: of a run that differs in the seed alone: what no seed changes is not measured again.
+    """
     made = Evaluated(published=others if joined else [], names=["background", *names])
     for split, pictures in joined.items():
         measured = Measured(job, pictures, names)
-        made.rows += _rows(job, split, len(pictures), measured.all())
+        if like is not None:
+            made.rows += [row for row in like.rows if row["split"] == split and same_for_all(row["stage"])]
+        made.rows += _rows(job, split, len(pictures), measured.all(same=like is None))
         made.confusions |= {(split, stage): counts for stage, counts in measured.confusions.items()}
     return made
 

@@ -16,6 +16,7 @@ from maskdistill.datasets.truth import Truth
 from maskdistill.evaluation import baselines, boundary, clusters, corloc, instances, matching, semantic, summed
 from maskdistill.evaluation.bootstrap import Statistic
 from maskdistill.evaluation.curves import NAMES, Curves
+from maskdistill.evaluation.over_seeds import same_for_all
 from maskdistill.labels import paint
 from maskdistill.masks import rle
 from maskdistill.masks.boxes import boxes_from_masks
@@ -61,14 +62,19 @@ class Measured:
         self.has_objects = all(key in source.objects for _, source, key in joined)
         self.objects = {number: self._objects(number) for number in self.joined} if self.has_objects else {}
 
-    def all(self) -> list[Measure]:
-        """All measures that can be had, trivial baselines first."""
+    def all(self, *, same: bool = True) -> list[Measure]:
+        """All measures that can be had, trivial baselines first.
+
+        Args:
+            same: those too that are the same for all seeds, of trivial answers and proposals.
+        """
         found: list[Measure] = []
-        if self.has_objects:
+        if self.has_objects and same:
             for name, mask_of in (("whole", baselines.whole), ("centre", baselines.centre)):
                 found += self._found(f"baseline:{name}", self._one_mask(mask_of))
-        found += self._trivial_label_maps()
-        if self.outputs.complete("propose") and self.has_objects:
+        if same:
+            found += self._trivial_label_maps()
+        if self.outputs.complete("propose") and self.has_objects and same:
             found += self._found("propose", self.outputs.masks("propose", self.joined))
         if self.outputs.complete("cluster"):
             found += self._of_clusters()
@@ -78,7 +84,7 @@ class Measured:
             found += self._of_label_maps("label")
             if self.outputs.complete("segment"):
                 found += self._of_label_maps("segment")
-        return found
+        return [each for each in found if same or not same_for_all(each.stage)]
 
     def _objects(self, number: int) -> list[dict[str, Any]]:
         _, source, key = self.joined[number]

@@ -1,6 +1,7 @@
 """segment.keep: which weights are the result, and what those are called that ground truth chose."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,14 @@ def test_numbers_of_such_weights_stand_under_their_own_name_everywhere(chosen):
     assert f"segment:{BEST}" in page
     assert "by the ground truth it is REPORTED ON" in page
     assert any(BEST.replace("_", " ") in row.get("what", "") for row in lines_of(chosen / "ledger.jsonl"))
+
+
+def test_such_weights_are_not_compared_with_those_of_a_run_without_them(chosen, tiny, tmp_path):
+    copied = Path(shutil.copytree(chosen, tmp_path / "copied"))
+    api.evaluate(out=copied, against=tiny.out)
+    rows = json.loads((copied / "evaluate" / "against.json").read_text())["metrics"]
+    assert {row["name"] for row in rows if row["stage"].startswith("segment")} == {"agreement"}
+    assert "mIoU" in {row["name"] for row in rows if row["stage"] == "label"}
 
 
 class Killed(BaseException):

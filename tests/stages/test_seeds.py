@@ -105,6 +105,17 @@ def test_metrics_have_mean_and_deviation_over_the_seeds_beside_the_runs_own_rows
     assert "(3 seeds)" in table
 
 
+def test_a_seeds_own_metrics_are_those_that_it_has_when_it_is_evaluated_alone(three, tmp_path):
+    alone = Path(shutil.copytree(three / "seeds" / "2", tmp_path / "alone"))
+    api.evaluate(out=alone)
+
+    def by_key(rows: list[dict[str, Any]]) -> dict[Any, Any]:
+        return {(row["stage"], row["name"], row["split"]): row for row in rows}
+
+    assert by_key(metrics(alone)) == by_key(metrics(three / "seeds" / "2"))
+    assert len(metrics(alone)) == len(metrics(three / "seeds" / "2"))
+
+
 def test_status_has_a_row_for_each_seed_and_says_what_is_to_be_done(three, tiny, tmp_path):
     assert {name: state for name, state in states(three).items() if name.startswith("seeds")} == {
         f"seeds/{number}": "done" for number in range(3)
