@@ -163,7 +163,8 @@ def _stage(verb: str, rest: list[str]) -> list[str]:
     below = load() if asks_help or run is None else _layers([], run=run)
     given = _parse(commands.stage(verb, below), verb, ["--help"] if asks_help else rest)
     values = {name: getattr(below, name) for name in (each.name for each in fields(RunSettings))}
-    values |= {name: getattr(given, name) for name in commands.OF_STAGE} | {verb: getattr(given, verb)}
+    names = (*commands.OF_STAGE, *(commands.OF_EVALUATE if verb == "evaluate" else ()), verb)
+    values |= {name: getattr(given, name) for name in names}
     settings = _checked(values)
     if verb == "propose" and given.sweep:
         rows = api.sweep(

@@ -107,6 +107,7 @@ class ScoreSemantic:
     only: Path | None = None
     bootstrap: int = 200  # samples of the pictures for the intervals; 0: no intervals
     seed: int = 0  # of the samples
+    weights: str = ""  # of the network that predicted, and their licence, in words: told in the table; "": unknown
     out: Path | None = None  # FILE.json, FILE.csv or FILE.md: the table goes there too
 
 
@@ -126,6 +127,7 @@ class ScoreInstances:
     only: Path | None = None
     bootstrap: int = 200  # samples of the pictures for the intervals; 0: no intervals
     seed: int = 0  # of the samples
+    weights: str = ""  # of the network that predicted, and their licence, in words: told in the table; "": unknown
     out: Path | None = None  # FILE.json, FILE.csv or FILE.md: the table goes there too
 
 
@@ -268,6 +270,7 @@ VERBS: dict[str, str] = {
 
 OF_SCAN = ("validation", "only", "limit", "seed", "max_megapixels", "orientation")
 OF_MASKS = ("device", "threads", "limit", "precision", "workers", "max_megapixels", "orientation")
+OF_EVALUATE = ("seeds", "seeds_of")
 OF_STAGE = ("weights", "ground_truth", "device", "threads", "seed")
 
 
@@ -300,6 +303,7 @@ def stage(verb: str, below: RunSettings) -> Any:
         flags += _sweep_flags()
     if verb == "evaluate":
         text = "another run: each number of both, with a paired test, and how far the two agree"
+        flags += _common_flags(*OF_EVALUATE, below=below)
         flags += [("against", Annotated[Path | None, tyro.conf.arg(help=text)], None)]
     if verb == "cluster":
         text = "cluster nothing: name the clusters that are there by a few labelled pictures, COCO JSON or label maps"
@@ -365,6 +369,8 @@ def _common_flags(*names: str, below: RunSettings | None = None) -> list[Any]:
         "device": "auto | cpu | cuda | cuda:N",
         "threads": "of the CPU's arithmetic; 0: all cores",
         "seed": "of every random draw",
+        "seeds": "that many seeds, from the run's own on, of those made by `run --seeds`: mean and deviation; 1: none",
+        "seeds_of": "what is repeated: chain: all after the proposals; clusters: k-means alone, a smaller spread",
         "validation": "pictures never trained on: a folder, a fraction, or a file with a list of paths",
         "only": "a list of names, one a line: of PICTURES these alone, and those of a list given to --validation",
         "limit": "first N pictures by path; 0: all",

@@ -105,7 +105,10 @@ def test_a_value_that_is_no_choice_is_answered_with_the_choices(capsys, tmp_path
         (["--reuse", "propose"], "'propose' is not STAGE=RUN1. For example: --reuse propose=runs/a"),
         (["--reuse", "=runs/a"], "'=runs/a' is not STAGE=RUN1"),
         (["--reuse", "propse=runs/a"], "Perhaps you meant propose"),
-        (["--reuse", "scan=runs/a"], "'scan' cannot be taken of another run. What can: propose, cluster, detect"),
+        (
+            ["--reuse", "scan=runs/a"],
+            "'scan' cannot be taken of another run. What can: propose, cluster, cluster/embeddings, detect",
+        ),
         (["--reuse", "label=runs/a", "--until", "detect"], "reuse: label comes after detect, the last stage to do"),
         (["--reuse=propose=/nowhere"], "/nowhere: not the folder of a run (no config.yaml)"),
         (["--until", "scan", "--from", "label"], "from: label comes after scan, the last stage to do"),

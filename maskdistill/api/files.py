@@ -88,6 +88,7 @@ def score_semantic(
     missing: str = "refuse",
     bootstrap: int = 200,
     seed: int = 0,
+    weights: str = "",
     out: str | Path | None = None,
 ) -> Score:
     """Label maps (PNG) against label maps, anybody's, without a run.
@@ -100,6 +101,7 @@ def score_semantic(
         protocol: occurring: mIoU over the classes in the truth; paper: absent ones are 0.
         missing: what a truth without prediction does: refuse, or it counts as background.
         bootstrap: samples for the intervals; 0: none. out: FILE.json, FILE.csv or FILE.md.
+        weights: of the network that predicted, and their licence, in words, for the files; "": unknown.
     Returns:
         rows (as in metrics.json), notes (what stands beside the numbers), table() as Markdown.
     Raises:
@@ -109,7 +111,7 @@ def score_semantic(
 
     options = {"classes": str(classes), "rule": matching, "protocol": protocol, "missing": missing}
     chosen = {**options, "only": only, "resamples": bootstrap, "seed": seed}
-    return score.written(score_semantic.score, Path(predictions), Path(ground_truth), out, chosen)
+    return score.written(score_semantic.score, Path(predictions), Path(ground_truth), out, chosen, weights=weights)
 
 
 def score_instances(
@@ -120,6 +122,7 @@ def score_instances(
     matching: str = "none",
     bootstrap: int = 200,
     seed: int = 0,
+    weights: str = "",
     out: str | Path | None = None,
 ) -> Score:
     """A COCO results file against a COCO instances file, anybody's, without a run.
@@ -132,4 +135,4 @@ def score_instances(
     from maskdistill.stages import score, score_instances
 
     chosen = {"rule": matching, "only": only, "resamples": bootstrap, "seed": seed}
-    return score.written(score_instances.score, Path(predictions), Path(ground_truth), out, chosen)
+    return score.written(score_instances.score, Path(predictions), Path(ground_truth), out, chosen, weights=weights)

@@ -14,7 +14,17 @@ from maskdistill.settings.load import merge, preset_of, validate
 
 VERBS = ("scan", "propose", "cluster", "detect", "label", "segment", "evaluate", "report")
 # A verb stands for all of its stages; scan looks at the pictures themselves, evaluate and report are always done again.
-REUSABLE = ("propose", "cluster", "detect", "detect/train", "recluster", "label", "segment", "segment/train")
+REUSABLE = (
+    "propose",
+    "cluster",
+    "cluster/embeddings",
+    "detect",
+    "detect/train",
+    "recluster",
+    "label",
+    "segment",
+    "segment/train",
+)
 
 
 def run(
@@ -31,6 +41,9 @@ def run(
 ) -> Path:
     """The whole job, from a folder of pictures to the report; goes on where it was stopped.
 
+    With the setting `seeds` above 1 the stages after the proposals are made with that many seeds, each in
+    OUT/seeds/N, and evaluated together.
+
     Args:
         pictures: folder of pictures; None where `out` is a run already: its pictures and settings are used.
         out: the run's folder.
@@ -39,7 +52,8 @@ def run(
         until: the last verb to do. start: from this verb on, what was made with other settings is made again.
         reuse: {"propose": "runs/a"}: what is not complete here is taken of another run, if it was made of the same
             pictures, settings and weights; else an error lists what differs. A verb takes all of its stages
-            (`label` also the second clustering), detect/train the training alone. It is no setting.
+            (`label` also the second clustering), detect/train the training alone, cluster/embeddings what k-means is
+            fitted on. It is no setting.
     Returns:
         The path of the report, or of the run's folder if `until` comes before it.
     Raises:
@@ -62,7 +76,7 @@ def run(
     if chosen.detect.import_file and "detect" in verbs:  # nothing reads what comes before the detections of others
         verbs = [verb for verb in verbs if verb not in ("propose", "cluster")]
         start = "detect" if start in ("propose", "cluster") else start
-    return _do(out, chosen, verbs, pictures=pictures, start=start, reuse=sources, quiet=quiet)
+    return _do(out, chosen, verbs, pictures=pictures, start=start, reuse=sources, repeat=True, quiet=quiet)
 
 
 def _sources(reuse: Mapping[str, str | Path], out: Path, until: str | None) -> dict[str, Path]:
@@ -80,7 +94,8 @@ def _sources(reuse: Mapping[str, str | Path], out: Path, until: str | None) -> d
         if run.resolve() == out.resolve():
             raise SettingsError(f"reuse: {run} is this run itself. Give another one's folder")
         # A run that was reused may be gone when the same command goes on.
-        if not (run / "config.yaml").is_file() and not (out / stage / "stage.json").is_file():
+        made = out / ("cluster" if stage == "cluster/embeddings" else stage) / "stage.json"
+        if not (run / "config.yaml").is_file() and not made.is_file():
             raise RunError(f"{run}: not the folder of a run (no config.yaml), so that {stage} cannot be reused")
     return found
 
@@ -276,11 +291,12 @@ def _do(
     start: str | None = None,
     reuse: Mapping[str, Path] | None = None,
     against: tuple[Path, RunSettings] | None = None,
+    repeat: bool = False,
     quiet: bool = False,
 ) -> Path:
-    from maskdistill.stages import pipeline
+    from maskdistill.stages import pipeline, seeds
 
     root = Path(out)
     with pipeline.opened(root, settings, pictures=Path(pictures) if pictures is not None else None, quiet=quiet) as job:
-        pipeline.do(job, verbs, start=start, reuse=reuse, against=against)
+        seeds.do_with_seeds(job, verbs, start=start, reuse=reuse, against=against, repeat=repeat)
     return root / "report" / "index.html" if verbs[-1] == "report" else root

@@ -3,7 +3,7 @@
 Contract: semantic.confusion, iou, mean_iou; matching.hungarian, majority, match_label_maps, rename;
           instances.average_precision, most_confident, votes; corloc.corloc, mean_best_iou; clusters.accuracy, nmi, ari;
           boundary.iou, counts; agreement.pixels, masks; matched.match, average_precision, area_under_curve;
-          baselines.whole, centre; bootstrap.interval; tables.table.
+          baselines.whole, centre; bootstrap.interval; over_seeds.over_seeds; tables.table.
 """
 
 from maskdistill.evaluation import (

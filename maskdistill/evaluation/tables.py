@@ -2,18 +2,79 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+SPLITS = ("train", "validation", "all")
+OF = {"chain": "all after the proposals", "clusters": "k-means alone, understates the whole chain's"}
+
 
 def table(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Stage and name down, splits across; values in percent with their interval, a dash where there is none."""
-    splits = sorted({row["split"] for row in rows}, key=("train", "validation", "all").index)
-    lines: dict[tuple[str, str], dict[str, str]] = {}
+    """Stage and name down, splits across; values in percent with their interval, a dash where there is none.
+
+    Rows over seeds stand in columns of their own, which say what was repeated: mean and deviation.
+    """
+    heads = sorted({_head(row) for row in rows})
+    lines: dict[tuple[str, str], dict[tuple[int, str], str]] = {}
     for row in rows:
-        lines.setdefault((row["stage"], row["name"]), {})[row["split"]] = _shown(row)
-    body = [[stage, name, *(cells.get(split, "-") for split in splits)] for (stage, name), cells in lines.items()]
-    return markdown([["stage", "metric", *splits], *body])
+        lines.setdefault((row["stage"], row["name"]), {})[_head(row)] = shown(row)
+    body = [[stage, name, *(cells.get(head, "-") for head in heads)] for (stage, name), cells in lines.items()]
+    return markdown([["stage", "metric", *(text for _, text in heads)], *body])
+
+
+def _head(row: Mapping[str, Any]) -> tuple[int, str]:
+    """Place and text of the column that a row stands in."""
+    place = 2 * SPLITS.index(row["split"])
+    if "seeds" not in row:
+        return place, row["split"]
+    return place + 1, f"{row['split']}, mean ± deviation over seeds ({OF[row['of']]})"
+
+
+def by_class(rows: Sequence[Mapping[str, Any]], published: Sequence[Mapping[str, Any]] = ()) -> str:
+    """A row a class, IoU of each stage across, with interval, and over seeds; published figures in columns at the end.
+
+    Args:
+        rows: of one split; those that are called IoU/<class> count.
+        published: rows {"name", "value", "source"}; a class that ours do not have stands at the end.
+    """
+    columns = list(dict.fromkeys([*(_stage(row) for row in _of_classes(rows)), *(_origin(row) for row in published)]))
+    lines: dict[str, dict[str, str]] = {}
+    for row in _of_classes(rows):
+        lines.setdefault(row["name"].removeprefix("IoU/"), {})[_stage(row)] = shown(row)
+    for row in _of_classes(published):
+        lines.setdefault(row["name"].removeprefix("IoU/"), {})[_origin(row)] = shown(row)
+    body = [[name, *(cells.get(column, "-") for column in columns)] for name, cells in lines.items()]
+    return markdown([["class", *columns], *body])
+
+
+def _of_classes(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    return [row for row in rows if row["name"].startswith("IoU/")]
+
+
+def _stage(row: Mapping[str, Any]) -> str:
+    return f"{row['stage']}, over seeds ({OF[row['of']]})" if "seeds" in row else str(row["stage"])
+
+
+def _origin(row: Mapping[str, Any]) -> str:
+    return f"published: {row['source']}"
+
+
+def as_csv(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> str:
+    """Rows as CSV with a head; an interval goes into `low` and `high`, what a row does not have is empty.
+
+    Args:
+        columns: keys of the rows, `low` and `high` of their interval.
+    """
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    for row in rows:
+        low, high = row.get("interval") or (None, None)
+        cells = {**row, "low": low, "high": high}
+        writer.writerow(["" if cells.get(column) is None else cells[column] for column in columns])
+    return text.getvalue()
 
 
 def compared(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -23,9 +84,9 @@ def compared(rows: Sequence[Mapping[str, Any]]) -> str:
             row["stage"],
             row["name"],
             row["split"],
-            _shown({**row, "interval": None if row["other"] is not None else row["interval"]}),
-            _shown({"value": row["other"]}),
-            _shown({"value": row["difference"], "interval": row["interval"] if row["other"] is not None else None}),
+            shown({**row, "interval": None if row["other"] is not None else row["interval"]}),
+            shown({"value": row["other"]}),
+            shown({"value": row["difference"], "interval": row["interval"] if row["other"] is not None else None}),
             "-" if row["p"] is None else f"{row['p']:.3f}",
         ]
         for row in rows
@@ -43,10 +104,14 @@ def markdown(lines: Sequence[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in padded)
 
 
-def _shown(row: Mapping[str, Any]) -> str:
+def shown(row: Mapping[str, Any]) -> str:
+    """A value in percent with its interval, or of a row over seeds with its deviation and how many there are."""
     value = row["value"]
     if value is None:
         return "-"
+    if "seeds" in row:
+        around = "" if row["spread"] is None else f" ± {100 * row['spread']:.1f}"
+        return f"{100 * value:.1f}{around} ({row['seeds']} seed{'s' if row['seeds'] != 1 else ''})"
     interval = row.get("interval")
     around = f" ({100 * interval[0]:.1f} to {100 * interval[1]:.1f})" if interval else ""
     return f"{100 * value:.1f}{around}"

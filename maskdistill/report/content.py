@@ -112,6 +112,8 @@ class ReportContent:
         masks_per_picture: stage -> number of masks of each picture.
         coverage: stage -> share of each picture's pixels that are not background, in [0, 1].
         metrics: rows of metrics.json: stage, name, split, value, interval, pictures, protocol, maybe seeds and spread.
+        published: figures of others: name, value, source, protocol. weights: stage, weights, licence, source.
+        confusion: (caption, names of the classes, (classes, classes + 1) pixels), the last column no class.
         settings: nested, as in config.yaml.
         versions: library -> version.
         events: of the ledger, oldest first.
@@ -131,6 +133,9 @@ class ReportContent:
     masks_per_picture: Mapping[str, Sequence[int]] = field(default_factory=dict)
     coverage: Mapping[str, Sequence[float]] = field(default_factory=dict)
     metrics: Sequence[Mapping[str, Any]] = ()
+    published: Sequence[Mapping[str, Any]] = ()
+    weights: Sequence[Mapping[str, str]] = ()
+    confusion: tuple[str, Sequence[str], np.ndarray] | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
     events: Sequence[LedgerEvent] = ()

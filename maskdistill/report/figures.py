@@ -1,4 +1,4 @@
-"""Plots of the page as SVG: curves of the losses, histograms, sizes of clusters, IoU of each class.
+"""Plots of the page as SVG: curves of the losses, histograms, sizes of clusters, IoU of each class, confusion.
 
 In:       plain numbers; theme "light" or "dark", since a picture inside a page cannot see the page's colours
 Out:      SVG text, transparent, letters as letters; matplotlib's object API only, no global figure or state
@@ -15,10 +15,12 @@ import numpy as np
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.colors import LinearSegmentedColormap, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from maskdistill.report.checks import total_loss
+from maskdistill.report.measured import Bar
 
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', 'DejaVu Sans', sans-serif"
 MAX_POINTS = 400  # of a curve: more cannot be told apart on a page, and 30 000 steps would weigh megabytes
@@ -26,18 +28,33 @@ MAX_POINTS = 400  # of a curve: more cannot be told apart on a page, and 30 000 
 
 @dataclass(frozen=True)
 class Theme:
-    """Colours of one figure: lines and letters, grid, accent, the faint raw curve, what went wrong."""
+    """Colours of one figure: lines and letters, grid, accent, other curves, what went wrong, letters on the accent."""
 
     ink: str
     faint: str
     accent: str
     others: tuple[str, ...]
     alarm: str
+    paper: str
 
 
 THEMES = {
-    "light": Theme("#5c6068", "#e4e2dc", "#0b6e69", ("#b7791f", "#5b62b3", "#a8577e", "#7a8b3c", "#8a6a52"), "#b3261e"),
-    "dark": Theme("#a2a6ae", "#2e3137", "#5fc7bf", ("#e0b066", "#a3a9ee", "#de93b8", "#b9c97a", "#c9a98f"), "#ff8a80"),
+    "light": Theme(
+        ink="#5c6068",
+        faint="#e4e2dc",
+        accent="#0b6e69",
+        others=("#b7791f", "#5b62b3", "#a8577e", "#7a8b3c", "#8a6a52"),
+        alarm="#b3261e",
+        paper="#ffffff",
+    ),
+    "dark": Theme(
+        ink="#a2a6ae",
+        faint="#2e3137",
+        accent="#5fc7bf",
+        others=("#e0b066", "#a3a9ee", "#de93b8", "#b9c97a", "#c9a98f"),
+        alarm="#ff8a80",
+        paper="#16181c",
+    ),
 }
 
 
@@ -161,28 +178,73 @@ def cluster_bars(
     return _svg(draw, theme=theme, size=(7.2, 2.3))
 
 
-def class_bars(iou: Mapping[str, float], *, theme: str) -> str:
-    """IoU of each class of the ground truth, best first; a value that is nan (absent) is left out."""
+def class_bars(iou: Mapping[str, Bar], *, theme: str) -> str:
+    """IoU of each class of the ground truth, best first, with interval; a value that is nan (absent) is left out."""
     colours = THEMES[theme]
     known = sorted(
-        ((value, name) for name, value in iou.items() if np.isfinite(value)), key=lambda pair: (-pair[0], pair[1])
+        ((name, bar) for name, bar in iou.items() if np.isfinite(bar.value)), key=lambda pair: (-pair[1].value, pair[0])
     )
+    height = 0.24 if len(known) <= 40 else 0.17  # inches a class: 81 of them must stay a page
 
     def draw(axes: Axes) -> None:
         rows = np.arange(len(known))
-        axes.barh(rows, [value for value, _ in known], color=colours.accent, height=0.66)
-        axes.set_yticks(rows, [_shortened(name) for _, name in known])
+        axes.barh(rows, [bar.value for _, bar in known], color=colours.accent, height=0.66)
+        axes.set_yticks(rows, [_shortened(name) for name, _ in known])
         for label in axes.get_yticklabels():
             label.set_parse_math(False)  # a class may be called "$"
-        for row, (value, _) in enumerate(known):
-            axes.text(value + 0.01, row, f"{value:.2f}", va="center", color=colours.ink, fontsize=9)
+            label.set_fontsize(9 if len(known) <= 40 else 8)
+        for row, (_, bar) in enumerate(known):
+            end = bar.value
+            if bar.low is not None and bar.high is not None:
+                end = max(end, bar.high)
+                axes.plot([max(0.0, bar.low), bar.high], [row, row], color=colours.ink, linewidth=1.0)
+            axes.text(end + 0.012, row, f"{bar.value:.2f}", va="center", color=colours.ink, fontsize=8)
         axes.invert_yaxis()
-        axes.set_xlim(0, 1.06)
+        axes.set_ylim(len(known) - 0.4, -0.6)
+        axes.set_xlim(0, 1.09)
         axes.set_xlabel("IoU")
         axes.grid(True, axis="x")
         axes.grid(False, axis="y")
 
-    return _svg(draw, theme=theme, size=(4.6, 0.8 + 0.24 * max(2, len(known))))
+    return _svg(draw, theme=theme, size=(5.2, 0.8 + height * max(2, len(known))))
+
+
+def confusion(counts: np.ndarray, names: Sequence[str], *, theme: str) -> str:
+    """Where the pixels of each class went: rows truth, columns prediction, each row divided by its sum.
+
+    Args:
+        counts: (classes, classes + 1) pixels, the last column no class; a class without pixels is left out as a row.
+        names: of the classes; per cent are written into the cells where there are at most 24 classes.
+    """
+    colours = THEMES[theme]
+    held = np.flatnonzero(counts.sum(axis=1))
+    shares = counts[held] / counts[held].sum(axis=1, keepdims=True)
+    columns = [*names, "no class"]
+    few = len(names) <= 24
+    cell = 0.36 if few else 0.165  # inches
+    blend = LinearSegmentedColormap.from_list("shares", [(*to_rgb(colours.accent), 0.0), to_rgb(colours.accent)])
+
+    def draw(axes: Axes) -> None:
+        edges = np.arange(len(columns) + 1) - 0.5, np.arange(len(held) + 1) - 0.5
+        # One raster, not thousands of paths: the square root keeps small confusions visible.
+        axes.pcolormesh(*edges, np.sqrt(shares), cmap=blend, vmin=0, vmax=1, rasterized=not few)
+        axes.xaxis.tick_top()
+        axes.xaxis.set_label_position("top")
+        axes.set_xticks(np.arange(len(columns)), [_shortened(name) for name in columns], rotation=90)
+        axes.set_yticks(np.arange(len(held)), [_shortened(names[row]) for row in held.tolist()])
+        for label in [*axes.get_xticklabels(), *axes.get_yticklabels()]:
+            label.set_parse_math(False)
+            label.set_fontsize(9)
+        for (row, column), share in np.ndenumerate(shares if few else np.zeros((0, 0))):
+            if share >= 0.005:
+                ink = colours.paper if share > 0.4 else colours.ink
+                axes.text(column, row, f"{100 * share:.0f}", ha="center", va="center", color=ink, fontsize=8)
+        axes.set_xlabel("predicted")
+        axes.set_ylabel("truth")
+        axes.invert_yaxis()
+        axes.grid(False)
+
+    return _svg(draw, theme=theme, size=(1.9 + cell * len(columns), 1.6 + cell * max(1, len(held))), labels=None)
 
 
 def smoothed(values: np.ndarray) -> np.ndarray:
@@ -238,8 +300,8 @@ def _legend(axes: Axes, colours: Theme, *, right_of_axes: bool = False) -> None:
     axes.legend(frameon=False, labelcolor=colours.ink, fontsize=9, handlelength=1.2, **place)
 
 
-def _svg(draw: Callable[[Axes], None], *, theme: str, size: tuple[float, float]) -> str:
-    """One figure as SVG text; size in inches of 72 px."""
+def _svg(draw: Callable[[Axes], None], *, theme: str, size: tuple[float, float], labels: int | None = 9) -> str:
+    """One figure as SVG text; size in inches of 72 px; labels: of the ticks in points, None: as `draw` set them."""
     colours = THEMES[theme]
     # svg.fonttype: letters stay letters; svg.hashsalt: the same numbers give the same bytes.
     with rc_context({"svg.fonttype": "none", "svg.hashsalt": "maskdistill", "font.size": 10}):
@@ -254,7 +316,9 @@ def _svg(draw: Callable[[Axes], None], *, theme: str, size: tuple[float, float])
         for side, spine in axes.spines.items():
             spine.set_visible(side == "bottom")
             spine.set_color(colours.faint)
-        axes.tick_params(colors=colours.ink, length=0, labelsize=9)
+        axes.tick_params(colors=colours.ink, length=0)
+        if labels is not None:
+            axes.tick_params(labelsize=labels)
         for grid_line in axes.get_xgridlines() + axes.get_ygridlines():
             grid_line.set_color(colours.faint)
         axes.xaxis.label.set_color(colours.ink)

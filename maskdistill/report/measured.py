@@ -1,4 +1,4 @@
-"""Rows of metrics.json as a reader wants them: some large figures, a table for each split, IoU of each class.
+"""Rows of metrics.json as a reader wants them: large figures, a row a stage, a table for each split, IoU by class.
 
 In:       rows {"stage", "name", "split", "value", "interval", "pictures", "protocol"}, maybe "seeds" and "spread"
 Out:      rows ready to be laid out; a name that is not known is shown as it is, a value that is missing as a dash
@@ -12,14 +12,24 @@ from dataclasses import dataclass
 from typing import Any
 
 BASELINES = ("baseline:background", "baseline:whole", "baseline:centre", "baseline:one_cluster")
-STAGES = (*BASELINES, "propose", "cluster", "detect", "recluster", "label", "segment")
+CHOSEN = "segment:best_on_the_reported_data"
+STAGES = (*BASELINES, "propose", "cluster", "detect", "recluster", "label", "segment", CHOSEN)
 SPLITS = ("validation", "train")
 HEADLINES = (  # at most one of each line, the first that was measured
-    (("segment", "mIoU"), ("label", "mIoU"), ("cluster", "mIoU")),
+    (("segment", "mIoU"), (CHOSEN, "mIoU"), ("label", "mIoU"), ("cluster", "mIoU")),
     (("detect", "AP50_agnostic"), ("detect", "AP50")),
     (("propose", "CorLoc"), ("propose", "mean_best_iou"), ("propose", "AP50_agnostic")),
     (("cluster", "cluster_accuracy"), ("cluster", "NMI")),
 )
+# The one number of a stage that the summary has, the first that was measured.
+MAIN = {
+    "propose": ("CorLoc", "mean_best_iou"),
+    "cluster": ("cluster_accuracy", "mIoU"),
+    "detect": ("AP50_agnostic",),
+    "label": ("mIoU",),
+    "segment": ("mIoU",),
+    CHOSEN: ("mIoU",),
+}
 MEANS = {
     "CorLoc": "share of pictures whose box overlaps an object by half or more",
     "mean_best_iou": "overlap (IoU) of each true object with the best mask for it, on average",
@@ -55,6 +65,31 @@ class Row:
 
 
 @dataclass(frozen=True)
+class Main:
+    """A stage's one number.
+
+    Attributes:
+        cells: split -> its row, None where it was not measured. seeds: split -> mean and deviation as text, "" without.
+        trivial: split -> the best of the trivial answers by the same measure, "" without.
+    """
+
+    stage: str
+    name: str
+    cells: dict[str, Row | None]
+    seeds: dict[str, str]
+    trivial: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Bar:
+    """IoU of one class; low and high: of the interval, or of the deviation over seeds, None without."""
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True)
 class Group:
     """The metrics of one stage on one split."""
 
@@ -65,7 +100,7 @@ class Group:
 
 def headlines(metrics: Sequence[Mapping[str, Any]]) -> list[tuple[str, str, str, str]]:
     """(value, name, stage, split) of at most four metrics, validation before train."""
-    known = {(row["stage"], row["name"], row["split"]): row for row in metrics if _is_number(row["value"])}
+    known = _known(metrics)
     splits = _ordered({split for _, _, split in known}, SPLITS)
     chosen = []
     for wanted in HEADLINES:
@@ -73,6 +108,32 @@ def headlines(metrics: Sequence[Mapping[str, Any]]) -> list[tuple[str, str, str,
         if found is not None:
             chosen.append((f"{found['value']:.3f}", found["name"], found["stage"], found["split"]))
     return chosen
+
+
+def summary(metrics: Sequence[Mapping[str, Any]]) -> list[Main]:
+    """A row a stage, in order; nothing of a stage whose main numbers were not measured."""
+    known, over = _known(metrics), {_key(row): row for row in metrics if "seeds" in row}
+    splits = _ordered({split for _, _, split in known}, SPLITS)
+    found = []
+    for stage, names in MAIN.items():
+        name = next((name for name in names for split in splits if (stage, name, split) in known), None)
+        if name is None:
+            continue
+        cells = {split: known.get((stage, name, split)) for split in splits}
+        trivial = {
+            split: [known[each, name, split]["value"] for each in BASELINES if (each, name, split) in known]
+            for split in splits
+        }
+        found.append(
+            Main(
+                stage=stage,
+                name=name,
+                cells={split: _row(row) if row else None for split, row in cells.items()},
+                seeds={split: _over_seeds(over.get((stage, name, split))) for split in splits},
+                trivial={split: f"{max(values):.3f}" if values else "" for split, values in trivial.items()},
+            )
+        )
+    return found
 
 
 def tables(metrics: Sequence[Mapping[str, Any]]) -> list[tuple[str, list[Group]]]:
@@ -95,19 +156,55 @@ def explained(metrics: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
     return [(name, meaning) for name, meaning in MEANS.items() if name in names or f"box_{name}" in names]
 
 
-def class_iou(metrics: Sequence[Mapping[str, Any]]) -> tuple[str, dict[str, float]] | None:
-    """(caption, class -> IoU) of the last stage that has some, on validation where measured; None without any."""
+def class_iou(metrics: Sequence[Mapping[str, Any]]) -> tuple[str, dict[str, Bar]] | None:
+    """(caption, class -> IoU) of the last stage that has some, on validation where measured; None without any.
+
+    Where there are seeds: the mean over them, and its deviation in place of the interval.
+    """
+    rows = [row for row in metrics if row["name"].startswith("IoU/") and _is_number(row["value"])]
+    place = where_by_class(rows)
+    if place is None:
+        return None
+    stage, split = place
+    own = [row for row in rows if (row["stage"], row["split"]) == place]
+    seeds = max((row["seeds"] for row in own if "seeds" in row), default=0)
+    caption = f"IoU of each class: {stage}, {split}, "
+    caption += f"mean and deviation over {seeds} seeds" if seeds > 1 else "with its interval"
+    values = {}
+    for row in own:
+        if ("seeds" in row) != (seeds > 1):
+            continue
+        value, (low, high) = float(row["value"]), row.get("interval") or (None, None)
+        if row.get("spread") is not None:
+            low, high = value - row["spread"], value + row["spread"]
+        values[row["name"].removeprefix("IoU/")] = Bar(value, low, high)
+    return caption, values
+
+
+def where_by_class(metrics: Sequence[Mapping[str, Any]]) -> tuple[str, str] | None:
+    """(stage, split) that the figures by class show: the last stage that has an IoU of a class, on validation first."""
     rows = [row for row in metrics if row["name"].startswith("IoU/") and _is_number(row["value"])]
     if not rows:
         return None
     stage = _ordered({row["stage"] for row in rows}, STAGES)[-1]
-    split = _ordered({row["split"] for row in rows if row["stage"] == stage}, SPLITS)[0]
-    values = {
-        row["name"].removeprefix("IoU/"): float(row["value"])
-        for row in rows
-        if (row["stage"], row["split"]) == (stage, split)
-    }
-    return f"IoU of each class: {stage}, {split}", values
+    return stage, _ordered({row["split"] for row in rows if row["stage"] == stage}, SPLITS)[0]
+
+
+def _key(row: Mapping[str, Any]) -> tuple[str, str, str]:
+    return row["stage"], row["name"], row["split"]
+
+
+def _known(metrics: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str, str], Mapping[str, Any]]:
+    """The run's own rows that have a value; means over seeds are none."""
+    return {_key(row): row for row in metrics if _is_number(row["value"]) and "seeds" not in row}
+
+
+def _over_seeds(row: Mapping[str, Any] | None) -> str:
+    if row is None or not _is_number(row["value"]):
+        return ""
+    spread = f" ± {row['spread']:.3f}" if row.get("spread") is not None else ""
+    what = ", clusters alone" if row.get("of") == "clusters" else ""
+    return f"{row['value']:.3f}{spread} ({row['seeds']} seeds{what})"
 
 
 def _row(row: Mapping[str, Any]) -> Row:

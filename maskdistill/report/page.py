@@ -19,7 +19,7 @@ from PIL import Image
 
 from maskdistill.report import figures
 from maskdistill.report.content import ReportContent, Sheet, StageSummary
-from maskdistill.report.measured import class_iou, explained, headlines, tables
+from maskdistill.report.measured import CHOSEN, class_iou, explained, headlines, summary, tables
 
 TEMPLATES = Path(__file__).parent / "templates"
 QUALITY = 80  # of WebP; a tile of 280 px weighs about 10 KB
@@ -61,12 +61,17 @@ def render(content: ReportContent) -> str:
         stages=stages,
         sheets=sheets,
         headlines=headlines(content.metrics),
+        summary=summary(content.metrics),
         tables=tables(content.metrics),
+        splits=[split for split, _ in tables(content.metrics)],
+        with_seeds=any("seeds" in row for row in content.metrics),
+        chosen=any(row["stage"] == CHOSEN for row in content.metrics),
         explained=explained(content.metrics),
         alarms=[(stage.name, alarm) for stage in stages for alarm in stage.warnings],
         curves=list(_curves(content)),
         cluster_figure=_cluster_figure(content),
         class_figure=_class_figure(content),
+        confusion_figure=_confusion_figure(content),
         settings=grouped(content.settings),
         events=content.events[:MAX_EVENTS],
     )
@@ -189,6 +194,13 @@ def _class_figure(content: ReportContent) -> tuple[str, str, str] | None:
         return None
     caption, values = found
     return (caption, *_themed(figures.class_bars, values))
+
+
+def _confusion_figure(content: ReportContent) -> tuple[str, str, str] | None:
+    if content.confusion is None or not content.confusion[2].any():
+        return None
+    caption, names, counts = content.confusion
+    return (caption, *_themed(figures.confusion, counts, names))
 
 
 def _themed(draw: Callable[..., str], *arguments: Any) -> tuple[str, str]:

@@ -33,6 +33,14 @@ class RunFolder:
         """What is being replaced, kept until the new one is complete."""
         return self.root / "old"
 
+    def base(self, name: str) -> Path:
+        """The folder that the outputs of a stage are relative to; scan writes images.jsonl beside its own."""
+        return self.root if name == "scan" else self.stage(name)
+
+    def seed(self, number: int) -> RunFolder:
+        """The folder of the run with another seed: a run of its own."""
+        return RunFolder(self.root / "seeds" / str(number))
+
     def stage(self, name: str) -> Path:
         """A stage's folder; `detect/train` is a part of a stage."""
         return self.root / name

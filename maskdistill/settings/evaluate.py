@@ -16,6 +16,7 @@ class EvaluateSettings:
     # what names a detection's cluster: the object that the mask meets with IoU >= 0.5 (overlap), or whatever object has
     # the highest box IoU, none met too (release)
     votes: Literal["overlap", "release"] = "overlap"
+    published: str = ""  # CSV of others' figures by class, shown beside ours: class, value (per cent), source; "": none
     bootstrap: int = 200  # resamplings of the pictures for the intervals; 0: no intervals
 
     def __post_init__(self) -> None:

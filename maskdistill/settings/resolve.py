@@ -82,6 +82,11 @@ def resolve(settings: RunSettings) -> RunSettings:
     propose, detect = _placed(propose), _placed(detect)
     if detect.import_file:
         cluster = replace(cluster, again=detect.import_clusters == "again")
+        if settings.seeds > 1 and settings.seeds_of == "clusters":
+            raise ValueError(
+                "seeds_of clusters: the detections are imported, so that no proposals are clustered. "
+                "Give --seeds-of chain"
+            )
         if settings.weights_of("segment") == "detect":
             raise ValueError(
                 "weights segment=detect: the detections are imported, so that no detector is trained to start from. "

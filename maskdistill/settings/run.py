@@ -1,6 +1,6 @@
 """Every setting of a run: what concerns all stages, and one dataclass a stage."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -32,12 +32,17 @@ class CommonSettings:
     ground_truth: Repeated = ()  # COCO JSON or folder of label maps, repeatable; only ever evaluated with
     limit: int = 0  # first N pictures by path, for a first try; 0: all
     seed: int = 0  # of every random draw
+    # that many seeds, from this run's own on, each in RUN/seeds/N: mean and deviation of each number; 1: this run alone
+    seeds: int = 1
+    # what is repeated: chain: all after the proposals, as papers do; clusters: k-means alone, whose spread is smaller
+    seeds_of: Literal["chain", "clusters"] = "chain"
     device: str = "auto"  # auto | cpu | cuda | cuda:N
     threads: int = 0  # of the CPU's arithmetic; another count gives other last bits; 0: all cores
 
     def __post_init__(self) -> None:
         at_least("limit", self.limit, 0)
         at_least("seed", self.seed, 0)
+        at_least("seeds", self.seeds, 1)
         at_least("threads", self.threads, 0)
         for entry in self.weights:
             stage, equals, what = entry.partition("=")
@@ -58,6 +63,7 @@ class RunSettings(CommonSettings):
     precision: Literal["float32", "bfloat16"] = "float32"  # of the backbone and of training; bfloat16 moves a few masks
     orientation: Literal["exif", "stored"] = "exif"  # turn pictures as their EXIF tag says, or leave them as stored
     max_megapixels: float = 100.0  # larger pictures are refused
+    chain_seed: int | None = None  # of clusters and all after them; None: as seed; each run of --seeds has its own
     propose: ProposeSettings = field(default_factory=ProposeSettings)
     cluster: ClusterSettings = field(default_factory=ClusterSettings)
     detect: DetectSettings = field(default_factory=DetectSettings)
@@ -69,5 +75,21 @@ class RunSettings(CommonSettings):
     def __post_init__(self) -> None:
         super().__post_init__()
         at_least("workers", self.workers, 0)
+        if self.chain_seed is not None:
+            at_least("chain_seed", self.chain_seed, 0)
         if not self.max_megapixels > 0:
             raise ValueError(f"max_megapixels must be above 0, got {self.max_megapixels}")
+
+    @property
+    def seed_of_chain(self) -> int:
+        """The seed of clusters and all after them; scan and proposals have `seed` itself."""
+        return self.seed if self.chain_seed is None else self.chain_seed
+
+    @property
+    def chain_seeds(self) -> range:
+        """The seeds that the run is made with, its own first."""
+        return range(self.seed_of_chain, self.seed_of_chain + self.seeds)
+
+    def with_chain_seed(self, number: int) -> "RunSettings":
+        """The settings of RUN/seeds/<number>: a run of its own, over the same split and proposals."""
+        return replace(self, seeds=1, chain_seed=number)

@@ -6,6 +6,8 @@ from typing import Literal
 from maskdistill.settings.checks import at_least
 from maskdistill.settings.training import TrainSettings
 
+BEST = "best_on_the_reported_data"
+
 
 @dataclass(frozen=True, kw_only=True)
 class SegmentSettings:
@@ -16,9 +18,14 @@ class SegmentSettings:
     hardest: float = 0.3  # share of the pixels, the hardest ones, that the loss takes, in (0, 1]; 0.2 in the release
     # move outlines to edges: plain (no), refine (by colours), crf (the paper's dense CRF); auto: refine for handcrafted
     pixels: Literal["auto", "plain", "refine", "crf"] = "auto"
+    # weights that are the result: average (of train.average, the last where that is 0), last, or
+    # best_on_the_reported_data: of highest mIoU on the ground truth that is reported on, as the release; marked
+    keep: Literal["average", "last", "best_on_the_reported_data"] = "average"
+    looks: int = 45  # of best_on_the_reported_data, evenly over the schedule; the release's 45 epochs
     train: TrainSettings = field(default_factory=lambda: TrainSettings(learning_rate=5e-4))
 
     def __post_init__(self) -> None:
+        at_least("segment.looks", self.looks, 1)
         at_least("segment.side", self.side, 32)
         if not 0 < self.hardest <= 1:
             raise ValueError(f"segment.hardest must be in (0, 1], got {self.hardest}")

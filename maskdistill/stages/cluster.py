@@ -19,10 +19,10 @@ from maskdistill.errors import TrainingError
 from maskdistill.runs import atomic, lines
 from maskdistill.settings import RunSettings
 from maskdistill.settings.cluster import ClusterSettings
-from maskdistill.stages import embedding, others
+from maskdistill.stages import embedding, others, provenance
 from maskdistill.stages.embedding import Embedded
 from maskdistill.stages.masks_by_picture import MaskFile
-from maskdistill.stages.skeleton import Done, Image, Job, Stage
+from maskdistill.stages.skeleton import Done, Image, Job, Stage, parts_of
 from maskdistill.types import Detections
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def parts(settings: RunSettings) -> dict[str, Any]:
         counted |= {"background": own.background, "scales": list(own.scales), "flips": own.flips}
         if own.background == "blur":
             counted["blur"] = own.blur
-    return {**counted, "seed": settings.seed}
+    return {**counted, "seed": settings.seed_of_chain}
 
 
 def again_parts(settings: RunSettings) -> dict[str, Any]:
@@ -83,10 +83,12 @@ def work(job: Job, folder: Path) -> Done:
 
     own, name = job.settings.cluster, folder.name
     file = MaskFile(job.folder.root / others.SOURCES[name])
-    counted = (AGAIN if name == "recluster" else STAGE).parts(job.settings)
+    made_of = parts_of(AGAIN if name == "recluster" else STAGE, job)
+    counted = made_of["settings"]
     others.check_alignment(job)  # before the embeddings, which may take hours
-    supporting = others.support(job, counted, weights(job))
-    embedded = embedding.of_masks(job, folder, file)
+    supporting = others.support(job, counted, made_of.get("weights"))
+    taken = others.embeddings(job, made_of, file) if name == "cluster" else None
+    embedded = taken or embedding.of_masks(job, folder, file)
     fits = _fitted_on(job, name, file, embedded)
     left_out = {int(row): "not finite" for row in np.flatnonzero(~embedded.finite)}
     if left_out:
@@ -122,6 +124,7 @@ def work(job: Job, folder: Path) -> Done:
         "groups": fitted.groups.tolist(),
         "curve": fitted.curve,
         "settings": counted,
+        "weights": provenance.used(job.settings, ["cluster"])[0],
         "supported_by": 0 if supporting is None else len(supporting),
         "scale": None if space.scale is None else [float(value) for value in space.scale],
         "projection": None if space.projection is None else "projection.npy",
@@ -204,7 +207,7 @@ def _described(
     """What clusters.json says of each cluster; exemplars as [picture id, number of the mask]."""
     from maskdistill.clusters import summary
 
-    shown = summary.exemplars(normalised, ids, centroids, count=EXEMPLARS, seed=job.settings.seed)
+    shown = summary.exemplars(normalised, ids, centroids, count=EXEMPLARS, seed=job.settings.seed_of_chain)
     return {
         "spread": summary.spreads(normalised, ids, centroids),
         "nearest_other": summary.nearest_others(centroids),

@@ -35,7 +35,7 @@ def train_parts(settings: RunSettings) -> dict[str, Any]:
     schedule = {key: value for key, value in as_dict(own.train).items() if key != "checkpoint_seconds"}
     names = ("size", "short_side", "max_side", "min_proposal_score")
     sizes = {name: getattr(own, name) for name in names}
-    return {**sizes, "train": schedule, "precision": settings.precision, "seed": settings.seed}
+    return {**sizes, "train": schedule, "precision": settings.precision, "seed": settings.seed_of_chain}
 
 
 def predict_parts(settings: RunSettings) -> dict[str, Any]:
@@ -60,7 +60,7 @@ def train(job: Job, folder: Path) -> Done:
         n_clusters=clusters_in(job.folder.stage("cluster")),
         short_side=own.short_side,
         max_side=own.max_side,
-        seed=job.settings.seed,
+        seed=job.settings.seed_of_chain,
     )
     training.fill_body(model.backbone.body, training.start_weights(job, "detect"))
 
@@ -77,8 +77,10 @@ def train(job: Job, folder: Path) -> Done:
 
     steps = training.steps_of(own.train, len(images), "detect")
     sizes = {"short_side": own.short_side, "max_side": own.max_side}
-    batch_of = detector.batches(sample, n_pictures=len(images), batch=own.train.batch, seed=job.settings.seed, **sizes)
-    loss_of = detector.losses(seed=job.settings.seed)
+    batch_of = detector.batches(
+        sample, n_pictures=len(images), batch=own.train.batch, seed=job.settings.seed_of_chain, **sizes
+    )
+    loss_of = detector.losses(seed=job.settings.seed_of_chain)
     halved = training.train(
         job, folder, model, own.train, steps=steps, batch_of=batch_of, loss_of=loss_of, title="detect: train"
     )

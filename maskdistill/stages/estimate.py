@@ -34,6 +34,7 @@ def expected(job: Job, verbs: list[str]) -> tuple[float, float]:
     n = len(job.images)
     seconds = 0.0
     given = {name for name in ("propose", "detect") if getattr(settings, name).import_file}
+    repeated = settings.seeds if settings.seeds_of == "chain" else 1  # k-means alone takes seconds
     if "propose" in verbs and "propose" not in given:
         seconds += n * _backbone_seconds(job)
     if "cluster" in verbs and settings.cluster.embedding == "class_token":
@@ -44,12 +45,13 @@ def expected(job: Job, verbs: list[str]) -> tuple[float, float]:
     ):
         if stage in verbs and stage not in given:
             steps = training.steps_of(own.train, n, stage)
-            seconds += steps * own.train.batch * pixels * STEP_SECONDS[stage, own.size] / 4
-            seconds += n * DETECT_SECONDS[own.size]
+            seconds += repeated * steps * own.train.batch * pixels * STEP_SECONDS[stage, own.size] / 4
+            seconds += repeated * n * DETECT_SECONDS[own.size]
     if backbones.device(job).type == "cuda":
         seconds /= GPU_FASTER
     networks = {"small": 0.01, "resnet50": 0.18}
-    gigabytes = n * BYTES_A_PICTURE / 1e9 + 4 * (networks[settings.detect.size] + networks[settings.segment.size])
+    trained = networks[settings.detect.size] + networks[settings.segment.size]
+    gigabytes = repeated * n * BYTES_A_PICTURE / 1e9 + (3 + repeated) * trained
     return seconds / 3600, gigabytes
 
 

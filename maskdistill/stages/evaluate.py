@@ -1,34 +1,37 @@
 """evaluate: every stage that is there against the ground truth, on each split; beside another run where one is given.
 
 In:   proposals, clusters, detections, label maps, predictions; ground truth by path, read here and nowhere else
-Out:  evaluate/metrics.json, metrics.md; against.json, against.md
+Out:  evaluate/metrics.json and the tables of tabulate.py; against.json, against.md
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
 from maskdistill.datasets import truth as truths
 from maskdistill.errors import GroundTruthError
-from maskdistill.evaluation import bootstrap, tables
-from maskdistill.runs import atomic
-from maskdistill.stages import against
-from maskdistill.stages.measures import Joined, Measured
+from maskdistill.evaluation import bootstrap
+from maskdistill.evaluation.over_seeds import over_seeds, same_for_all
+from maskdistill.stages import against, published, tabulate
+from maskdistill.stages.measures import Joined, Measure, Measured
 from maskdistill.stages.skeleton import Image, Job
+from maskdistill.stages.tabulate import Evaluated
 
 
-def work(job: Job, *, other: Job | None = None) -> None:
+def work(job: Job, *, other: Job | None = None, repeated: Mapping[int, Job] = MappingProxyType({})) -> None:
     """Write evaluate/metrics.json; without ground truth an empty one, and a line that says so.
 
     Args:
         other: another run, to be compared with on the pictures that both have.
+        repeated: seed -> the run with that seed, evaluated alike; mean and deviation over them stand in our own file.
     """
-    folder = job.folder.stage("evaluate")
-    folder.mkdir(exist_ok=True)
-    rows: list[dict[str, Any]] = []
+    made = Evaluated()
     sources = [truths.read(Path(source)) for source in job.settings.ground_truth]
     joined: dict[str, Joined] = {}
     names: list[str] = []
@@ -36,25 +39,55 @@ def work(job: Job, *, other: Job | None = None) -> None:
         job.progress.say("evaluate: no ground truth given (--ground-truth), so nothing is measured")
     else:
         names = class_names(sources)
+        others = published.of_run(job.settings, names)
+        if job.settings.evaluate.published:
+            others += published.by_class(Path(job.settings.evaluate.published), ["background", *names])
         joined = {split: found for split, images in job.in_splits().items() if (found := join(job, sources, images))}
-        for split, pictures in joined.items():
-            rows += _rows(job, split, pictures, names)
-    atomic.write_json(folder / "metrics.json", {"format": 1, "metrics": rows})
-    text = tables.table(rows) if rows else "No ground truth was given: nothing was measured."
-    atomic.write_text(folder / "metrics.md", text + "\n")
-    if rows:
-        job.progress.say(text)
-    job.ledger.write("evaluated", sources=list(job.settings.ground_truth), metrics=len(rows))
+        made = _measured(job, joined, names, others)
+        of_seeds = {
+            number: made if number == job.settings.seed_of_chain else _measured(twin, joined, names, others, like=made)
+            for number, twin in repeated.items()
+        }
+        for number, twin in repeated.items():
+            tabulate.write(twin.folder.stage("evaluate"), of_seeds[number], twin.settings)
+        over = over_seeds({number: each.rows for number, each in of_seeds.items()}, of=job.settings.seeds_of)
+        made = replace(made, rows=made.rows + over)
+    tabulate.write(job.folder.stage("evaluate"), made, job.settings)
+    if made.rows:
+        job.progress.say(tabulate.text(made, job.settings))
+    job.ledger.write("evaluated", sources=list(job.settings.ground_truth), metrics=len(made.rows))
     if other is not None:
         against.work(job, other, joined, names)
 
 
-def _rows(job: Job, split: str, joined: Joined, names: list[str]) -> list[dict[str, Any]]:
+def _measured(
+    job: Job,
+    joined: Mapping[str, Joined],
+    names: list[str],
+    others: list[dict[str, Any]],
+    like: Evaluated | None = None,
+) -> Evaluated:
+    """The numbers of a run, all its splits.
+
+    Args:
+        like: of a run that differs in the seed alone: what no seed changes is not measured again.
+    """
+    made = Evaluated(published=others if joined else [], names=["background", *names])
+    for split, pictures in joined.items():
+        measured = Measured(job, pictures, names)
+        if like is not None:
+            made.rows += [row for row in like.rows if row["split"] == split and same_for_all(row["stage"])]
+        made.rows += _rows(job, split, len(pictures), measured.all(same=like is None))
+        made.confusions |= {(split, stage): counts for stage, counts in measured.confusions.items()}
+    return made
+
+
+def _rows(job: Job, split: str, n_pictures: int, measures: list[Measure]) -> list[dict[str, Any]]:
     """The rows of metrics.json of one split."""
-    samples = bootstrap.draws(len(joined), resamples=job.settings.evaluate.bootstrap, seed=job.settings.seed)
+    samples = bootstrap.draws(n_pictures, resamples=job.settings.evaluate.bootstrap, seed=job.settings.seed)
     rows = []
-    for measure in Measured(job, joined, names).all():
-        value = bootstrap.value(measure.statistic, len(joined))
+    for measure in measures:
+        value = bootstrap.value(measure.statistic, n_pictures)
         interval = bootstrap.spread(measure.statistic(samples)) if len(samples) and not np.isnan(value) else None
         rows.append(
             {
@@ -63,7 +96,7 @@ def _rows(job: Job, split: str, joined: Joined, names: list[str]) -> list[dict[s
                 "split": split,
                 "value": None if np.isnan(value) else round(value, 6),
                 "interval": None if interval is None else [round(edge, 6) for edge in interval],
-                "pictures": len(joined),
+                "pictures": n_pictures,
                 "protocol": measure.protocol,
             }
         )

@@ -47,7 +47,7 @@ class Fitted:
 
 def fit(job: Job, stage: str, rows: np.ndarray) -> Fitted:
     """A clustering of rows (n, d), n at least 1; the ledger says what number was chosen or lowered."""
-    own, seed = job.settings.cluster, job.settings.seed
+    own, seed = job.settings.cluster, job.settings.seed_of_chain
     curve: list[dict[str, Any]] = []
     if own.k == "auto":
         curve = number.curve(rows, range(2, own.k_most + 1), seed=seed)

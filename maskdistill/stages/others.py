@@ -1,4 +1,4 @@
-"""What other runs give to a clustering: a support set that only helps to fit, and ids to be brought into line with.
+"""What other runs give to a clustering: embeddings, a support set that only helps to fit, ids to be in line with.
 
 In:   the folders of other runs, their `cluster` (or `recluster`) complete
 Out:  embeddings (n, d); a permutation of our ids
@@ -6,21 +6,24 @@ Out:  embeddings (n, d); a permutation of our ids
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from maskdistill.clusters.alignment import aligned
-from maskdistill.errors import SettingsError
+from maskdistill.errors import RunError, SettingsError, StaleError
 from maskdistill.masks import rle
-from maskdistill.runs import lines, record
+from maskdistill.runs import fingerprints, lines, record
 from maskdistill.runs.layout import RunFolder
+from maskdistill.stages.embedding import Embedded
 from maskdistill.stages.masks_by_picture import MaskFile, clusters_in
 from maskdistill.stages.skeleton import Job
 
 # Parts of a clustering that say what space its embeddings lie in.
 SPACE = ("embedding", "max_side", "backbone", "precision", "background", "scales", "flips", "blur")
+EMBEDDINGS = "cluster/embeddings"  # what --reuse calls them
 SOURCES = {"cluster": Path("propose") / "proposals.jsonl", "recluster": Path("detect") / "detections.jsonl"}
 
 
@@ -28,6 +31,58 @@ def content(root: str, name: str) -> str:
     """What a file of another run's clustering is known by in a fingerprint; a word where it is not there."""
     entry = record.read(RunFolder(Path(root)).stage("cluster") / "stage.json")
     return "missing" if entry is None else entry.outputs.get(name, "missing")
+
+
+def embeddings(job: Job, parts: Mapping[str, Any], file: MaskFile) -> Embedded | None:
+    """The embeddings of this run's own masks, as another run has them; None where none is named in `job.sources`.
+
+    Args:
+        parts: what the fingerprint of our clustering is made of; what only concerns k-means may differ.
+    Raises:
+        RunError: not complete there, or damaged. StaleError: other masks, weights or settings of the embedding.
+    """
+    source = job.sources.get(EMBEDDINGS)
+    if source is None:
+        return None
+    folder = source.stage("cluster")
+    entry = check_embeddings(source, parts)
+    if damaged := record.verify(folder, entry):
+        raise RunError(f"{folder}: cannot be reused: {', '.join(damaged)} missing or changed. Leave out its --reuse")
+    owners = [(image.id, mask) for image in job.images for mask in range(file.n_in(image.id))]
+    finite = [row.get("left_out") != "not finite" for row in lines.read(folder / "clusters.jsonl")]
+    job.ledger.write("reuse", stage="cluster", run=str(source.root.resolve()), what="embeddings", masks=len(owners))
+    return Embedded(
+        np.load(folder / "embeddings.npy"), np.array(owners, np.int64).reshape(-1, 2), np.array(finite, bool)
+    )
+
+
+def check_embeddings(source: RunFolder, parts: Mapping[str, Any]) -> record.StageRecord:
+    """The record of another run's clustering, whose embeddings are those that this run would make.
+
+    Args:
+        parts: of our clustering, or those that are known so far.
+    """
+    folder = source.stage("cluster")
+    entry = record.read(folder / "stage.json")
+    if entry is None:
+        raise RunError(
+            f"{folder}: not complete, so that its embeddings cannot be reused. "
+            f"Complete it first: maskdistill run --out {source.root} --until cluster, or leave out its --reuse"
+        )
+    theirs, ours = (_of_embeddings(each) for each in (entry.parts, parts))
+    if found := fingerprints.differences({name: value for name, value in theirs.items() if name in ours}, ours):
+        raise StaleError(
+            f"{folder} holds embeddings made otherwise than is asked for here, so that they cannot be reused:\n"
+            + "\n".join(f"  {line}" for line in found)
+            + f"\nLeave out its --reuse, or give the settings, weights and pictures that {source.root} has"
+        )
+    return entry
+
+
+def _of_embeddings(parts: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a clustering's parts its embeddings depend on."""
+    settings = {name: value for name, value in parts["settings"].items() if name in SPACE}
+    return {**{name: value for name, value in parts.items() if name != "settings"}, "settings": settings}
 
 
 def support(job: Job, parts: dict[str, Any], weights: str | None) -> np.ndarray | None:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from maskdistill.runs import record
+from maskdistill.settings.segment import BEST
 from maskdistill.stages import label_maps
 from maskdistill.stages.masks_by_picture import (
     cluster_files,
@@ -29,6 +30,11 @@ class Outputs:
     def complete(self, stage: str) -> bool:
         """Whether a stage is finished."""
         return record.read(self.folder.stage(stage) / "stage.json") is not None
+
+    def chosen_by_truth(self) -> bool:
+        """Whether the segmenter's weights are those that scored best on the ground truth it is reported on."""
+        entry = record.read(self.folder.stage("segment/train") / "stage.json")
+        return entry is not None and entry.parts["settings"].get("keep") == BEST
 
     def masks(self, stage: str, ids: Container[int]) -> dict[int, list[dict[str, Any]]]:
         """Picture id -> proposals, or detections with the clusters that the label maps count in, of some pictures."""

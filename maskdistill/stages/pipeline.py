@@ -18,7 +18,7 @@ from maskdistill.runs.layout import RunFolder
 from maskdistill.runs.ledger import Ledger
 from maskdistill.runs.lock import RunLock
 from maskdistill.settings import DESCRIBES, RunSettings, about, dump, resolve
-from maskdistill.stages import cluster, detect, estimate, evaluate, label, propose, report, scan, segment
+from maskdistill.stages import cluster, detect, estimate, evaluate, label, others, propose, report, scan, segment
 from maskdistill.stages.progress import Progress
 from maskdistill.stages.skeleton import Job, Stage, elsewhere, perform
 
@@ -114,28 +114,32 @@ def do(
     start: str | None = None,
     reuse: Mapping[str, Path] | None = None,
     against: tuple[Path, RunSettings] | None = None,
+    repeated: Mapping[int, Job] | None = None,
 ) -> None:
     """Do some verbs in order; from `start` on, a stage whose fingerprint differs is done again.
 
     Args:
-        reuse: verb, or stage (detect/train) -> another run, of which it is taken where it is not complete here.
+        reuse: verb, or stage (detect/train) -> another run, of which it is taken where it is not complete here;
+            cluster/embeddings -> another run, of whose clustering the embeddings alone are taken.
         against: another run and its settings, which evaluate compares with; nothing of it is changed.
+        repeated: seed -> the run with that seed, which evaluate takes the mean and the deviation over.
     """
     from maskdistill.stages import backbones
 
     own = job.settings.propose
     how = f"masks: {own.import_file}" if own.import_file else f"backbone: {own.backbone}, method: {own.method}"
     job.progress.say(f"device: {backbones.device(job)}, {how}")
-    for line in about(job.settings.preset) if verbs[0] == "scan" else ():
+    # Once: each of several seeds is a run of its own, with a chain seed.
+    for line in about(job.settings.preset) if verbs[0] == "scan" and job.settings.chain_seed is None else ():
         job.progress.say(line)
-    sources = _sources(job, verbs, reuse or {})
+    job.sources = sources = _sources(job, verbs, reuse or {})
     redo = False
     for verb in verbs:
         redo = redo or verb == start
-        if verb == "scan" and not redo:
+        if verb == "scan" and not redo and verb not in sources:
             scan.check_unchanged(job)
         if verb == "evaluate":
-            evaluate.work(job, other=_beside(job, against) if against else None)
+            evaluate.work(job, other=_beside(job, against) if against else None, repeated=repeated or {})
         elif verb == "report":
             report.work(job)
         else:
@@ -158,7 +162,11 @@ def _sources(job: Job, verbs: list[str], reuse: Mapping[str, Path]) -> dict[str,
     """Stage -> the run that it is to be taken of; what can be known now is refused now, not hours later."""
     found: dict[str, RunFolder] = {}
     stages = {stage.name: (verb, stage) for verb in verbs for stage in stages_of(verb, job.settings)}
-    unused = [name for name in reuse if name not in stages and name not in verbs]
+    if others.EMBEDDINGS in reuse and "cluster" in stages:
+        found[others.EMBEDDINGS] = source = RunFolder(reuse[others.EMBEDDINGS])
+        if record.read(job.folder.stage("cluster") / "stage.json") is None:
+            others.check_embeddings(source, {"settings": cluster.parts(job.settings)})
+    unused = [name for name in reuse if name not in stages and name not in verbs and name not in found]
     if unused:
         raise SettingsError(f"reuse: {unused[0]} is no stage of this run. Its stages: {', '.join(stages)}")
     for name, (verb, stage) in stages.items():

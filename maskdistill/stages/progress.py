@@ -64,6 +64,7 @@ class Progress:
     """Where bars are shown; quiet=True shows none."""
 
     def __init__(self, *, stream: TextIO | None = None, quiet: bool = False) -> None:
+        self.quiet = quiet
         self.stream = None if quiet else (stream or sys.stderr)
 
     def say(self, text: str) -> None:

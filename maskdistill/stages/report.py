@@ -15,6 +15,7 @@ import numpy as np
 
 import maskdistill
 from maskdistill.errors import MaskDistillError
+from maskdistill.evaluation.tables import OF
 from maskdistill.masks import rle
 from maskdistill.report import checks, overlays, page
 from maskdistill.report.colours import palette
@@ -29,10 +30,12 @@ from maskdistill.report.content import (
     Story,
     Tile,
 )
+from maskdistill.report.measured import where_by_class
 from maskdistill.runs import atomic, lines, record
 from maskdistill.settings import as_dict
-from maskdistill.stages import label_maps, names
+from maskdistill.stages import label_maps, names, provenance, tabulate
 from maskdistill.stages.masks_by_picture import MaskFile, cluster_files
+from maskdistill.stages.outputs import Outputs
 from maskdistill.stages.skeleton import Image, Job
 
 DOES = {
@@ -109,7 +112,10 @@ class _Run:
             losses=losses,
             masks_per_picture=masks,
             coverage=coverage,
-            metrics=self._metrics(),
+            metrics=self._evaluated("metrics"),
+            published=[row for row in self._evaluated("published") if not row["name"].startswith("IoU/")],
+            weights=provenance.used(settings),
+            confusion=self._confusion(),
             settings=as_dict(settings),
             versions=opened.get("versions", {}),
             events=[
@@ -155,9 +161,19 @@ class _Run:
         found = {stage: self._clusters(stage) for stage in ("cluster", "recluster") if self.records[stage]}
         return {stage: (each["curve"], each["k"]) for stage, each in found.items() if each.get("curve")}
 
-    def _metrics(self) -> list[Mapping[str, Any]]:
+    def _evaluated(self, key: str) -> list[Mapping[str, Any]]:
+        """`metrics` or `published` of metrics.json; older files have no figures of others."""
         path = self.folder.stage("evaluate") / "metrics.json"
-        return json.loads(path.read_text(encoding="utf-8"))["metrics"] if path.exists() else []
+        return json.loads(path.read_text(encoding="utf-8")).get(key, []) if path.exists() else []
+
+    def _confusion(self) -> tuple[str, list[str], np.ndarray] | None:
+        """That of the stage and the split that the bars by class are of."""
+        place = where_by_class(self._evaluated("metrics"))
+        if place is None:
+            return None
+        stage, split = place
+        found = tabulate.read_confusion(self.folder.stage("evaluate"), split, stage)
+        return (f"Where the pixels of each class went, per cent: {stage}, {split}", *found) if found else None
 
     def _read(self, image: Image) -> np.ndarray | None:
         try:
@@ -309,6 +325,11 @@ class _Run:
             notices.append(
                 "The backbone's weights are SUPERVISED: no number here says anything about the unsupervised method."
             )
+        if Outputs(self.job).chosen_by_truth():
+            notices.append(
+                "The segmenter's weights are the best of many by the ground truth it is REPORTED ON: "
+                "its numbers are higher than those of a network that nobody chose so, and stand under their own name."
+            )
         if self.job.settings.weights_of("propose") == "none":
             notices.append("The backbone's weights are random: its masks mean nothing.")
         return notices
@@ -326,7 +347,8 @@ class _Run:
                 f"imported: {given}" if (given := self._given("detect")) else f"Mask R-CNN, {settings.detect.size}",
             ),
             ("segmenter", f"DeepLabv3, {settings.segment.size}"),
-            ("seed", str(settings.seed)),
+            ("seed", str(settings.seed_of_chain)),
+            *([("seeds", f"{settings.seeds}, {OF[settings.seeds_of]}")] if settings.seeds > 1 else []),
             ("preset", settings.preset),
         ]
 

@@ -5,10 +5,8 @@ Out:  Score: rows like those of metrics.json and notes on what is odd; --out FIL
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
@@ -17,6 +15,7 @@ import numpy as np
 from maskdistill.errors import SettingsError
 from maskdistill.evaluation import bootstrap, tables
 from maskdistill.evaluation.bootstrap import Statistic
+from maskdistill.features.licences import UNKNOWN
 from maskdistill.runs import atomic
 from maskdistill.settings import nearest
 
@@ -25,18 +24,30 @@ SUFFIXES = (".json", ".csv", ".md")
 
 @dataclass(frozen=True)
 class Score:
-    """What was measured: rows as in metrics.json (split `all`), and sentences on what stands beside the numbers."""
+    """What was measured: rows as in metrics.json (split `all`), and sentences on what stands beside the numbers.
+
+    Attributes:
+        weights: of the network that predicted, with their licence, as the user says.
+    """
 
     rows: list[dict[str, Any]]
     notes: list[str]
+    weights: str = UNKNOWN
 
     def table(self) -> str:
         """As Markdown, notes below."""
-        return "\n".join([tables.table(self.rows), *(f"- {note}" for note in self.notes)])
+        notes = [*self.notes, f"weights of what predicted: {self.weights}"]
+        return "\n".join([tables.table(self.rows), *(f"- {note}" for note in notes)])
 
 
 def written(
-    score: Callable[..., Score], predictions: Path, ground_truth: Path, out: str | Path | None, options: dict[str, Any]
+    score: Callable[..., Score],
+    predictions: Path,
+    ground_truth: Path,
+    out: str | Path | None,
+    options: dict[str, Any],
+    *,
+    weights: str = "",
 ) -> Score:
     """Score, and write it where wanted; options and the form of the file are checked before anything is read.
 
@@ -57,7 +68,7 @@ def written(
             raise SettingsError(f"{shown} must be at least 0, got {value}")
     if options.get("only") is not None:
         options = {**options, "only": Path(options["only"])}
-    made = score(predictions, ground_truth, **options)
+    made = replace(score(predictions, ground_truth, **options), weights=weights or UNKNOWN)
     if target is not None:
         write(made, target)
     return made
@@ -66,18 +77,14 @@ def written(
 def write(score: Score, out: Path) -> None:
     """FILE.json (rows and notes), FILE.csv (rows), FILE.md (table and notes)."""
     if out.suffix == ".json":
-        atomic.write_json(out, {"format": 1, "metrics": score.rows, "notes": score.notes})
+        written = {"format": 1, "weights": score.weights, "metrics": score.rows, "notes": score.notes}
+        atomic.write_json(out, written)
     elif out.suffix == ".md":
         atomic.write_text(out, score.table() + "\n")
     else:
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(["stage", "name", "value", "low", "high", "pictures", "protocol"])
-        for row in score.rows:
-            edges = row["interval"] or ["", ""]
-            value = "" if row["value"] is None else row["value"]
-            writer.writerow([row["stage"], row["name"], value, *edges, row["pictures"], row["protocol"]])
-        atomic.write_text(out, text.getvalue())
+        columns = ("stage", "name", "value", "low", "high", "pictures", "protocol", "weights")
+        rows = [{**row, "weights": score.weights} for row in score.rows]
+        atomic.write_text(out, tables.as_csv(rows, columns))
 
 
 def rows_of(

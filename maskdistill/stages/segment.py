@@ -1,12 +1,14 @@
 """segment: label maps -> a DeepLabv3, and its predictions for every picture.
 
 In:   the pictures, label/maps/<id>.png
-Out:  segment/train/ (model.safetensors, losses.jsonl), segment/predictions/<id>.png
+Out:  segment/train/ (model.safetensors, losses.jsonl; looks.jsonl), segment/predictions/<id>.png
 """
 
 from __future__ import annotations
 
+import copy
 import json
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,9 +19,12 @@ import torch
 from maskdistill import crf, detector, segmenter
 from maskdistill.errors import TrainingError
 from maskdistill.proposals import pixels
+from maskdistill.runs import atomic
 from maskdistill.runs.layout import RunFolder
 from maskdistill.settings import RunSettings, as_dict
-from maskdistill.stages import backbones, detect, label_maps, training
+from maskdistill.settings.segment import BEST
+from maskdistill.settings.training import TrainSettings
+from maskdistill.stages import backbones, choosing, detect, label_maps, training
 from maskdistill.stages.masks_by_picture import clustering_of_detections, clusters_in
 from maskdistill.stages.passes import over_batches
 from maskdistill.stages.skeleton import Done, Image, Job, Stage
@@ -31,9 +36,15 @@ MODEL = "segment/train"
 def train_parts(settings: RunSettings) -> dict[str, Any]:
     """Settings that change the trained network."""
     own = settings.segment
-    schedule = {key: value for key, value in as_dict(own.train).items() if key != "checkpoint_seconds"}
-    sizes = {"size": own.size, "side": own.side, "hardest": own.hardest}
-    return {**sizes, "train": schedule, "precision": settings.precision, "seed": settings.seed}
+    schedule = {key: value for key, value in as_dict(_schedule(settings)).items() if key != "checkpoint_seconds"}
+    sizes = {"size": own.size, "side": own.side, "hardest": own.hardest, **choosing.parts(settings)}
+    return {**sizes, "train": schedule, "precision": settings.precision, "seed": settings.seed_of_chain}
+
+
+def _schedule(settings: RunSettings) -> TrainSettings:
+    """The schedule; nothing is averaged where the last weights are kept."""
+    own = settings.segment
+    return replace(own.train, average=0.0) if own.keep == "last" else own.train
 
 
 def train(job: Job, folder: Path) -> Done:
@@ -47,10 +58,8 @@ def train(job: Job, folder: Path) -> Done:
             f"{maps}: no training picture has a label map. "
             "Lower --label.min-score, or keep the best detection (--label.keep-best)"
         )
-    clustering = clustering_of_detections(job.settings)
-    model = segmenter.build(
-        size=own.size, n_classes=1 + clusters_in(job.folder.stage(clustering)), seed=job.settings.seed
-    )
+    n_clusters = clusters_in(job.folder.stage(clustering_of_detections(job.settings)))
+    model = segmenter.build(size=own.size, n_classes=1 + n_clusters, seed=job.settings.seed_of_chain)
     if job.settings.weights_of("segment") == "detect":
         state = checkpoint.read_weights(job.folder.stage(detect.MODEL) / "model.safetensors")
         training.fill_body(model.backbone, detector.body_state(state, pyramid=own.size == "small"))
@@ -63,15 +72,37 @@ def train(job: Job, folder: Path) -> Done:
 
     steps = training.steps_of(own.train, len(images), "segment")
     batch_of = segmenter.batches(
-        sample, n_pictures=len(images), batch=own.train.batch, seed=job.settings.seed, side=own.side
+        sample, n_pictures=len(images), batch=own.train.batch, seed=job.settings.seed_of_chain, side=own.side
     )
     loss_of = segmenter.losses(share=own.hardest)
+    looks = _looks(job, folder, model, steps=steps, n_clusters=n_clusters) if own.keep == BEST else None
     halved = training.train(
-        job, folder, model, own.train, steps=steps, batch_of=batch_of, loss_of=loss_of, title="segment: train"
+        job,
+        folder,
+        model,
+        _schedule(job.settings),
+        steps=steps,
+        batch_of=batch_of,
+        loss_of=loss_of,
+        title="segment: train",
+        looks=looks,
     )
-    return Done(
-        outputs=["model.safetensors", "losses.jsonl"], counts={"steps": steps, "pictures": len(images)}, mixed=halved
-    )
+    outputs, counts = ["model.safetensors", "losses.jsonl"], {"steps": steps, "pictures": len(images)}
+    if looks is not None:
+        atomic.write_bytes(folder / "looks.jsonl", looks.file.read_bytes())
+        outputs, counts = [*outputs, "looks.jsonl"], {**counts, "kept_step": looks.chosen()[0]}
+    return Done(outputs=outputs, counts=counts, mixed=halved)
+
+
+def _looks(job: Job, folder: Path, model: Any, *, steps: int, n_clusters: int) -> choosing.Looks:
+    """What chooses the weights by ground truth, with a network of its own."""
+    job.ledger.write("warning", stage=MODEL, what=f"weights are kept that are {BEST.replace('_', ' ')}")
+    twin = training.placed(copy.deepcopy(model), backbones.device(job))
+
+    def predicted(network: Any, rgb: np.ndarray) -> np.ndarray:
+        return predict(network, rgb, job.settings)
+
+    return choosing.Looks(job, folder, twin, steps=steps, n_clusters=n_clusters, predict=predicted)
 
 
 def segment(job: Job, folder: Path) -> Done:

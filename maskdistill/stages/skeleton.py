@@ -52,6 +52,7 @@ class Job:
     progress: Progress
     roots: Mapping[str, Path]  # where pictures and validation pictures lie
     begun: bool = False  # whether any stage was worked at
+    sources: Mapping[str, RunFolder] = field(default_factory=dict)  # stage, or a part of one -> the run it is taken of
     _images: list[Image] | None = field(default=None, repr=False)
 
     @classmethod
@@ -136,13 +137,13 @@ def perform(stage: Stage, job: Job, *, redo: bool, source: RunFolder | None = No
         StaleError: another fingerprint, here and not `redo`, or in `source`. RunError: inputs missing or damaged.
     """
     folder = job.folder.stage(stage.name)
-    parts = _parts(stage, job)
+    parts = parts_of(stage, job)
     fingerprint = fingerprints.digest(parts)
     old = record.read(folder / "stage.json")
     begun = _plan(folder)
     is_other = False
     if old is not None:
-        damaged = record.verify(folder if stage.name != "scan" else job.folder.root, old)
+        damaged = record.verify(job.folder.base(stage.name), old)
         # What was refused may be mended; what another run has of it is not made again for that.
         again = redo and source is None and (stage.looks_outside or old.counts.get("refused"))
         if old.fingerprint == fingerprint and not damaged and not again:
@@ -225,7 +226,7 @@ def identity(entry: record.StageRecord) -> str:
     return entry.outputs["images.jsonl"] if entry.stage == "scan" else entry.fingerprint
 
 
-def _parts(stage: Stage, job: Job) -> dict[str, Any]:
+def parts_of(stage: Stage, job: Job) -> dict[str, Any]:
     """What the fingerprint is made of: version, settings that count, weights by content, inputs by fingerprint."""
     parts: dict[str, Any] = {"version": stage.version, "settings": stage.parts(job.settings)}
     parts["reads"] = {name: identity(upstream(job, name)) for name in stage.reads}
@@ -241,7 +242,7 @@ def _worked(stage: Stage, job: Job, parts: dict[str, Any], *, resumed: bool) -> 
     job.ledger.write("resume" if resumed else "start", stage=stage.name, threads=_threads(), device=job.settings.device)
     machines = _machines(folder / "parts" / "machines.json", f"{job.settings.device}, {_threads()} threads")
     done = stage.work(job, folder)
-    base = folder if stage.name != "scan" else job.folder.root
+    base = job.folder.base(stage.name)
     return record.StageRecord(
         stage=stage.name,
         version=stage.version,
@@ -255,8 +256,10 @@ def _worked(stage: Stage, job: Job, parts: dict[str, Any], *, resumed: bool) -> 
 
 def _taken(stage: Stage, job: Job, source: RunFolder, theirs: record.StageRecord) -> record.StageRecord:
     """Take the outputs of another run; its record is then ours."""
-    folder = job.folder.stage(stage.name)
-    linked = taken.take(source.stage(stage.name), theirs, folder, waiting=folder / "parts" / "taken")
+    base = job.folder.base(stage.name)
+    # Of scan not below scan/parts: the folder scan/ itself is among what is taken.
+    waiting = base / "taken" if stage.name == "scan" else base / "parts" / "taken"
+    linked = taken.take(source.base(stage.name), theirs, base, waiting=waiting)
     files = {"files": len(theirs.outputs), "linked": linked}
     job.ledger.write("reuse", stage=stage.name, run=str(source.root.resolve()), **files, counts=theirs.counts)
     job.progress.say(f"{stage.name}: taken from {source.root}")

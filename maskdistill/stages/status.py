@@ -36,7 +36,43 @@ def rows(root: Path) -> list[dict[str, Any]]:
     for name, file in (("evaluate", "metrics.json"), ("report", "index.html")):
         state = "done" if (folder.stage(name) / file).exists() else "missing"
         found.append({"stage": name, "state": state, "counts": {}, "seconds": None, "why": []})
+    if settings.seeds > 1:
+        for number in settings.chain_seeds:
+            state, why = of_seed(folder, settings, number)
+            found.append({"stage": f"seeds/{number}", "state": state, "counts": {}, "seconds": None, "why": why})
     return found
+
+
+def repeated(settings: RunSettings) -> tuple[str, ...]:
+    """The verbs that are done for each seed."""
+    until = "cluster" if settings.seeds_of == "clusters" else "segment"
+    verbs = pipeline.VERBS[: pipeline.VERBS.index(until) + 1]
+    if settings.detect.import_file:  # nothing reads what comes before the detections of others
+        return tuple(verb for verb in verbs if verb not in ("propose", "cluster"))
+    return verbs
+
+
+def of_seed(folder: RunFolder, settings: RunSettings, number: int) -> tuple[str, list[str]]:
+    """State (done | unfinished | missing | stale) of the run with another seed, and why it is not done.
+
+    Args:
+        settings: of the run that it repeats, resolved; its scan and its proposals must be those of that run.
+    """
+    place, given = folder.seed(number), settings.with_chain_seed(number)
+    made: dict[str, str] = {}
+    stages = [stage for verb in repeated(settings) for stage in pipeline.stages_of(verb, given)]
+    for position, stage in enumerate(stages):
+        row = _row(stage, place, given, made)
+        ours = record.read(folder.stage(stage.name) / "stage.json") if stage.name in ("scan", "propose") else None
+        if row["state"] == "done" and ours is not None and identity(ours) != made[stage.name]:
+            row |= {"state": "stale", "why": [f"other than that of {folder.root}"]}
+        if row["state"] == "stale":
+            return "stale", [f"{stage.name}: {line}" for line in row["why"]]
+        if row["state"] != "done":  # those behind it are to be done whatever they are
+            left = [each.name for each in stages[position:]]
+            state = "missing" if row["state"] == "missing" and not position else "unfinished"
+            return state, [] if state == "missing" else [f"to do: {', '.join(left)}"]
+    return "done", []
 
 
 def _row(stage: Stage, folder: RunFolder, settings: RunSettings, made: dict[str, str]) -> dict[str, Any]:

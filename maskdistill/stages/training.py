@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +18,9 @@ from maskdistill.settings.training import TrainSettings
 from maskdistill.stages import backbones
 from maskdistill.stages.skeleton import Job
 from maskdistill.training import Plan, bodies, checkpoint, fit
+
+if TYPE_CHECKING:
+    from maskdistill.stages.choosing import Looks
 
 EPOCHS = 25  # of the pictures, where the steps are not given; docs/log/training.md
 LEAST, MOST = (
@@ -53,9 +56,12 @@ def train(
     batch_of: Callable[[int], list[Any]],
     loss_of: Callable[[nn.Module, list[Any], int], Mapping[str, Tensor]],
     title: str,
+    looks: Looks | None = None,
 ) -> bool:
     """Train from the last checkpoint on; FOLDER/model.safetensors and losses.jsonl are the result.
 
+    Args:
+        looks: is shown the weights of each step, and says in the end which are the result; None: the last ones.
     Returns:
         Whether a batch had to be cut to fit into memory: its bytes are then not those of a larger device.
     """
@@ -79,7 +85,7 @@ def train(
         clip_norm=settings.clip_norm,
         average=settings.average,
         bfloat16=job.settings.precision == "bfloat16",
-        seed=job.settings.seed,
+        seed=job.settings.seed_of_chain,
     )
     with losses_path.open("ab") as file, job.progress.bar(title, total=steps, done=done, unit="steps") as bar:
 
@@ -87,6 +93,8 @@ def train(
             nonlocal saved
             file.write(lines.encoded({"step": step, **{name: round(value, 6) for name, value in losses.items()}}))
             bar.advance(f"loss {losses['loss']:.3f}")
+            if looks is not None:
+                looks.look(step, state_of)
             if time.monotonic() - saved >= settings.checkpoint_seconds and step < steps:
                 # The losses reach the disk before the checkpoint does: a power cut must not leave it ahead of them.
                 file.flush()
@@ -110,6 +118,8 @@ def train(
             on_halved=on_halved,
             workers=1,
         )
+    if looks is not None:
+        model.load_state_dict(looks.chosen()[1])
     atomic.write_bytes(folder / "losses.jsonl", losses_path.read_bytes())
     atomic.write_bytes(folder / "model.safetensors", checkpoint.weights_bytes(model.state_dict()))
     return halved

@@ -51,6 +51,19 @@ def outputs(run: Path) -> dict[str, str]:
     return found
 
 
+def kill_in(command: list[str], run: Path, stage: str, environment: dict[str, str]) -> bool:
+    """Start a command and kill it as soon as a stage of a run has begun; whether the stage was then unfinished."""
+    hit = False
+    with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        while process.poll() is None and not begun(run, stage):
+            time.sleep(0.002)
+        if process.poll() is None:
+            process.send_signal(signal.SIGKILL)
+            hit = (run / stage / "parts").exists() and not (run / stage / "stage.json").exists()
+        process.wait()
+    return hit
+
+
 @pytest.mark.slow
 def test_a_run_that_is_killed_once_in_every_stage_ends_with_the_same_bytes(tmp_path: Path) -> None:
     pictures = tmp_path / "pictures"
@@ -65,17 +78,32 @@ def test_a_run_that_is_killed_once_in_every_stage_ends_with_the_same_bytes(tmp_p
 
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     subprocess.run(command(whole), check=True, env=environment, capture_output=True)
-    kills = 0
-    for stage in STAGES:
-        with subprocess.Popen(command(killed), env=environment, stderr=subprocess.DEVNULL) as process:
-            while process.poll() is None and not begun(killed, stage):
-                time.sleep(0.002)
-            if process.poll() is None:
-                process.send_signal(signal.SIGKILL)
-                kills += (killed / stage / "parts").exists() and not (killed / stage / "stage.json").exists()
-            process.wait()
+    kills = sum(kill_in(command(killed), killed, stage, environment) for stage in STAGES)
     # A short stage may end between the look and the signal; most must have been hit in the middle.
     assert kills >= len(STAGES) - 3, f"only {kills} kills hit a stage at work"
     done = subprocess.run(command(killed), env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert outputs(killed) == outputs(whole)
+
+
+@pytest.mark.slow
+def test_seeds_that_are_killed_in_their_trainings_end_with_the_same_bytes(tmp_path: Path) -> None:
+    pictures = tmp_path / "pictures"
+    synthetic.write(pictures, tmp_path / "truth.json", n_pictures=12, seed=3, size=(64, 80))
+    config = tmp_path / "settings.yaml"
+    config.write_text(yaml.safe_dump(SETTINGS))
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+
+    def command(out: Path) -> list[str]:
+        words = ["run", str(pictures), "--out", str(out), "--config", str(config), "--seeds", "2", "--until", "segment"]
+        return [sys.executable, "-m", "maskdistill.cli", *words]
+
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    subprocess.run(command(whole), check=True, env=environment, capture_output=True)
+    again = killed / "seeds" / "1"
+    kills = sum(kill_in(command(killed), again, stage, environment) for stage in ("detect/train", "segment/train"))
+    assert kills
+    done = subprocess.run(command(killed), env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    for run in (Path(), Path("seeds/0"), Path("seeds/1")):
+        assert outputs(killed / run) == outputs(whole / run), run

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from maskdistill.report import figures, measured
+from maskdistill.report.measured import Bar
 
 CURVE = [{"k": k, "stability": 1 / k, "spread": 0.1, "silhouette": -0.1} for k in (2, 3, 4)]
 THEMES = pytest.mark.parametrize("theme", ["light", "dark"])
@@ -47,7 +48,7 @@ def test_the_curve_of_numbers_names_both_measures_and_one_row_is_enough():
 
 
 def test_a_class_with_dollar_signs_is_drawn_as_it_is_called():
-    svg = figures.class_bars({"$x^2$": 0.3, "<b>": 0.1, "absent": float("nan")}, theme="light")
+    svg = figures.class_bars({"$x^2$": Bar(0.3, 0.2, 0.4), "<b>": Bar(0.1), "absent": Bar(float("nan"))}, theme="light")
     words = [element.text for element in ElementTree.fromstring(svg).iter("{http://www.w3.org/2000/svg}text")]
     assert "$x^2$" in words
     assert "<b>" in words
@@ -126,7 +127,10 @@ def test_iou_of_classes_is_that_of_the_last_stage_and_not_in_the_table():
         row("segment", "IoU/cat", "train", 0.2),
         row("segment", "IoU/dog/x", "train", 0.3),
     ]
-    assert measured.class_iou(rows) == ("IoU of each class: segment, train", {"cat": 0.2, "dog/x": 0.3})
+    assert measured.class_iou(rows) == (
+        "IoU of each class: segment, train, with its interval",
+        {"cat": Bar(0.2), "dog/x": Bar(0.3)},
+    )
     assert measured.tables(rows) == []
 
 
@@ -134,3 +138,66 @@ def test_names_that_occur_are_explained_box_or_mask():
     assert [
         name for name, _ in measured.explained([row("detect", "box_AP50", "train"), row("x", "unknown", "train")])
     ] == ["AP50"]
+
+
+def words_of(svg: str) -> list[str]:
+    return [element.text or "" for element in ElementTree.fromstring(svg).iter("{http://www.w3.org/2000/svg}text")]
+
+
+@THEMES
+def test_a_confusion_is_divided_by_the_pixels_of_each_true_class(theme):
+    counts = np.array([[90, 10, 0, 0], [0, 0, 0, 0], [1, 2, 0, 1]])
+    words = words_of(figures.confusion(counts, ["background", "absent", "$cat$"], theme=theme))
+    assert [word for word in words if word.isdigit()] == ["90", "10", "25", "50", "25"]
+    assert words.count("absent") == 1  # a column: its row has no pixels to divide
+    assert {"$cat$", "no class", "truth", "predicted"} <= set(words)
+
+
+@pytest.mark.parametrize("n_classes", [1, 21, 81])
+def test_a_confusion_of_many_classes_names_all_of_them_and_stays_light(rng, n_classes):
+    counts = rng.integers(0, 1000, (n_classes, n_classes + 1))
+    svg = figures.confusion(counts, [f"class {number}" for number in range(n_classes)], theme="light")
+    assert {f"class {number}" for number in range(n_classes)} <= set(words_of(svg))
+    assert len(svg) < 400_000
+
+
+def metric(stage: str, name: str, value: float | None, split: str = "validation", **more: object) -> dict[str, object]:
+    return {"stage": stage, "name": name, "split": split, "value": value, "pictures": 4, "protocol": "", **more}
+
+
+def test_the_summary_has_a_row_a_stage_with_its_main_number_and_the_best_trivial_answer():
+    rows = [
+        metric("baseline:background", "mIoU", 0.1),
+        metric("baseline:whole", "mIoU", 0.12),
+        metric("propose", "CorLoc", None),
+        metric("propose", "mean_best_iou", 0.3, interval=[0.2, 0.4]),
+        metric("segment", "mIoU", 0.5),
+        metric("segment", "mIoU", 0.52, seeds=3, spread=0.01, of="chain"),
+        metric("segment", "mIoU", 0.6, "train"),
+        metric("cluster", "NMI", 0.6),
+    ]
+    found = measured.summary(rows)
+    assert [(main.stage, main.name) for main in found] == [("propose", "mean_best_iou"), ("segment", "mIoU")]
+    proposed, segmented = found
+    assert proposed.cells["validation"] is not None
+    assert proposed.cells["validation"].interval == "0.200 – 0.400"
+    assert proposed.cells["train"] is None
+    assert segmented.cells["validation"] is not None
+    assert segmented.cells["validation"].value == "0.500"  # of the run itself, not the mean over seeds
+    assert segmented.seeds == {"validation": "0.520 ± 0.010 (3 seeds)", "train": ""}
+    assert segmented.trivial == {"validation": "0.120", "train": ""}
+    assert measured.summary([]) == []
+
+
+def test_over_seeds_the_bars_by_class_are_means_with_their_deviation():
+    rows = [
+        metric("segment", "IoU/cat", 0.5, interval=[0.4, 0.6]),
+        metric("segment", "IoU/cat", 0.55, seeds=3, spread=0.02, of="chain", interval=None),
+    ]
+    caption, bars = measured.class_iou(rows) or ("", {})
+    assert "mean and deviation over 3 seeds" in caption
+    assert bars == {"cat": Bar(0.55, 0.55 - 0.02, 0.55 + 0.02)}
+    assert measured.class_iou(rows[:1]) == (
+        "IoU of each class: segment, validation, with its interval",
+        {"cat": Bar(0.5, 0.4, 0.6)},
+    )

@@ -84,6 +84,8 @@ def test_ranges_are_stated_at_the_settings_that_are_shares_or_scores():
 LEAST = {
     "limit": 0,
     "seed": 0,
+    "seeds": 1,
+    "chain_seed": 0,
     "threads": 0,
     "workers": 0,
     "max_masks": 1,
@@ -99,6 +101,7 @@ LEAST = {
     "max_detections": 1,
     "import_top": 0,
     "side": 32,
+    "looks": 1,
     "bootstrap": 0,
     "tiles": 1,
     "tile_px": 32,

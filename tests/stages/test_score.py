@@ -197,7 +197,12 @@ def test_the_table_goes_to_standard_output_and_to_a_file_of_each_form(maps, tmp_
     assert "| score" in said
     assert "| mIoU" in said
     score = api.score_semantic(**maps)
-    assert json.loads((tmp_path / "score.json").read_text()) == {"format": 1, "metrics": score.rows, "notes": []}
+    assert json.loads((tmp_path / "score.json").read_text()) == {
+        "format": 1,
+        "weights": "unknown: look at the source",
+        "metrics": score.rows,
+        "notes": [],
+    }
     assert (tmp_path / "score.md").read_text() == score.table() + "\n"
     rows = list(csv.DictReader((tmp_path / "score.csv").read_text().splitlines()))
     assert [row["name"] for row in rows] == [row["name"] for row in score.rows]

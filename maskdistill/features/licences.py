@@ -1,0 +1,65 @@
+"""Which licence weights come under: a few names that are known, and what timm's registry says of its own models.
+
+What stands here is what the owners say, looked up in November 2026; where nothing is known, that is said. It is no
+legal advice: look at the source before you pass anything on that was made with the weights.
+
+In:   what the setting `weights`, or a backbone, is called        Out:  Licence
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import PurePath
+
+UNKNOWN = "unknown: look at the source"
+
+
+@dataclass(frozen=True)
+class Licence:
+    """name: SPDX where there is one, in words else. source: where that is said."""
+
+    name: str
+    source: str
+
+
+_DINO = Licence("Apache-2.0", "https://github.com/facebookresearch/dino/blob/main/LICENSE")
+KNOWN = {
+    "dino_vits16": _DINO,
+    "dino_vits8": _DINO,
+    "dino_vitb16": _DINO,
+    "dino_vitb8": _DINO,
+    "dino_resnet50": _DINO,
+    "moco_v2_resnet50": Licence("CC-BY-NC-4.0", "https://github.com/facebookresearch/moco#license"),
+    "handcrafted": Licence("none needed: no weights", "maskdistill, colours and textures made by hand"),
+    "none": Licence("none needed: drawn at random", "maskdistill"),
+}
+# As timm writes them; others are passed on as they stand.
+_SPDX = {"apache-2.0": "Apache-2.0", "mit": "MIT", "cc-by-nc-4.0": "CC-BY-NC-4.0", "dinov3-license": "DINOv3 License"}
+
+
+def of(what: str) -> Licence:
+    """The licence of weights by their name; of a file, and of what nobody here knows, `unknown: look at the source`.
+
+    Args:
+        what: as in --weights: one of KNOWN, timm/<model>, a file.
+    """
+    if what in KNOWN:
+        return KNOWN[what]
+    if what.startswith("timm/"):
+        return _of_timm(what.removeprefix("timm/"))
+    return Licence(UNKNOWN, f"the file {PurePath(what).name}")
+
+
+def _of_timm(model: str) -> Licence:
+    """What timm's own registry says of a model's weights."""
+    import timm
+
+    try:
+        found = timm.get_pretrained_cfg(model)
+    except (RuntimeError, ValueError, AttributeError):  # a tag that it does not have
+        found = None
+    said = getattr(found, "license", None)
+    hub = getattr(found, "hf_hub_id", None) or f"timm/{model}"
+    if not said:
+        return Licence(UNKNOWN, f"timm's registry says nothing of {model}")
+    return Licence(_SPDX.get(said, said), f"timm's registry, https://huggingface.co/{hub}")
