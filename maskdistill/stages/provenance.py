@@ -20,7 +20,8 @@ def used(settings: RunSettings, stages: Sequence[str] = WEIGHT_STAGES) -> list[d
     """
     rows = []
     for stage in stages:
-        what, shown = _named(settings, stage)
+        given = getattr(getattr(settings, stage), "import_file", "")
+        what, shown = (given, f"imported: {given}") if given else _named(settings, stage)
         if what not in licences.KNOWN and not what.startswith("timm/"):
             shown = shown.replace(what, PurePath(what).name)  # of a file its name: results may move
         licence = licences.of(what)

@@ -9,7 +9,7 @@ import pytest
 
 from maskdistill import api, cli
 from maskdistill.datasets import synthetic
-from maskdistill.errors import PredictionError, StaleError
+from maskdistill.errors import PredictionError, SettingsError, StaleError
 from maskdistill.masks import polygons, rle
 from maskdistill.runs import record
 from tests.stages.conftest import BY_HAND
@@ -163,7 +163,10 @@ def test_results_become_detections_of_named_clusters_and_the_later_stages_go_on(
     clusters = {mask["rle"]["counts"]: mask["cluster"] for row in rows for mask in row["masks"]}
     position = {row["id"]: place for place, row in enumerate(sorted(truth["categories"], key=lambda row: row["id"]))}
     assert clusters == {row["segmentation"]["counts"]: position[row["category_id"]] for row in truth["annotations"]}
-    metrics = json.loads((out / "evaluate" / "metrics.json").read_text())["metrics"]
+    written = json.loads((out / "evaluate" / "metrics.json").read_text())
+    metrics, weights = written["metrics"], {row["stage"]: row for row in written["weights"]}
+    assert weights["detect"]["weights"] == "imported: results.json"
+    assert weights["detect"]["licence"].startswith("unknown")
     value = {(row["stage"], row["name"]): row["value"] for row in metrics}
     assert value["detect", "AP50"] == value["detect", "box_AP"] == 1.0
     assert value["label", "mIoU"] > 0.9
@@ -263,3 +266,27 @@ def test_polygons_that_went_out_come_in_as_the_masks_they_draw(small, scanned, t
     found = [{"image_id": 1, "category_id": 0, "segmentation": drawn_as, "score": 1}]
     rows = imported(scanned, saved(tmp_path / "polygons.json", found))
     assert rle.iou([rows[0]["masks"][0]["rle"]], [rle.encode(mask[None])[0]])[0, 0] > 0.9
+
+
+def test_with_several_seeds_what_is_imported_is_taken_and_the_rest_made_again(small, tmp_path) -> None:
+    pictures, truth = small
+    source = saved(tmp_path / "theirs.json", truth)
+    out = tmp_path / "run"
+    settings = {
+        **BY_HAND,
+        "detect": {"import_file": str(source)},
+        "segment": {"side": 48, "train": {"steps": 2, "batch": 2}},
+        "ground_truth": [str(source)],
+        "seeds": 2,
+    }
+    api.run(pictures=pictures, out=out, settings=settings, quiet=True)
+    for seed in ("0", "1"):
+        assert not (out / "seeds" / seed / "propose").exists()
+        ours, theirs = (lines_of(run / "detect" / "detections.jsonl") for run in (out, out / "seeds" / seed))
+        assert ours == theirs
+    trained = [(out / "seeds" / seed / "segment" / "train" / "model.safetensors").read_bytes() for seed in ("0", "1")]
+    assert trained[0] != trained[1]
+    rows = json.loads((out / "evaluate" / "metrics.json").read_text())["metrics"]
+    assert {row["seeds"] for row in rows if row["stage"] == "segment" and "seeds" in row} == {2}
+    with pytest.raises(SettingsError, match="no proposals are clustered"):
+        api.run(pictures=pictures, out=tmp_path / "other", settings={**settings, "seeds_of": "clusters"}, quiet=True)
