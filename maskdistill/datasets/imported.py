@@ -42,10 +42,11 @@ class Images:
 
 @dataclass(frozen=True)
 class Found:
-    """One mask: the image's id, run lengths, box (xyxy px, half-open; None: the file has none), category, score."""
+    """One mask: the image's id, run lengths, px, box (xyxy px, half-open; None: the file has none), category, score."""
 
     image: Key
     rle: Rle
+    area: int
     box: list[float] | None
     category: int | None
     score: float
@@ -134,11 +135,11 @@ def masks(
             elif row.get("iscrowd"):
                 tally.crowds += 1
             elif (mask := _mask(row, place, sizes[row["image_id"]], wrong)) is not None:
-                if not rle.areas([mask])[0]:
+                if not (area := int(rle.areas([mask])[0])):
                     tally.empty += 1
                     continue
                 box = _box(row, place, wrong)
-                yield Found(row["image_id"], mask, box, category, float(row.get("score", 1.0)))
+                yield Found(row["image_id"], mask, area, box, category, float(row.get("score", 1.0)))
     except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
         raise _unreadable(source, error) from error
     if not n_rows:

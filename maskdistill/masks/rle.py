@@ -95,7 +95,7 @@ def covered(rle: Rle) -> int:
     if not len(digits) or goes_on[-1]:
         return 0
     starts = np.flatnonzero(np.concatenate([[True], ~goes_on[:-1]]))
-    places = np.arange(len(digits)) - np.repeat(starts, np.diff([*starts, len(digits)]))
+    places = np.arange(len(digits)) - np.repeat(starts, np.diff(starts, append=len(digits)))
     values = np.add.reduceat((digits & 31) << np.minimum(5 * places, 50), starts)
     last = np.flatnonzero(~goes_on)
     values -= np.where(digits[last] & 16, 32 << np.minimum(5 * places[last], 50), 0)

@@ -174,7 +174,7 @@ class _Kept:
         self.end = 0
 
     def add(self, mask: Found) -> None:
-        line = lines.encoded({"rle": mask.rle, "box": mask.box, "category": mask.category, "score": mask.score})
+        line = lines.encoded({name: getattr(mask, name) for name in ("rle", "area", "box", "category", "score")})
         self.file.write(line)
         self.pictures.append(self.picture_of[mask.image])
         self.scores.append(mask.score)
@@ -313,7 +313,7 @@ def _record(mask: dict[str, Any], size: Size, cluster_of: Mapping[int, int] | No
     record = {
         "rle": mask["rle"],
         "box": [float(edge) for edge in box],
-        "area": int(rle.areas([mask["rle"]])[0]),
+        "area": mask["area"],
         "score": round(float(mask["score"]), 6),
     }
     return record if cluster_of is None else {**record, "cluster": cluster_of.get(mask["category"], 0)}
