@@ -14,7 +14,7 @@ import numpy as np
 from maskdistill.clusters.alignment import aligned
 from maskdistill.errors import SettingsError
 from maskdistill.masks import rle
-from maskdistill.runs import lines, record
+from maskdistill.runs import arrays, lines, record
 from maskdistill.runs.layout import RunFolder
 from maskdistill.stages.masks_by_picture import MaskFile, clusters_in
 from maskdistill.stages.skeleton import Job
@@ -30,8 +30,10 @@ def content(root: str, name: str) -> str:
     return "missing" if entry is None else entry.outputs.get(name, "missing")
 
 
-def support(job: Job, parts: dict[str, Any], weights: str | None) -> np.ndarray | None:
-    """Embeddings (n, d) of another run's masks of training pictures, None where no support set is asked for.
+def support(job: Job, parts: dict[str, Any], weights: str | None) -> tuple[np.ndarray, np.ndarray] | None:
+    """Embeddings (n, d) of another run, a memory map, and the places of its masks of training pictures.
+
+    None where no support set is asked for.
 
     Args:
         parts, weights: of our clustering, by which the embeddings of the other run must have been made too.
@@ -55,10 +57,10 @@ def support(job: Job, parts: dict[str, Any], weights: str | None) -> np.ndarray 
             f"cluster.support: the embeddings of {root} lie in another space ({'; '.join(differ)}). "
             "Cluster it with the settings and weights of this run, or leave out --cluster.support"
         )
-    rows = list(lines.read(folder / "clusters.jsonl"))
     split = {row["id"]: row["split"] for row in lines.read(RunFolder(Path(root)).images)}
+    rows = lines.read(folder / "clusters.jsonl")
     usable = [row.get("left_out") != "not finite" and split[row["id"]] == "train" for row in rows]
-    return np.load(folder / "embeddings.npy")[np.array(usable, bool)]
+    return arrays.mapped(folder / "embeddings.npy"), np.flatnonzero(usable)
 
 
 def check_alignment(job: Job) -> None:
