@@ -8,9 +8,13 @@ Differs:  float32 products, sums across chunks in float64; starts are drawn of a
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import contextlib
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 import torch
@@ -25,6 +29,7 @@ SAMPLE = 2**15  # rows that starts are drawn of: 48 MiB of 384 dimensions
 # Numbers in the larger of rows and products of a chunk; CPU: both lie in the caches (docs/log/clusters.md).
 NUMBERS = {"cpu": 2**20, "cuda": 2**26}
 Algorithm = Literal["full", "spherical"]
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True)
@@ -50,17 +55,18 @@ def fit(
 
     Args:
         algorithm: full; spherical: with centroids kept at length 1. Mini-batches are scikit-learn's: `kmeans.fit`.
-        device: the products and sums are made there; what becomes of it on a CPU depends on `threads` in last bits.
+        device: the products and sums are made there.
+        threads: of a CPU, a chunk each; no bit depends on how many there are.
     Raises:
         ValueError: no rows, rows that are not finite, k out of 1..254, another algorithm.
     """
     if algorithm not in ("full", "spherical"):
         raise ValueError(f"algorithm: wanted full or spherical, got {algorithm!r}")
     k = kmeans.checked(rows, k)
-    with threadpool_limits(threads):
+    with threadpool_limits(1):
         spherical = algorithm == "spherical"
         starts = drawn(rows, k=k, spherical=spherical, restarts=restarts, seed=seed)
-        found = lloyd(rows, starts, spherical=spherical, device=device)
+        found = lloyd(rows, starts, spherical=spherical, device=device, threads=threads)
         best = found.centroids[found.inertia.argmin()]
         return kmeans.by_size(rows, kmeans.reseeded(rows, best))
 
@@ -89,6 +95,7 @@ def lloyd(
     device: str | torch.device = "cpu",
     rounds: int = kmeans.ROUNDS,
     tolerance: float = 1e-4,
+    threads: int = 1,
 ) -> Found:
     """Lloyd's iteration from each start until no id changes, or centroids hardly move.
 
@@ -107,52 +114,81 @@ def lloyd(
     # Distances of float32 to a far origin drown: rows are centred as they are read. Directions must not be.
     middle = np.zeros(rows.shape[1], np.float32) if spherical else chunks.mean(rows).astype(np.float32)
     least = -1.0 if spherical else tolerance * float(chunks.variance(rows).mean())
-    source = _Source(rows, middle, torch.device(device), width=n_starts * k)
     centroids = torch.from_numpy(np.asarray(starts, np.float32) - middle).to(device)
     labels = torch.zeros((n_starts, len(rows)), dtype=torch.uint8, device=device)
     taken = np.zeros(n_starts, np.int64)
     alive = list(range(n_starts))
-    for number in range(rounds):
-        if not alive:
-            break
-        before = centroids[alive]
-        sums, counts, changed = _summed(source, before, labels, alive)
-        after = before.double()
-        for place, start in enumerate(alive):
-            if (counts[place] == 0).any():
-                _refill(source, before[place], labels[start], sums[place], counts[place])
-            after[place] = _middles(before[place], sums[place], counts[place], spherical=spherical)
-        centroids[alive] = after.float()
-        taken[alive] = number + 1
-        moved = (centroids[alive] - before).double().square().sum(dim=(1, 2))
-        # In the first round nothing was assigned before.
-        done = (moved <= least) | ((changed == 0) & (number > 0))
-        alive = [start for start, ended in zip(alive, done.tolist(), strict=True) if not ended]
-    return Found((centroids.cpu().numpy() + middle), _inertia(source, centroids), taken)
+    with _Source(rows, middle, torch.device(device), width=n_starts * k, threads=threads) as source:
+        for number in range(rounds):
+            if not alive:
+                break
+            before = centroids[alive]
+            sums, counts, changed = _summed(source, before, labels, alive)
+            after = before.double()
+            for place, start in enumerate(alive):
+                if (counts[place] == 0).any():
+                    _refill(source, before[place], labels[start], sums[place], counts[place])
+                after[place] = _middles(before[place], sums[place], counts[place], spherical=spherical)
+            centroids[alive] = after.float()
+            taken[alive] = number + 1
+            moved = (centroids[alive] - before).double().square().sum(dim=(1, 2))
+            # In the first round nothing was assigned before.
+            done = (moved <= least) | ((changed == 0) & (number > 0))
+            alive = [start for start, ended in zip(alive, done.tolist(), strict=True) if not ended]
+        return Found(centroids.cpu().numpy() + middle, _inertia(source, centroids), taken)
 
 
 class _Source:
-    """Chunks of rows on a device, centred: pairs of a slice and (c, d) float32, which the next one may overwrite."""
+    """Chunks of rows on a device, centred. A CPU's threads take a chunk each: whole chunks need no barriers, within one
+    two threads that share a core with others wait for each other most of the time (docs/log/clusters.md)."""
 
-    def __init__(self, rows: chunks.Rows, middle: np.ndarray, device: torch.device, *, width: int) -> None:
+    def __init__(
+        self, rows: chunks.Rows, middle: np.ndarray, device: torch.device, *, width: int, threads: int
+    ) -> None:
         self.rows, self.middle, self.device = rows, middle, device
         numbers = NUMBERS["cpu" if device.type == "cpu" else "cuda"]
         self.n_bytes = 4 * numbers * rows.shape[1] // max(width, rows.shape[1])
-        self.buffer = np.empty((0, rows.shape[1]), np.float32)
-        self.held: list[tuple[slice, Tensor]] | None = None
-        if _fits(device, 4 * len(rows) * rows.shape[1]):
-            self.held = [(part, x.clone()) for part, x in self._read()]
+        self.threads = threads if device.type == "cpu" else 1
+        self.own = threading.local()
+        self.held: list[Tensor] | None = None
 
-    def __iter__(self) -> Iterator[tuple[slice, Tensor]]:
-        return iter(self.held) if self.held is not None else self._read()
+    def __enter__(self) -> _Source:
+        self.stack = contextlib.ExitStack()
+        if self.device.type == "cpu":
+            self.stack.callback(torch.set_num_threads, torch.get_num_threads())
+            torch.set_num_threads(1)
+        self.pool = self.stack.enter_context(ThreadPoolExecutor(self.threads)) if self.threads > 1 else None
+        if _fits(self.device, 4 * len(self.rows) * self.rows.shape[1]):
+            self.held = list(self.made(lambda _, x: x.clone()))
+        return self
 
-    def _read(self) -> Iterator[tuple[slice, Tensor]]:
-        for part in chunks.pieces(self.rows, n_bytes=self.n_bytes):
-            size = part.stop - part.start
-            if len(self.buffer) < size:
-                self.buffer = np.empty((size, self.rows.shape[1]), np.float32)
-            np.subtract(self.rows[part], self.middle, out=self.buffer[:size], casting="same_kind")
-            yield part, torch.from_numpy(self.buffer[:size]).to(self.device)
+    def __exit__(self, *_: object) -> None:
+        self.stack.close()
+
+    def made(self, make: Callable[[slice, Tensor], Made]) -> Iterator[Made]:
+        """What `make` gives for each chunk, in order: its slice and rows (c, d) float32, which the next overwrites."""
+        parts = enumerate(chunks.pieces(self.rows, n_bytes=self.n_bytes))
+        if self.pool is None:
+            for number, part in parts:
+                yield make(part, self._read(number, part))
+            return
+        waiting: deque[Future[Made]] = deque()
+        for number, part in parts:
+            waiting.append(self.pool.submit(lambda n, p: make(p, self._read(n, p)), number, part))
+            if len(waiting) > 2 * self.threads:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+    def _read(self, number: int, part: slice) -> Tensor:
+        if self.held is not None:
+            return self.held[number]
+        size = part.stop - part.start
+        buffer: np.ndarray | None = getattr(self.own, "buffer", None)
+        if buffer is None or len(buffer) < size:
+            buffer = self.own.buffer = np.empty((size, self.rows.shape[1]), np.float32)
+        np.subtract(self.rows[part], self.middle, out=buffer[:size], casting="same_kind")
+        return torch.from_numpy(buffer[:size]).to(self.device)
 
 
 def _fits(device: torch.device, n_bytes: int) -> bool:
@@ -172,19 +208,22 @@ def _summed(source: _Source, centroids: Tensor, labels: Tensor, alive: list[int]
     counts = torch.zeros(many * k, dtype=torch.int64, device=flat.device)
     changed = torch.zeros(many, dtype=torch.int64, device=flat.device)
     offsets = k * torch.arange(many, device=flat.device)[:, None]
-    for part, x in source:
+
+    def summed(part: slice, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         ids = _nearest(x, flat, half, many)  # (a, c)
         narrow = ids.to(torch.uint8)
-        own = labels[alive, part]
-        changed += (own != narrow).sum(dim=1)
+        differ = (labels[alive, part] != narrow).sum(dim=1)
         labels[alive, part] = narrow
         groups = (ids + offsets).flatten()  # (a*c,)
         order = torch.argsort(groups, stable=True)
         sizes = torch.bincount(groups, minlength=many * k)
         # A bag a cluster: 25 times as fast as a product with one-hot ids, and in one order on every device.
-        bags = functional.embedding_bag(order % len(x), x, sizes.cumsum(0) - sizes, mode="sum")
+        return functional.embedding_bag(order % len(x), x, sizes.cumsum(0) - sizes, mode="sum"), sizes, differ
+
+    for bags, sizes, differ in source.made(summed):
         sums += bags.double()
         counts += sizes
+        changed += differ
     return sums.unflatten(0, (many, k)), counts.unflatten(0, (many, k)), changed
 
 
@@ -213,15 +252,19 @@ def _refill(source: _Source, centroids: Tensor, labels: Tensor, sums: Tensor, co
     A row that is alone in its cluster stays there, and so does one that equals a row that was given already.
     """
     empty = torch.nonzero(counts == 0).flatten().tolist()
-    far: list[tuple[float, int, Tensor]] = []
-    for part, x in source:
+    most = 2 * len(empty) + len(counts)
+
+    def farthest(part: slice, x: Tensor) -> list[tuple[float, int, Tensor]]:
         away = (x - centroids[labels[part].long()]).double().square().sum(dim=1)
-        values, places = away.topk(min(len(x), 2 * len(empty) + len(counts)))
-        far += [
+        values, places = away.topk(min(len(x), most))
+        return [
             (-value, part.start + place, x[place].clone())
             for value, place in zip(values.tolist(), places.tolist(), strict=True)
         ]
-        far = sorted(far, key=lambda each: each[:2])[: 2 * len(empty) + len(counts)]
+
+    far: list[tuple[float, int, Tensor]] = []
+    for found in source.made(farthest):
+        far = sorted(far + found, key=lambda each: each[:2])[:most]
     given: list[Tensor] = []
     for _, place, row in far:
         old = int(labels[place])
@@ -240,8 +283,12 @@ def _inertia(source: _Source, centroids: Tensor) -> np.ndarray:
     many = len(centroids)
     flat = centroids.flatten(0, 1)
     half = (flat.double().square().sum(dim=1) / 2).float()
-    found = torch.zeros(many, dtype=torch.float64, device=centroids.device)
-    for _, x in source:
-        for start, ids in enumerate(_nearest(x, flat, half, many)):
-            found[start] += (x - centroids[start][ids]).square().sum(dim=1).double().sum()
-    return found.cpu().numpy()
+
+    def summed(_: slice, x: Tensor) -> Tensor:
+        nearest = zip(centroids, _nearest(x, flat, half, many), strict=True)
+        return torch.stack([(x - own[ids]).square().sum(dim=1).double().sum() for own, ids in nearest])
+
+    found: np.ndarray = (
+        sum(source.made(summed), torch.zeros(many, dtype=torch.float64, device=flat.device)).cpu().numpy()
+    )
+    return found

@@ -92,12 +92,17 @@ def test_rows_of_a_memory_map_and_of_several_arrays_are_clustered_as_those_of_on
 
 
 @pytest.mark.parametrize("algorithm", ["full", "spherical"])
-def test_the_same_seed_gives_the_same_bytes_and_another_one_another_clustering(rng, algorithm):
+def test_the_same_seed_gives_the_same_bytes_however_many_threads_and_another_one_another_clustering(
+    rng, algorithm, monkeypatch
+):
     rows = whitening.unit(rng.standard_normal((700, 12)).astype(np.float32))
+    monkeypatch.setitem(streamed.NUMBERS, "cpu", 2**11)
     own = {"k": 9, "algorithm": algorithm, "restarts": 2}
     first = streamed.fit(rows, seed=3, **own)
     torch.manual_seed(5)
-    again = streamed.fit(rows, seed=3, **own)
+    torch.set_num_threads(2)
+    again = streamed.fit(rows, seed=3, threads=3, **own)
+    assert torch.get_num_threads() == 2
     assert (first.ids.tobytes(), first.centroids.tobytes()) == (again.ids.tobytes(), again.centroids.tobytes())
     assert first.inertia == again.inertia
     assert (streamed.fit(rows, seed=4, **own).ids != first.ids).any()
