@@ -5,8 +5,8 @@
     python benchmarks/bench_clusters.py streamed
     python benchmarks/bench_clusters.py memory
 
-Each part prints a table of docs/results.md, its baseline in the same process. `crops`: boxes of objects, sides 32 to
-320 px, on the photographs of the reference data ($MASKDISTILL_REFERENCE), through DINO's ViT-S/8 with drawn weights:
+Each part prints a table of docs/results.md, its baseline in the same process. `crops`: boxes of proposals, sides 32
+to 320 px, on the photographs of the reference data ($MASKDISTILL_REFERENCE), through DINO's ViT-S/8 with drawn weights:
 one at a time, and packed. `kmeans`: 100 000 x 384 into 80, the same start. `streamed`: 1 000 000 x 384 in a memory map
 (1.5 GB in a temporary folder, removed afterwards), peak of anonymous memory, agreement with k-means in memory.
 `memory`: peak of the stage `cluster` by the number of masks.
@@ -36,6 +36,7 @@ from maskdistill.datasets import truth as truths
 from maskdistill.evaluation import clusters
 from maskdistill.features import normalised, padded, vit
 from maskdistill.masks import rle
+from maskdistill.masks.boxes import boxes_from_masks
 from maskdistill.pictures import read
 from maskdistill.runs import arrays, lines
 from maskdistill.runs.journal import Journal
@@ -43,29 +44,51 @@ from maskdistill.runs.layout import RunFolder
 from maskdistill.runs.ledger import Ledger
 from maskdistill.settings import load, resolve
 from maskdistill.stages import cluster
+from maskdistill.stages.discover import discover
 from maskdistill.stages.progress import Progress
+from maskdistill.stages.propose import recipe_of
 from maskdistill.stages.skeleton import Image, Job
 
 REFERENCE = Path(os.environ.get("MASKDISTILL_REFERENCE", "../shared"))
 
 
-def object_crops(count: int, low: int, high: int) -> list[crops.Crop]:
-    """Crops of objects whose sides are within low .. high px, every nth, in the order of the pictures."""
-    folder = REFERENCE / "data" / "coco-dev"
-    boxes = [
-        (key, box)
-        for key, found in sorted(truths.read(folder / "instances.json").objects.items())
-        for box in rle.boxes(found.rles)
-        if low <= min(box[2] - box[0], box[3] - box[1]) and max(box[2] - box[0], box[3] - box[1]) <= high
-    ]
-    chosen = [boxes[place] for place in np.linspace(0, len(boxes) - 1, count).astype(int)]
-    return [crops.crops(read(folder / "images" / key), np.array([box]))[0][0] for key, box in chosen]
+def boxes_of_objects(key: str) -> np.ndarray:
+    found = truths.read(REFERENCE / "data" / "coco-dev" / "instances.json").objects.get(key)
+    return np.array(rle.boxes(found.rles) if found else []).reshape(-1, 4)
+
+
+def boxes_of_proposals(key: str) -> np.ndarray:
+    """Boxes of TokenCut's and MaskDistill's masks, up to six a picture, by the supervised DeiT-Tiny's tokens."""
+    import bench_embeddings as network
+
+    rgb, found = read(REFERENCE / "data" / "coco-dev" / "images" / key), []
+    for method, centre in (("tokencut", "no"), ("maskdistill", "yes")):
+        own = {"backbone": network.NETWORK, "method": method, "facet": "tokens", "block": -2, "centre_keys": centre}
+        recipe = recipe_of(resolve(load({"propose": {**own, "pixels": "nearest"}})).propose)
+        masks, _, _ = discover(rgb, backbone=network.network(), recipe=recipe)
+        found.append(boxes_from_masks(masks[masks.any(axis=(1, 2))]))
+    return np.concatenate(found)
+
+
+def cut(given: argparse.Namespace) -> list[crops.Crop]:
+    """Crops whose sides are within what is asked for, every nth, in the order of the pictures."""
+    folder = REFERENCE / "data" / "coco-dev" / "images"
+    boxes_of = {"objects": boxes_of_objects, "proposals": boxes_of_proposals}[given.of]
+    boxes = [(path.name, box) for path in sorted(folder.iterdir()) for box in boxes_of(path.name)]
+    sides = np.array([(box[2] - box[0], box[3] - box[1]) for _, box in boxes])
+    low, high = given.sides
+    within = np.flatnonzero((sides.min(axis=1) >= low) & (sides.max(axis=1) <= high))
+    chosen = within[np.linspace(0, len(within) - 1, min(given.crops, len(within))).astype(int)]
+    print(f"{len(boxes)} boxes of {given.of}, {len(within)} within {low} .. {high} px, {len(chosen)} taken")
+    rows = [boxes[place] for place in chosen]
+    return [crops.crops(read(folder / key), np.array([box]))[0][0] for key, box in rows]
 
 
 def of_crops(given: argparse.Namespace) -> None:
     """Crops a second, one at a time and packed; and how far the vectors move."""
-    views = object_crops(given.crops, *given.sides)
+    views = cut(given)
     backbone = vit.load("dino_vits8", weights="none")
+    half = vit.load("dino_vits8", weights="none", dtype=torch.bfloat16)
 
     def prepare(pixels: np.ndarray) -> torch.Tensor:
         return padded(normalised(pixels, mean=backbone.mean, std=backbone.std), backbone.patch)
@@ -75,25 +98,39 @@ def of_crops(given: argparse.Namespace) -> None:
         f"{len(views)} crops, patches: quartiles {np.percentile(patches, [25, 50, 75]).astype(int).tolist()}, "
         f"mean {patches.mean():.0f}, most {patches.max()}"
     )
-    ways = [0, *given.packs]
-    seconds: dict[int, list[float]] = {pack: [] for pack in ways}
-    vectors = {}
+
+    def whole(part: list[list[crops.Crop]]) -> np.ndarray:
+        tokens = [backbone.features(prepare(one.pixels)[None], want=("tokens",))[0].tokens for (one,) in part]
+        return np.stack([each[0].numpy() for each in tokens])
+
+    def by(network: Any, pack: int) -> Callable[[list[list[crops.Crop]]], np.ndarray]:
+        return lambda part: crops.embed(part, backbone=network, prepare=prepare, pack=pack)
+
+    ways = {"one at a time, all tokens": whole, "one at a time, class token alone": by(backbone, 0)}
+    ways |= {f"pack {pack}": by(backbone, pack) for pack in given.packs}
+    ways["bfloat16, pack 256"] = by(half, 256)
+    seconds: dict[str, list[float]] = {name: [] for name in ways}
+    apart = dict.fromkeys(ways, 0.0)
     # In slices, the ways after each other on each: what else the machine does then weighs on all of them alike.
     for first in range(0, len(views), given.slice):
-        for pack in ways:
-            part = [[view] for view in views[first : first + given.slice]]
-            started = time.perf_counter()
-            vectors[pack, first] = crops.embed(part, backbone=backbone, prepare=prepare, pack=pack)
-            seconds[pack].append(time.perf_counter() - started)
-    print("\n| pack | crops a second | times one at a time | a slice: least to most | largest difference |")
+        part = [[view] for view in views[first : first + given.slice]]
+        wanted = whole(part)
+        for name, way in ways.items():
+            least = np.inf
+            for _ in range(given.repeats):
+                began = time.process_time()  # of this process alone
+                found = way(part)
+                least = min(least, time.process_time() - began)
+            seconds[name].append(least)
+            apart[name] = max(apart[name], float(np.abs(found - wanted).max()))
+    print("\n| way | crops a second | times the first | of slices: least to most | largest difference |")
     print("| --- | --- | --- | --- | --- |")
-    alone = np.array(seconds[0])
-    for pack in ways:
-        ratios = alone / np.array(seconds[pack])
-        apart = max(np.abs(vectors[pack, at] - vectors[0, at]).max() for at in range(0, len(views), given.slice))
+    plain = np.array(next(iter(seconds.values())))
+    for name, own in seconds.items():
+        ratios = plain / np.array(own)
         print(
-            f"| {pack or 'one at a time'} | {len(views) / sum(seconds[pack]):.2f} | "
-            f"{alone.sum() / sum(seconds[pack]):.2f} | {ratios.min():.2f} to {ratios.max():.2f} | {apart:.1e} |"
+            f"| {name} | {len(views) / sum(own):.2f} | {plain.sum() / sum(own):.2f} | "
+            f"{ratios.min():.2f} to {ratios.max():.2f} | {apart[name]:.1e} |"
         )
 
 
@@ -263,12 +300,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("part", choices=PARTS)
     parser.add_argument("--crops", type=int, default=1000)
+    parser.add_argument("--of", choices=["proposals", "objects"], default="proposals", help="whose boxes are cut out")
     parser.add_argument("--sides", type=int, nargs=2, default=[32, 320], help="px, least and most of a crop")
     parser.add_argument("--slice", type=int, default=20)
     parser.add_argument("--packs", type=int, nargs="+", default=[256])
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--rows", type=int, default=0, help="of kmeans and streamed; 0: 100 000 and 1 000 000")
-    parser.add_argument("--apart", type=float, default=0.2, help="deviation of the blobs' middles")
+    parser.add_argument("--apart", type=float, default=0.215, help="deviation of the blobs' middles")
     parser.add_argument("--iterations", type=int, default=20)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--folder", default=None, help="for files of several GB; the system's temporary one")
