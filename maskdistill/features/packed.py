@@ -16,6 +16,8 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor
 from torch.nn import functional
 
+from maskdistill.features import attention
+
 
 def can_pack(model: Any) -> bool:
     """Whether `tokens` computes what the blocks do: those of the Eva family rotate by position, some others gate."""
@@ -57,31 +59,25 @@ def tokens(vit: Any, pictures: Sequence[Tensor], *, class_alone: bool = False) -
         if class_alone and number == last:
             return list(vit.model.norm(_class_tokens(vit, block, stream, lengths)).float().cpu()[0].split(1))
         q, k, v = (each.split(lengths, dim=2) for each in vit._projected(number, stream, None))
-        stream = _through(block, stream, q, k, v)
+        stream = attention.through(block, stream, _mixed(q, k, v))
     after = vit.model.norm(stream).float()
     return [vit._one_class(each, dim=1)[0].cpu() for each in after.split(lengths, dim=1)]
 
 
-def _through(block: Any, stream: Tensor, q: Sequence[Tensor], k: Sequence[Tensor], v: Sequence[Tensor]) -> Tensor:
-    """The stream (1, tokens, width) after a block; queries, keys, values of each picture (1, heads, tokens, dim)."""
-    own = [functional.scaled_dot_product_attention(*each) for each in zip(q, k, v, strict=True)]
-    mixed = torch.cat(own, dim=2).transpose(1, 2).flatten(2)  # (1, all tokens, width)
-    attention = block.attn
-    mixed = attention.proj(attention.norm(mixed) if hasattr(attention, "norm") else mixed)
-    stream = stream + block.ls1(mixed)
-    after: Tensor = stream + block.ls2(block.mlp(block.norm2(stream)))
-    return after
+def _mixed(q: Sequence[Tensor], k: Sequence[Tensor], v: Sequence[Tensor]) -> Tensor:
+    """(1, all tokens, heads * dim) of queries, keys, values (1, heads, tokens, dim) of each picture."""
+    return torch.cat([attention.mixed(*each) for each in zip(q, k, v, strict=True)], dim=1)
 
 
 def _class_tokens(vit: Any, block: Any, stream: Tensor, lengths: list[int]) -> Tensor:
     """(1, pictures, width): the class tokens after the last block, of which the others' rows are never made."""
     firsts = [sum(lengths[:place]) for place in range(len(lengths))]
-    normed, attention = block.norm1(stream), block.attn
-    weight, bias = attention.qkv.weight, attention.qkv.bias
+    normed, own = block.norm1(stream), block.attn
+    weight, bias = own.qkv.weight, own.qkv.bias
     width = len(weight) // 3
     of_class, of_all = (None, None) if bias is None else (bias[:width], bias[width:])
     queries = functional.linear(normed[:, firsts], weight[:width], of_class).unflatten(2, (1, vit.heads, -1))
     joined = functional.linear(normed, weight[width:], of_all).unflatten(2, (2, vit.heads, -1)).permute(2, 0, 3, 1, 4)
-    q = attention.q_norm(queries[:, :, 0].transpose(1, 2)).split(1, dim=2)
-    k, v = attention.k_norm(joined[0]).split(lengths, dim=2), joined[1].split(lengths, dim=2)
-    return _through(block, stream[:, firsts], q, k, v)
+    q = own.q_norm(queries[:, :, 0].transpose(1, 2)).split(1, dim=2)
+    k, v = own.k_norm(joined[0]).split(lengths, dim=2), joined[1].split(lengths, dim=2)
+    return attention.through(block, stream[:, firsts], _mixed(q, k, v))
