@@ -117,8 +117,9 @@ def test_embeddings_that_are_not_finite_stop_the_run_where_all_are_and_say_what_
     assert not (tmp_path / "run" / "cluster" / "clusters.jsonl").exists()
 
 
+@pytest.mark.parametrize("solver", ["auto", "torch"])
 def test_masks_whose_embedding_is_not_finite_are_left_out_of_training_and_counted(
-    drawn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    drawn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, solver: str
 ) -> None:
     from maskdistill.clusters import handmade
 
@@ -129,7 +130,7 @@ def test_masks_whose_embedding_is_not_finite_are_left_out_of_training_and_counte
         return np.full_like(seen[-1], np.inf) if len(seen) in (2, 5) else seen[-1]
 
     monkeypatch.setattr(handmade, "_one", one)
-    found, rows, events = clustered(drawn[0], tmp_path / "run", workers=0)
+    found, rows, events = clustered(drawn[0], tmp_path / "run", workers=0, solver=solver)
     assert [number for number, row in enumerate(rows) if "left_out" in row] == [1, 4]
     assert {row.get("left_out") for row in rows} == {None, "not finite"}
     assert found["left_out"] == {"not finite": 2}
