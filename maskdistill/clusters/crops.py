@@ -83,13 +83,14 @@ def embed(
 
     Args:
         views: as `crops` gives them, of one or several pictures.
-        backbone: with width, patch, tokens_of(pictures, pack=).
+        backbone: with width, patch, tokens_of(pictures, pack=, class_alone=).
         prepare: pixels (h, w, 3) uint8 to a tensor (3, h', w') float32, normalised, padded to the patch: normalised
             before it is padded, so that the padding is the mean colour, as in the release.
         pack: patches that go through the backbone in one pass; 0: one crop at a time, as the release.
     """
     flat = [view for each in views for view in each]
-    tokens = backbone.tokens_of([prepare(view.pixels) for view in flat], pack=pack) if flat else []
+    prepared = [prepare(view.pixels) for view in flat]
+    tokens = backbone.tokens_of(prepared, pack=pack, class_alone=read == "class_token") if flat else []
     vectors = [_read(own, view, backbone.patch, read) for own, view in zip(tokens, flat, strict=True)]
     found, first = np.zeros((len(views), backbone.width), np.float32), 0
     for row, each in enumerate(views):

@@ -3,7 +3,8 @@
 Paper:    MaskDistill: mini-batch k-means of 1000, 20 clusters on VOC
 In:       (n, d) float32, finite, as `whitening.normalise` gives them
 Out:      ids (n,) int64, centroids (k, d)
-Differs:  full k-means with restarts and spherical are other choices; one thread, because its sums differ with them
+Differs:  full k-means with restarts and spherical are other choices; one thread, because its sums differ with them;
+          scikit-learn's wants all rows in memory (mini-batches do not), `streamed` does not
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from typing import Literal
 import numpy as np
 from sklearn.cluster import KMeans, MiniBatchKMeans, kmeans_plusplus
 from threadpoolctl import threadpool_limits
+
+from maskdistill.clusters import chunks
 
 MOST = 254  # clusters: a label map has 8 bits, 0 is background and 255 ignore
 ROUNDS = 300  # of Lloyd's iteration, scikit-learn's number
@@ -45,13 +48,7 @@ def fit(
     Raises:
         ValueError: no rows, rows that are not finite, k out of 1..254, another algorithm.
     """
-    if not 1 <= k <= MOST:
-        raise ValueError(f"k must be in 1..{MOST}, got {k}")
-    if len(embeddings) == 0:
-        raise ValueError("embeddings: there are none to cluster")
-    if not np.isfinite(embeddings).all():
-        raise ValueError("embeddings: some are not finite")
-    k = min(k, len(np.unique(embeddings, axis=0)))
+    k = checked(embeddings, k)
     if algorithm not in ("full", "minibatch", "spherical"):
         raise ValueError(f"algorithm: wanted full, minibatch or spherical, got {algorithm!r}")
     with threadpool_limits(1):
@@ -66,26 +63,44 @@ def fit(
         return by_size(embeddings, centroids)
 
 
-def assign(embeddings: np.ndarray, centroids: np.ndarray) -> np.ndarray:
-    """(n,) int64, the nearest centroid of each row; a tie goes to the lower id."""
+def checked(embeddings: chunks.Rows, k: int) -> int:
+    """The number of clusters: k, or that of the distinct rows where they are fewer.
+
+    Raises:
+        ValueError: no rows, rows that are not finite, k out of 1..254.
+    """
+    if not 1 <= k <= MOST:
+        raise ValueError(f"k must be in 1..{MOST}, got {k}")
     if len(embeddings) == 0:
-        return np.zeros(0, np.int64)
-    squared = (centroids.astype(np.float64) ** 2).sum(axis=1)
-    return (
-        (squared - 2 * embeddings.astype(np.float64) @ centroids.T.astype(np.float64)).argmin(axis=1).astype(np.int64)
-    )
+        raise ValueError("embeddings: there are none to cluster")
+    if not chunks.are_finite(embeddings):
+        raise ValueError("embeddings: some are not finite")
+    return chunks.distinct(embeddings, most=k)
 
 
-def by_size(embeddings: np.ndarray, centroids: np.ndarray) -> Clustering:
+def assign(embeddings: chunks.Rows, centroids: np.ndarray) -> np.ndarray:
+    """(n,) int64, the nearest centroid of each row; a tie goes to the lower id."""
+    exact = centroids.astype(np.float64)
+    squared = (exact**2).sum(axis=1)
+    found = np.zeros(len(embeddings), np.int64)
+    for part in chunks.pieces(embeddings):
+        found[part] = (squared - 2 * embeddings[part].astype(np.float64) @ exact.T).argmin(axis=1)
+    return found
+
+
+def by_size(embeddings: chunks.Rows, centroids: np.ndarray) -> Clustering:
     """The clustering of given centroids, ids by falling size; what stays empty is left out."""
     sizes = np.bincount(assign(embeddings, centroids), minlength=len(centroids))
     centroids = centroids[[number for number in np.argsort(-sizes, kind="stable") if sizes[number]]]
     ids = assign(embeddings, centroids)
-    inertia = float(((embeddings - centroids[ids]) ** 2).sum(dtype=np.float64))
+    inertia = sum(
+        float(((embeddings[part] - centroids[ids[part]]) ** 2).sum(dtype=np.float64))
+        for part in chunks.pieces(embeddings)
+    )
     return Clustering(ids=ids, centroids=centroids, inertia=inertia)
 
 
-def reseeded(embeddings: np.ndarray, centroids: np.ndarray) -> np.ndarray:
+def reseeded(embeddings: chunks.Rows, centroids: np.ndarray) -> np.ndarray:
     """Centroids of which none is empty: each empty one starts again at the row that is farthest from its own.
 
     Full k-means has no empty ones where there are k distinct rows; mini-batches and drawn starts may.
@@ -100,22 +115,35 @@ def reseeded(embeddings: np.ndarray, centroids: np.ndarray) -> np.ndarray:
         empty = np.flatnonzero(sizes == 0)
         if not len(empty):
             break
-        away = ((embeddings - centroids[ids]) ** 2).sum(axis=1)
+        away = squared_distances(embeddings, centroids, ids)
         away[sizes[ids] == 1] = -1  # alone: moved, it would leave an empty one behind
         farthest = int(away.argmax())
-        centroids[empty[0]] = embeddings[farthest]
+        centroids[empty[0]] = embeddings[farthest : farthest + 1][0]
         rest = ids == ids[farthest]
         rest[farthest] = False
-        centroids[ids[farthest]] = embeddings[rest].mean(axis=0)
+        centroids[ids[farthest]] = chunks.mean_at(embeddings, np.flatnonzero(rest))
     return centroids
+
+
+def squared_distances(embeddings: chunks.Rows, centroids: np.ndarray, ids: np.ndarray) -> np.ndarray:
+    """(n,) float32, of each row to the centroid of its id."""
+    found = np.zeros(len(embeddings), np.float32)
+    for part in chunks.pieces(embeddings):
+        found[part] = ((embeddings[part] - centroids[ids[part]]) ** 2).sum(axis=1)
+    return found
+
+
+def spherical_start(embeddings: np.ndarray, *, k: int, seed: int, start: int) -> np.ndarray:
+    """(k, d) float32: the nth start, by k-means++."""
+    drawn = np.random.RandomState((seed + 7919 * start) % 2**32)
+    return np.asarray(kmeans_plusplus(embeddings, k, random_state=drawn)[0], np.float32)
 
 
 def _spherical(embeddings: np.ndarray, *, k: int, restarts: int, seed: int) -> np.ndarray:
     """(k, d): the best of n starts of Lloyd's iteration, centroids of length 1 (one whose rows cancel out stays)."""
     best, lowest = embeddings[:k], np.inf
     for start in range(restarts):
-        drawn = np.random.RandomState((seed + 7919 * start) % 2**32)
-        centroids = np.asarray(kmeans_plusplus(embeddings, k, random_state=drawn)[0], np.float32)
+        centroids = spherical_start(embeddings, k=k, seed=seed, start=start)
         ids = np.full(len(embeddings), -1)
         for _ in range(ROUNDS):
             centroids = reseeded(embeddings, centroids)

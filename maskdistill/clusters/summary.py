@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import numpy as np
 
+from maskdistill.clusters import chunks, kmeans
+
 
 def exemplars(
-    embeddings: np.ndarray, ids: np.ndarray, centroids: np.ndarray, *, count: int, seed: int = 0
+    embeddings: chunks.Rows, ids: np.ndarray, centroids: np.ndarray, *, count: int, seed: int = 0
 ) -> list[dict[str, list[int]]]:
     """Of each cluster the rows nearest to its centroid, farthest from it, and drawn at random, `count` at most."""
     found = []
-    for cluster, centroid in enumerate(centroids):
+    away = kmeans.squared_distances(embeddings, centroids, ids)
+    for cluster in range(len(centroids)):
         rows = np.flatnonzero(ids == cluster)
-        order = rows[np.argsort(((embeddings[rows] - centroid) ** 2).sum(axis=1), kind="stable")]
+        order = rows[np.argsort(away[rows], kind="stable")]
         drawn = np.random.default_rng([seed, cluster]).permutation(rows)[:count]
         found.append(
             {
@@ -28,18 +31,21 @@ def exemplars(
     return found
 
 
-def means(embeddings: np.ndarray, ids: np.ndarray, k: int) -> np.ndarray:
+def means(embeddings: chunks.Rows, ids: np.ndarray, k: int) -> np.ndarray:
     """(k, d) float32: the mean of each cluster's rows; zeros for one without rows."""
     found = np.zeros((k, embeddings.shape[1]), np.float32)
     for cluster in range(k):
-        if (ids == cluster).any():
-            found[cluster] = embeddings[ids == cluster].mean(axis=0)
+        places = np.flatnonzero(ids == cluster)
+        if len(places):
+            found[cluster] = chunks.mean_at(embeddings, places)
     return found
 
 
-def spreads(embeddings: np.ndarray, ids: np.ndarray, centroids: np.ndarray) -> list[float | None]:
+def spreads(embeddings: chunks.Rows, ids: np.ndarray, centroids: np.ndarray) -> list[float | None]:
     """Root mean square distance of each cluster's rows to its centroid, in [0, 2]; None for one without rows."""
-    squared = ((embeddings - centroids[ids]) ** 2).sum(axis=1, dtype=np.float64)
+    squared = np.zeros(len(ids))
+    for part in chunks.pieces(embeddings):
+        squared[part] = ((embeddings[part] - centroids[ids[part]]) ** 2).sum(axis=1, dtype=np.float64)
     found = [squared[ids == cluster] for cluster in range(len(centroids))]
     return [round(float(np.sqrt(each.mean())), 6) if len(each) else None for each in found]
 

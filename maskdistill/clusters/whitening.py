@@ -3,7 +3,7 @@
 Paper:    MaskDistill: scipy's `whiten` (deviation of each dimension, no centring), L2 rows
 In:       (n, d) float32
 Out:      a scale (d,) or a projection (d, 1 + m) of the set; rows (n, d) or (n, m)
-Differs:  principal components are another choice
+Differs:  principal components are another choice; of more rows than a chunk holds the sums are float64
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from threadpoolctl import threadpool_limits
+
+from maskdistill.clusters import chunks
 
 FLAT = 1e-6  # of the largest variance: a component with less is rounding
 
@@ -32,25 +34,36 @@ class Whitening:
         return normalise(embeddings, self.scale)
 
 
-def scale_of(embeddings: np.ndarray, *, whiten: bool = True) -> np.ndarray:
+def scale_of(embeddings: chunks.Rows, *, whiten: bool = True) -> np.ndarray:
     """(d,) float32: the deviation of each dimension (no centring, ddof 0), 1 where it is constant."""
+    width = embeddings.shape[1]
     if not whiten:
-        return np.ones(embeddings.shape[1], np.float32)
-    varies = (embeddings != embeddings[:1]).any(axis=0)
+        return np.ones(width, np.float32)
+    first = embeddings[:1]
+    varies = np.zeros(width, bool)
+    for part in chunks.pieces(embeddings):
+        varies |= (embeddings[part] != first).any(axis=0)
+    spread = embeddings[:].std(axis=0) if chunks.is_one(embeddings) else np.sqrt(chunks.variance(embeddings))
     # Float32 sums give a thousand equal values of 0.3 a deviation of 6e-8: divided by it they would outweigh all else.
-    deviation = np.where(varies, embeddings.std(axis=0), 0)
+    deviation = np.where(varies, spread, 0)
     return np.where(deviation > 0, deviation, 1).astype(np.float32)
 
 
-def principal(embeddings: np.ndarray, *, dims: int) -> np.ndarray:
+def principal(embeddings: chunks.Rows, *, dims: int) -> np.ndarray:
     """(d, 1 + m) float32: column 0 the mean, the others the m components of the largest variance, scaled to variance 1.
 
     Components of hardly any variance are left out, so that 1 <= m <= dims; equal rows have one, the first dimension.
     """
-    middle = embeddings.mean(axis=0, dtype=np.float64)
-    away = embeddings - middle
+    if chunks.is_one(embeddings):
+        middle = embeddings[:].mean(axis=0, dtype=np.float64)
+    else:
+        middle = chunks.mean(embeddings)
+    products = np.zeros((len(middle), len(middle)))
     with threadpool_limits(1):
-        variances, directions = np.linalg.eigh(away.T @ away / len(away))
+        for part in chunks.pieces(embeddings):
+            away = embeddings[part] - middle
+            products += away.T @ away
+        variances, directions = np.linalg.eigh(products / len(embeddings))
     kept = [place for place in range(len(variances))[::-1][:dims] if variances[place] > FLAT * max(variances[-1], FLAT)]
     if not kept:
         return np.column_stack([middle, np.eye(len(middle), 1)]).astype(np.float32)

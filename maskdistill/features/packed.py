@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor
+from torch.nn import functional
 
 from maskdistill.features import attention
 
@@ -43,14 +44,40 @@ def plan(sizes: Sequence[int], *, most: int) -> list[list[int]]:
 
 
 @torch.inference_mode()
-def tokens(vit: Any, pictures: Sequence[Tensor]) -> list[Tensor]:
-    """All tokens after the last norm, token 0 the class token or the patches' mean."""
+def tokens(vit: Any, pictures: Sequence[Tensor], *, class_alone: bool = False) -> list[Tensor]:
+    """All tokens after the last norm, token 0 the class token or the patches' mean.
+
+    Args:
+        class_alone: token 0 only, (1, width), of a network that has a class token: of the last block its keys and
+            values are all that the other tokens are asked for.
+    """
     entered = [vit._embedded(each[None], vit._check(each[None]))[0][0] for each in pictures]
     lengths = [len(each) for each in entered]
     stream = torch.cat(entered)[None]  # (1, all tokens, width)
+    last = len(vit.model.blocks) - 1
     for number, block in enumerate(vit.model.blocks):
+        if class_alone and number == last:
+            return list(vit.model.norm(_class_tokens(vit, block, stream, lengths)).float().cpu()[0].split(1))
         q, k, v = (each.split(lengths, dim=2) for each in vit._projected(number, stream, None))
-        own = [attention.mixed(*each) for each in zip(q, k, v, strict=True)]
-        stream = attention.through(block, stream, torch.cat(own, dim=1))  # (1, all tokens, width)
+        stream = attention.through(block, stream, _mixed(q, k, v))
     after = vit.model.norm(stream).float()
     return [vit._one_class(each, dim=1)[0].cpu() for each in after.split(lengths, dim=1)]
+
+
+def _mixed(q: Sequence[Tensor], k: Sequence[Tensor], v: Sequence[Tensor]) -> Tensor:
+    """(1, all tokens, heads * dim) of queries, keys, values (1, heads, tokens, dim) of each picture."""
+    return torch.cat([attention.mixed(*each) for each in zip(q, k, v, strict=True)], dim=1)
+
+
+def _class_tokens(vit: Any, block: Any, stream: Tensor, lengths: list[int]) -> Tensor:
+    """(1, pictures, width): the class tokens after the last block, of which the others' rows are never made."""
+    firsts = [sum(lengths[:place]) for place in range(len(lengths))]
+    normed, own = block.norm1(stream), block.attn
+    weight, bias = own.qkv.weight, own.qkv.bias
+    width = len(weight) // 3
+    of_class, of_all = (None, None) if bias is None else (bias[:width], bias[width:])
+    queries = functional.linear(normed[:, firsts], weight[:width], of_class).unflatten(2, (1, vit.heads, -1))
+    joined = functional.linear(normed, weight[width:], of_all).unflatten(2, (2, vit.heads, -1)).permute(2, 0, 3, 1, 4)
+    q = own.q_norm(queries[:, :, 0].transpose(1, 2)).split(1, dim=2)
+    k, v = own.k_norm(joined[0]).split(lengths, dim=2), joined[1].split(lengths, dim=2)
+    return attention.through(block, stream[:, firsts], _mixed(q, k, v))

@@ -156,20 +156,23 @@ class ViT:
             for row in range(len(batch))
         ]
 
-    def tokens_of(self, pictures: Sequence[Tensor], *, pack: int = 0) -> list[Tensor]:
+    def tokens_of(self, pictures: Sequence[Tensor], *, pack: int = 0, class_alone: bool = False) -> list[Tensor]:
         """(1 + rows*cols, width) float32 on the CPU of each picture: tokens after the last norm.
 
         Args:
             pictures: (3, h, w) each, of any sizes, else as `features` takes them.
             pack: patches that go through the network in one pass; a picture with more goes alone; 0: all do. What a
                 picture goes with changes last bits alone.
+            class_alone: token 0 is enough; the others may be missing, and where they are a twelfth of a ViT-S is saved.
         """
-        most = pack if packed.can_pack(self.model) else 0
+        can_pack = packed.can_pack(self.model)
+        class_alone = class_alone and can_pack and self.has_class
+        most = pack if can_pack else 0
         sizes = [(each.shape[-2] // self.patch) * (each.shape[-1] // self.patch) for each in pictures]
         found: list[Tensor] = []
         for places in packed.plan(sizes, most=most):
-            if len(places) > 1:
-                found += packed.tokens(self, [pictures[place] for place in places])
+            if len(places) > 1 or class_alone:
+                found += packed.tokens(self, [pictures[place] for place in places], class_alone=class_alone)
             else:
                 alone = self.features(pictures[places[0]][None], want=("tokens",))[0].tokens
                 assert alone is not None

@@ -29,6 +29,9 @@ class ClusterSettings:
     # minibatch of 1000 in the paper; spherical: full, with centroids of length 1
     kmeans: Literal["full", "minibatch", "spherical"] = "full"
     restarts: int = 10  # starts of k-means, the lowest inertia is kept; 1 in the paper
+    # what does k-means: sklearn, in memory; torch, on the device, rows read by chunks; auto: torch on a GPU or above
+    # 256 MiB of embeddings, else sklearn; the same clusters but for rounding; minibatch is sklearn's; ours
+    solver: Literal["auto", "sklearn", "torch"] = "auto"
     whiten: bool = True  # before k-means; source: MaskDistill release
     # divide by each dimension's deviation, as the release; pca: by that of each principal component
     whitening: Literal["deviation", "pca"] = "deviation"
@@ -55,6 +58,8 @@ class ClusterSettings:
                     )
         if self.merge_from and isinstance(self.k, int) and self.merge_from < self.k:
             raise ValueError(f"cluster.merge_from must be at least cluster.k, {self.k}, or 0, got {self.merge_from}")
+        if self.solver == "torch" and self.kmeans == "minibatch":
+            raise ValueError("cluster.solver torch has no cluster.kmeans minibatch: give full or spherical, or sklearn")
         at_least("cluster.restarts", self.restarts, 1)
         in_unit("cluster.again_min_score", self.again_min_score)
         at_least("cluster.max_side", self.max_side, 0)

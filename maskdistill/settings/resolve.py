@@ -18,7 +18,7 @@ def resolve(settings: RunSettings) -> RunSettings:
     """The same settings without an `auto` or a zero that stands for a rule known before any picture is seen.
 
     `--weights propose=NAME` with the name of a backbone chooses that backbone too. What depends on the pictures
-    (number of clusters, steps) stays 0 and is resolved, and told, by its stage.
+    (number of clusters, steps) stays 0 and is resolved, and told, by its stage; so are `device` and `cluster.solver`.
     """
     propose = settings.propose
     named = settings.weights_of("propose")

@@ -6,27 +6,22 @@ Out:  embeddings.npy, clusters.jsonl (id, mask, cluster), centroids.npy, cluster
 
 from __future__ import annotations
 
-import io
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from maskdistill.errors import TrainingError
-from maskdistill.runs import atomic, lines
+from maskdistill.runs import arrays, atomic, lines
 from maskdistill.settings import RunSettings
-from maskdistill.settings.cluster import ClusterSettings
 from maskdistill.stages import embedding, others, provenance
 from maskdistill.stages.embedding import Embedded
 from maskdistill.stages.masks_by_picture import MaskFile
 from maskdistill.stages.skeleton import Done, Image, Job, Stage, parts_of
 from maskdistill.types import Detections
-
-if TYPE_CHECKING:
-    from maskdistill.clusters.whitening import Whitening
 
 EXEMPLARS = 12  # of each kind, of each cluster
 HINTS = {
@@ -46,6 +41,7 @@ def parts(settings: RunSettings) -> dict[str, Any]:
         **({"merge_from": own.merge_from} if own.merge_from else {}),
         "kmeans": own.kmeans,
         "restarts": own.restarts,
+        **({"solver": own.solver} if own.solver != "auto" else {}),
         "whiten": own.whiten,
     }
     if own.whiten and own.whitening == "pca":
@@ -79,32 +75,32 @@ def weights(job: Job) -> str | None:
 def work(job: Job, folder: Path) -> Done:
     """Embed every mask, fit k-means on those of training pictures, assign the others."""
     from maskdistill.clusters import summary
-    from maskdistill.stages import fitting, flagging
+    from maskdistill.stages import fitting, flagging, whitened
 
     own, name = job.settings.cluster, folder.name
     file = MaskFile(job.folder.root / others.SOURCES[name])
     made_of = parts_of(AGAIN if name == "recluster" else STAGE, job)
     counted = made_of["settings"]
+    if not file.n_masks:
+        raise TrainingError(
+            f"{file.path}: no masks in the {len(job.images)} pictures, so there is nothing to cluster. {HINTS[name]}"
+        )
     others.check_alignment(job)  # before the embeddings, which may take hours
     supporting = others.support(job, counted, made_of.get("weights"))
-    taken = others.embeddings(job, made_of, file) if name == "cluster" else None
+    taken = others.embeddings(job, made_of, file, folder) if name == "cluster" else None
     embedded = taken or embedding.of_masks(job, folder, file)
     fits = _fitted_on(job, name, file, embedded)
     left_out = {int(row): "not finite" for row in np.flatnonzero(~embedded.finite)}
     if left_out:
         job.ledger.write("warning", stage=name, what=f"{len(left_out)} embeddings are not finite: left out of training")
-    own_rows = embedded.values[fits]
-    fitted_rows = own_rows if supporting is None else np.concatenate([own_rows, supporting])
-    space = _space(own, fitted_rows)
-    normalised = space(embedded.values)
-    learnt = space(fitted_rows)
+    rows = whitened.whitened(own, embedded.values, fits, supporting, folder=folder / "parts")
+    space, normalised, learnt = rows.space, rows.all, rows.learnt
     fitted = fitting.fit(job, name, learnt)
     fitted = fitted.renamed(others.ids_as(job, name, file, fitted.assign(normalised), fitted.k))
     ids = fitted.assign(normalised)
-    _write_array(folder / "embeddings.npy", embedded.values)
-    _write_array(folder / "centroids.npy", fitted.centroids)
+    arrays.write(folder / "centroids.npy", fitted.centroids)
     if space.projection is not None:
-        _write_array(folder / "projection.npy", space.projection)
+        arrays.write(folder / "projection.npy", space.projection)
     flags = flagging.flags(job, file, fitted, normalised, ids, fits)
     if own.drop:
         left_out = flagging.dropped(job, name, flags, ids, left_out, fits)
@@ -125,7 +121,7 @@ def work(job: Job, folder: Path) -> Done:
         "curve": fitted.curve,
         "settings": counted,
         "weights": provenance.used(job.settings, ["cluster"])[0],
-        "supported_by": 0 if supporting is None else len(supporting),
+        "supported_by": 0 if supporting is None else len(supporting[1]),
         "scale": None if space.scale is None else [float(value) for value in space.scale],
         "projection": None if space.projection is None else "projection.npy",
     }
@@ -139,35 +135,12 @@ def work(job: Job, folder: Path) -> Done:
     return Done(outputs=[*outputs, *(["projection.npy"] if space.projection is not None else [])], counts=counts)
 
 
-def _space(own: ClusterSettings, embeddings: np.ndarray) -> Whitening:
-    """The whitening of a set of embeddings, as the settings ask for it."""
-    from maskdistill.clusters import whitening
-
-    if own.whiten and own.whitening == "pca":
-        return whitening.Whitening(projection=whitening.principal(embeddings, dims=own.pca_dims))
-    return whitening.Whitening(scale=whitening.scale_of(embeddings, whiten=own.whiten))
-
-
-def _read_space(folder: Path) -> Whitening:
-    """The whitening that a clustering was made with."""
-    from maskdistill.clusters.whitening import Whitening
-
-    found = _read(folder)
-    if found.get("projection"):
-        return Whitening(projection=np.load(folder / found["projection"]))
-    return Whitening(scale=np.array(found["scale"], np.float32))
-
-
 def _read(folder: Path) -> dict[str, Any]:
     return dict(json.loads((folder / "clusters.json").read_text(encoding="utf-8")))
 
 
 def _fitted_on(job: Job, name: str, file: MaskFile, embedded: Embedded) -> np.ndarray:
     """(n,) bool: the masks that k-means is fitted on."""
-    if not file.n_masks:
-        raise TrainingError(
-            f"{file.path}: no masks in the {len(job.images)} pictures, so there is nothing to cluster. {HINTS[name]}"
-        )
     is_train = np.array([image.split == "train" for image in job.images])[embedded.owners[:, 0] - 1]
     if not is_train.any():
         raise TrainingError(
@@ -223,10 +196,11 @@ def _scores(file: MaskFile, images: list[Image]) -> np.ndarray:
 def assigner(job: Job, folder: Path) -> Callable[[np.ndarray, Detections], np.ndarray]:
     """A function from a picture (H, W, 3) uint8 and detections in it to their clusters (n,) int64, by a clustering."""
     from maskdistill.clusters import kmeans, whitening
+    from maskdistill.stages import whitened
 
     embed = embedding.embedder(job)
     centroids, groups = np.load(folder / "centroids.npy"), _read(folder).get("groups")
-    space = _read_space(folder)
+    space = whitened.read(folder)
 
     def assign(rgb: np.ndarray, found: Detections) -> np.ndarray:
         masks = [{"rle": mask, "box": box.tolist()} for mask, box in zip(found.rles, found.boxes_xyxy, strict=True)]
@@ -234,12 +208,6 @@ def assigner(job: Job, folder: Path) -> Callable[[np.ndarray, Detections], np.nd
         return nearest if groups is None else np.array(groups, np.int64)[nearest]
 
     return assign
-
-
-def _write_array(path: Path, array: np.ndarray) -> None:
-    buffer = io.BytesIO()
-    np.save(buffer, array)
-    atomic.write_bytes(path, buffer.getvalue())
 
 
 STAGE = Stage(name="cluster", version=3, reads=("scan", "propose"), parts=parts, work=work, weights=weights)

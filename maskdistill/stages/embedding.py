@@ -16,6 +16,7 @@ import torch
 
 from maskdistill.errors import TrainingError
 from maskdistill.masks import rle
+from maskdistill.runs import arrays
 from maskdistill.stages.masks_by_picture import MaskFile
 from maskdistill.stages.passes import over_batches
 from maskdistill.stages.skeleton import Image, Job
@@ -26,7 +27,7 @@ Masks = list[dict[str, Any]]  # records with rle and box
 
 @dataclass(frozen=True)
 class Embedded:
-    """values (n, d) float32, 0 where not finite; owners (n, 2): picture id, number of the mask in it; finite (n,)."""
+    """values (n, d) float32, a memory map, 0 where not finite (n,); owners (n, 2): picture id, number of the mask."""
 
     values: np.ndarray
     owners: np.ndarray
@@ -51,7 +52,7 @@ class Embedder:
 
 
 def of_masks(job: Job, folder: Path, file: MaskFile) -> Embedded:
-    """The embeddings of all masks of a file, journalled in `folder`."""
+    """The embeddings of all masks of a file, journalled in `folder`, then written to its embeddings.npy."""
     embed = embedder(job)
 
     def load(image: Image) -> Any:
@@ -62,27 +63,29 @@ def of_masks(job: Job, folder: Path, file: MaskFile) -> Embedded:
         return {"values": [[float(number) for number in row] if np.isfinite(row).all() else None for row in values]}
 
     images = [image for image in job.images if file.n_in(image.id)]
-    values = np.zeros((file.n_masks, 1), np.float32)
+    path = folder / "embeddings.npy"
     owners = np.zeros((file.n_masks, 2), np.int64)
     finite = np.zeros(file.n_masks, bool)
     batches = [images[first : first + TOGETHER] for first in range(0, len(images), TOGETHER)]
-    with over_batches(
-        job, folder, batches, load=load, together=embed.read, each=each, title=folder.name, behind=0
-    ) as journal:
-        for number, entry in journal.records():
+    with (
+        over_batches(
+            job, folder, batches, load=load, together=embed.read, each=each, title=folder.name, behind=0
+        ) as made,
+        arrays.writing(path, file.n_masks) as writer,
+    ):
+        for number, entry in made.records():
             if "refused" in entry:
                 raise TrainingError(
                     f"{job.picture_path(job.images[number - 1])}: could be read before but not now: {entry['refused']}"
                 )
             for mask, row in enumerate(entry["values"]):
-                place = file.first[number] + mask
-                owners[place] = number, mask
+                owners[writer.written] = number, mask
+                finite[writer.written] = row is not None
                 if row is None:
-                    continue
-                if not finite.any():
-                    values = np.zeros((file.n_masks, len(row)), np.float32)
-                values[place], finite[place] = row, True
-    return Embedded(values, owners, finite)
+                    writer.add_zeros()
+                else:
+                    writer.add(np.array([row], np.float32))
+    return Embedded(arrays.mapped(path), owners, finite)
 
 
 def embedder(job: Job) -> Embedder:

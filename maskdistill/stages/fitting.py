@@ -10,9 +10,14 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+import torch
 
-from maskdistill.clusters import kmeans, merging, number
+from maskdistill.clusters import kmeans, merging, number, streamed
+from maskdistill.clusters.chunks import Rows
+from maskdistill.stages import backbones
 from maskdistill.stages.skeleton import Job
+
+IN_MEMORY = 2**28  # bytes of embeddings above which `solver: auto` streams them: 174 762 masks of 384 dimensions
 
 
 @dataclass(frozen=True)
@@ -36,11 +41,11 @@ class Fitted:
         """The same with new ids; names (k,): the new id of each cluster."""
         return replace(self, groups=names[self.groups])
 
-    def distances(self, rows: np.ndarray) -> np.ndarray:
+    def distances(self, rows: Rows) -> np.ndarray:
         """(n,) float32: from each row to its nearest centroid."""
-        return np.linalg.norm(rows - self.centroids[kmeans.assign(rows, self.centroids)], axis=1)
+        return np.sqrt(kmeans.squared_distances(rows, self.centroids, kmeans.assign(rows, self.centroids)))
 
-    def assign(self, rows: np.ndarray) -> np.ndarray:
+    def assign(self, rows: Rows) -> np.ndarray:
         """(n,) int64: the cluster of each row."""
         return self.groups[kmeans.assign(rows, self.centroids)]
 
@@ -56,7 +61,7 @@ def fit(job: Job, stage: str, rows: np.ndarray) -> Fitted:
         job.progress.say(f"{stage}: {wanted} clusters, chosen by stability")
     else:
         wanted = own.k or from_masks(len(rows))
-    made = kmeans.fit(rows, k=max(wanted, own.merge_from), algorithm=own.kmeans, restarts=own.restarts, seed=seed)
+    made = _solved(job, stage, rows, k=max(wanted, own.merge_from))
     k = min(wanted, len(made.centroids))
     if k < wanted and own.k:
         few = f"{len(rows)} masks" if len(rows) < wanted else f"{k} unlike masks among {len(rows)}"
@@ -64,6 +69,28 @@ def fit(job: Job, stage: str, rows: np.ndarray) -> Fitted:
         job.progress.say(f"{stage}: only {few}, so {k} clusters in place of {wanted}")
     groups = merging.merged(made.centroids, np.bincount(made.ids), k=k)
     return Fitted(made.centroids, groups, made.inertia, curve)
+
+
+def solver(job: Job, rows: np.ndarray) -> str:
+    """What does k-means: `torch` where it was asked for, else on a GPU and for what is large; mini-batches never."""
+    own = job.settings.cluster
+    if own.solver != "auto":
+        return own.solver
+    if own.kmeans == "minibatch":  # scikit-learn's reads a batch at a time, from a memory map too
+        return "sklearn"
+    is_large = 4 * rows.shape[0] * rows.shape[1] > IN_MEMORY
+    return "torch" if is_large or backbones.device(job).type == "cuda" else "sklearn"
+
+
+def _solved(job: Job, stage: str, rows: np.ndarray, *, k: int) -> kmeans.Clustering:
+    own, seed = job.settings.cluster, job.settings.seed
+    if solver(job, rows) == "sklearn" or own.kmeans == "minibatch":
+        return kmeans.fit(np.asarray(rows), k=k, algorithm=own.kmeans, restarts=own.restarts, seed=seed)
+    device, threads = backbones.device(job), torch.get_num_threads()
+    job.ledger.write("note", stage=stage, what="k-means in torch", value=f"{device}, {rows.shape[0]} rows")
+    return streamed.fit(
+        rows, k=k, algorithm=own.kmeans, restarts=own.restarts, seed=seed, device=device, threads=threads
+    )
 
 
 def from_masks(n_masks: int) -> int:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from maskdistill.clusters import noise
+from maskdistill.clusters.chunks import Rows
 from maskdistill.stages.fitting import Fitted
 from maskdistill.stages.masks_by_picture import MaskFile
 from maskdistill.stages.skeleton import Job
@@ -36,14 +37,20 @@ class Flags:
         return sum(bool(self.why(row, cluster)) for row, cluster in enumerate(ids.tolist()))
 
 
-def flags(job: Job, file: MaskFile, fitted: Fitted, normalised: np.ndarray, ids: np.ndarray, fits: np.ndarray) -> Flags:
+def flags(job: Job, file: MaskFile, fitted: Fitted, normalised: Rows, ids: np.ndarray, fits: np.ndarray) -> Flags:
     """Flags of all masks, by the medians of those that were fitted on."""
     own = job.settings.cluster
-    rows = [(image.size, mask) for image in job.images for mask in file.masks(image.id)]
-    sizes = np.array([size for size, _ in rows], np.float64).reshape(-1, 2)
-    boxes = np.array([mask["box"] for _, mask in rows]).reshape(-1, 4)
-    areas = np.array([mask["area"] for _, mask in rows]) / sizes.prod(axis=1)
-    scores = np.array([mask["score"] for _, mask in rows])
+    # Numbers alone are held, not the masks of all pictures.
+    rows = np.array(
+        [
+            (*image.size, *mask["box"], mask["area"], mask["score"])
+            for image in job.images
+            for mask in file.masks(image.id)
+        ],
+        np.float64,
+    ).reshape(-1, 8)
+    sizes, boxes, scores = rows[:, :2], rows[:, 2:6], rows[:, 7]
+    areas = rows[:, 6] / sizes.prod(axis=1)
     sides = noise.sides_touched(boxes, sizes)
     clusters = noise.like_background(
         ids[fits],

@@ -7,6 +7,7 @@ Out:  embeddings (n, d); a permutation of our ids
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import numpy as np
 from maskdistill.clusters.alignment import aligned
 from maskdistill.errors import RunError, SettingsError, StaleError
 from maskdistill.masks import rle
-from maskdistill.runs import fingerprints, lines, record
+from maskdistill.runs import arrays, fingerprints, lines, record, taken
 from maskdistill.runs.layout import RunFolder
 from maskdistill.stages.embedding import Embedded
 from maskdistill.stages.masks_by_picture import MaskFile, clusters_in
@@ -33,8 +34,8 @@ def content(root: str, name: str) -> str:
     return "missing" if entry is None else entry.outputs.get(name, "missing")
 
 
-def embeddings(job: Job, parts: Mapping[str, Any], file: MaskFile) -> Embedded | None:
-    """The embeddings of this run's own masks, as another run has them; None where none is named in `job.sources`.
+def embeddings(job: Job, parts: Mapping[str, Any], file: MaskFile, folder: Path) -> Embedded | None:
+    """The embeddings of this run's own masks, taken of another run to `folder`; None where `job.sources` names none.
 
     Args:
         parts: what the fingerprint of our clustering is made of; what only concerns k-means may differ.
@@ -44,16 +45,19 @@ def embeddings(job: Job, parts: Mapping[str, Any], file: MaskFile) -> Embedded |
     source = job.sources.get(EMBEDDINGS)
     if source is None:
         return None
-    folder = source.stage("cluster")
+    theirs = source.stage("cluster")
     entry = check_embeddings(source, parts)
-    if damaged := record.verify(folder, entry):
-        raise RunError(f"{folder}: cannot be reused: {', '.join(damaged)} missing or changed. Leave out its --reuse")
+    needed = {
+        name: replace(entry, outputs={name: entry.outputs[name]}) for name in ("clusters.jsonl", "embeddings.npy")
+    }
+    if record.verify(theirs, needed["clusters.jsonl"]):
+        raise RunError(f"{theirs}: cannot be reused: clusters.jsonl missing or changed. Leave out its --reuse")
+    taken.take(theirs, needed["embeddings.npy"], folder, waiting=folder / "taken")
     owners = [(image.id, mask) for image in job.images for mask in range(file.n_in(image.id))]
-    finite = [row.get("left_out") != "not finite" for row in lines.read(folder / "clusters.jsonl")]
+    finite = [row.get("left_out") != "not finite" for row in lines.read(theirs / "clusters.jsonl")]
     job.ledger.write("reuse", stage="cluster", run=str(source.root.resolve()), what="embeddings", masks=len(owners))
-    return Embedded(
-        np.load(folder / "embeddings.npy"), np.array(owners, np.int64).reshape(-1, 2), np.array(finite, bool)
-    )
+    values = arrays.mapped(folder / "embeddings.npy")
+    return Embedded(values, np.array(owners, np.int64).reshape(-1, 2), np.array(finite, bool))
 
 
 def check_embeddings(source: RunFolder, parts: Mapping[str, Any]) -> record.StageRecord:
@@ -85,8 +89,10 @@ def _of_embeddings(parts: Mapping[str, Any]) -> dict[str, Any]:
     return {**{name: value for name, value in parts.items() if name != "settings"}, "settings": settings}
 
 
-def support(job: Job, parts: dict[str, Any], weights: str | None) -> np.ndarray | None:
-    """Embeddings (n, d) of another run's masks of training pictures, None where no support set is asked for.
+def support(job: Job, parts: dict[str, Any], weights: str | None) -> tuple[np.ndarray, np.ndarray] | None:
+    """Embeddings (n, d) of another run, a memory map, and the places of its masks of training pictures.
+
+    None where no support set is asked for.
 
     Args:
         parts, weights: of our clustering, by which the embeddings of the other run must have been made too.
@@ -110,10 +116,10 @@ def support(job: Job, parts: dict[str, Any], weights: str | None) -> np.ndarray 
             f"cluster.support: the embeddings of {root} lie in another space ({'; '.join(differ)}). "
             "Cluster it with the settings and weights of this run, or leave out --cluster.support"
         )
-    rows = list(lines.read(folder / "clusters.jsonl"))
     split = {row["id"]: row["split"] for row in lines.read(RunFolder(Path(root)).images)}
+    rows = lines.read(folder / "clusters.jsonl")
     usable = [row.get("left_out") != "not finite" and split[row["id"]] == "train" for row in rows]
-    return np.load(folder / "embeddings.npy")[np.array(usable, bool)]
+    return arrays.mapped(folder / "embeddings.npy"), np.flatnonzero(usable)
 
 
 def check_alignment(job: Job) -> None:

@@ -19,10 +19,11 @@ class Backbone:
     def __init__(self):
         self.seen, self.packs = [], []
 
-    def tokens_of(self, pictures, *, pack):
+    def tokens_of(self, pictures, *, pack, class_alone):
         self.packs.append(pack)
+        self.class_alone = class_alone
         self.seen += [each.permute(1, 2, 0).numpy() for each in pictures]
-        return [self.tokens(each) for each in pictures]
+        return [self.tokens(each)[: 1 if class_alone else None] for each in pictures]
 
     def tokens(self, picture):
         red = functional.avg_pool2d(picture[:1], PATCH)[0]

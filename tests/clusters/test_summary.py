@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from maskdistill.clusters import summary
+from maskdistill.clusters import chunks, kmeans, summary
 
 
 def test_exemplars_are_the_nearest_the_farthest_and_some_drawn():
@@ -33,3 +33,19 @@ def test_the_nearest_other_cluster_is_that_of_the_nearest_centroid_and_a_tie_goe
     assert [each["cluster"] for each in found] == [1, 2, 1, 0]
     assert [each["distance"] for each in found] == pytest.approx([5, np.sqrt(10), np.sqrt(10), 5], abs=1e-6)
     assert summary.nearest_others(centroids[:1]) == [None]
+
+
+def test_more_rows_than_a_chunk_holds_are_described_alike(rng, monkeypatch):
+    rows, centroids = rng.standard_normal((60, 3)).astype(np.float32), rng.standard_normal((4, 3)).astype(np.float32)
+    ids = kmeans.assign(rows, centroids)
+
+    def described():
+        shown = summary.exemplars(rows, ids, centroids, count=3)
+        return shown, summary.spreads(rows, ids, centroids), summary.means(rows, ids, 4), kmeans.assign(rows, centroids)
+
+    whole = described()
+    monkeypatch.setattr(chunks, "BYTES", 4 * 3 * 7)
+    parts = described()
+    assert parts[:2] == whole[:2]
+    np.testing.assert_allclose(parts[2], whole[2], atol=1e-6)
+    np.testing.assert_array_equal(parts[3], whole[3])

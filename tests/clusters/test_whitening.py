@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from maskdistill.clusters import whitening
+from maskdistill.clusters import chunks, whitening
 
 
 def test_the_scale_is_the_deviation_by_hand():
@@ -65,3 +65,17 @@ def test_equal_rows_and_a_single_one_have_a_component_that_is_0_for_them():
 def test_a_whitening_of_nothing_is_refused():
     with pytest.raises(ValueError, match="found neither"):
         whitening.Whitening()(np.ones((2, 2), np.float32))
+
+
+def test_of_more_rows_than_a_chunk_holds_scale_and_components_are_the_same(rng, monkeypatch):
+    rows = (4 + (rng.standard_normal((300, 3)) * [9, 3, 1]) @ rng.standard_normal((3, 5))).astype(np.float32)
+    rows[:, 4] = 0.3
+    scale, projection = whitening.scale_of(rows), whitening.principal(rows, dims=2)
+    monkeypatch.setattr(chunks, "BYTES", 4 * 5 * 7)
+    several = chunks.Chosen([(rows, np.arange(100)), (rows[100:], np.arange(200))])
+    for given in (rows, several):
+        np.testing.assert_allclose(whitening.scale_of(given), scale, rtol=1e-5)
+        np.testing.assert_allclose(whitening.principal(given, dims=2), projection, rtol=1e-3, atol=1e-5)
+    assert whitening.scale_of(rows)[4] == 1
+    rows[299, 4] = 0.4  # in the last chunk alone
+    assert whitening.scale_of(rows)[4] != 1

@@ -30,6 +30,28 @@ def test_tokens_are_those_of_one_picture_at_a_time(networks, name):
             torch.testing.assert_close(one, wanted, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("name", ["dino_vits8", "timm/vit_tiny_patch16_224", "timm/vit_small_patch14_reg4_dinov2"])
+def test_the_class_token_alone_is_that_of_all_tokens(networks, name):
+    backbone = networks[name]
+    given = pictures(backbone.patch)
+    alone = [backbone.features(each[None], want=("tokens",))[0].tokens[:1] for each in given]
+    for pack in (0, 8, 10_000):
+        found = backbone.tokens_of(given, pack=pack, class_alone=True)
+        for one, wanted in zip(found, alone, strict=True):
+            assert one.shape == (1, backbone.width)
+            torch.testing.assert_close(one, wanted, rtol=1e-4, atol=1e-5)
+
+
+def test_a_network_without_a_class_token_gives_the_mean_of_its_patches_whatever_is_asked():
+    backbone = vit.load("timm/vit_base_patch16_siglip_224", weights="none")
+    assert not backbone.has_class
+    given = pictures(16)[:2]
+    for one, wanted in zip(
+        backbone.tokens_of(given, pack=99, class_alone=True), backbone.tokens_of(given), strict=True
+    ):
+        torch.testing.assert_close(one[0], wanted[0], rtol=1e-4, atol=1e-5)
+
+
 def test_a_picture_does_not_see_what_it_goes_with(networks):
     backbone = networks["timm/vit_tiny_patch16_224"]
     first, second, *_ = pictures(16)

@@ -138,6 +138,7 @@ def by_name(name: str) -> type:
         ("ClusterSettings", {"k": -1}, "k must be at least 0, got -1"),
         ("ClusterSettings", {"merge_from": 255}, "merge_from must be at most 254"),
         ("ClusterSettings", {"k": 9, "merge_from": 8}, "merge_from must be at least cluster.k, 9, or 0, got 8"),
+        ("ClusterSettings", {"solver": "torch", "kmeans": "minibatch"}, "solver torch has no cluster.kmeans minibatch"),
         ("ClusterSettings", {"scales": ()}, "must name one scale at least"),
         ("DetectSettings", {"short_side": 31}, "short_side must be at least 32"),
         ("DetectSettings", {"short_side": 300, "max_side": 299}, "max_side must be at least 300"),

@@ -12,10 +12,10 @@ import torch
 from PIL import Image
 
 from maskdistill import api, detector
-from maskdistill.clusters import number, whitening
+from maskdistill.clusters import chunks, number, whitening
 from maskdistill.errors import SettingsError, StaleError, TrainingError
 from maskdistill.settings import resolve, validate
-from maskdistill.stages import cluster, pipeline
+from maskdistill.stages import cluster, fitting, pipeline
 from maskdistill.stages.masks_by_picture import detections
 from maskdistill.stages.skeleton import Job
 from tests.stages.conftest import QUICK
@@ -117,8 +117,9 @@ def test_embeddings_that_are_not_finite_stop_the_run_where_all_are_and_say_what_
     assert not (tmp_path / "run" / "cluster" / "clusters.jsonl").exists()
 
 
+@pytest.mark.parametrize("solver", ["auto", "torch"])
 def test_masks_whose_embedding_is_not_finite_are_left_out_of_training_and_counted(
-    drawn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    drawn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, solver: str
 ) -> None:
     from maskdistill.clusters import handmade
 
@@ -129,7 +130,7 @@ def test_masks_whose_embedding_is_not_finite_are_left_out_of_training_and_counte
         return np.full_like(seen[-1], np.inf) if len(seen) in (2, 5) else seen[-1]
 
     monkeypatch.setattr(handmade, "_one", one)
-    found, rows, events = clustered(drawn[0], tmp_path / "run", workers=0)
+    found, rows, events = clustered(drawn[0], tmp_path / "run", workers=0, solver=solver)
     assert [number for number, row in enumerate(rows) if "left_out" in row] == [1, 4]
     assert {row.get("left_out") for row in rows} == {None, "not finite"}
     assert found["left_out"] == {"not finite": 2}
@@ -331,3 +332,60 @@ def test_pictures_without_any_mask_end_in_an_error_that_says_what_to_try(tmp_pat
     with pytest.raises(TrainingError, match=r"no masks in the 1 pictures.*--propose\.min-score"):
         clustered(tmp_path / "pictures", tmp_path / "run")
     assert not (tmp_path / "run" / "cluster" / "clusters.jsonl").exists()
+
+
+@pytest.mark.parametrize("kmeans", ["full", "spherical"])
+def test_the_solver_in_torch_gives_the_clusters_of_scikit_learn_and_the_ledger_says_so(
+    drawn, tmp_path: Path, kmeans: str
+) -> None:
+    before, rows, _ = clustered(drawn[0], tmp_path / "sklearn", kmeans=kmeans)
+    after, again, events = clustered(drawn[0], tmp_path / "torch", kmeans=kmeans, solver="torch")
+    assert again == rows
+    assert after["inertia"] == pytest.approx(before["inertia"], rel=1e-6)
+    assert (before["settings"].get("solver"), after["settings"]["solver"]) == (None, "torch")
+    assert any(event.get("what") == "k-means in torch" for event in events)
+    centroids = [np.load(tmp_path / name / "cluster" / "centroids.npy") for name in ("sklearn", "torch")]
+    np.testing.assert_allclose(*centroids, atol=1e-5)
+
+
+def test_auto_takes_torch_for_what_is_large_and_scikit_learn_for_mini_batches(
+    drawn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fitting, "IN_MEMORY", 100)
+    for kmeans, wanted in (("full", True), ("minibatch", False)):
+        _, _, events = clustered(drawn[0], tmp_path / kmeans, kmeans=kmeans)
+        assert any(event.get("what") == "k-means in torch" for event in events) == wanted
+    with pytest.raises(SettingsError, match=r"solver torch has no cluster\.kmeans minibatch"):
+        clustered(drawn[0], tmp_path / "refused", kmeans="minibatch", solver="torch")
+
+
+@pytest.mark.parametrize("own", [{}, {"whitening": "pca", "pca_dims": 5}], ids=str)
+def test_in_chunks_of_a_few_masks_the_clusters_are_those_of_one_chunk(
+    drawn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, own: dict[str, Any]
+) -> None:
+    _, rows, _ = clustered(drawn[0], tmp_path / "one", solver="torch", **own)
+    monkeypatch.setattr(chunks, "BYTES", 2**12)
+    _, again, _ = clustered(drawn[0], tmp_path / "many", solver="torch", **own)
+    assert len(rows) > 12
+    assert again == rows
+    embeddings = [(tmp_path / name / "cluster" / "embeddings.npy").read_bytes() for name in ("one", "many")]
+    assert embeddings[0] == embeddings[1]
+    assert not (tmp_path / "many" / "cluster" / "parts").exists()
+
+
+def test_thin_and_equal_input_goes_through_the_solver_in_torch_too(drawn, tmp_path: Path) -> None:
+    few, rows, events = clustered(drawn[0], tmp_path / "few", k=200, limit=3, solver="torch")
+    assert few["sizes"] == [1] * len(rows)
+    assert any(
+        event.get("what") == f"{len(rows)} masks for 200 clusters: {len(rows)} clusters are used" for event in events
+    )
+    (tmp_path / "pictures").mkdir()
+    for name in "abcde":
+        shutil.copy(drawn[0] / "p0001.png", tmp_path / "pictures" / f"{name}.png")
+    for count, limit in ((5, 5), (1, 1)):
+        settings = {**QUICK, "limit": limit, "propose": {"backbone": "handcrafted", "max_masks": 1}}
+        settings["cluster"] = {"k": 4, "solver": "torch"}
+        out = tmp_path / str(count)
+        api.run(pictures=tmp_path / "pictures", out=out, settings=settings, until="cluster", quiet=True)
+        found, rows, _ = read(out)
+        assert (found["k"], [row["cluster"] for row in rows]) == (1, [0] * count)

@@ -1,0 +1,67 @@
+"""Where k-means works: embeddings whitened, written to disk chunk by chunk and read as memory maps.
+
+In:   the embeddings (n, d) of a clustering, as a memory map; those of a support set
+Out:  the rows that are fitted on, a whitening of them, all rows whitened
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from maskdistill.clusters import chunks, whitening
+from maskdistill.clusters.whitening import Whitening
+from maskdistill.runs import arrays
+from maskdistill.settings.cluster import ClusterSettings
+
+
+@dataclass(frozen=True)
+class Whitened:
+    """space: the whitening; all (n, m): every mask's row in it; learnt (l, m): those that are fitted on."""
+
+    space: Whitening
+    all: np.ndarray
+    learnt: np.ndarray
+
+
+def whitened(
+    own: ClusterSettings,
+    embeddings: np.ndarray,
+    fits: np.ndarray,
+    supporting: tuple[np.ndarray, np.ndarray] | None,
+    *,
+    folder: Path,
+) -> Whitened:
+    """The rows as the settings ask for them, in files of `folder`, which nobody needs afterwards.
+
+    Args:
+        fits: (n,) bool, the rows that are fitted on. supporting: others' embeddings and the places of those to use.
+    """
+    parts = [(embeddings, np.flatnonzero(fits)), *([] if supporting is None else [supporting])]
+    rows = chunks.Chosen(parts)
+    if own.whiten and own.whitening == "pca":
+        space = Whitening(projection=whitening.principal(rows, dims=own.pca_dims))
+    else:
+        space = Whitening(scale=whitening.scale_of(rows, whiten=own.whiten))
+    everything = _written(folder / "normalised.npy", space, embeddings)
+    if supporting is None and fits.all():
+        return Whitened(space, everything, everything)
+    return Whitened(space, everything, _written(folder / "learnt.npy", space, rows))
+
+
+def read(folder: Path) -> Whitening:
+    """The whitening that a clustering was made with."""
+    found = json.loads((folder / "clusters.json").read_text(encoding="utf-8"))
+    if found.get("projection"):
+        return Whitening(projection=np.load(folder / found["projection"]))
+    return Whitening(scale=np.array(found["scale"], np.float32))
+
+
+def _written(path: Path, space: Whitening, rows: chunks.Rows) -> np.ndarray:
+    with arrays.writing(path, len(rows)) as writer:
+        for part in chunks.pieces(rows):
+            writer.add(space(rows[part]))
+    return arrays.mapped(path)
