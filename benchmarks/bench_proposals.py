@@ -103,6 +103,7 @@ def methods(given: argparse.Namespace) -> None:
             calls: dict[str, Callable[[], object]] = {
                 "eigh of (D - A, D)": lambda graph=graph: eigh(graph),
                 "second_eigenvector": lambda graph=graph: normalized_cut.second_eigenvector(graph),
+                "keys to partition, float32": lambda features=features: partition(features, bfloat16=False),
                 "keys to partition": lambda features=features: partition(features),
                 **{method: lambda method=method, features=features: METHODS[method](features) for method in METHODS},
             }
@@ -123,9 +124,9 @@ def methods(given: argparse.Namespace) -> None:
                 )
 
 
-def partition(features: Features) -> np.ndarray:
-    """A whole cut: from keys to the vector whose mean parts the patches."""
-    graph = affinity.two_valued(affinity.joined(features), threshold=0.2, floor=1e-5)
+def partition(features: Features, *, bfloat16: bool | None = None) -> np.ndarray:
+    """A whole cut: from keys to the vector whose mean parts the patches; bfloat16 where the processor has it."""
+    graph = affinity.two_valued(affinity.joined(features), threshold=0.2, floor=1e-5, bfloat16=bfloat16)
     return normalized_cut.second_eigenvector(graph).vector
 
 

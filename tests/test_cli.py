@@ -361,6 +361,22 @@ def test_a_file_in_the_place_of_a_run_is_refused(capsys, pictures, tmp_path):
     )
 
 
+def test_a_file_in_the_place_of_the_pictures_is_refused(capsys, tmp_path):
+    (tmp_path / "afile").touch()
+    told = refused(capsys, "run", str(tmp_path / "afile"), "--out", str(tmp_path / "run"))
+    assert "afile: is a file. Give a folder with pictures" in told
+
+
+def test_a_verb_over_what_is_no_run_says_so(capsys, tmp_path):
+    for verb in ("propose", "evaluate"):
+        assert "not the folder of a run (no config.yaml)" in refused(capsys, verb, str(tmp_path))
+
+
+def test_masks_looks_for_the_pictures_before_the_weights(capsys, tmp_path):
+    told = refused(capsys, "masks", str(tmp_path / "nosuch"), "--out", str(tmp_path / "masks"))
+    assert "nosuch: not a folder" in told
+
+
 def test_what_a_mistaken_flag_said_is_not_kept(capsys, copied):
     before = (copied / "config.yaml").read_bytes()
     assert "nosuch.json" in refused(capsys, "evaluate", str(copied), "--ground-truth", "nosuch.json")

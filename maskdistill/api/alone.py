@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from maskdistill.errors import SettingsError
+from maskdistill.errors import PictureError, SettingsError
 from maskdistill.settings import RunSettings, resolve
 from maskdistill.settings import load as load_settings
 
@@ -91,6 +91,8 @@ def masks(
     """
     from maskdistill.stages import masks as stage
 
+    if not Path(pictures).is_dir():  # before weights are looked for, which a stranger may have to fetch first
+        raise PictureError(f"{pictures}: not a folder. Give the folder that holds your pictures")
     given = {"method": method, "backbone": backbone, "max_masks": max_masks, "min_score": min_score, "pixels": pixels}
     others = ("precision", "orientation", "max_megapixels", "threads", "workers")
     chosen = _settings_of_masks(given, {"device": device, "limit": limit}, weights, settings, others)

@@ -14,7 +14,8 @@ from typing import Any
 import torch
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor
-from torch.nn import functional
+
+from maskdistill.features import attention
 
 
 def can_pack(model: Any) -> bool:
@@ -49,11 +50,7 @@ def tokens(vit: Any, pictures: Sequence[Tensor]) -> list[Tensor]:
     stream = torch.cat(entered)[None]  # (1, all tokens, width)
     for number, block in enumerate(vit.model.blocks):
         q, k, v = (each.split(lengths, dim=2) for each in vit._projected(number, stream, None))
-        own = [functional.scaled_dot_product_attention(*each) for each in zip(q, k, v, strict=True)]
-        mixed = torch.cat(own, dim=2).transpose(1, 2).flatten(2)  # (1, all tokens, width)
-        attention = block.attn
-        mixed = attention.proj(attention.norm(mixed) if hasattr(attention, "norm") else mixed)
-        stream = stream + block.ls1(mixed)
-        stream = stream + block.ls2(block.mlp(block.norm2(stream)))
+        own = [attention.mixed(*each) for each in zip(q, k, v, strict=True)]
+        stream = attention.through(block, stream, torch.cat(own, dim=1))  # (1, all tokens, width)
     after = vit.model.norm(stream).float()
     return [vit._one_class(each, dim=1)[0].cpu() for each in after.split(lengths, dim=1)]

@@ -24,7 +24,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from maskdistill.errors import WeightsError
-from maskdistill.features import eva, packed
+from maskdistill.features import attention, eva, packed
 from maskdistill.features import weights as weight_files
 from maskdistill.types import Features
 
@@ -211,7 +211,10 @@ class ViT:
         """The stream after a block."""
         if isinstance(self.model, Eva):
             return eva.through(self.model, number, stream, rotations)
-        after: Tensor = self.model.blocks[number](stream)
+        block = self.model.blocks[number]
+        if attention.pays(stream) and packed.can_pack(self.model):
+            return attention.through(block, stream, attention.mixed(*self._projected(number, stream, rotations)))
+        after: Tensor = block(stream)
         return after
 
     def _projected(self, number: int, stream: Tensor, rotations: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:

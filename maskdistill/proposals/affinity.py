@@ -80,17 +80,19 @@ def squares(rows: np.ndarray) -> np.ndarray:
     return np.einsum("nd,nd->n", rows, rows)
 
 
-def two_valued(keys: np.ndarray, *, threshold: float, floor: float) -> TwoValued:
+def two_valued(keys: np.ndarray, *, threshold: float, floor: float, bfloat16: bool | None = None) -> TwoValued:
     """Patch graph: 1 where the cosine of two patches' keys exceeds the threshold, else `floor`.
 
     Args:
         keys: (patches, width) float32. A key of length zero has cosine 0 with all, itself too.
         threshold: cosine, in [-1, 1].
         floor: weight of an absent edge, in (0, 1), so that the graph stays connected.
+        bfloat16: products in bfloat16, near the threshold in float32 again; None: where the processor has it.
     """
-    lengths = np.linalg.norm(keys, axis=1, keepdims=True)
-    unit = np.divide(keys, lengths, out=np.zeros_like(keys), where=lengths > 0)
-    return TwoValued(Bits.of_cosines(unit, threshold), floor=floor)
+    lengths = np.sqrt(squares(keys))
+    shares = np.divide(1, lengths, out=np.zeros_like(lengths), where=lengths > 0)
+    unit = keys * shares[:, None]
+    return TwoValued(Bits.of_cosines(unit, threshold, bfloat16=bfloat16), floor=floor)
 
 
 def gaussian(keys: np.ndarray, grid: tuple[int, int], *, bandwidth: float, floor: float) -> Dense:

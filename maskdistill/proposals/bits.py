@@ -57,7 +57,7 @@ class Bits:
         packed = _empty(n)
         coarse = _has_bfloat16() if bfloat16 is None else bfloat16
         if coarse and abs(threshold) <= _SURE:
-            _fill_coarsely(packed, unit, np.float32(threshold))
+            _fill_coarsely(packed, unit, threshold)
         else:
             buffer = np.empty(min(_ROWS, n) * n, np.float32)  # one for all blocks: fresh memory costs page faults
             for first in range(0, n, _ROWS):
@@ -103,20 +103,29 @@ def _empty(n: int) -> np.ndarray:
 
 @functools.cache
 def _has_bfloat16() -> bool:
-    """Whether the processor multiplies matrices in bfloat16 (AMX); elsewhere that is slower than float32."""
-    known = getattr(torch.cpu, "_is_amx_tile_supported", None)
-    return bool(known and known())
+    """Whether the processor multiplies in bfloat16 (AMX, AVX-512 BF16); elsewhere it is slower than float32."""
+    names = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
+    return any(known() for name in names if (known := getattr(torch.cpu, name, None)))
 
 
-def _fill_coarsely(packed: np.ndarray, unit: np.ndarray, threshold: np.float32) -> None:
+def _fill_coarsely(packed: np.ndarray, unit: np.ndarray, threshold: float) -> None:
     low = torch.from_numpy(unit).to(torch.bfloat16)
     buffer = torch.empty(min(_ROWS, len(low)) * len(low), dtype=torch.bfloat16)
+    places = _place(threshold - _COARSE), _place(threshold), _place(threshold + _COARSE)
     with torch.inference_mode():
         for first in range(0, len(low), _ROWS):
             rows, rest = low[first : first + _ROWS], low[first:]
             block = buffer[: len(rows) * len(rest)].view(len(rows), len(rest))
             torch.mm(rows, rest.T, out=block)
-            _pack_coarse(block.view(torch.int16).numpy(), unit, threshold, np.float32(_COARSE), first, packed)
+            _pack_coarse(block.view(torch.int16).numpy(), unit, np.float32(threshold), *places, first, packed)
+
+
+def _place(value: float) -> np.int16:
+    """Of the largest bfloat16 that is not above a value: its place among them all, a whole number that orders them."""
+    bits = int(np.float32(value).view(np.int32))
+    high = bits >> 16
+    place = high ^ ((high >> 15) & 0x7FFF)
+    return np.int16(place - (bits < 0 and bits & 0xFFFF > 0))
 
 
 @compiled()
@@ -132,26 +141,45 @@ def _pack(block: np.ndarray, threshold: np.float32, first: int, packed: np.ndarr
 
 @compiled()
 def _pack_coarse(
-    block: np.ndarray, unit: np.ndarray, threshold: np.float32, error: np.float32, first: int, packed: np.ndarray
+    block: np.ndarray,
+    unit: np.ndarray,
+    threshold: np.float32,
+    below: np.int16,
+    middle: np.int16,
+    above: np.int16,
+    first: int,
+    packed: np.ndarray,
 ) -> None:
-    """As `_pack`, of bfloat16 given by its 16 bits; what is within `error` of the threshold is computed anew."""
-    line = np.empty(block.shape[1], np.uint32)
-    values = line.view(np.float32)
+    """As `_pack`, of bfloat16 given by its 16 bits; what lies between the places `below` and `above` is computed anew.
+
+    Places are compared, 32 at once, where numbers would first have to become float32.
+    """
+    places = np.empty(block.shape[1], np.int16)
     for row in range(len(block)):
         out, bit = packed[(first + row) // 8, first:], np.uint8(1 << (row % 8))
-        for column in range(block.shape[1]):  # the upper half of a float32
-            line[column] = np.uint32(np.uint16(block[row, column])) << np.uint32(16)
-        near = 0
-        for column in range(block.shape[1]):
-            out[column] |= bit if values[column] > threshold else np.uint8(0)
-            near += abs(values[column] - threshold) <= error
-        if near:
-            for column in range(block.shape[1]):
-                if abs(values[column] - threshold) <= error:
-                    total = np.float32(0)
-                    for place in range(unit.shape[1]):
-                        total += unit[first + row, place] * unit[first + column, place]
-                    out[column] = (out[column] & ~bit) | (bit if total > threshold else np.uint8(0))
+        line = block[row]
+        for column in range(len(line)):  # the bits of a negative number fall as it rises
+            places[column] = line[column] ^ ((line[column] >> np.int16(15)) & np.int16(0x7FFF))
+        for column in range(len(line)):
+            out[column] |= bit if places[column] > middle else np.uint8(0)
+        for start in range(0, len(line), 64):
+            some = places[start : start + 64]
+            near = np.uint8(0)
+            for column in range(len(some)):
+                near |= np.uint8((some[column] >= below) & (some[column] <= above))
+            if near:
+                for column in range(start, start + len(some)):
+                    if below <= places[column] <= above:
+                        sure = _inner(unit[first + row], unit[first + column]) > threshold
+                        out[column] = (out[column] & ~bit) | (bit if sure else np.uint8(0))
+
+
+@compiled(fastmath={"reassoc", "contract"})
+def _inner(one: np.ndarray, other: np.ndarray) -> np.float32:
+    total = np.float32(0)
+    for place in range(len(one)):
+        total += one[place] * other[place]
+    return total
 
 
 @compiled()

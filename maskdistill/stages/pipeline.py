@@ -69,7 +69,8 @@ def opened(
         roots["validation"] = Path(settings.validation)
     if not pictures.is_dir() and (given or not folder.images.exists()):
         raise PictureError(
-            f"{pictures}: no such folder. Give a folder with pictures: maskdistill run PICTURES --out {root}"
+            f"{pictures}: {'is a file' if pictures.exists() else 'no such folder'}. "
+            f"Give a folder with pictures: maskdistill run PICTURES --out {root}"
         )
     if folder.root.exists() and not folder.root.is_dir():
         raise RunError(f"{root}: is a file, where the folder of a run is wanted. Give another --out")
@@ -187,6 +188,11 @@ def read_config(folder: RunFolder) -> dict[str, Any]:
     """config.yaml of a run as nested dict."""
     try:
         loaded = yaml.safe_load(folder.config.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise RunError(
+            f"{folder.root}: not the folder of a run (no config.yaml). "
+            f"Start one: maskdistill run PICTURES --out {folder.root}"
+        ) from error
     except (OSError, yaml.YAMLError) as error:
         raise RunError(f"{folder.config}: cannot be read: {error}. Is {folder.root} the folder of a run?") from error
     return dict(loaded)
