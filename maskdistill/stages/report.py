@@ -337,7 +337,7 @@ class _Run:
             ("detector", f"Mask R-CNN, {settings.detect.size}"),
             ("segmenter", f"DeepLabv3, {settings.segment.size}"),
             ("seed", str(settings.seed_of_chain)),
-            *([("seeds", f"{settings.seeds}, {OF[settings.seeds_of]}")] if settings.seeds > 1 else []),
+            *([("seeds", f"{settings.seeds} ({OF[settings.seeds_of]})")] if settings.seeds > 1 else []),
             ("preset", settings.preset),
         ]
 
