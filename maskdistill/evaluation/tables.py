@@ -7,8 +7,10 @@ import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from maskdistill.evaluation.over_seeds import REPEATED
+
 SPLITS = ("train", "validation", "all")
-OF = {"chain": "all after the proposals", "clusters": "k-means alone, understates the whole chain's"}
+OF = {"chain": "chain", "clusters": "k-means alone"}
 
 
 def table(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -29,7 +31,13 @@ def _head(row: Mapping[str, Any]) -> tuple[int, str]:
     place = 2 * SPLITS.index(row["split"])
     if "seeds" not in row:
         return place, row["split"]
-    return place + 1, f"{row['split']}, mean ± deviation over seeds ({OF[row['of']]})"
+    return place + 1, f"{row['split']} over seeds ({OF[row['of']]})"
+
+
+def on_seeds(rows: Sequence[Mapping[str, Any]]) -> str:
+    """What the columns over seeds are, in a sentence; empty where there are none."""
+    kinds = dict.fromkeys(row["of"] for row in rows if "seeds" in row)
+    return "".join(f"Over seeds: mean ± standard deviation (n - 1), {REPEATED[kind]}." for kind in kinds)
 
 
 def by_class(rows: Sequence[Mapping[str, Any]], published: Sequence[Mapping[str, Any]] = ()) -> str:

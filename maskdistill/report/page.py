@@ -17,6 +17,7 @@ import jinja2
 import numpy as np
 from PIL import Image
 
+from maskdistill.evaluation.tables import on_seeds
 from maskdistill.report import figures
 from maskdistill.report.content import ReportContent, Sheet, StageSummary
 from maskdistill.report.measured import CHOSEN, class_iou, explained, headlines, summary, tables
@@ -64,7 +65,7 @@ def render(content: ReportContent) -> str:
         summary=summary(content.metrics),
         tables=tables(content.metrics),
         splits=[split for split, _ in tables(content.metrics)],
-        with_seeds=any("seeds" in row for row in content.metrics),
+        seeds=on_seeds(content.metrics),
         chosen=any(row["stage"] == CHOSEN for row in content.metrics),
         explained=explained(content.metrics),
         alarms=[(stage.name, alarm) for stage in stages for alarm in stage.warnings],

@@ -348,7 +348,7 @@ class _Run:
             ),
             ("segmenter", f"DeepLabv3, {settings.segment.size}"),
             ("seed", str(settings.seed_of_chain)),
-            *([("seeds", f"{settings.seeds}, {OF[settings.seeds_of]}")] if settings.seeds > 1 else []),
+            *([("seeds", f"{settings.seeds} ({OF[settings.seeds_of]})")] if settings.seeds > 1 else []),
             ("preset", settings.preset),
         ]
 
