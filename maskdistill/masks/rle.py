@@ -106,7 +106,7 @@ def covered(rle: Rle) -> int:
 def _union(rles: list[dict]) -> Rle:
     """Of the library's masks, by their runs: its own `merge` goes through all pixels.
 
-    Two masks of 480 x 640: 490 us there, 100 here; of 2000 x 3000: 4.7 ms (docs/log/datasets.md).
+    Two masks of 480 x 640: 490 us there, about 100 here; of 2000 x 3000: 4.7 ms (docs/log/datasets.md).
     """
     if len(rles) == 1:
         return _ours(rles[0])
