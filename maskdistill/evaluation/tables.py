@@ -40,21 +40,22 @@ def on_seeds(rows: Sequence[Mapping[str, Any]]) -> str:
     return "".join(f"Over seeds: mean ± standard deviation (n - 1), {REPEATED[kind]}." for kind in kinds)
 
 
-def by_class(rows: Sequence[Mapping[str, Any]], published: Sequence[Mapping[str, Any]] = ()) -> str:
-    """A row a class, IoU of each stage across, with interval, and over seeds; published figures in columns at the end.
+def by_class(rows: Sequence[Mapping[str, Any]], published: Sequence[Mapping[str, Any]] = ()) -> list[list[str]]:
+    """Lines of a table, the first its head: a row a class, IoU of each stage across; published figures at the end.
 
     Args:
         rows: of one split; those that are called IoU/<class> count.
         published: rows {"name", "value", "source"}; a class that ours do not have stands at the end.
     """
-    columns = list(dict.fromkeys([*(_stage(row) for row in _of_classes(rows)), *(_origin(row) for row in published)]))
+    others = _of_classes(published)
+    columns = list(dict.fromkeys([*(_stage(row) for row in _of_classes(rows)), *(_origin(row) for row in others)]))
     lines: dict[str, dict[str, str]] = {}
     for row in _of_classes(rows):
         lines.setdefault(row["name"].removeprefix("IoU/"), {})[_stage(row)] = shown(row)
-    for row in _of_classes(published):
+    for row in others:
         lines.setdefault(row["name"].removeprefix("IoU/"), {})[_origin(row)] = shown(row)
     body = [[name, *(cells.get(column, "-") for column in columns)] for name, cells in lines.items()]
-    return markdown([["class", *columns], *body])
+    return [["class", *columns], *body]
 
 
 def _of_classes(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:

@@ -113,7 +113,7 @@ class _Run:
             masks_per_picture=masks,
             coverage=coverage,
             metrics=self._evaluated("metrics"),
-            published=[row for row in self._evaluated("published") if not row["name"].startswith("IoU/")],
+            published=self._evaluated("published"),
             weights=provenance.used(settings),
             confusion=self._confusion(),
             settings=as_dict(settings),

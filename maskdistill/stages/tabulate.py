@@ -105,7 +105,7 @@ def _write_classes(folder: Path, made: Evaluated, told: str) -> None:
     pieces = []
     for split in dict.fromkeys(row["split"] for row in of_classes):
         own = [row for row in of_classes if row["split"] == split]
-        pieces.append(f"IoU of each class in per cent, {split}\n\n{tables.by_class(own, by_others)}")
+        pieces.append(f"IoU of each class in per cent, {split}\n\n{tables.markdown(tables.by_class(own, by_others))}")
     if by_others:
         pieces.append(f"Published figures are {CAUTION}.")
     pieces += [tables.on_seeds(of_classes), f"Weights: {told}"]

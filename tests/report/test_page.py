@@ -169,7 +169,17 @@ def test_the_page_shows_a_number_a_stage_and_folds_the_others(html):
 
 def test_figures_of_others_and_licences_stand_on_the_page_with_their_source(html):
     text = "".join(Tree(html).text)
-    for words in ("Published by others", "a paper", "0.458", "Where the pixels went", "Apache-2.0", "its LICENSE"):
+    assert "0.123" not in text  # by class it stands in per cent, beside ours
+    for words in (
+        "Published by others",
+        "a paper",
+        "0.458",
+        "published: another",
+        "12.3",
+        "Where the pixels went",
+        "Apache-2.0",
+        "its LICENSE",
+    ):
         assert words in text
 
 
