@@ -79,6 +79,19 @@ def test_the_name_changes_and_the_numbers_do_not(chosen, tmp_path, monkeypatch):
     assert "boundary_iou" in {name for _, name, *_ in numbers(chosen)}
 
 
+def test_the_maps_are_read_where_the_stage_wrote_them(chosen, tmp_path, monkeypatch):
+    copied = Path(shutil.copytree(chosen, tmp_path / "copied"))
+    own, read = outputs.Outputs.label_map, set()
+
+    def label_map(self, stage, image):
+        read.add(stage)
+        return own(self, stage, image)
+
+    monkeypatch.setattr(outputs.Outputs, "label_map", label_map)
+    api.evaluate(out=copied)
+    assert read == {"label", "segment"}  # another name would be taken for a picture that has no map
+
+
 def test_such_weights_are_not_compared_with_those_of_a_run_without_them(chosen, tiny, tmp_path):
     copied = Path(shutil.copytree(chosen, tmp_path / "copied"))
     api.evaluate(out=copied, against=tiny.out)
