@@ -7,8 +7,10 @@ import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from maskdistill.evaluation.over_seeds import REPEATED
+
 SPLITS = ("train", "validation", "all")
-OF = {"chain": "all after the proposals", "clusters": "k-means alone, understates the whole chain's"}
+OF = {"chain": "chain", "clusters": "k-means alone"}
 
 
 def table(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -29,24 +31,31 @@ def _head(row: Mapping[str, Any]) -> tuple[int, str]:
     place = 2 * SPLITS.index(row["split"])
     if "seeds" not in row:
         return place, row["split"]
-    return place + 1, f"{row['split']}, mean ± deviation over seeds ({OF[row['of']]})"
+    return place + 1, f"{row['split']} over seeds ({OF[row['of']]})"
 
 
-def by_class(rows: Sequence[Mapping[str, Any]], published: Sequence[Mapping[str, Any]] = ()) -> str:
-    """A row a class, IoU of each stage across, with interval, and over seeds; published figures in columns at the end.
+def on_seeds(rows: Sequence[Mapping[str, Any]]) -> str:
+    """What the columns over seeds are, in a sentence; empty where there are none."""
+    kinds = dict.fromkeys(row["of"] for row in rows if "seeds" in row)
+    return "".join(f"Over seeds: mean ± standard deviation (n - 1), {REPEATED[kind]}." for kind in kinds)
+
+
+def by_class(rows: Sequence[Mapping[str, Any]], published: Sequence[Mapping[str, Any]] = ()) -> list[list[str]]:
+    """Lines of a table, the first its head: a row a class, IoU of each stage across; published figures at the end.
 
     Args:
         rows: of one split; those that are called IoU/<class> count.
         published: rows {"name", "value", "source"}; a class that ours do not have stands at the end.
     """
-    columns = list(dict.fromkeys([*(_stage(row) for row in _of_classes(rows)), *(_origin(row) for row in published)]))
+    others = _of_classes(published)
+    columns = list(dict.fromkeys([*(_stage(row) for row in _of_classes(rows)), *(_origin(row) for row in others)]))
     lines: dict[str, dict[str, str]] = {}
     for row in _of_classes(rows):
         lines.setdefault(row["name"].removeprefix("IoU/"), {})[_stage(row)] = shown(row)
-    for row in _of_classes(published):
+    for row in others:
         lines.setdefault(row["name"].removeprefix("IoU/"), {})[_origin(row)] = shown(row)
     body = [[name, *(cells.get(column, "-") for column in columns)] for name, cells in lines.items()]
-    return markdown([["class", *columns], *body])
+    return [["class", *columns], *body]
 
 
 def _of_classes(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:

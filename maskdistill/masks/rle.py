@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import faster_coco_eval.mask_api_new_cpp as _coco
 import numpy as np
 from faster_coco_eval.core import mask as coco
 
@@ -64,7 +65,7 @@ def iou(a: Sequence[Rle], b: Sequence[Rle], *, crowd: np.ndarray | None = None) 
 
 def merge(rles: Sequence[Rle]) -> Rle:
     """The union of at least one mask."""
-    return _ours(coco.merge([_theirs(rle) for rle in rles]))
+    return _union([_theirs(rle) for rle in rles])
 
 
 def from_polygons(polygons: list[list[float]], size: tuple[int, int]) -> Rle:
@@ -74,9 +75,7 @@ def from_polygons(polygons: list[list[float]], size: tuple[int, int]) -> Rle:
     drawn = [polygon for polygon in polygons if len(polygon) >= 6]
     if not drawn:
         return from_uncompressed([height * width], size)
-    found = coco.frPyObjects(drawn, height, width)
-    # Of one polygon the union is itself; to merge it takes longer than to draw it (docs/log/datasets.md).
-    return _ours(found[0] if len(found) == 1 else coco.merge(found))
+    return _union(coco.frPyObjects(drawn, height, width))
 
 
 def from_uncompressed(counts: list[int], size: tuple[int, int]) -> Rle:
@@ -102,6 +101,29 @@ def covered(rle: Rle) -> int:
     # From the fourth on each is the difference to the last but one; the first stands alone.
     runs = [values[:1], np.cumsum(values[1::2]), np.cumsum(values[2::2])]
     return -1 if min(run.min(initial=0) for run in runs) < 0 else int(sum(run.sum() for run in runs))
+
+
+def _union(rles: list[dict]) -> Rle:
+    """Of the library's masks, by their runs: its own `merge` goes through all pixels.
+
+    Two masks of 480 x 640: 490 us there, about 100 here; of 2000 x 3000: 4.7 ms (docs/log/datasets.md).
+    """
+    if len(rles) == 1:
+        return _ours(rles[0])
+    sizes = {tuple(rle["size"]) for rle in rles}
+    if len(sizes) != 1:
+        raise ValueError(f"rles: wanted masks of one size, found {sorted(sizes)}")
+    (size,) = sizes
+    # Runs of zeros and ones in turn: a one's begins where a zero's ends.
+    edges = [np.cumsum(each["counts"]) for each in _coco.toUncompressedRLE(rles)]
+    starts, ends = (np.concatenate([each[place] for each in edges]) for place in (np.s_[:-1:2], np.s_[1::2]))
+    starts, ends = starts[starts < ends], ends[starts < ends]
+    order = np.argsort(starts, kind="stable")
+    starts, ends = starts[order], np.maximum.accumulate(ends[order])
+    apart = starts[1:] > ends[:-1]
+    starts, ends = starts[np.r_[True, apart][: len(starts)]], ends[np.r_[apart, True][: len(ends)]]
+    counts = np.diff(np.r_[0, np.stack([starts, ends], 1).ravel(), size[0] * size[1]])
+    return from_uncompressed(counts[: len(counts) - (counts[-1] == 0)].tolist(), size)
 
 
 def _ours(rle: dict) -> Rle:

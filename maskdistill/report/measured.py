@@ -203,8 +203,7 @@ def _over_seeds(row: Mapping[str, Any] | None) -> str:
     if row is None or not _is_number(row["value"]):
         return ""
     spread = f" ± {row['spread']:.3f}" if row.get("spread") is not None else ""
-    what = ", clusters alone" if row.get("of") == "clusters" else ""
-    return f"{row['value']:.3f}{spread} ({row['seeds']} seeds{what})"
+    return f"{row['value']:.3f}{spread} ({row['seeds']} seed{'s' if row['seeds'] != 1 else ''})"
 
 
 def _row(row: Mapping[str, Any]) -> Row:

@@ -17,6 +17,7 @@ import jinja2
 import numpy as np
 from PIL import Image
 
+from maskdistill.evaluation.tables import by_class, on_seeds
 from maskdistill.report import figures
 from maskdistill.report.content import ReportContent, Sheet, StageSummary
 from maskdistill.report.measured import CHOSEN, class_iou, explained, headlines, summary, tables
@@ -64,7 +65,9 @@ def render(content: ReportContent) -> str:
         summary=summary(content.metrics),
         tables=tables(content.metrics),
         splits=[split for split, _ in tables(content.metrics)],
-        with_seeds=any("seeds" in row for row in content.metrics),
+        published=[row for row in content.published if not row["name"].startswith("IoU/")],
+        classes=list(_classes(content)),
+        seeds=on_seeds(content.metrics),
         chosen=any(row["stage"] == CHOSEN for row in content.metrics),
         explained=explained(content.metrics),
         alarms=[(stage.name, alarm) for stage in stages for alarm in stage.warnings],
@@ -201,6 +204,14 @@ def _confusion_figure(content: ReportContent) -> tuple[str, str, str] | None:
         return None
     caption, names, counts = content.confusion
     return (caption, *_themed(figures.confusion, counts, names))
+
+
+def _classes(content: ReportContent) -> Iterator[tuple[str, list[str], list[list[str]]]]:
+    """(split, head, lines) of the table by class of each split that has one."""
+    for split, _ in tables(content.metrics):
+        head, *lines = by_class([row for row in content.metrics if row["split"] == split], content.published)
+        if lines:
+            yield split, head, lines
 
 
 def _themed(draw: Callable[..., str], *arguments: Any) -> tuple[str, str]:

@@ -15,6 +15,7 @@ from maskdistill.errors import RunError
 from maskdistill.evaluation import agreement, bootstrap, semantic, summed, tables
 from maskdistill.masks import rle
 from maskdistill.runs import atomic
+from maskdistill.stages import provenance
 from maskdistill.stages.measures import Joined, Measure, Measured
 from maskdistill.stages.outputs import Outputs
 from maskdistill.stages.skeleton import Image, Job
@@ -40,8 +41,10 @@ def work(job: Job, other: Job, joined: Mapping[str, Joined], names: list[str]) -
         rows += _differences(job, other, split, found, pairs, names) if found else []
         rows += [_agreed(job, split, len(pairs), each) for each in _agreements(job, other, pairs)] if pairs else []
     n_common, n_all = sum(map(len, common.values())), len(job.images)
+    weights = [provenance.used(each.settings) for each in (job, other)]
     written = {
         "format": 1,
+        "weights": weights,
         "runs": [str(job.folder.root), str(other.folder.root)],
         "pictures": {"common": n_common, "here": n_all, "there": len(other.images)},
         "metrics": rows,
@@ -49,7 +52,8 @@ def work(job: Job, other: Job, joined: Mapping[str, Joined], names: list[str]) -
     folder = job.folder.stage("evaluate")
     atomic.write_json(folder / "against.json", written)
     head = f"{job.folder.root} against {other.folder.root}: {n_common} of {n_all} pictures are in both\n\n"
-    text = head + tables.compared(rows)
+    told = [f"Weights {which}: {provenance.line(used)}" for which, used in zip(("here", "there"), weights, strict=True)]
+    text = head + "\n\n".join([tables.compared(rows), *told])
     atomic.write_text(folder / "against.md", text + "\n")
     job.progress.say(text)
     job.ledger.write("compared", other=str(other.folder.root), pictures=n_common, metrics=len(rows))

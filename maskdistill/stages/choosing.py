@@ -59,7 +59,7 @@ class Looks:
         """
         self.job, self.model, self.predict = job, model, predict
         self.settings, self.n_clusters = job.settings.evaluate, n_clusters
-        self.steps, self.every = steps, max(1, steps // job.settings.segment.looks)
+        self.steps, self.every = steps, -(-steps // job.settings.segment.looks)
         self.file, self.best = folder / "parts" / "looks.jsonl", folder / "parts" / "best.safetensors"
         self.said = folder / "parts" / "best.json"
         sources = [truths.read(Path(source)) for source in job.settings.ground_truth]

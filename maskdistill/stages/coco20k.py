@@ -10,13 +10,16 @@ from __future__ import annotations
 import os
 import shutil
 import urllib.parse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
+from PIL import Image
+
 from maskdistill.datasets import coco, download, part, sources, unpack
 from maskdistill.datasets.sources import Archive, Dataset
+from maskdistill.datasets.streamed import records
 from maskdistill.errors import DatasetError, SettingsError, listed
 from maskdistill.runs import atomic
 from maskdistill.runs.lock import RunLock
@@ -61,15 +64,15 @@ def work(
                 f"{names_file}: is another list than the one given now. Give another --out, or delete {folder}, "
                 f"{names_file} and what lies beside it"
             )
-        ready.write_list(names_file, wanted)
         fetch.dataset(annotations, how, record)
-        truth = how.out / ready.OURS / FOLDER / "instances.json"
+        truth = names_file.with_name("instances.json")
         everything = how.out / annotations.places[0]
-        if not truth.exists():
+        if not names_file.exists() or not truth.exists():
             how.progress.say(f"the objects of the list: {truth}")
             truth.parent.mkdir(parents=True, exist_ok=True)
             with atomic.writing(truth, "w") as file:
                 file.writelines(part.pieces(everything, wanted))
+            ready.write_list(names_file, wanted)  # last: a list that the annotations do not know is none yet
         if not missing:
             how.progress.say(f"{FOLDER}: its {len(wanted)} pictures are there already")
             return folder
@@ -85,7 +88,8 @@ def work(
             fetch.drop(archive, how, record)
         elif missing:
             fetch.check_disk(FOLDER, how, int(share * len(missing)), 0)
-            _one_by_one(how, folder, missing, pictures_url)
+            sizes = {_name(row["file_name"]): (row["width"], row["height"]) for _, row in records(truth, ("images",))}
+            _one_by_one(how, folder, missing, pictures_url, sizes)
         if still := _missing(folder, wanted):
             raise DatasetError(f"{folder}: {len(still)} of {len(wanted)} pictures are missing: {listed(still)}")
         return folder
@@ -149,14 +153,33 @@ def _unpack(source: Path, how: Fetch, wanted: Sequence[str]) -> None:
         unpack.unpack(source, how.out / FOLDER, wanted=wanted, seen=lambda n: bar.at(min(n // fetch.MB, total)))
 
 
-def _one_by_one(how: Fetch, folder: Path, missing: Sequence[str], url: str) -> None:
+def _check_size(path: Path, size: tuple[int, int]) -> None:
+    """Nobody publishes checksums of single pictures: it must be a picture of the (width, height) in the annotations."""
+    try:
+        with Image.open(path) as picture:
+            found = picture.size
+    except (OSError, SyntaxError) as error:
+        path.unlink()
+        raise DatasetError(f"{path.name}: what the server gave is no picture ({error})") from error
+    if found != size:
+        path.unlink()
+        raise DatasetError(
+            f"{path.name}: what the server gave is {found[0]} x {found[1]} px, wanted {size[0]} x {size[1]}"
+        )
+
+
+def _one_by_one(
+    how: Fetch, folder: Path, missing: Sequence[str], url: str, sizes: Mapping[str, tuple[int, int]]
+) -> None:
     """Every picture by itself, several at once; what no mirror gives is named at the end."""
     roots = [mirror for mirror in how.mirrors if mirror.endswith("/")] + [url]
     failed: list[str] = []
 
     def one(name: str) -> None:
         quoted = urllib.parse.quote(f"train2014/{_name(name)}")
-        download.download([root + quoted for root in roots], folder / _name(name), **how.options)  # type: ignore[arg-type]
+        target = folder / _name(name)
+        download.download([root + quoted for root in roots], target, **how.options)  # type: ignore[arg-type]
+        _check_size(target, sizes[_name(name)])
 
     with (
         how.progress.bar("fetch pictures", total=len(missing), unit="pictures") as bar,

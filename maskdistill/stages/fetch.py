@@ -75,6 +75,7 @@ def dataset(wanted: Dataset, how: Fetch, record: fetched.Record) -> None:
         how.progress.say(f"{name}: is there already, and whole")
         return
     if state != "moving":
+        how.progress.say(f"{name}: {wanted.terms}")
         check_disk(name, how, left(wanted.archives, how), wanted.unpacked)
         for archive in wanted.archives:
             archive_of(archive, how, record, n_archives=len(wanted.archives))
@@ -125,8 +126,8 @@ def list_of(archive: Archive, how: Fetch, record: fetched.Record, target: Path) 
 
 
 def _fetched(archive: Archive, urls: Sequence[str], how: Fetch, record: fetched.Record, target: Path) -> Path:
-    last = -1
-    with how.progress.bar(f"fetch {archive.name}", total=max(1, archive.bytes // MB), unit="MB") as bar:
+    last, done = -1, (archive.bytes - left([archive], how)) // MB
+    with how.progress.bar(f"fetch {archive.name}", total=max(1, archive.bytes // MB), done=done, unit="MB") as bar:
 
         def seen(n_bytes: int) -> None:
             nonlocal last

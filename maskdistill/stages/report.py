@@ -113,7 +113,7 @@ class _Run:
             masks_per_picture=masks,
             coverage=coverage,
             metrics=self._evaluated("metrics"),
-            published=[row for row in self._evaluated("published") if not row["name"].startswith("IoU/")],
+            published=self._evaluated("published"),
             weights=provenance.used(settings),
             confusion=self._confusion(),
             settings=as_dict(settings),
@@ -348,7 +348,7 @@ class _Run:
             ),
             ("segmenter", f"DeepLabv3, {settings.segment.size}"),
             ("seed", str(settings.seed_of_chain)),
-            *([("seeds", f"{settings.seeds}, {OF[settings.seeds_of]}")] if settings.seeds > 1 else []),
+            *([("seeds", f"{settings.seeds} ({OF[settings.seeds_of]})")] if settings.seeds > 1 else []),
             ("preset", settings.preset),
         ]
 

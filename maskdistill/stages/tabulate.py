@@ -71,8 +71,8 @@ def text(made: Evaluated, settings: RunSettings) -> str:
         head = [["published", "value", "source", "protocol"]]
         body = [[row["name"], f"{100 * row['value']:.1f}", row["source"], row["protocol"]] for row in whole]
         parts.append(tables.markdown([*head, *body]))
-    parts.append(f"Weights: {provenance.line(provenance.used(settings))}")
-    return "\n\n".join(parts)
+    parts += [tables.on_seeds(made.rows), f"Weights: {provenance.line(provenance.used(settings))}"]
+    return "\n\n".join(part for part in parts if part)
 
 
 def confusion_csv(counts: np.ndarray, names: Sequence[str]) -> str:
@@ -105,11 +105,11 @@ def _write_classes(folder: Path, made: Evaluated, told: str) -> None:
     pieces = []
     for split in dict.fromkeys(row["split"] for row in of_classes):
         own = [row for row in of_classes if row["split"] == split]
-        pieces.append(f"IoU of each class in per cent, {split}\n\n{tables.by_class(own, by_others)}")
+        pieces.append(f"IoU of each class in per cent, {split}\n\n{tables.markdown(tables.by_class(own, by_others))}")
     if by_others:
         pieces.append(f"Published figures are {CAUTION}.")
-    pieces.append(f"Weights: {told}")
-    atomic.write_text(folder / "classes.md", "\n\n".join(pieces) + "\n")
+    pieces += [tables.on_seeds(of_classes), f"Weights: {told}"]
+    atomic.write_text(folder / "classes.md", "\n\n".join(piece for piece in pieces if piece) + "\n")
     rows = [{**row, "class": row["name"].removeprefix("IoU/")} for row in of_classes]
     rows += [{**row, "class": row["name"].removeprefix("IoU/"), "stage": "published"} for row in by_others]
     weights = [{**row, "weights": "" if row["stage"] == "published" else told} for row in rows]

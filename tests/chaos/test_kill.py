@@ -89,7 +89,7 @@ def test_a_run_that_is_killed_once_in_every_stage_ends_with_the_same_bytes(tmp_p
 @pytest.mark.slow
 def test_seeds_that_are_killed_in_their_trainings_end_with_the_same_bytes(tmp_path: Path) -> None:
     pictures = tmp_path / "pictures"
-    synthetic.write(pictures, tmp_path / "truth.json", n_pictures=12, seed=3, size=(64, 80))
+    synthetic.write(pictures, tmp_path / "truth.json", n_pictures=24, seed=3, size=(64, 80))
     config = tmp_path / "settings.yaml"
     config.write_text(yaml.safe_dump(SETTINGS))
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}

@@ -55,8 +55,11 @@ def test_a_seed_without_a_value_does_not_count_and_one_value_has_no_deviation():
 def test_a_table_has_the_seeds_in_a_column_of_their_own_that_says_what_was_repeated():
     text = tables.table([*ROWS[3], *over_seeds(ROWS, of="clusters"), *over_seeds(ROWS, of="chain")])
     head, _, *lines = text.splitlines()
-    assert "understates the whole chain's" in head
-    assert "(all after the proposals)" in head
+    assert "validation over seeds (k-means alone)" in head
+    assert "validation over seeds (chain)" in head
+    assert "understates" in tables.on_seeds(over_seeds(ROWS, of="clusters"))
+    assert "everything after the proposals" in tables.on_seeds(over_seeds(ROWS, of="chain"))
+    assert tables.on_seeds(ROWS[3]) == ""
     (line,) = [line for line in lines if line.split()[1:4:2] == ["segment", "mIoU"]]
     assert "61.0" in line
     assert "61.7 ± 4.0 (3 seeds)" in line

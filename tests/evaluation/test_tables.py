@@ -41,3 +41,25 @@ def test_two_results_stand_beside_their_difference_and_its_interval():
         "| segment | mIoU      | train | 45.7                | 40.0  | 5.7 (1.0 to 10.0) | 0.020 |",
         "| segment | agreement | train | 85.0 (80.0 to 90.0) | -     | -                 | -     |",
     ]
+
+
+def test_by_class_stages_stand_side_by_side_and_others_behind_them():
+    rows = [
+        row(name="mIoU"),
+        row(name="IoU/cat", value=0.5, interval=[0.4, 0.6]),
+        row(name="IoU/cat", stage="label", value=0.4),
+        row(name="IoU/cat", value=0.52, seeds=3, spread=0.012, of="clusters"),
+        row(name="IoU/dog", value=None),
+    ]
+    others = [{"name": "IoU/cat", "value": 0.3, "source": "a paper"}, {"name": "mIoU", "value": 0.2, "source": "b"}]
+    assert tables.by_class(rows, others) == [
+        ["class", "segment", "label", "segment, over seeds (k-means alone)", "published: a paper"],
+        ["cat", "50.0 (40.0 to 60.0)", "40.0", "52.0 ± 1.2 (3 seeds)", "30.0"],
+        ["dog", "-", "-", "-", "-"],
+    ]
+    assert tables.by_class([]) == [["class"]]
+
+
+def test_csv_has_low_and_high_of_the_interval_and_nothing_where_a_row_has_nothing():
+    text = tables.as_csv([row(interval=[0.1, 0.5], name='IoU/"a", b'), row(value=None)], ("name", "value", "low", "x"))
+    assert text.splitlines() == ["name,value,low,x", '"IoU/""a"", b",0.4567,0.1,', "mIoU,,,"]

@@ -83,6 +83,19 @@ def test_merging_gives_the_union(rng):
     np.testing.assert_array_equal(rle.decode([rle.merge(rle.encode(masks))])[0], masks.any(axis=0))
 
 
+@given(arrays.arrays(bool, shapes))
+def test_a_union_is_that_of_the_pixels_and_written_as_pycocotools_writes_it(masks):
+    together = rle.merge(rle.encode(masks))
+    np.testing.assert_array_equal(rle.decode([together])[0], masks.any(0))
+    theirs = judge.merge([judge.encode(np.asfortranarray(mask.astype(np.uint8))) for mask in masks])
+    assert together["counts"] == theirs["counts"].decode()
+
+
+def test_masks_of_several_sizes_have_no_union():
+    with pytest.raises(ValueError, match=r"wanted masks of one size, found \[\(2, 3\), \(3, 2\)\]"):
+        rle.merge([*rle.encode(np.ones((1, 2, 3), bool)), *rle.encode(np.ones((1, 3, 2), bool))])
+
+
 def test_polygons_are_drawn_as_by_pycocotools():
     polygons = [[1.2, 0.5, 6.7, 2.0, 3.0, 6.9], [8.0, 0.0, 10.0, 0.0, 10.0, 3.0, 8.0, 3.0]]
     wanted = judge.merge(judge.frPyObjects(polygons, 7, 11))

@@ -128,6 +128,12 @@ def content(
         masks_per_picture={"propose": rng.integers(0, 6, 94).tolist(), "detect": rng.integers(0, 9, 94).tolist()},
         coverage={"label": rng.beta(2, 4, 94).tolist(), "segment": rng.beta(2, 3, 94).tolist()},
         metrics=_metrics(),
+        published=[
+            {"name": "mIoU", "value": 0.458, "source": "a paper", "protocol": "not comparable"},
+            {"name": "IoU/cat", "value": 0.123, "source": "another", "protocol": "not comparable"},
+        ],
+        weights=[{"stage": "propose", "weights": "dino_vits16", "licence": "Apache-2.0", "source": "its LICENSE"}],
+        confusion=("Where the pixels went", ["background", "$x$"], np.array([[9, 1, 0], [2, 3, 1]])),
         settings={
             "seed": 0,
             "device": "auto",

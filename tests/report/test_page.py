@@ -96,6 +96,7 @@ def test_the_sections_follow_the_order_of_the_data(html):
         "curves",
         "refused",
         "settings",
+        "weights",
         "versions",
         "ledger",
     ]
@@ -105,7 +106,7 @@ def test_a_page_of_nothing_but_a_title_says_that_nothing_was_made():
     assert "Nothing has been made in this run yet." in shown(ReportContent(title="empty"))
 
 
-PLOTTED = ("clusters", "coverage", "losses", "masks_per_picture", "metrics")
+PLOTTED = ("clusters", "confusion", "coverage", "losses", "masks_per_picture", "metrics")
 
 
 @pytest.mark.parametrize("part", [field.name for field in dataclasses.fields(ReportContent) if field.name != "title"])
@@ -152,6 +153,44 @@ def test_a_file_name_that_is_not_utf8_does_not_stop_the_page():
 def test_a_sheet_of_a_stage_without_summary_is_shown_all_the_same():
     sheet = Sheet(stage="recluster", caption="again", tiles=[Tile(image=np.zeros((2, 3, 3), np.uint8), path="a.jpg")])
     assert "stage-recluster" in Tree(page.render(ReportContent(title="x", sheets=[sheet]))).ids
+
+
+def test_the_page_shows_a_number_a_stage_and_folds_the_others(html):
+    head, _, rest = html.partition('id="measured"')
+    summary, _, folded = rest.partition("All numbers: validation")
+    assert head
+    text = "".join(Tree(f"<div><p {summary.rpartition('<details>')[0]}</p></div>").text)
+    stages = [stage for stage in ("propose", "cluster", "detect", "label", "segment") if stage in text]
+    assert stages == ["propose", "cluster", "detect", "label", "segment"]
+    assert "mean_best_iou" not in text
+    assert folded.count("mean_best_iou") >= 3
+    assert "All numbers: train" in folded
+
+
+def test_figures_of_others_and_licences_stand_on_the_page_with_their_source(html):
+    text = "".join(Tree(html).text)
+    assert "0.123" not in text  # by class it stands in per cent, beside ours
+    for words in (
+        "Published by others",
+        "a paper",
+        "0.458",
+        "published: another",
+        "12.3",
+        "Where the pixels went",
+        "Apache-2.0",
+        "its LICENSE",
+    ):
+        assert words in text
+
+
+def test_means_over_seeds_stand_below_the_interval_and_the_page_says_what_was_repeated():
+    row = {"stage": "segment", "name": "mIoU", "split": "validation", "pictures": 4, "protocol": ""}
+    own = {**row, "value": 0.5, "interval": [0.4, 0.6]}
+    mean = {**row, "value": 0.52, "interval": None, "seeds": 3, "spread": 0.012}
+    for of, words in (("clusters", "understates"), ("chain", "everything after the proposals")):
+        text = shown(ReportContent(title="x", metrics=[own, {**mean, "of": of}]))
+        assert "0.520 ± 0.012 (3 seeds)" in text
+        assert words in text
 
 
 def test_alarms_stand_at_the_head_and_in_their_stage(html):

@@ -120,6 +120,25 @@ def test_a_dead_server_of_pictures_is_given_up_after_a_few_and_a_mirror_is_tried
     small.check(out)
 
 
+def test_what_is_no_picture_or_another_one_is_refused_and_not_kept(small, tmp_path):
+    import io
+
+    from PIL import Image
+
+    lost = small.names[1]
+    kept = small.served.paths[lost]
+    other = io.BytesIO()
+    Image.new("RGB", (7, 5)).save(other, "JPEG")
+    for body, said in ((b"nothing", "is no picture"), (other.getvalue(), "is 7 x 5 px, wanted 120 x 96")):
+        small.served.paths[lost] = Manner(body)
+        with pytest.raises(DatasetError, match=f"what the server gave {said}"):
+            small.work(tmp_path / "data")
+        assert not (tmp_path / "data" / "coco20k" / "train2014" / Path(lost).name).exists()
+    small.served.paths[lost] = kept
+    small.work(tmp_path / "data")
+    small.check(tmp_path / "data")
+
+
 @pytest.mark.parametrize("fetched", [True, False])
 def test_coco20k_takes_the_pictures_of_the_list_out_of_the_archive(small, tmp_path, fetched):
     out = tmp_path / "data"
@@ -166,6 +185,7 @@ def test_a_list_with_names_that_are_no_image_or_stand_twice_is_refused(small, tm
     bad.write_text(f"{small.names[0]}\ntrain2014/nobody.jpg\n")
     with pytest.raises(GroundTruthError, match=r"1 of 2 names of the list are no image of it.*nobody\.jpg"):
         small.work(tmp_path / "data", names=str(bad))
+    small.work(tmp_path / "data")  # the bad list left nothing behind
     bad.write_text(f"{small.names[0]}\n{small.names[0]}\n")
     with pytest.raises(DatasetError, match="1 names stand twice"):
         small.work(tmp_path / "data", names=str(bad))

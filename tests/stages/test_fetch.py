@@ -59,7 +59,7 @@ def small_voc(made: dict[str, Path], *urls: str, n: int = 11, published: bool = 
         counts=((f"{home}/JPEGImages/*.jpg", n), (f"{home}/SegmentationObject/*.png", 7)),
         lines=((f"{home}/ImageSets/Segmentation/val.txt", 3),),
         cited="",
-        terms="",
+        terms="made of nothing, free for all",
     )
 
 
@@ -93,6 +93,7 @@ def test_a_data_set_is_fetched_unpacked_whole_and_not_again(made, tmp_path, caps
         assert len(served.asked) == 2
     assert "voc2012: 1 MB to fetch" in said or "voc2012: 0 MB to fetch" in said
     assert f"of disk in {out}" in said
+    assert "voc2012: made of nothing, free for all" in said
     assert f"no luck: {served.url('gone.tar')}: HTTP 404 Not Found" in said
     assert "voc2012: is there already, and whole" in capsys.readouterr().err
     assert sorted(path.name for path in out.iterdir()) == [".fetched.json", ".lock", "VOCdevkit"]

@@ -27,6 +27,15 @@ def test_elsewhere_than_on_a_terminal_one_line_stands_at_the_end():
     assert "\x1b" not in stream.getvalue()
 
 
+@pytest.mark.parametrize("stream", [io.StringIO(), Terminal()])
+def test_what_must_be_done_again_falls_back(stream):
+    with Progress(stream=stream).bar("fetch", total=9, unit="MB") as bar:
+        for done in (4, 7, 0, 9):
+            bar.at(done)
+            assert bar.done == done
+    assert "9/9" in stream.getvalue()
+
+
 def test_a_line_every_half_minute_says_count_rate_and_time_left():
     stream = io.StringIO()
     with Progress(stream=stream).bar("detect: train", total=400, done=100, unit="steps") as bar:

@@ -267,16 +267,16 @@ def test_only_takes_the_pictures_of_a_list_and_those_of_the_validation_list(pict
 
 def test_only_and_limit_take_the_first_of_both_lists(tmp_path):
     many(tmp_path / "pictures", [f"{letter}.png" for letter in "abcdef"])
-    (tmp_path / "only.txt").write_text("b\nc\nd\n")
+    (tmp_path / "only.txt").write_text("c\nd\n")
     (tmp_path / "held.txt").write_text("c\ne\nf\n")  # what is held out is not trained on, whatever `only` says
     lists = {"only": str(tmp_path / "only.txt"), "validation": str(tmp_path / "held.txt")}
     run(tmp_path / "pictures", tmp_path / "out", limit=1, **lists)
     assert [(row["path"], row["split"]) for row in rows(tmp_path / "out")] == [
-        ("b.png", "train"),
         ("c.png", "validation"),
+        ("d.png", "train"),
     ]
     run(tmp_path / "pictures", tmp_path / "whole", **lists)
-    assert [row["path"] for row in rows(tmp_path / "whole")] == ["b.png", "c.png", "d.png", "e.png", "f.png"]
+    assert [row["path"] for row in rows(tmp_path / "whole")] == ["c.png", "d.png", "e.png", "f.png"]
     assert held_out(tmp_path / "whole") == {"c.png", "e.png", "f.png"}
 
 

@@ -101,7 +101,8 @@ def test_metrics_have_mean_and_deviation_over_the_seeds_beside_the_runs_own_rows
             assert row["value"] == pytest.approx(statistics.mean(values), abs=1e-6)
             assert row["spread"] == pytest.approx(statistics.stdev(values), abs=1e-6)
     table = (three / "evaluate" / "metrics.md").read_text(encoding="utf-8")
-    assert "± deviation over seeds (all after the proposals)" in table
+    assert "validation over seeds (chain)" in table
+    assert "everything after the proposals made anew" in table
     assert "(3 seeds)" in table
 
 
