@@ -105,7 +105,9 @@ def load(*layers: Mapping[str, Any], preset_name: str | None = None, config: Pat
     """
     file = read_yaml(config) if config else {}
     named = preset_name or preset_of(file, *layers) or "quick"
-    values = merge(preset(named), file, *layers)
+    # Whole defaults at the bottom: a layer with `segment.train.steps` alone must not lose segment's other defaults of
+    # `train`, which are not those of the class.
+    values = merge(as_dict(RunSettings()), preset(named), file, *layers)
     values["preset"] = named
     return validate(values, source=str(config) if config else "settings")
 

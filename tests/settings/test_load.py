@@ -10,6 +10,7 @@ import yaml
 
 from maskdistill.errors import SettingsError
 from maskdistill.settings import PRESETS, RunSettings, as_dict, dump, load, merge, nearest, preset, resolve, validate
+from maskdistill.settings.training import TrainSettings
 
 
 def written(folder: Path, text: str) -> Path:
@@ -42,6 +43,12 @@ def test_flags_stand_above_the_file_the_file_above_the_preset_the_preset_above_t
 def test_a_later_layer_of_flags_stands_above_an_earlier_one():
     assert load({"seed": 1, "limit": 5}, {"seed": 2}).seed == 2
     assert load({"seed": 1, "limit": 5}, {"seed": 2}).limit == 5
+
+
+def test_one_setting_of_a_schedule_leaves_the_others_at_the_stage_s_own_defaults():
+    given = load({"segment": {"train": {"steps": 7}}}).segment.train
+    assert given.steps == 7
+    assert given.learning_rate == RunSettings().segment.train.learning_rate != TrainSettings().learning_rate
 
 
 def test_no_preset_means_quick_and_the_settings_say_which_one_was_used():
