@@ -39,7 +39,9 @@ def score(
     names = None if only is None else coco.read_list(only)
     everything = coco.read(ground_truth, objects_of=names)
     truth = everything if names is None else coco.only(everything, names)
-    found = coco.read_results(predictions, everything, same_categories=rule == "none", kept=truth.files)
+    found = coco.read_results(
+        predictions, everything, same_categories=rule == "none", kept=None if names is None else truth.files
+    )
     notes = [*truth.notes, *found.notes]
     kinds = [("segm", "mask")] if found.has_masks and truth.has_masks else []
     if found.has_masks and not truth.has_masks:

@@ -138,6 +138,30 @@ def test_clusters_are_named_by_votes(files, tmp_path, rule) -> None:
         api.score_instances(**written(tmp_path, dataset, found))
 
 
+def test_a_dataset_of_results_is_joined_by_file_name_whatever_its_ids(files, tmp_path) -> None:
+    dataset, found, _, _ = files
+    wanted = api.score_instances(**written(tmp_path, dataset, found), bootstrap=0)
+    other = {row["id"]: 100 - row["id"] if row["id"] % 2 else row["id"] % 6 + 1 for row in dataset["images"]}
+    images = [{"id": other[row["id"]], "file_name": f"photos/{row['file_name']}"} for row in dataset["images"]]
+    rows = [{**row, "image_id": other[row["image_id"]]} for row in found]
+    paths = written(tmp_path, dataset, {"images": images, "annotations": rows})
+    assert values(api.score_instances(**paths, bootstrap=0)) == values(wanted)
+    # Names that nobody knows: the ids count, as in a list.
+    strange = [{"id": row["id"], "file_name": f"x{row['id']}.png"} for row in dataset["images"]]
+    paths = written(tmp_path, dataset, {"images": strange, "annotations": found})
+    assert values(api.score_instances(**paths, bootstrap=0)) == values(wanted)
+    images.append({"id": 1000, "file_name": "elsewhere.jpg"})
+    paths = written(tmp_path, dataset, {"images": images, "annotations": [*rows, {**rows[0], "image_id": 1000}]})
+    with pytest.raises(
+        PredictionError, match=r"results of 1 images that instances\.json does not have: elsewhere\.jpg"
+    ):
+        api.score_instances(**paths)
+    (tmp_path / "list.txt").write_text("\n".join(row["file_name"] for row in dataset["images"]))
+    some = api.score_instances(**paths, bootstrap=0, only=tmp_path / "list.txt")
+    assert values(some) == values(wanted)
+    assert some.notes[0] == f"1 of {len(rows) + 1} results are of images that were not chosen, and not counted"
+
+
 def test_images_without_a_prediction_are_told(files, tmp_path) -> None:
     dataset, found, _, _ = files
     found = [row for row in found if row["image_id"] not in (2, 4)]
