@@ -105,6 +105,17 @@ def test_voc_by_its_lists_and_every_evaluator(data, config, tmp_path, capsys):
     scored = metrics(tmp_path / "i.json")
     assert ("score", "AP50_single", "all") in scored
     assert abs(scored["score", "AP50_agnostic", "all"] - found["detect", "AP50_agnostic", "validation"]) < 1e-6
+    assert scored["score", "CorLoc", "all"] == pytest.approx(found["detect", "CorLoc", "validation"], abs=1e-6)
+    assert scored["baseline:whole", "CorLoc", "all"] == pytest.approx(
+        found["baseline:whole", "CorLoc", "validation"], abs=1e-6
+    )
+    # CorLoc against the boxes of the XML, as earlier work has it on the splits of detection.
+    boxes = tmp_path / "boxes.json"
+    command("data", "voc-instances", pictures.parent, "--split", "segmentation/val", "--of", "boxes", "--out", boxes)
+    command("export", out, "--of", "proposals", "--out", tmp_path / "proposals.json")
+    words = ["--predictions", tmp_path / "proposals.json", "--ground-truth", boxes, "--only", ours / "val.txt"]
+    command("score", "instances", *words, "--matching", "release", "--out", tmp_path / "p.json")
+    assert ("score", "CorLoc", "all") in metrics(tmp_path / "p.json")
     maps = tmp_path / "maps"
     maps.mkdir()
     for row in rows:
