@@ -270,11 +270,11 @@ class Measured:
         maps = (
             (self.outputs.label_map(stage, image), source.label_map(key)) for image, source, key in self.joined.values()
         )
-        what = "label maps at native size"
+        what, shown = "label maps at native size", stage  # `maps` above is made later: `stage` must stay what it is
         if stage == "segment" and self.outputs.chosen_by_truth():
             # Under another name: nobody who looks for `segment` may take the best of many looks for it.
-            stage, what = f"{stage}:{BEST}", f"{what}; weights chosen by the ground truth that this number is taken on"
-        return self._semantic(stage, by_picture, what, maps=maps)
+            shown, what = f"{stage}:{BEST}", f"{what}; weights chosen by the ground truth that this number is taken on"
+        return self._semantic(shown, by_picture, what, maps=maps)
 
     def _confusion(self, label_map: np.ndarray, truth: np.ndarray, n_clusters: int) -> np.ndarray:
         return semantic.confusion(label_map, truth, len(self.names) + 1, columns=n_clusters + 1)

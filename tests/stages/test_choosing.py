@@ -11,7 +11,7 @@ from maskdistill import api
 from maskdistill.errors import SettingsError
 from maskdistill.runs import record
 from maskdistill.settings import load, resolve, validate
-from maskdistill.stages import choosing, segment, status
+from maskdistill.stages import choosing, outputs, segment, status
 
 BEST = "best_on_the_reported_data"
 REUSED = ("propose", "cluster", "detect", "label")
@@ -60,6 +60,36 @@ def test_numbers_of_such_weights_stand_under_their_own_name_everywhere(chosen):
     assert f"segment:{BEST}" in page
     assert "by the ground truth it is REPORTED ON" in page
     assert any(BEST.replace("_", " ") in row.get("what", "") for row in lines_of(chosen / "ledger.jsonl"))
+
+
+def test_the_name_changes_and_the_numbers_do_not(chosen, tmp_path, monkeypatch):
+    copied = Path(shutil.copytree(chosen, tmp_path / "copied"))
+    monkeypatch.setattr(outputs.Outputs, "chosen_by_truth", lambda self: False)
+    api.evaluate(out=copied)
+
+    def numbers(run: Path) -> list[Any]:
+        rows = json.loads((run / "evaluate" / "metrics.json").read_text())["metrics"]
+        return [
+            (row["stage"].partition(":")[0], row["name"], row["split"], row["value"], row["interval"])
+            for row in rows
+            if row["stage"].startswith("segment")
+        ]
+
+    assert numbers(copied) == numbers(chosen)
+    assert "boundary_iou" in {name for _, name, *_ in numbers(chosen)}
+
+
+def test_the_maps_are_read_where_the_stage_wrote_them(chosen, tmp_path, monkeypatch):
+    copied = Path(shutil.copytree(chosen, tmp_path / "copied"))
+    own, read = outputs.Outputs.label_map, set()
+
+    def label_map(self, stage, image):
+        read.add(stage)
+        return own(self, stage, image)
+
+    monkeypatch.setattr(outputs.Outputs, "label_map", label_map)
+    api.evaluate(out=copied)
+    assert read == {"label", "segment"}  # another name would be taken for a picture that has no map
 
 
 def test_such_weights_are_not_compared_with_those_of_a_run_without_them(chosen, tiny, tmp_path):
