@@ -176,6 +176,8 @@ def read_results(
 ) -> Results:
     """A results file: a list of records with image_id, category_id, score, and segmentation, bbox or both.
 
+    A dataset with scores, as `export --as coco` writes it, has image ids of its own: it is joined by file name.
+
     Args:
         same_categories: the category ids are those of the truth; else they are clusters, any integers from 0.
         kept: images that count; None: all. Results of the others are left out, and told.
@@ -183,16 +185,17 @@ def read_results(
         PredictionError: not there, of another format, empty; images or categories that the truth does not have,
             masks of another size, scores that are no numbers: how many, and the first of them.
     """
-    rows = _load(source)
-    if isinstance(rows, dict):  # a dataset with scores, as `export --as coco` writes it
-        rows = rows.get("annotations")
+    loaded = _load(source)
+    rows = loaded.get("annotations") if isinstance(loaded, dict) else loaded
     if not isinstance(rows, list):
         raise PredictionError(f"{source}: not a list of results. Wanted: [{{image_id, category_id, score, ...}}, ...]")
     if not rows:
         raise PredictionError(f"{source}: holds no result. Nothing was predicted, or the file was cut short")
     try:
-        _refuse_unknown(source, rows, truth, same_categories)
         n_all = len(rows)
+        if isinstance(loaded, dict) and "images" in loaded:
+            rows = _by_name(source, loaded["images"], rows, truth, some=kept is not None)
+        _refuse_unknown(source, rows, truth, same_categories)
         rows = [row for row in rows if kept is None or row["image_id"] in kept]
         if not rows:
             raise PredictionError(f"{source}: none of its {n_all} results is of the images that were chosen")
@@ -212,6 +215,29 @@ def read_results(
     if len(rows) < n_all:
         notes.insert(0, f"{n_all - len(rows)} of {n_all} results are of images that were not chosen, and not counted")
     return Results(records, has_masks, has_boxes, notes)
+
+
+def _by_name(source: Path, images: list[Record], rows: list[Record], truth: Instances, *, some: bool) -> list[Record]:
+    """Results with the image ids of the truth in place of their file's own, by file name.
+
+    Where no image goes by a name of the truth the ids are taken for the truth's, as in a list of results.
+
+    Args:
+        some: only some images count: results of images that the truth does not have are left out, else refused.
+    """
+    number_of = {name: number for number, name in truth.files.items()}
+    names = {row["id"]: str(row["file_name"]) for row in images}
+    found = join(list(number_of), list(names.values()))
+    if not found:
+        return rows
+    unknown = sorted({names[row["image_id"]] for row in rows if names[row["image_id"]] not in found})
+    if unknown and not some:
+        raise PredictionError(
+            f"{source}: has results of {len(unknown)} images that {truth.source.name} does not have: "
+            f"{listed(unknown)}. Give --only with a list of those that count, or the ground truth of all"
+        )
+    of_truth = {number: number_of[found[name]] for number, name in names.items() if name in found}
+    return [{**row, "image_id": of_truth[row["image_id"]]} for row in rows if row["image_id"] in of_truth]
 
 
 def _refuse_unknown(source: Path, rows: list[Any], truth: Instances, same_categories: bool) -> None:

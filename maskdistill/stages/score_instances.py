@@ -10,14 +10,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+
 from maskdistill.datasets import coco
 from maskdistill.errors import SettingsError
-from maskdistill.evaluation import baselines, bootstrap, instances, matching
+from maskdistill.evaluation import baselines, bootstrap, corloc, instances, matching, summed
+from maskdistill.evaluation.bootstrap import Statistic
 from maskdistill.evaluation.curves import NAMES, Curves
 from maskdistill.masks import rle
 from maskdistill.masks.boxes import boxes_from_masks
 from maskdistill.stages.measures import VOTES
-from maskdistill.stages.score import Score, row_of
+from maskdistill.stages.score import Score, row_of, rows_of
 
 
 def score(
@@ -39,7 +42,9 @@ def score(
     names = None if only is None else coco.read_list(only)
     everything = coco.read(ground_truth, objects_of=names)
     truth = everything if names is None else coco.only(everything, names)
-    found = coco.read_results(predictions, everything, same_categories=rule == "none", kept=truth.files)
+    found = coco.read_results(
+        predictions, everything, same_categories=rule == "none", kept=None if names is None else truth.files
+    )
     notes = [*truth.notes, *found.notes]
     kinds = [("segm", "mask")] if found.has_masks and truth.has_masks else []
     if found.has_masks and not truth.has_masks:
@@ -84,7 +89,21 @@ def score(
                 kept=("AP", "AP50", "AP75"),
                 areas=areas,
             )
-    return Score(rows, notes)
+    measures = [_corloc(stage, objects, masks) for stage, masks in (("baseline:whole", everywhere), ("score", results))]
+    return Score([*rows, *rows_of(measures, len(objects), resamples, seed)], notes)
+
+
+def _corloc(
+    stage: str, objects: Mapping[int, list[dict[str, Any]]], results: Mapping[int, list[dict[str, Any]]]
+) -> tuple[str, str, str, Statistic]:
+    """As `evaluate` has it: the best-scored result of each picture with objects, the first of equals."""
+    best = [max(results[number], key=lambda row: row["score"], default=None) for number in objects]
+    solid = [[row["box"] for row in rows if not row["crowd"]] for rows in objects.values()]
+    boxes = [np.array(each, np.float64).reshape(-1, 4) for each in solid]
+    hits = np.array(corloc.hits([None if row is None else np.asarray(row["box"]) for row in best], boxes), float)
+    has_objects = np.array([len(each) > 0 for each in boxes])
+    text = "box IoU >= 0.5 of the best-scored result with any object; pictures with objects, crowds are none"
+    return stage, "CorLoc", text, summed.ratio(hits * has_objects, has_objects)
 
 
 def _instance_rows(

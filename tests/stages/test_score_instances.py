@@ -116,7 +116,7 @@ def test_boxes_alone_are_compared_by_box(files, tmp_path) -> None:
         del row["segmentation"]
     score = api.score_instances(**written(tmp_path, dataset, found), bootstrap=0)
     assert "the results have no masks: compared by box alone" in score.notes
-    assert set(values(score)) == {name for name in whole if name.startswith("box_")}
+    assert set(values(score)) == {name for name in whole if name.startswith("box_") or name == "CorLoc"}
     assert values(score)["box_AP50"] == whole["box_AP50"]
     with pytest.raises(SettingsError, match="overlap needs masks in both files"):
         api.score_instances(**written(tmp_path, dataset, found), matching="overlap")
@@ -136,6 +136,50 @@ def test_clusters_are_named_by_votes(files, tmp_path, rule) -> None:
     assert values(score)["AP"] == pytest.approx(1)
     with pytest.raises(PredictionError, match=r"have a category_id which instances.json does not have.*: "):
         api.score_instances(**written(tmp_path, dataset, found))
+
+
+def test_corloc_is_that_of_the_best_result_of_each_picture_with_objects(files, tmp_path) -> None:
+    from maskdistill.evaluation import corloc
+
+    dataset, found, truth, results = files
+    lone = min(number for number, rows in truth.items() if rows)
+    dataset["annotations"] = [row for row in dataset["annotations"] if row["image_id"] != lone]
+    score = api.score_instances(**written(tmp_path, dataset, found), bootstrap=20)
+    best = [max(rows, key=lambda row: row["score"])["box"] if rows else None for rows in results.values()]
+    boxes = [
+        np.array([row["box"] for row in rows if not row["crowd"] and number != lone], float).reshape(-1, 4)
+        for number, rows in truth.items()
+    ]
+    wanted = corloc.corloc(best, boxes, count_empty=False)
+    assert values(score)["CorLoc"] == pytest.approx(wanted, abs=1e-12)
+    assert wanted != corloc.corloc(best, boxes, count_empty=True)
+    (row,) = [row for row in score.rows if row["name"] == "CorLoc" and row["stage"] == "score"]
+    assert row["interval"][0] <= wanted <= row["interval"][1]
+    assert values(score, "baseline:whole")["CorLoc"] >= 0
+
+
+def test_a_dataset_of_results_is_joined_by_file_name_whatever_its_ids(files, tmp_path) -> None:
+    dataset, found, _, _ = files
+    wanted = api.score_instances(**written(tmp_path, dataset, found), bootstrap=0)
+    other = {row["id"]: 100 - row["id"] if row["id"] % 2 else row["id"] % 6 + 1 for row in dataset["images"]}
+    images = [{"id": other[row["id"]], "file_name": f"photos/{row['file_name']}"} for row in dataset["images"]]
+    rows = [{**row, "image_id": other[row["image_id"]]} for row in found]
+    paths = written(tmp_path, dataset, {"images": images, "annotations": rows})
+    assert values(api.score_instances(**paths, bootstrap=0)) == values(wanted)
+    # Names that nobody knows: the ids count, as in a list.
+    strange = [{"id": row["id"], "file_name": f"x{row['id']}.png"} for row in dataset["images"]]
+    paths = written(tmp_path, dataset, {"images": strange, "annotations": found})
+    assert values(api.score_instances(**paths, bootstrap=0)) == values(wanted)
+    images.append({"id": 1000, "file_name": "elsewhere.jpg"})
+    paths = written(tmp_path, dataset, {"images": images, "annotations": [*rows, {**rows[0], "image_id": 1000}]})
+    with pytest.raises(
+        PredictionError, match=r"results of 1 images that instances\.json does not have: elsewhere\.jpg"
+    ):
+        api.score_instances(**paths)
+    (tmp_path / "list.txt").write_text("\n".join(row["file_name"] for row in dataset["images"]))
+    some = api.score_instances(**paths, bootstrap=0, only=tmp_path / "list.txt")
+    assert values(some) == values(wanted)
+    assert some.notes[0] == f"1 of {len(rows) + 1} results are of images that were not chosen, and not counted"
 
 
 def test_images_without_a_prediction_are_told(files, tmp_path) -> None:
