@@ -3,7 +3,8 @@
 Paper:    none: the paper takes the number of classes. Stability: Ben-Hur et al., PSB 2002; Lange et al., NeurIPS 2002
 In:       (n, d) float32 as k-means takes them
 Out:      the number chosen, and a row {"k", "stability", "spread", "silhouette"} for each that was tried
-Differs:  the rule is ours: the last peak of stability that comes near the best (docs/log/clusters.md)
+Differs:  the rule is ours: the last peak of stability that comes near the best, and of numbers beside it that are as
+          stable within what halvings can tell the fewest (docs/log/clusters.md)
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from threadpoolctl import threadpool_limits
 from maskdistill.clusters.kmeans import assign
 
 NEAR = 0.9  # of the best stability: docs/log/clusters.md
+ERRORS = 2.0  # standard errors of a mean over the halvings, within which two numbers are as stable as each other
 
 
 def curve(
@@ -56,18 +58,26 @@ def curve(
     return found
 
 
-def chosen(rows: Sequence[dict[str, Any]]) -> int:
+def chosen(rows: Sequence[dict[str, Any]], *, halvings: int = 10) -> int:
     """The largest number at a peak of stability with at least NEAR of the best stability; 1 where nothing was tried.
 
-    Few clusters are stable too where each holds several kinds: the best stability alone would choose those.
+    Few clusters are stable too where each holds several kinds: the best stability alone would choose those. A peak
+    that does not stand out from the fewer clusters beside it, by ERRORS times its standard error, is of the draws: as
+    with the one-standard-error rule of Breiman et al. (1984) the fewest of such a row of numbers is chosen.
+
+    Args:
+        rows: as `curve` gives them. halvings: that `spread` is of.
     """
     if not rows:
         return 1
     stability = np.array([row["stability"] for row in rows])
     around = np.concatenate([[-np.inf], stability, [-np.inf]])
     is_peak = (stability >= around[:-2]) & (stability >= around[2:])
-    near = is_peak & (stability >= NEAR * stability.max())
-    return int(rows[int(np.flatnonzero(near).max())]["k"])
+    place = int(np.flatnonzero(is_peak & (stability >= NEAR * stability.max())).max())
+    least = stability[place] - ERRORS * rows[place]["spread"] / halvings**0.5
+    while place and stability[place - 1] >= least:
+        place -= 1
+    return int(rows[place]["k"])
 
 
 def _agreement(rows: np.ndarray, k: int, rng: np.random.Generator, seed: int) -> float:

@@ -113,7 +113,9 @@ def lloyd(
         raise ValueError(f"starts: wanted at most 256 centroids each, found {k}")
     # Distances of float32 to a far origin drown: rows are centred as they are read. Directions must not be.
     middle = np.zeros(rows.shape[1], np.float32) if spherical else chunks.mean(rows).astype(np.float32)
-    least = -1.0 if spherical else tolerance * float(chunks.variance(rows).mean())
+    least = -1.0 if spherical else 0.0
+    if not spherical and tolerance:
+        least = tolerance * float(chunks.variance(rows).mean())
     centroids = torch.from_numpy(np.asarray(starts, np.float32) - middle).to(device)
     labels = torch.zeros((n_starts, len(rows)), dtype=torch.uint8, device=device)
     taken = np.zeros(n_starts, np.int64)

@@ -37,7 +37,7 @@ def parts(settings: RunSettings) -> dict[str, Any]:
         "embedding": own.embedding,
         "max_side": own.max_side,
         "k": own.k,
-        **({"k_most": own.k_most} if own.k == "auto" else {}),
+        **({"k_most": own.k_most, "rule": "2 errors"} if own.k == "auto" else {}),
         **({"merge_from": own.merge_from} if own.merge_from else {}),
         "kmeans": own.kmeans,
         "restarts": own.restarts,

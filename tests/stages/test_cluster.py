@@ -285,9 +285,7 @@ def test_crops_of_several_pictures_go_together_and_give_what_one_by_one_gives(
     from maskdistill.features import packed
 
     own, sizes, found = packed.tokens, [], []
-    monkeypatch.setattr(
-        packed, "tokens", lambda vit, given, **rest: sizes.append(len(given)) or own(vit, given, **rest)
-    )
+    monkeypatch.setattr(packed, "tokens", lambda vit, given, **how: sizes.append(len(given)) or own(vit, given, **how))
     for pack, together in ((0, False), (64, True)):
         out = tmp_path / str(pack)
         sizes.clear()
