@@ -36,6 +36,22 @@ def test_images_come_before_annotations_whatever_the_order_in_the_file(source, t
         assert coco.read(path).objects == wanted.objects
 
 
+def test_the_collector_is_left_as_it_was_where_a_file_is_bad_too(source, tmp_path):
+    import gc
+
+    (tmp_path / "bad.json").write_text('{"images": [')
+    for is_on in (True, False):
+        gc.enable() if is_on else gc.disable()
+        try:
+            truth.read(source)
+            assert gc.isenabled() == is_on
+            with pytest.raises(GroundTruthError):
+                truth.read(tmp_path / "bad.json")
+            assert gc.isenabled() == is_on
+        finally:
+            gc.enable()
+
+
 @pytest.mark.parametrize("gone", ["images", "annotations", "categories"])
 def test_a_list_that_is_missing_is_named_and_an_empty_one_is_none_that_is_missing(source, tmp_path, gone):
     loaded = json.loads(source.read_text())
