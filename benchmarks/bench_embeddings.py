@@ -212,11 +212,11 @@ def of_drawn(given: argparse.Namespace) -> None:
 def of_number(given: argparse.Namespace) -> None:
     """What `auto` chooses among 2 to 16."""
     lines = []
-    for of in ("truth", "proposals"):
+    for of in given.masks:
         near = 0
         for n_kinds in (3, 5, 8):
             found = []
-            for seed in range(given.seeds):
+            for seed in range(given.first, given.first + given.seeds):
                 name, of_seed = f"drawn-{n_kinds}-{seed}-{of}", lambda s=seed, k=n_kinds, of=of: drawn(s, k, of)
                 path = given.out / f"curve-{name}.json"
                 if not path.exists():
@@ -274,6 +274,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("parts", nargs="+", choices=PARTS)
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--first", type=int, default=0, help="seed of `number`'s pictures")
+    parser.add_argument("--masks", nargs="+", choices=["truth", "proposals"], default=["truth", "proposals"])
     parser.add_argument("--ways", nargs="+", choices=WAYS, default=list(WAYS))
     parser.add_argument("--out", type=Path, default=Path("runs/embeddings"))
     given = parser.parse_args()

@@ -5,6 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import settings
+
+# No deadline: a machine that is busy for half a second is no fault of the code.
+settings.register_profile("here", deadline=None)
+settings.load_profile("here")
 
 REFERENCE = Path(os.environ.get("MASKDISTILL_REFERENCE", Path(__file__).parents[2] / "shared"))
 

@@ -21,7 +21,7 @@ def drawn(seed, n_classes, height, width):
 sizes = {"seed": st.integers(0, 99), "n_classes": st.integers(2, 9), "height": st.integers(1, 9)}
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(**sizes, width=st.integers(1, 9))
 def test_probabilities_sum_to_one(seed, n_classes, height, width):
     image, probabilities = drawn(seed, n_classes, height, width)
@@ -33,7 +33,7 @@ def test_probabilities_sum_to_one(seed, n_classes, height, width):
         np.testing.assert_allclose(found.sum(axis=0), 1, atol=1e-5)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(**sizes, width=st.integers(1, 9))
 def test_without_weights_the_probabilities_come_back_clipped(seed, n_classes, height, width):
     image, probabilities = drawn(seed, n_classes, height, width)
@@ -43,7 +43,7 @@ def test_without_weights_the_probabilities_come_back_clipped(seed, n_classes, he
         np.testing.assert_allclose(found, clipped / clipped.sum(axis=0), atol=1e-5)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(**sizes, width=st.integers(1, 9))
 def test_renaming_classes_renames_the_result(seed, n_classes, height, width):
     image, probabilities = drawn(seed, n_classes, height, width)
