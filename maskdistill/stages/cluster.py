@@ -81,10 +81,6 @@ def work(job: Job, folder: Path) -> Done:
     file = MaskFile(job.folder.root / others.SOURCES[name])
     made_of = parts_of(AGAIN if name == "recluster" else STAGE, job)
     counted = made_of["settings"]
-    if not file.n_masks:
-        raise TrainingError(
-            f"{file.path}: no masks in the {len(job.images)} pictures, so there is nothing to cluster. {HINTS[name]}"
-        )
     others.check_alignment(job)  # before the embeddings, which may take hours
     supporting = others.support(job, counted, made_of.get("weights"))
     taken = others.embeddings(job, made_of, file, folder) if name == "cluster" else None
@@ -141,6 +137,10 @@ def _read(folder: Path) -> dict[str, Any]:
 
 def _fitted_on(job: Job, name: str, file: MaskFile, embedded: Embedded) -> np.ndarray:
     """(n,) bool: the masks that k-means is fitted on."""
+    if not file.n_masks:
+        raise TrainingError(
+            f"{file.path}: no masks in the {len(job.images)} pictures, so there is nothing to cluster. {HINTS[name]}"
+        )
     is_train = np.array([image.split == "train" for image in job.images])[embedded.owners[:, 0] - 1]
     if not is_train.any():
         raise TrainingError(

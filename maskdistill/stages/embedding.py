@@ -64,6 +64,8 @@ def of_masks(job: Job, folder: Path, file: MaskFile) -> Embedded:
 
     images = [image for image in job.images if file.n_in(image.id)]
     path = folder / "embeddings.npy"
+    if not file.n_masks:
+        return Embedded(np.zeros((0, 1), np.float32), np.zeros((0, 2), np.int64), np.zeros(0, bool))
     owners = np.zeros((file.n_masks, 2), np.int64)
     finite = np.zeros(file.n_masks, bool)
     batches = [images[first : first + TOGETHER] for first in range(0, len(images), TOGETHER)]
