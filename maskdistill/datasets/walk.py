@@ -6,12 +6,11 @@ Out:      its categories; what is kept is the caller's
 
 from __future__ import annotations
 
-import contextlib
-import gc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from maskdistill import collector
 from maskdistill.datasets.streamed import records
 
 LISTS = ("images", "annotations", "categories")
@@ -34,7 +33,7 @@ def instances(
     categories: list[Record] = []
     early: list[Record] = []
     begun, seen = False, set[str]()
-    with _no_collection():
+    with collector.paused():
         for key, row in records(source, LISTS, seen=seen):
             if key == "images":
                 if begun:
@@ -56,18 +55,3 @@ def instances(
     for row in early:
         take(row)
     return categories
-
-
-@contextlib.contextmanager
-def _no_collection() -> Iterator[None]:
-    """Python's collector of cycles waits: records are none, and it would go through all that are kept, many times.
-
-    A tenth of the processor's time for 860 000 annotations (docs/log/datasets.md).
-    """
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()
