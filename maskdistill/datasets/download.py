@@ -192,7 +192,7 @@ def _fetch(
     while True:
         before = part.n_bytes
         try:
-            _receive(url, part, size, timeout, seen)
+            _receive(url, part, size, timeout, seen, is_checked=bool(digests))
         except (http.client.InvalidURL, ValueError) as error:
             raise _Refused(str(error)) from error
         except (OSError, http.client.HTTPException) as error:
@@ -212,9 +212,14 @@ def _fetch(
         pieced = False  # pieces were put together, and one of them was wrong: this mirror alone is another try
 
 
-def _receive(url: str, part: _Part, size: int | None, timeout: float, seen: Callable[[int], object]) -> None:
+def _receive(
+    url: str, part: _Part, size: int | None, timeout: float, seen: Callable[[int], object], *, is_checked: bool
+) -> None:
     """Go on with the part, or begin it, to the end that the server names.
 
+    Args:
+        is_checked: a checksum will tell whether the pieces are of one file; else only the server can, and where it
+            does not (no ETag, no date), the part is begun again.
     Raises:
         _Refused: the server has not the file. OSError, HTTPException: it may have it later.
     """
@@ -222,6 +227,9 @@ def _receive(url: str, part: _Part, size: int | None, timeout: float, seen: Call
     if start and size is not None and start >= size:
         if start == size:
             return  # killed between its last byte and its renaming
+        part.drop()
+        start = 0
+    if start and not is_checked and not (origin.get("url") == url and origin.get("validator")):
         part.drop()
         start = 0
     headers = {"User-Agent": f"maskdistill/{__version__}", "Accept-Encoding": "identity"}

@@ -106,6 +106,8 @@ def _checked(archive: Path, path: str) -> str:
     bad = path.startswith("/") or ".." in parts or "\\" in path or "\0" in path or re.match(r"[A-Za-z]:", path)
     if bad or any(ord(letter) < 32 for letter in path):
         raise DatasetError(f"{archive}: holds the path {path!r}, which leads out of its folder. It is not unpacked")
+    if path.endswith(SUFFIX):
+        raise DatasetError(f"{archive}: holds {path!r}, a name that unpacking needs itself. It is not unpacked")
     return "/".join(parts)
 
 

@@ -13,6 +13,8 @@ from faster_coco_eval.core import mask as coco
 
 from maskdistill.types import Rle
 
+MOST_PX = 1_000_000  # of a polygon's coordinates
+
 
 def encode(masks: np.ndarray) -> list[Rle]:
     """One RLE for each of the masks (n, H, W) bool.
@@ -73,6 +75,9 @@ def from_polygons(polygons: list[list[float]], size: tuple[int, int]) -> Rle:
     height, width = size
     # The library takes four numbers for a box (x, y, width, height), and decides so by the first polygon alone.
     drawn = [polygon for polygon in polygons if len(polygon) >= 6]
+    # The library asks for memory by the length of the outline, and ends the process where there is none.
+    if not all(-MOST_PX < value < MOST_PX for polygon in drawn for value in polygon):  # nan fails too
+        raise ValueError(f"polygons: wanted finite coordinates within {MOST_PX} px")
     if not drawn:
         return from_uncompressed([height * width], size)
     return _union(coco.frPyObjects(drawn, height, width))

@@ -103,6 +103,7 @@ def resolve(settings: RunSettings) -> RunSettings:
         settings,
         weights=weights,
         ground_truth=truths,
+        only=_whole(settings.only) if settings.only else None,
         propose=propose,
         cluster=cluster,
         detect=detect,

@@ -32,7 +32,11 @@ def parts(settings: RunSettings) -> dict[str, Any]:
     """What the choice depends on, for the fingerprint; nothing where weights are not chosen so."""
     if settings.segment.keep != BEST:
         return {}
-    judged = {"matching": settings.evaluate.matching, "protocol": settings.evaluate.protocol}
+    judged = {
+        "matching": settings.evaluate.matching,
+        "protocol": settings.evaluate.protocol,
+        "pixels": settings.segment.pixels,  # of what is looked at
+    }
     truth = [_content(Path(source)) for source in settings.ground_truth]
     return {"keep": BEST, "looks": settings.segment.looks, **judged, "ground_truth": truth}
 

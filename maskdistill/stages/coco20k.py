@@ -139,7 +139,7 @@ def _link(source: Path, folder: Path, missing: Sequence[str]) -> list[str]:
             continue
         target = folder / _name(name)
         try:
-            os.link(found, target)
+            os.link(found.resolve(), target)  # not a link itself, which may point elsewhere from there
         except OSError:
             partial = target.with_name(target.name + unpack.SUFFIX)
             shutil.copyfile(found, partial)
@@ -158,13 +158,14 @@ def _check_size(path: Path, size: tuple[int, int]) -> None:
     try:
         with Image.open(path) as picture:
             found = picture.size
+            picture.load()  # the head alone would let a file through that was cut
     except (OSError, SyntaxError) as error:
         path.unlink()
-        raise DatasetError(f"{path.name}: what the server gave is no picture ({error})") from error
+        raise DatasetError(f"{path.stem}: what the server gave is no whole picture ({error})") from error
     if found != size:
         path.unlink()
         raise DatasetError(
-            f"{path.name}: what the server gave is {found[0]} x {found[1]} px, wanted {size[0]} x {size[1]}"
+            f"{path.stem}: what the server gave is {found[0]} x {found[1]} px, wanted {size[0]} x {size[1]}"
         )
 
 
@@ -178,8 +179,11 @@ def _one_by_one(
     def one(name: str) -> None:
         quoted = urllib.parse.quote(f"train2014/{_name(name)}")
         target = folder / _name(name)
-        download.download([root + quoted for root in roots], target, **how.options)  # type: ignore[arg-type]
-        _check_size(target, sizes[_name(name)])
+        # Under its name only once it is looked at: a kill in between must not leave it there as if it were whole.
+        unseen = target.with_name(target.name + ".unseen")
+        download.download([root + quoted for root in roots], unseen, **how.options)  # type: ignore[arg-type]
+        _check_size(unseen, sizes[_name(name)])
+        unseen.replace(target)
 
     with (
         how.progress.bar("fetch pictures", total=len(missing), unit="pictures") as bar,

@@ -76,7 +76,8 @@ def dataset(wanted: Dataset, how: Fetch, record: fetched.Record) -> None:
         return
     if state != "moving":
         how.progress.say(f"{name}: {wanted.terms}")
-        check_disk(name, how, left(wanted.archives, how), wanted.unpacked)
+        unpacked = sum(path.stat().st_size for path in unpacking.rglob("*") if path.is_file())  # before it was stopped
+        check_disk(name, how, left(wanted.archives, how), max(0, wanted.unpacked - unpacked))
         for archive in wanted.archives:
             archive_of(archive, how, record, n_archives=len(wanted.archives))
             _unpack(archive, how, unpacking)

@@ -83,7 +83,7 @@ def solver(job: Job, rows: np.ndarray) -> str:
 
 
 def _solved(job: Job, stage: str, rows: np.ndarray, *, k: int) -> kmeans.Clustering:
-    own, seed = job.settings.cluster, job.settings.seed
+    own, seed = job.settings.cluster, job.settings.seed_of_chain
     if solver(job, rows) == "sklearn" or own.kmeans == "minibatch":
         return kmeans.fit(np.asarray(rows), k=k, algorithm=own.kmeans, restarts=own.restarts, seed=seed)
     device, threads = backbones.device(job), torch.get_num_threads()

@@ -104,7 +104,8 @@ def content(source: str) -> str:
     path = Path(source)
     if path.is_dir():
         files = sorted(each.relative_to(path).as_posix() for each in path.rglob("*.json"))
-        return fingerprints.digest({name: _sha256(path / name) for name in files if not name.startswith(".")})
+        shown = [name for name in files if not any(part.startswith(".") for part in name.split("/"))]
+        return fingerprints.digest({name: _sha256(path / name) for name in shown})
     return _sha256(path) if path.is_file() else "missing"
 
 
@@ -186,6 +187,8 @@ class _Kept:
         """(picture id, masks by falling score, equal ones in the order of the file), by rising id."""
         self.file.flush()
         owners = np.frombuffer(self.pictures, np.int64)
+        if not len(owners):
+            return  # all were left out
         order = np.lexsort((-np.frombuffer(self.scores, np.float64), owners))  # a stable sort
         ids, starts = np.unique(owners[order], return_index=True)
         for number, rows in zip(ids.tolist(), np.split(order, starts[1:]), strict=True):

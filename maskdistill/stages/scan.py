@@ -232,9 +232,11 @@ def _held_out(settings: RunSettings, job: Job, rows: list[dict[str, Any]]) -> se
         raise SettingsError(
             f"validation: {file} is neither a folder, a fraction between 0 and 1, nor a file with a list of paths"
         )
-    if settings.only is not None:  # the list was looked at before, against all pictures; some may be over the limit
-        return {("pictures", path) for path in join(read_list(file), paths)}
-    return {("pictures", path) for path in _listed(job, "validation", file, paths)}
+    from maskdistill.pictures import find
+
+    # Against all pictures: a name of one that was refused, or is over the limit, must not fall to another of its name.
+    everything = find(job.roots["pictures"], exclude=[job.folder.root])
+    return {("pictures", path) for path in set(_listed(job, "validation", file, everything)) & set(paths)}
 
 
 STAGE = Stage(name="scan", version=1, reads=(), parts=parts, work=work, looks_outside=True)

@@ -215,3 +215,13 @@ def test_a_disk_that_is_full_is_no_fault_of_the_mirror_and_what_came_is_kept(tmp
         fetch([served.url("a")], tmp_path / "a")
         assert served.asked[1][1] == "bytes=600000-"
     assert (tmp_path / "a").read_bytes() == BODY
+
+
+def test_where_nothing_can_tell_that_the_rest_is_of_the_same_file_it_begins_again(tmp_path):
+    other = BODY[::-1]
+    with serving(a=Manner(BODY, validator=None, cuts=[500_000, 0])) as served:
+        with pytest.raises(DatasetError, match=r"could not be fetched|cut after"):
+            fetch([served.url("a")], tmp_path / "a", tries=2)
+        served.paths["a"].body = other
+        fetch([served.url("a")], tmp_path / "a")
+    assert (tmp_path / "a").read_bytes() == other

@@ -105,6 +105,9 @@ def test_polygons_are_drawn_as_by_pycocotools():
 def test_a_polygon_of_two_points_draws_nothing():
     triangle = [1.2, 0.5, 6.7, 2.0, 3.0, 6.9]
     assert rle.areas([rle.from_polygons([[1, 1, 5, 5]], (7, 11))])[0] == 0
+    for odd in (float("nan"), float("inf"), 1e9, -1e9):
+        with pytest.raises(ValueError, match="finite coordinates within"):
+            rle.from_polygons([[1, 1, 5, 5, 1, odd]], (7, 11))
     assert rle.areas([rle.from_polygons([], (7, 11))])[0] == 0
     assert rle.from_polygons([[1, 1, 5, 5], triangle], (7, 11)) == rle.from_polygons([triangle], (7, 11))
 

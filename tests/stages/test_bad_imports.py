@@ -16,6 +16,14 @@ from tests.stages.conftest import SMALL_SIZE as SIZE
 from tests.stages.theirs import imported, lines_of, refusal, results, saved, warnings_of
 
 
+def test_a_file_of_which_nothing_remains_gives_pictures_without_masks(small, scanned, tmp_path) -> None:
+    _, truth = small
+    crowds = {**truth, "annotations": [{**row, "iscrowd": 1} for row in truth["annotations"]]}
+    rows = imported(scanned, saved(tmp_path / "crowds.json", crowds))
+    assert all(row["masks"] == [] for row in rows)
+    assert any("are crowds: left out" in what for what in warnings_of(scanned))
+
+
 def test_what_is_odd_is_counted_and_told(small, scanned, tmp_path) -> None:
     _, truth = small
     odd = copy.deepcopy(truth)

@@ -129,7 +129,15 @@ def test_what_is_no_picture_or_another_one_is_refused_and_not_kept(small, tmp_pa
     kept = small.served.paths[lost]
     other = io.BytesIO()
     Image.new("RGB", (7, 5)).save(other, "JPEG")
-    for body, said in ((b"nothing", "is no picture"), (other.getvalue(), "is 7 x 5 px, wanted 120 x 96")):
+    whole = io.BytesIO()
+    Image.effect_noise((120, 96), 90).save(whole, "JPEG")
+    half = whole.getvalue()[: len(whole.getvalue()) // 2]
+    bad = (
+        (b"nothing", "is no whole picture"),
+        (half, "is no whole picture"),
+        (other.getvalue(), "is 7 x 5 px, wanted"),
+    )
+    for body, said in bad:
         small.served.paths[lost] = Manner(body)
         with pytest.raises(DatasetError, match=f"what the server gave {said}"):
             small.work(tmp_path / "data")
@@ -161,6 +169,16 @@ def test_coco20k_links_pictures_that_are_on_disk(small, tmp_path, where):
     assert linked.samefile(small.root / "coco" / small.names[0])
     with pytest.raises(SettingsError, match="no such folder"):
         small.work(tmp_path / "other", pictures=tmp_path / "nowhere")
+
+
+def test_coco20k_links_what_links_point_to(small, tmp_path):
+    links = tmp_path / "links"
+    links.mkdir()
+    (tmp_path / "store").symlink_to(small.root / "coco" / "train2014")
+    for name in small.names:
+        (links / Path(name).name).symlink_to(Path("..") / "store" / Path(name).name)
+    small.work(tmp_path / "data", pictures=links)
+    small.check(tmp_path / "data")
 
 
 def test_the_list_is_a_file_or_a_url_with_a_checksum_or_one_that_is_recorded(small, tmp_path):

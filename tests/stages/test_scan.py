@@ -206,6 +206,34 @@ def test_a_list_names_the_pictures_that_are_held_out(pictures, tmp_path):
     assert {row["root"] for row in rows(tmp_path / "out")} == {"pictures"}
 
 
+def test_a_listed_picture_that_is_refused_leaves_its_namesake_where_it_was(tmp_path):
+    many(tmp_path / "pictures", ["train/a.png", "train/c.png", "val/a.png", "val/c.png"])
+    (tmp_path / "pictures" / "val" / "c.png").write_bytes(b"no picture")
+    (tmp_path / "list.txt").write_text("val/a.png\nval/c.png\n")
+    run(tmp_path / "pictures", tmp_path / "out", validation=str(tmp_path / "list.txt"))
+    assert held_out(tmp_path / "out") == {"val/a.png"}
+    assert [row["path"] for row in rows(tmp_path / "out")] == ["train/a.png", "train/c.png", "val/a.png"]
+
+
+def test_a_name_that_stands_twice_in_the_list_beside_only_is_held_out(tmp_path):
+    many(tmp_path / "pictures", ["a.png", "b.png", "c.png", "d.png"])
+    (tmp_path / "only.txt").write_text("a\nb\nc\n")
+    (tmp_path / "list.txt").write_text("c.png\nd.png\nd.png\n")
+    lists = {"only": str(tmp_path / "only.txt"), "validation": str(tmp_path / "list.txt")}
+    run(tmp_path / "pictures", tmp_path / "out", **lists)
+    assert held_out(tmp_path / "out") == {"c.png", "d.png"}
+
+
+def test_a_run_with_only_goes_on_from_another_folder(tmp_path, monkeypatch):
+    many(tmp_path / "pictures", ["a.png", "b.png"])
+    (tmp_path / "only.txt").write_text("a\n")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path)
+    run(tmp_path / "pictures", tmp_path / "out", only="only.txt")
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert {row["state"] for row in api.status(out=tmp_path / "out") if row["stage"] == "scan"} == {"done"}
+
+
 def test_a_list_that_names_what_is_not_there_is_refused_and_can_be_mended(pictures, tmp_path):
     file, out = tmp_path / "list.txt", tmp_path / "out"
     file.write_text("p0003.png\nb.png\na.png\n")

@@ -76,6 +76,27 @@ def test_what_no_seed_changes_is_taken_and_not_made_again(three):
         assert "embeddings" in [row.get("what") for row in events(own, "reuse")]
 
 
+def test_k_means_itself_has_the_seed_of_the_chain(three, tiny, tmp_path, monkeypatch):
+    from maskdistill.clusters import kmeans, streamed
+
+    seeds: list[tuple[str, int]] = []
+    for room in (kmeans, streamed):
+        own = room.fit
+        monkeypatch.setattr(
+            room,
+            "fit",
+            lambda *given, own=own, name=room.__name__, **how: seeds.append((name, how["seed"])) or own(*given, **how),
+        )
+    for solver in ("sklearn", "torch"):
+        settings = {**tiny.settings, "chain_seed": 7, "cluster": {"solver": solver}}
+        reuse = {"propose": tiny.out}
+        api.run(
+            pictures=tiny.pictures, out=tmp_path / solver, settings=settings, until="cluster", reuse=reuse, quiet=True
+        )
+    assert {name.rpartition(".")[2] for name, _ in seeds} == {"kmeans", "streamed"}
+    assert {seed for _, seed in seeds} == {7}
+
+
 def test_a_seed_gives_what_a_run_of_that_seed_alone_gives(three, tiny, tmp_path):
     settings = {**tiny.settings, "chain_seed": 2}
     api.run(pictures=tiny.pictures, out=tmp_path / "alone", settings=settings, until="segment", quiet=True)
