@@ -124,7 +124,7 @@ def _run(rest: list[str]) -> list[str]:
         given = _parse(
             commands.Run, "run", rest, commands.Run(**{name: getattr(below, name) for name in names}, out=tyro.MISSING)
         )
-    settings = RunSettings(**{name: getattr(given, name) for name in names})
+    settings = RunSettings(**{**{name: getattr(given, name) for name in names}, "ground_truth": _truths(given, below)})
     made = api.run(
         pictures=given.pictures,
         out=given.out,
@@ -135,6 +135,11 @@ def _run(rest: list[str]) -> list[str]:
         quiet=given.quiet,
     )
     return [str(made)]
+
+
+def _truths(given: Any, below: RunSettings) -> tuple[str, ...]:
+    """The ground truth of the flags in place of the run's: a wrong one would stay for ever. Flags come behind it."""
+    return given.ground_truth[len(below.ground_truth) :] or below.ground_truth
 
 
 def _sources(entries: tuple[str, ...]) -> dict[str, str]:
@@ -164,7 +169,7 @@ def _stage(verb: str, rest: list[str]) -> list[str]:
     given = _parse(commands.stage(verb, below), verb, ["--help"] if asks_help else rest)
     values = {name: getattr(below, name) for name in (each.name for each in fields(RunSettings))}
     names = (*commands.OF_STAGE, *(commands.OF_EVALUATE if verb == "evaluate" else ()), verb)
-    values |= {name: getattr(given, name) for name in names}
+    values |= {name: getattr(given, name) for name in names} | {"ground_truth": _truths(given, below)}
     settings = _checked(values)
     if verb == "propose" and given.sweep:
         rows = api.sweep(

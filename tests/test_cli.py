@@ -329,6 +329,24 @@ def test_the_same_ground_truth_given_again_is_one(copied, pictures):
     assert (copied / "evaluate" / "metrics.json").read_bytes() == first
 
 
+def test_another_ground_truth_takes_the_place_of_a_wrong_one(copied, pictures, tmp_path):
+    right = str(pictures.parent / "truth.json")
+    written = yaml.safe_dump({**config(copied), "ground_truth": [str(tmp_path / "nosuch.json")]})
+    (copied / "config.yaml").write_text(written, encoding="utf-8")
+    assert cli.main(["evaluate", str(copied), "--ground-truth", right]) == 0
+    assert config(copied)["ground_truth"] == [right]
+    assert cli.main(["evaluate", str(copied), "--ground-truth", right, "--ground-truth", right]) == 0
+    assert config(copied)["ground_truth"] == [right]
+
+
+def test_ground_truth_that_is_not_there_is_told_before_the_first_stage(capsys, pictures, tmp_path):
+    out, empty = tmp_path / "run", tmp_path / "empty"
+    empty.mkdir()
+    for source, said in (("nosuch.json", "nosuch.json: no such file or folder"), (str(empty), "empty: holds no .png")):
+        assert said in refused(capsys, "run", str(pictures), "--out", str(out), "--ground-truth", source)
+        assert not (out / "images.jsonl").exists()
+
+
 def test_export_writes_the_file_that_it_names(copied, tmp_path, capsys):
     target = tmp_path / "masks.json"
     assert cli.main(["export", str(copied), "--as", "coco", "--of", "proposals", "--out", str(target)]) == 0

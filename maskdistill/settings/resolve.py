@@ -7,6 +7,7 @@ from typing import TypeVar
 from maskdistill.settings.detect import DetectSettings
 from maskdistill.settings.propose import ProposeSettings
 from maskdistill.settings.run import RunSettings
+from maskdistill.settings.segment import BEST
 
 HANDCRAFTED = "handcrafted"
 NETWORKS = ("dino_resnet50", "moco_v2_resnet50")  # start weights by name
@@ -98,12 +99,17 @@ def resolve(settings: RunSettings) -> RunSettings:
     cluster = replace(cluster, embedding=embedding, backbone=backbone)
     # Flags append to what a run's config.yaml holds: the same command again must not make its lists longer.
     weights = tuple({entry.partition("=")[0]: entry for entry in settings.weights}.values())
-    truths = tuple(dict.fromkeys(settings.ground_truth))
+    # Whole paths: the run may be gone on with from another folder.
+    truths = tuple(dict.fromkeys(_whole_if_there(source) for source in settings.ground_truth))
+    if segment.keep == BEST and not truths:
+        raise ValueError(f"segment.keep {BEST}: there is no ground truth to choose by. Give --ground-truth")
     return replace(
         settings,
         weights=weights,
         ground_truth=truths,
         only=_whole(settings.only) if settings.only else None,
+        validation=_whole_if_there(settings.validation) if settings.validation else None,
+        evaluate=replace(settings.evaluate, published=_whole(settings.evaluate.published)),
         propose=propose,
         cluster=cluster,
         detect=detect,
@@ -116,6 +122,11 @@ def _placed(own: Importing) -> Importing:
     if own.import_images and not own.import_file:
         raise ValueError("import_images lists the images of the masks that --import names. Give --import too")
     return replace(own, import_file=_whole(own.import_file), import_images=_whole(own.import_images))
+
+
+def _whole_if_there(path: str) -> str:
+    """A fraction for the validation is no path; what is not there is told as it was given."""
+    return _whole(path) if Path(path).expanduser().exists() else path
 
 
 def _whole(path: str) -> str:

@@ -29,7 +29,8 @@ class CommonSettings:
     validation: str | None = None  # pictures never trained on: a folder, a fraction, or a file with a list of paths
     # a list of names, one a line, plain or gzipped: of PICTURES these alone, and those of a list given to --validation
     only: str | None = None
-    ground_truth: Repeated = ()  # COCO JSON or folder of label maps, repeatable; only ever evaluated with
+    # COCO JSON or folder of label maps, repeatable; only evaluated with; replaces what the run's config.yaml has
+    ground_truth: Repeated = ()
     limit: int = 0  # first N pictures by path, for a first try; 0: all
     seed: int = 0  # of every random draw
     # that many seeds, from this run's own on, each in RUN/seeds/N: mean and deviation of each number; 1: this run alone

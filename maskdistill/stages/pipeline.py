@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 import maskdistill
-from maskdistill.errors import MaskDistillError, PictureError, RunError, SettingsError
+from maskdistill.errors import GroundTruthError, MaskDistillError, PictureError, RunError, SettingsError
 from maskdistill.runs import atomic, fingerprints, record
 from maskdistill.runs.layout import RunFolder
 from maskdistill.runs.ledger import Ledger
@@ -105,6 +105,20 @@ def _check_files(settings: RunSettings) -> None:
         named = what in (*weights.URLS, "none", "detect", "handcrafted") or what.startswith("timm/")
         if not named and not Path(what).expanduser().is_file():
             weights.read(what, name=stage)  # says what is wrong
+
+
+def check_truth(settings: RunSettings) -> None:
+    """Ground truth, and figures of others, are looked for before the first stage, though read when all is done."""
+    for source in map(Path, settings.ground_truth):
+        if not source.exists() or (source.is_dir() and next(source.rglob("*.png"), None) is None):
+            what = "holds no .png" if source.exists() else "no such file or folder"
+            raise GroundTruthError(
+                f"{source}: {what}. Give --ground-truth a COCO instances JSON or a folder of label maps; what is given "
+                "stands in place of what the run's config.yaml has"
+            )
+    published = settings.evaluate.published
+    if published and not Path(published).is_file():
+        raise GroundTruthError(f"{published}: no such file. Give --published FILE.csv, or '' for none")
 
 
 def do(

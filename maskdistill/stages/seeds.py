@@ -33,6 +33,8 @@ def do_with_seeds(
     Args:
         repeat: make what is missing of the seeds too, after the run's own stages.
     """
+    if "evaluate" in verbs:
+        pipeline.check_truth(job.settings)
     first = [verb for verb in verbs if verb not in AT_THE_END]
     last = [verb for verb in verbs if verb in AT_THE_END]
     if first:

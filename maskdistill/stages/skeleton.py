@@ -69,6 +69,11 @@ class Job:
         return self._images
 
     def picture_path(self, image: Image) -> Path:
+        if image.root not in self.roots:
+            raise RunError(
+                f"{self.settings.validation}: the folder of the validation pictures is not there any more. "
+                "Bring it back, or give where it is now: --validation FOLDER"
+            )
         return self.roots[image.root] / image.path
 
     def read_picture(self, image: Image) -> Any:

@@ -128,8 +128,15 @@ def test_a_training_that_is_killed_at_a_look_goes_on_with_the_same_bytes(chosen,
 
 
 def test_without_ground_truth_the_choice_is_refused(tiny, tmp_path):
-    with pytest.raises(SettingsError, match="there is none for these pictures"):
+    with pytest.raises(SettingsError, match="there is no ground truth to choose by"):
         go(tiny, tmp_path / "out", {"keep": BEST}, ground_truth=[])
+    other = tmp_path / "others.json"
+    other.write_text(
+        '{"images": [{"id": 1, "file_name": "x.png", "width": 5, "height": 3}], "annotations": [],'
+        ' "categories": [{"id": 1, "name": "disc"}]}'
+    )
+    with pytest.raises(SettingsError, match="there is none for these pictures"):
+        go(tiny, tmp_path / "out", {"keep": BEST}, ground_truth=[str(other)])
 
 
 def test_another_ground_truth_makes_such_weights_stale_and_no_others(chosen, tiny):

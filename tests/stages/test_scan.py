@@ -234,6 +234,21 @@ def test_a_run_with_only_goes_on_from_another_folder(tmp_path, monkeypatch):
     assert {row["state"] for row in api.status(out=tmp_path / "out") if row["stage"] == "scan"} == {"done"}
 
 
+def test_a_run_with_a_validation_folder_goes_on_from_another_folder_and_says_where_it_is_gone(
+    drawn, tmp_path, monkeypatch
+):
+    shutil.copytree(drawn / "validation", tmp_path / "held")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path)
+    run(drawn / "pictures", tmp_path / "out", validation="held", until="propose")
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    api.report(out=tmp_path / "out")
+    (tmp_path / "held").rename(tmp_path / "gone")
+    with pytest.raises(RunError, match=r"held: the folder of the validation pictures is not there any more"):
+        api.propose(out=tmp_path / "out", settings={"propose": {"max_masks": 2}}, redo=True)
+    api.report(out=tmp_path / "out")  # without its tiles
+
+
 def test_a_list_that_names_what_is_not_there_is_refused_and_can_be_mended(pictures, tmp_path):
     file, out = tmp_path / "list.txt", tmp_path / "out"
     file.write_text("p0003.png\nb.png\na.png\n")
