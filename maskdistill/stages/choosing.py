@@ -85,6 +85,11 @@ class Looks:
         self.model.load_state_dict(weights)
         self.model.eval()
         value = round(self._mean_iou(), 6)
+        if np.isnan(value):
+            raise SettingsError(
+                f"segment.keep: {BEST}: every pixel of the ground truth of these pictures is ignored, so that nothing can "
+                "be chosen by it. Give another --ground-truth, or --segment.keep average"
+            )
         before = [row for row in lines.read(self.file) if row["step"] < step] if self.file.exists() else []
         lines.write(self.file, [*before, {"step": step, "mIoU": value}])
         best = json.loads(self.said.read_text(encoding="utf-8")) if self.said.exists() else None

@@ -75,6 +75,8 @@ def by_class(file: Path, classes: Sequence[str]) -> list[dict[str, Any]]:
             lines = list(enumerate(reader, 2))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise GroundTruthError(f"{file}: cannot be read as CSV ({error}). Give --published FILE.csv") from error
+    if not lines:
+        raise GroundTruthError(f"{file}: holds no figures behind its first line. Give --published '' for none")
     rows: dict[tuple[str, str], dict[str, Any]] = {}
     for number, entry in lines:
         name, source = (entry["class"] or "").strip(), (entry["source"] or "").strip()

@@ -103,6 +103,12 @@ def test_the_papers_weights_are_told_with_their_licences():
     assert rows["cluster"]["licence"] == "unknown: look at the source"
 
 
+def test_a_file_of_figures_without_figures_is_refused(tmp_path):
+    (tmp_path / "none.csv").write_text("class,value,source\n")
+    with pytest.raises(GroundTruthError, match=r"none\.csv: holds no figures"):
+        published.by_class(tmp_path / "none.csv", ["background", "disc"])
+
+
 def test_what_was_published_stands_beside_a_run_on_voc_and_nowhere_else():
     names = list(voc.CLASSES[1:])
     assert published.of_run(load(), ["disc", "star"]) == []
