@@ -87,8 +87,8 @@ class Looks:
         value = round(self._mean_iou(), 6)
         if np.isnan(value):
             raise SettingsError(
-                f"segment.keep: {BEST}: every pixel of the ground truth of these pictures is ignored, so that nothing can "
-                "be chosen by it. Give another --ground-truth, or --segment.keep average"
+                f"segment.keep: {BEST}: every pixel of the ground truth of these pictures is ignored, so that nothing "
+                "can be chosen by it. Give another --ground-truth, or --segment.keep average"
             )
         before = [row for row in lines.read(self.file) if row["step"] < step] if self.file.exists() else []
         lines.write(self.file, [*before, {"step": step, "mIoU": value}])
