@@ -1,7 +1,7 @@
 """An instances JSON of COCO's size: how long it takes to open, and how much memory.
 
-    python benchmarks/bench_datasets.py make --out /tmp/coco-size.json
-    python benchmarks/bench_datasets.py open /tmp/coco-size.json
+    python benchmarks/bench_datasets.py make --out runs/coco-size.json
+    python benchmarks/bench_datasets.py open runs/coco-size.json
 
 `make` draws 118 000 images with 860 000 objects: polygons of as many points as COCO's have (mean about 28), one in
 eight in two parts, one object in 85 a crowd with plain run lengths: about as many bytes as instances_train2017.json

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -64,8 +65,8 @@ def kill_in(command: list[str], run: Path, stage: str, environment: dict[str, st
     return hit
 
 
-@pytest.mark.slow
-def test_a_run_that_is_killed_once_in_every_stage_ends_with_the_same_bytes(tmp_path: Path) -> None:
+def prepared(tmp_path: Path, *flags: str) -> tuple[Callable[[Path], list[str]], dict[str, str]]:
+    """The command of a run over drawn pictures by the folder of its run, and its environment."""
     pictures = tmp_path / "pictures"
     synthetic.write(pictures, tmp_path / "truth.json", n_pictures=24, seed=3, size=(64, 80))
     config = tmp_path / "settings.yaml"
@@ -73,9 +74,15 @@ def test_a_run_that_is_killed_once_in_every_stage_ends_with_the_same_bytes(tmp_p
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
 
     def command(out: Path) -> list[str]:
-        words = ["run", str(pictures), "--out", str(out), "--config", str(config), "--until", "segment"]
+        words = ["run", str(pictures), "--out", str(out), "--config", str(config), "--until", "segment", *flags]
         return [sys.executable, "-m", "maskdistill.cli", *words]
 
+    return command, environment
+
+
+@pytest.mark.slow
+def test_a_run_that_is_killed_once_in_every_stage_ends_with_the_same_bytes(tmp_path: Path) -> None:
+    command, environment = prepared(tmp_path)
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     subprocess.run(command(whole), check=True, env=environment, capture_output=True)
     kills = sum(kill_in(command(killed), killed, stage, environment) for stage in STAGES)
@@ -88,16 +95,7 @@ def test_a_run_that_is_killed_once_in_every_stage_ends_with_the_same_bytes(tmp_p
 
 @pytest.mark.slow
 def test_seeds_that_are_killed_in_their_trainings_end_with_the_same_bytes(tmp_path: Path) -> None:
-    pictures = tmp_path / "pictures"
-    synthetic.write(pictures, tmp_path / "truth.json", n_pictures=24, seed=3, size=(64, 80))
-    config = tmp_path / "settings.yaml"
-    config.write_text(yaml.safe_dump(SETTINGS))
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-
-    def command(out: Path) -> list[str]:
-        words = ["run", str(pictures), "--out", str(out), "--config", str(config), "--seeds", "2", "--until", "segment"]
-        return [sys.executable, "-m", "maskdistill.cli", *words]
-
+    command, environment = prepared(tmp_path, "--seeds", "2")
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     subprocess.run(command(whole), check=True, env=environment, capture_output=True)
     again = killed / "seeds" / "1"
