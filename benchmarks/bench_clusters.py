@@ -22,7 +22,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -52,36 +52,49 @@ from maskdistill.stages.skeleton import Image, Job
 REFERENCE = Path(os.environ.get("MASKDISTILL_REFERENCE", "../shared"))
 
 
-def boxes_of_objects(key: str) -> np.ndarray:
-    found = truths.read(REFERENCE / "data" / "coco-dev" / "instances.json").objects.get(key)
-    return np.array(rle.boxes(found.rles) if found else []).reshape(-1, 4)
+def photographs() -> list[Path]:
+    """Pictures of both sets of the reference data, in the order of their names."""
+    folders = REFERENCE / "data" / "coco-dev" / "images", REFERENCE / "data" / "voc-dev" / "VOC2012" / "JPEGImages"
+    return sorted(path for folder in folders for path in folder.iterdir())
 
 
-def boxes_of_proposals(key: str) -> np.ndarray:
-    """Boxes of TokenCut's and MaskDistill's masks, up to six a picture, by the supervised DeiT-Tiny's tokens."""
+def boxes_of_objects() -> Iterator[tuple[Path, np.ndarray]]:
+    """Boxes of the objects of those of the pictures that have them as COCO."""
+    objects = truths.read(REFERENCE / "data" / "coco-dev" / "instances.json").objects
+    for path in photographs():
+        if found := objects.get(path.name):
+            yield path, np.array(rle.boxes(found.rles)).reshape(-1, 4)
+
+
+def boxes_of_proposals() -> Iterator[tuple[Path, np.ndarray]]:
+    """Boxes of the masks of four methods, up to six a picture, on tokens and keys of DeiT-Tiny's last two blocks."""
     import bench_embeddings as network
 
-    rgb, found = read(REFERENCE / "data" / "coco-dev" / "images" / key), []
-    for method, centre in (("tokencut", "no"), ("maskdistill", "yes")):
-        own = {"backbone": network.NETWORK, "method": method, "facet": "tokens", "block": -2, "centre_keys": centre}
-        recipe = recipe_of(resolve(load({"propose": {**own, "pixels": "nearest"}})).propose)
-        masks, _, _ = discover(rgb, backbone=network.network(), recipe=recipe)
-        found.append(boxes_from_masks(masks[masks.any(axis=(1, 2))]))
-    return np.concatenate(found)
+    own = {"backbone": network.NETWORK, "pixels": "nearest"}
+    recipes = [
+        recipe_of(resolve(load({"propose": {**own, **seen, "method": method, "centre_keys": centre}})).propose)
+        for seen in ({"facet": facet, "block": block} for facet in ("tokens", "keys") for block in (-2, -1))
+        for method, centre in (("tokencut", "no"), ("maskdistill", "yes"), ("lost", "no"), ("maskcut", "no"))
+    ]
+    for path in photographs():
+        rgb, found = read(path), []
+        for recipe in recipes:
+            masks, _, _ = discover(rgb, backbone=network.network(), recipe=recipe)
+            found.append(boxes_from_masks(masks[masks.any(axis=(1, 2))]))
+        yield path, np.unique(np.concatenate(found), axis=0)
 
 
 def cut(given: argparse.Namespace) -> list[crops.Crop]:
     """Crops whose sides are within what is asked for, every nth, in the order of the pictures."""
-    folder = REFERENCE / "data" / "coco-dev" / "images"
     boxes_of = {"objects": boxes_of_objects, "proposals": boxes_of_proposals}[given.of]
-    boxes = [(path.name, box) for path in sorted(folder.iterdir()) for box in boxes_of(path.name)]
+    boxes = [(path, box) for path, found in boxes_of() for box in found]
     sides = np.array([(box[2] - box[0], box[3] - box[1]) for _, box in boxes])
     low, high = given.sides
     within = np.flatnonzero((sides.min(axis=1) >= low) & (sides.max(axis=1) <= high))
     chosen = within[np.linspace(0, len(within) - 1, min(given.crops, len(within))).astype(int)]
-    print(f"{len(boxes)} boxes of {given.of}, {len(within)} within {low} .. {high} px, {len(chosen)} taken")
+    print(f"{len(boxes)} boxes of {given.of}, {len(within)} within {low} .. {high} px, {len(chosen)} taken", flush=True)
     rows = [boxes[place] for place in chosen]
-    return [crops.crops(read(folder / key), np.array([box]))[0][0] for key, box in rows]
+    return [crops.crops(read(path), np.array([box]), min_side=given.min_side)[0][0] for path, box in rows]
 
 
 def of_crops(given: argparse.Namespace) -> None:
@@ -305,6 +318,7 @@ def main() -> None:
     parser.add_argument("--crops", type=int, default=1000)
     parser.add_argument("--of", choices=["proposals", "objects"], default="proposals", help="whose boxes are cut out")
     parser.add_argument("--sides", type=int, nargs=2, default=[32, 320], help="px, least and most of a crop")
+    parser.add_argument("--min-side", type=int, default=0, help="px that crops are enlarged to; 0: native")
     parser.add_argument("--slice", type=int, default=20)
     parser.add_argument("--packs", type=int, nargs="+", default=[256])
     parser.add_argument("--threads", type=int, default=1)

@@ -5,7 +5,8 @@
 
 Prints the tables of docs/results.md as Markdown. `golden`: the paper's pipeline on the stored features of the reference
 data ($MASKDISTILL_REFERENCE). `drawn`: the demo's pictures, drawn with five seeds, masks of the truth and proposals.
-`number`: which number of clusters `auto` chooses on those of 3, 5 and 8 kinds. `coco`: photographs of that data.
+`number`: which number of clusters `auto` chooses on those of 3, 5 and 8 kinds. `coco`: photographs of that
+data, masks of the truth and proposals; `voc`: boxes of others.
 The network is SUPERVISED: nothing is said of self-supervised ones. Embeddings are kept in OUT, a file a set.
 """
 
@@ -24,7 +25,7 @@ import numpy as np
 import torch
 
 from maskdistill.clusters import crops, descriptors, kmeans, number, whitening
-from maskdistill.datasets import synthetic
+from maskdistill.datasets import synthetic, voc
 from maskdistill.datasets import truth as truths
 from maskdistill.evaluation import clusters, matching
 from maskdistill.features import handcrafted, normalised, padded, vit
@@ -32,13 +33,14 @@ from maskdistill.masks import rle
 from maskdistill.masks.boxes import boxes_from_masks
 from maskdistill.pictures import read
 from maskdistill.settings import load, resolve
-from maskdistill.stages.discover import discover
+from maskdistill.stages.discover import Recipe, discover
 from maskdistill.stages.propose import recipe_of
 
 REFERENCE = Path(os.environ.get("MASKDISTILL_REFERENCE", "../shared"))
 NETWORK = "timm/deit_tiny_patch16_224"  # vit_tiny's tensors, with the mean and deviation that these weights want
 WEIGHTS = REFERENCE / "data" / "weights" / "vit_tiny_patch16_224_supervised_in1k.npz"
 KMEANS: tuple[tuple[Any, int], ...] = (("minibatch", 1), ("full", 10), ("spherical", 10))
+SIDES = (96, 128, 160, 224, 320, 448)  # px that small crops are enlarged to
 MET = 0.5  # IoU from which a proposal counts as one of an object
 
 Pictures = Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]  # rgb, masks (n, H, W) bool, classes (n,)
@@ -53,6 +55,7 @@ class Way:
     scales: tuple[float, ...] = (1.0,)
     flips: bool = False
     blur: float = 0.1
+    min_side: int = 0
 
 
 WAYS: dict[str, Way | None] = {
@@ -64,6 +67,12 @@ WAYS: dict[str, Way | None] = {
     "class_token, background filled": Way(background="fill"),
     "patch_mean": Way("patch_mean"),
     "patch_mean, scale 2": Way("patch_mean", scales=(2.0,)),
+    **{f"class_token, {side} px at least": Way(min_side=side) for side in SIDES},
+    **{f"patch_mean, {side} px at least": Way("patch_mean", min_side=side) for side in SIDES},
+    "class_token, 224 px at least, flips": Way(min_side=224, flips=True),
+    "class_token, 224 px at least, background blurred": Way(min_side=224, background="blur"),
+    "class_token, 224 px at least, background filled": Way(min_side=224, background="fill"),
+    "patch_mean, 224 px at least, flips": Way("patch_mean", min_side=224, flips=True),
 }
 
 
@@ -126,7 +135,8 @@ def embedded(rgb: np.ndarray, masks: np.ndarray, way: Way | None) -> np.ndarray:
     """(n, d) of the masks of a picture."""
     if way is None:
         return descriptors(rgb, masks, max_side=512)
-    cut = {"background": way.background, "blur": way.blur, "scales": way.scales, "flips": way.flips, "max_side": 512}
+    cut = {"background": way.background, "blur": way.blur, "scales": way.scales, "flips": way.flips}
+    cut |= {"min_side": way.min_side, "max_side": 512}
     views = crops.crops(rgb, boxes_from_masks(masks), masks, colour=network().mean, **cut)
     return crops.embed(views, backbone=network(), prepare=prepare, read=way.read, pack=256)
 
@@ -143,11 +153,15 @@ def drawn(seed: int, n_kinds: int, of: str) -> Pictures:
             yield picture.rgb, masks, met(masks, rle.encode(picture.masks), picture.kinds)
 
 
+@cache
+def tokencut() -> Recipe:
+    own = {"backbone": NETWORK, "method": "tokencut", "facet": "tokens", "block": -2, "centre_keys": "no"}
+    return recipe_of(resolve(load({"propose": own})).propose)
+
+
 def photographs(of: str) -> Pictures:
     """94 pictures of coco-dev: masks of the objects that are no crowds, or proposals with the class they meet."""
     folder = REFERENCE / "data" / "coco-dev"
-    own = {"backbone": NETWORK, "method": "tokencut", "facet": "tokens", "block": -2, "centre_keys": "no"}
-    recipe = recipe_of(resolve(load({"propose": own})).propose)
     for key, found in sorted(truths.read(folder / "instances.json").objects.items()):
         rgb = read(folder / "images" / key)
         solid = [place for place, crowd in enumerate(found.crowds) if not crowd]
@@ -156,9 +170,34 @@ def photographs(of: str) -> Pictures:
             large = [place for place, area in enumerate(rle.areas(rles)) if area >= 32**2] if rles else []
             yield rgb, rle.decode([rles[place] for place in large], size=found.size), classes[large]
         else:
-            masks, _, _ = discover(rgb, backbone=network(), recipe=recipe)
+            masks, _, _ = discover(rgb, backbone=network(), recipe=tokencut())
             masks = masks[masks.any(axis=(1, 2))]
             yield rgb, masks, met(masks, rles, classes)
+
+
+def boxed(of: str) -> Pictures:
+    """54 pictures of voc-dev: boxes of their objects as masks, but difficult ones; or proposals that they meet."""
+    found = voc.find(REFERENCE / "data" / "voc-dev" / "VOC2012")
+    for path in sorted((found.root / "JPEGImages").iterdir()):
+        rgb, boxes = read(path), [each for each in voc.boxes(found, path.stem) if not each.difficult]
+        masks = filled([each.box for each in boxes], rgb.shape[:2])
+        classes = np.array([each.category for each in boxes], np.int64)
+        if of == "proposals":
+            proposals, _, _ = discover(rgb, backbone=network(), recipe=tokencut())
+            proposals = proposals[proposals.any(axis=(1, 2))]
+            frames = filled(boxes_from_masks(proposals), rgb.shape[:2])
+            yield rgb, proposals, met(frames, rle.encode(masks), classes)
+        else:
+            yield rgb, masks, classes
+
+
+def filled(boxes: Any, size: tuple[int, ...]) -> np.ndarray:
+    """(n, H, W) bool: all of each box."""
+    masks = np.zeros((len(boxes), *size), bool)
+    for mask, box in zip(masks, boxes, strict=True):
+        left, top, right, bottom = (round(float(side)) for side in box)
+        mask[top:bottom, left:right] = True
+    return masks
 
 
 def met(masks: np.ndarray, objects: list[Any], classes: np.ndarray) -> np.ndarray:
@@ -186,14 +225,20 @@ def kept(given: argparse.Namespace, name: str, pictures: Callable[[], Pictures],
     return found
 
 
+def variants(given: argparse.Namespace, pca: Sequence[int]) -> list[tuple[str, str, Any]]:
+    """Each embedding as the default has it; of one of them the other whitenings and k-means too."""
+    one = given.variants_of or given.ways[0]
+    return [
+        *((way, "deviation", "full") for way in given.ways),
+        *((one, how, "full") for how in ("none", *(f"pca-{dims}" for dims in pca))),
+        *((one, "deviation", algorithm) for algorithm in ("minibatch", "spherical")),
+    ]
+
+
 def of_drawn(given: argparse.Namespace) -> None:
     """Accuracy, NMI, ARI by embedding, whitening, k-means; k = 5, as many as kinds; proposals: of those that meet."""
-    choices = [(way, "deviation", "full") for way in given.ways]
-    first = given.ways[0]
-    choices += [(first, how, "full") for how in ("none", "pca-16", "pca-32")]
-    choices += [(first, "deviation", algorithm) for algorithm in ("minibatch", "spherical")]
     lines = []
-    for way, how, algorithm in choices:
+    for way, how, algorithm in variants(given, pca=(16, 32)):
         line = [f"{way}; {how}; {algorithm}"]
         for of in ("truth", "proposals"):
             each = []
@@ -229,30 +274,43 @@ def of_number(given: argparse.Namespace) -> None:
     table(["masks", "kinds", "chosen, by seed", "within 1 of the kinds"], lines)
 
 
-def of_coco(given: argparse.Namespace) -> None:
+def of_photographs(given: argparse.Namespace, sets: dict[str, Callable[[], Pictures]]) -> None:
     """As `of_drawn`, k the number of classes that occur; and the nearest neighbour in another picture."""
     lines = []
-    for way in given.ways:
-        line = [way]
-        for of in ("truth", "proposals"):
-            found = kept(given, f"coco-{of}", lambda of=of: photographs(of), given.ways)
+    for way, how, algorithm in variants(given, pca=(16, 32, 64)):
+        line = [f"{way}; {how}; {algorithm}"]
+        for name, pictures in sets.items():
+            found = kept(given, name, pictures, given.ways)
             meets = found["classes"] >= 0
-            rows = spaced(found[way], "deviation")[meets]
             labels = np.unique(found["classes"][meets], return_inverse=True)[1]
             k = int(labels.max()) + 1
+            rows = spaced(found[way], how)[meets]
             each = [
-                scores(kmeans.fit(rows, k=k, algorithm="full", restarts=10, seed=seed).ids, labels)
+                scores(
+                    kmeans.fit(rows, k=k, algorithm=algorithm, restarts=dict(KMEANS)[algorithm], seed=seed).ids, labels
+                )
                 for seed in range(given.seeds)
             ]
             line += [
                 f"{purity(rows, labels, found['owners'][meets]):.3f}",
                 *(mean(column) for column in zip(*each, strict=True)),
             ]
-            if way == given.ways[0]:
-                print(f"{of}: {len(labels)} masks of {k} classes")
+            if not lines:
+                print(f"{name}: {len(labels)} masks of {k} classes")
         lines.append(line)
-    names = [f"{of}: {name}" for of in ("truth", "proposals") for name in ("neighbour", "accuracy", "NMI", "ARI")]
-    table(["embedding", *names], lines)
+    names = [f"{name}: {what}" for name in sets for what in ("neighbour", "accuracy", "NMI", "ARI")]
+    table(["embedding; whitening; k-means", *names], lines)
+
+
+def of_coco(given: argparse.Namespace) -> None:
+    sets = {f"coco-{of}": lambda of=of: photographs(of) for of in given.masks}
+    of_photographs(given, sets)
+
+
+def of_voc(given: argparse.Namespace) -> None:
+    """Other photographs, without masks: what was chosen on those of coco-dev is judged here."""
+    sets = {"truth": "voc-boxes", "proposals": "voc-proposals"}
+    of_photographs(given, {sets[of]: lambda of=of: boxed(of) for of in given.masks})
 
 
 def purity(rows: np.ndarray, labels: np.ndarray, owners: np.ndarray) -> float:
@@ -267,6 +325,7 @@ PARTS: dict[str, Callable[[argparse.Namespace], None]] = {
     "drawn": of_drawn,
     "number": of_number,
     "coco": of_coco,
+    "voc": of_voc,
 }
 
 
@@ -277,6 +336,7 @@ def main() -> None:
     parser.add_argument("--first", type=int, default=0, help="seed of `number`'s pictures")
     parser.add_argument("--masks", nargs="+", choices=["truth", "proposals"], default=["truth", "proposals"])
     parser.add_argument("--ways", nargs="+", choices=WAYS, default=list(WAYS))
+    parser.add_argument("--variants-of", choices=WAYS, help="the embedding of other whitenings; the first of --ways")
     parser.add_argument("--out", type=Path, default=Path("runs/embeddings"))
     given = parser.parse_args()
     torch.set_num_threads(1)

@@ -3,7 +3,7 @@
 Paper:    MaskDistill: the class token of the box crop of the normalised picture, at native size, padded to the patch
 In:       a picture (H, W, 3) uint8, boxes (n, 4), masks (n, H, W) bool where background or patches are asked for
 Out:      crops, at scales and mirrored; of them (n, width) float32
-Differs:  a cap on a crop's side, backgrounds, means over views, the patches' mean are other choices
+Differs:  bounds on a crop's side, backgrounds, means over views, the patches' mean are other choices
 """
 
 from __future__ import annotations
@@ -42,6 +42,7 @@ def crops(
     colour: Sequence[float] = (0.0, 0.0, 0.0),
     scales: Sequence[float] = (1.0,),
     flips: bool = False,
+    min_side: int = 0,
     max_side: int | None = None,
 ) -> list[list[Crop]]:
     """The views of each mask: its box at each scale, and mirrored.
@@ -52,7 +53,8 @@ def crops(
         background: keep; blur what is not the mask; fill it with `colour`.
         blur: deviation of the Gaussian, as a share of the crop's longer side.
         colour: RGB in [0, 1].
-        scales: factors of the native size.
+        scales: factors of the native size, or of what `min_side` makes of it.
+        min_side: px; a box whose longer side is shorter is enlarged to it. 0: native size, as the paper.
         max_side: px; a view with a longer side is reduced to it. None: native size, as the paper.
     """
     height, width = rgb.shape[:2]
@@ -64,7 +66,8 @@ def crops(
         pixels = rgb[top:bottom, left:right]
         mask = next(given)[top:bottom, left:right] if given is not None else np.ones(pixels.shape[:2], bool)
         pixels = _on_background(pixels, mask, background, blur=blur, colour=colour)
-        views = [_scaled(pixels, mask, scale, max_side) for scale in scales]
+        enlarged = max(1.0, min_side / max(pixels.shape[:2]))
+        views = [_scaled(pixels, mask, scale * enlarged, max_side) for scale in scales]
         if flips:
             views += [Crop(view.pixels[:, ::-1], view.inside[:, ::-1]) for view in views]
         found.append(views)

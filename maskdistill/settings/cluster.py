@@ -20,6 +20,9 @@ class ClusterSettings:
     scales: tuple[float, ...] = (1.0,)  # of a crop, the vectors are averaged, in (0, 4]; 1 in the paper
     flips: bool = False  # the mirrored crop too, averaged
     pack: int = 256  # patches of small crops that go through the backbone at once; 0: one by one; changes last bits
+    # px the longer side of a smaller crop is enlarged to, but not beyond max_side: small things are told apart far
+    # better so (docs/results.md); 0: native size, as the paper
+    min_side: int = 320
     max_side: int = 512  # px the longer side of a crop (descriptors: picture) is reduced to; 0: native, as the paper
     # clusters, at most 254; 0: from the number of masks, at most 20; auto: the most that are about as stable as any
     # where halves of the masks are clustered; 20 on VOC and 80 on COCO in the paper
@@ -62,6 +65,7 @@ class ClusterSettings:
             raise ValueError("cluster.solver torch has no cluster.kmeans minibatch: give full or spherical, or sklearn")
         at_least("cluster.restarts", self.restarts, 1)
         in_unit("cluster.again_min_score", self.again_min_score)
+        at_least("cluster.min_side", self.min_side, 0)
         at_least("cluster.max_side", self.max_side, 0)
         at_least("cluster.pack", self.pack, 0)
         at_least("cluster.pca_dims", self.pca_dims, 1)

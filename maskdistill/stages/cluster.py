@@ -54,6 +54,8 @@ def parts(settings: RunSettings) -> dict[str, Any]:
     if own.embedding != "descriptors":
         counted |= {"backbone": own.backbone, "precision": settings.precision}
         counted |= {"background": own.background, "scales": list(own.scales), "flips": own.flips}
+        if own.min_side:
+            counted["min_side"] = own.min_side
         if own.background == "blur":
             counted["blur"] = own.blur
     return {**counted, "seed": settings.seed_of_chain}

@@ -128,6 +128,7 @@ def _by_network(job: Job) -> Embedder:
             colour=network.mean,
             scales=own.scales,
             flips=own.flips,
+            min_side=own.min_side,
             max_side=own.max_side or None,
         )
 

@@ -23,7 +23,7 @@ from maskdistill.stages.masks_by_picture import MaskFile, clusters_in
 from maskdistill.stages.skeleton import Job
 
 # Parts of a clustering that say what space its embeddings lie in.
-SPACE = ("embedding", "max_side", "backbone", "precision", "background", "scales", "flips", "blur")
+SPACE = ("embedding", "min_side", "max_side", "backbone", "precision", "background", "scales", "flips", "blur")
 EMBEDDINGS = "cluster/embeddings"  # what --reuse calls them
 SOURCES = {"cluster": Path("propose") / "proposals.jsonl", "recluster": Path("detect") / "detections.jsonl"}
 

@@ -126,6 +126,30 @@ def test_scales_and_mirrored_views_are_averaged(rgb):
     np.testing.assert_allclose(capped, shown(rgb, box)[0])
 
 
+def test_a_small_box_is_enlarged_in_proportion_before_its_scales_and_a_large_one_is_left_as_it_is(rgb):
+    boxes, masks = [[8, 4, 48, 28], [0, 0, 83, 61], [5, 5, 5, 5], [20, 10, 24, 50]], np.ones((4, 61, 83), bool)
+    one, whole, pixel, thin = crops.crops(rgb, np.array(boxes), masks, min_side=80)
+    assert [each[0].pixels.shape[:2] for each in (one, whole, pixel, thin)] == [(48, 80), (61, 83), (80, 80), (80, 8)]
+    np.testing.assert_array_equal(whole[0].pixels, rgb)
+    assert np.unique(pixel[0].pixels.reshape(-1, 3), axis=0).tolist() == [rgb[5, 5].tolist()]
+    views = crops.crops(rgb, np.array(boxes[:1]), masks[:1], min_side=80, scales=(1.0, 0.5, 2.0), max_side=100)
+    assert [view.pixels.shape[:2] for view in views[0]] == [(48, 80), (24, 40), (60, 100)]
+    for view in views[0]:
+        np.testing.assert_allclose(view.pixels.mean(axis=(0, 1)), rgb[4:28, 8:48].mean(axis=(0, 1)), atol=3)
+    capped = crops.crops(rgb, np.array(boxes[:1]), min_side=80, max_side=60)
+    assert capped[0][0].pixels.shape[:2] == (36, 60)
+
+
+def test_the_mask_is_enlarged_with_its_box(rgb):
+    mask = np.zeros((1, 61, 83), bool)
+    mask[0, 4:16, 8:28] = True  # the upper left quarter of the box
+    [[view]] = crops.crops(rgb, np.array([[8, 4, 48, 28]]), mask, min_side=80)
+    assert view.inside.shape == view.pixels.shape[:2] == (48, 80)
+    assert (view.inside[:23, :39] == 1).all()
+    assert (view.inside[25:] == 0).all()
+    assert (view.inside[:, 41:] == 0).all()
+
+
 def test_a_mirrored_picture_has_the_same_vector_where_views_are_mirrored(rgb):
     mask = disc()
     kwargs = {"read": "patch_mean", "flips": True}

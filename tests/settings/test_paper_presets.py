@@ -34,6 +34,7 @@ PUBLISHED = {
     "cluster.background": ("keep",) * 2,
     "cluster.scales": ([1.0],) * 2,
     "cluster.flips": (False,) * 2,
+    "cluster.min_side": (0,) * 2,
     "cluster.max_side": (0,) * 2,
     "cluster.k": (20, 80),
     "cluster.merge_from": (0,) * 2,

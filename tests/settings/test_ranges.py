@@ -97,6 +97,7 @@ LEAST = {
     "pack": 0,
     "k_most": 2,
     "merge_from": 0,
+    "min_side": 0,
     "pca_dims": 1,
     "max_detections": 1,
     "import_top": 0,

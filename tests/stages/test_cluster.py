@@ -20,7 +20,7 @@ from maskdistill.stages.masks_by_picture import detections
 from maskdistill.stages.skeleton import Job
 from tests.stages.conftest import QUICK
 
-NETWORK = {"backbone": "timm/vit_tiny_patch16_224", "embedding": "class_token", "max_side": 64}
+NETWORK = {"backbone": "timm/vit_tiny_patch16_224", "embedding": "class_token", "min_side": 0, "max_side": 64}
 DRAWN = ["propose=handcrafted", "cluster=none"]
 
 
@@ -305,6 +305,7 @@ def test_crops_of_several_pictures_go_together_and_give_what_one_by_one_gives(
         {"embedding": "patch_mean"},
         {"scales": [1.0, 0.5]},
         {"flips": True},
+        {"min_side": 60},
         {"whitening": "pca", "pca_dims": 5},
     ],
     ids=str,
