@@ -35,7 +35,8 @@ class DeepLab(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         maps = self.backbone(x)
         logits = self.classifier(*(maps[name] for name in self.at))
-        return functional.interpolate(logits, size=x.shape[-2:], mode="bilinear", align_corners=False)
+        # In bfloat16 one pixel in 150 would have two largest logits.
+        return functional.interpolate(logits.float(), size=x.shape[-2:], mode="bilinear", align_corners=False)
 
 
 class SmallHead(nn.Module):

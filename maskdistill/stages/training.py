@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import time
@@ -17,7 +18,7 @@ from maskdistill.runs import atomic, lines
 from maskdistill.settings.training import TrainSettings
 from maskdistill.stages import backbones
 from maskdistill.stages.skeleton import Job
-from maskdistill.training import Plan, bodies, checkpoint, fit
+from maskdistill.training import Plan, augment, bodies, checkpoint, fit
 
 if TYPE_CHECKING:
     from maskdistill.stages.choosing import Looks
@@ -32,6 +33,11 @@ LEAST, MOST = (
 def steps_of(settings: TrainSettings, n_pictures: int, stage: str) -> int:
     """Steps of a training: as set, or from the number of pictures."""
     return settings.steps or max(LEAST[stage], min(MOST, round(EPOCHS * n_pictures / settings.batch)))
+
+
+def ranges(settings: TrainSettings) -> augment.Ranges:
+    """What the pictures of a training are turned, moved and coloured by."""
+    return augment.Ranges(**dataclasses.asdict(settings.augment))
 
 
 def start_weights(job: Job, stage: str) -> dict[str, Tensor] | None:

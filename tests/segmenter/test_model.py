@@ -37,6 +37,15 @@ def test_weights_are_drawn_from_the_seed_alone():
 
 
 @torch.no_grad()
+def test_in_bfloat16_logits_are_enlarged_in_float32_so_that_pixels_do_not_tie(small, rng):
+    picture = torch.from_numpy(rng.standard_normal((1, 3, 96, 96)).astype(np.float32))
+    with torch.autocast("cpu", dtype=torch.bfloat16), torch.inference_mode():
+        found = small(picture)
+    assert found.dtype == torch.float32
+    best = found.topk(2, dim=1).values
+    assert (best[:, 0] == best[:, 1]).float().mean() < 1e-3
+
+
 def test_dropout_works_in_training_alone(small):
     assert not small.training
     picture = torch.rand(1, 3, 32, 64)
