@@ -116,6 +116,18 @@ def test_a_mask_of_which_refine_leaves_nothing_is_left_out(small, rgb):
     np.testing.assert_array_equal(found.scores, np.delete(plain.scores, 1))
 
 
+def test_no_score_is_below_the_least_after_the_masks_are_counted(small, rgb):
+    all_of_them = detector.predict(small, rgb, mask_score=True).scores
+    least = float(np.median(all_of_them))
+    strict = copy.deepcopy(small)
+    strict.roi_heads.score_thresh = least
+    found = detector.predict(strict, rgb, mask_score=True).scores
+    assert len(found) < len(all_of_them)
+    assert (found >= least).all()
+    boxes_alone = detector.predict(strict, rgb).scores
+    assert len(boxes_alone) > len(found)
+
+
 def test_in_bfloat16_boxes_and_scores_are_as_fine_as_in_float32(small):
     """Decoded in bfloat16, an edge beyond 512 px would be a multiple of 4, and a hundred scores a quarter as many."""
     rgb = np.random.default_rng(1).integers(0, 256, (160, 900, 3)).astype(np.uint8)
