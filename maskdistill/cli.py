@@ -160,13 +160,11 @@ def _scan(rest: list[str]) -> list[str]:
 
 def _stage(verb: str, rest: list[str]) -> list[str]:
     """A stage's own verb: its settings without prefix, over those in the run's config.yaml."""
-    # RUN may stand behind flags and their values: it is the word that is a run, or else the first one.
-    values_of = {place + 1 for place, word in enumerate(rest) if word == "--against"}  # which is a run, but not RUN
-    words = [Path(word) for place, word in enumerate(rest) if not word.startswith("-") and place not in values_of]
-    run = next((word for word in words if (word / "config.yaml").is_file()), words[0] if words else None)
+    # RUN may stand behind flags and their values: which of the words it is, tyro alone knows.
     asks_help = any(word in ("-h", "--help", "--help-all") for word in rest)
-    below = load() if asks_help or run is None else _layers([], run=run)
-    given = _parse(commands.stage(verb, below), verb, ["--help"] if asks_help else rest)
+    run = _parse(commands.stage(verb, load()), verb, ["--help"] if asks_help else rest).run
+    below = _layers([], run=run)
+    given = _parse(commands.stage(verb, below), verb, rest)
     values = {name: getattr(below, name) for name in (each.name for each in fields(RunSettings))}
     names = (*commands.OF_STAGE, *(commands.OF_EVALUATE if verb == "evaluate" else ()), verb)
     values |= {name: getattr(given, name) for name in names} | {"ground_truth": _truths(given, below)}

@@ -290,6 +290,19 @@ def test_the_flags_of_a_stages_own_verb_may_stand_before_the_run(copied):
     assert config(copied)["propose"]["backbone"] == "handcrafted"
 
 
+def test_the_value_of_a_flag_is_never_taken_for_the_run(copied, tmp_path, capsys, monkeypatch):
+    other = Path(shutil.copytree(copied, tmp_path / "other"))
+    assert cli.main(["run", "--out", str(other), "--until", "scan", "--quiet", "--cluster.restarts", "3"]) == 0
+    given = {}
+    monkeypatch.setattr(api, "cluster", lambda **words: given.update(words))
+    assert cli.main(["cluster", "--align-to", str(other), "--k", "3", str(copied)]) == 0
+    assert given["out"] == copied
+    assert (given["settings"].cluster.restarts, given["settings"].cluster.k) == (10, 3)
+    capsys.readouterr()
+    said = refused(capsys, "propose", "--method", "lost", str(tmp_path / "nosuch"))
+    assert "nosuch: not the folder of a run" in said
+
+
 def test_a_flag_of_another_stage_is_refused_by_a_stages_own_verb(copied, capsys):
     assert "Unrecognized options: --keep-best" in refused(capsys, "propose", str(copied), "--keep-best")
     assert "Unrecognized" in refused(capsys, "propose", str(copied), "--propose.method", "tokencut")
