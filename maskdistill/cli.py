@@ -18,7 +18,7 @@ import tyro
 from maskdistill import __version__, api, commands
 from maskdistill.commands import VERBS
 from maskdistill.errors import MaskDistillError, SettingsError
-from maskdistill.settings import RunSettings, load, nearest
+from maskdistill.settings import RunSettings, load, merge, nearest
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -124,7 +124,9 @@ def _run(rest: list[str]) -> list[str]:
         given = _parse(
             commands.Run, "run", rest, commands.Run(**{name: getattr(below, name) for name in names}, out=tyro.MISSING)
         )
-    settings = RunSettings(**{**{name: getattr(given, name) for name in names}, "ground_truth": _truths(given, below)})
+    values = {name: getattr(given, name) for name in names} | {"ground_truth": _truths(given, below)}
+    flags = {"propose": "--propose.backbone", "cluster": "--cluster.backbone"}
+    settings = RunSettings(**{**values, "weights": _weights(rest, given, below, flags)})
     made = api.run(
         pictures=given.pictures,
         out=given.out,
@@ -140,6 +142,13 @@ def _run(rest: list[str]) -> list[str]:
 def _truths(given: Any, below: RunSettings) -> tuple[str, ...]:
     """The ground truth of the flags in place of the run's: a wrong one would stay for ever. Flags come behind it."""
     return given.ground_truth[len(below.ground_truth) :] or below.ground_truth
+
+
+def _weights(rest: list[str], given: Any, below: RunSettings, flags: dict[str, str]) -> tuple[str, ...]:
+    """The weights of the run and of the flags; a flag with another backbone stands above those that name the run's."""
+    backbones = {stage: {"backbone": _value_of(rest, flag)} for stage, flag in flags.items()}
+    above = {"weights": list(given.weights[len(below.weights) :]), **backbones}
+    return tuple(merge({"weights": list(below.weights)}, above)["weights"])
 
 
 def _sources(entries: tuple[str, ...]) -> dict[str, str]:
@@ -168,6 +177,7 @@ def _stage(verb: str, rest: list[str]) -> list[str]:
     values = {name: getattr(below, name) for name in (each.name for each in fields(RunSettings))}
     names = (*commands.OF_STAGE, *(commands.OF_EVALUATE if verb == "evaluate" else ()), verb)
     values |= {name: getattr(given, name) for name in names} | {"ground_truth": _truths(given, below)}
+    values["weights"] = _weights(rest, given, below, {verb: "--backbone"} if verb in ("propose", "cluster") else {})
     settings = _checked(values)
     if verb == "propose" and given.sweep:
         rows = api.sweep(
@@ -232,6 +242,9 @@ def _masks(rest: list[str]) -> list[str]:
     # As the verbs of a run have it, with the stage, too: here there is only one.
     what = given.weights.removeprefix("propose=") if given.weights is not None else None
     values["weights"] = () if what is None else (f"propose={what}",)
+    merge(
+        {"weights": list(values["weights"]), "propose": {"backbone": _value_of(rest, "--backbone")}}
+    )  # do they agree?
     counts = api.masks(
         pictures=given.pictures, out=given.out, separate=given.separate, settings=_checked(values), quiet=given.quiet
     )

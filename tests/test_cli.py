@@ -222,6 +222,18 @@ def test_weights_may_be_repeated_and_the_last_of_a_stage_counts(pictures, tmp_pa
     assert made["propose"]["backbone"] == "handcrafted"
 
 
+def test_a_backbone_takes_the_place_of_the_name_that_the_run_has_in_its_weights(pictures, tmp_path, capsys):
+    made = scanned(pictures, tmp_path / "out", "--weights", "propose=handcrafted")
+    assert "propose=handcrafted" in made["weights"]
+    assert cli.main(["run", "--out", str(tmp_path / "out"), "--until", "scan", "--propose.backbone=dino_vitb8"]) == 0
+    made = config(tmp_path / "out")
+    assert (made["propose"]["backbone"], made["weights"]) == ("dino_vitb8", ["segment=detect", "detect=none"])
+    capsys.readouterr()
+    for verb in (["run", str(pictures), "--propose.backbone"], ["masks", str(pictures), "--backbone"]):
+        told = refused(capsys, *verb, "dino_vitb8", "--weights", "propose=handcrafted", "--out", str(tmp_path / "new"))
+        assert "propose.backbone is dino_vitb8, but weights propose=handcrafted name another" in told
+
+
 def test_limit_takes_the_first_pictures(pictures, tmp_path):
     assert scanned(pictures, tmp_path / "out", "--limit", "2")["limit"] == 2
     rows = [json.loads(line) for line in (tmp_path / "out" / "images.jsonl").read_text().splitlines()]

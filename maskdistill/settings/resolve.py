@@ -6,10 +6,9 @@ from typing import TypeVar
 
 from maskdistill.settings.detect import DetectSettings
 from maskdistill.settings.propose import ProposeSettings
-from maskdistill.settings.run import RunSettings
+from maskdistill.settings.run import HANDCRAFTED, RunSettings, backbone_named
 from maskdistill.settings.segment import BEST
 
-HANDCRAFTED = "handcrafted"
 NETWORKS = ("dino_resnet50", "moco_v2_resnet50")  # start weights by name
 Importing = TypeVar("Importing", ProposeSettings, DetectSettings)
 MOST_PATCHES = 12_000  # of a grid: a graph of them takes 0.6 GB, twice that while it is made
@@ -22,8 +21,7 @@ def resolve(settings: RunSettings) -> RunSettings:
     (number of clusters, steps) stays 0 and is resolved, and told, by its stage; so are `device` and `cluster.solver`.
     """
     propose = settings.propose
-    named = settings.weights_of("propose")
-    if named and (named.startswith(("dino_vit", "timm/")) or named == HANDCRAFTED):
+    if named := backbone_named("propose", settings.weights_of("propose")):
         propose = replace(propose, backbone=named)
     by_hand = propose.backbone == HANDCRAFTED
     if propose.rotated and not propose.backbone.startswith("timm/"):
@@ -54,9 +52,8 @@ def resolve(settings: RunSettings) -> RunSettings:
             f"got {propose.max_patches}"
         )
     cluster = settings.cluster
-    given = settings.weights_of("cluster")
-    if given and (given.startswith(("dino_vit", "timm/"))):
-        cluster = replace(cluster, backbone=given)
+    if named := backbone_named("cluster", settings.weights_of("cluster")):
+        cluster = replace(cluster, backbone=named)
     backbone = cluster.backbone or propose.backbone
     embedding = cluster.embedding
     if embedding == "auto":

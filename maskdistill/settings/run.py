@@ -17,6 +17,14 @@ from maskdistill.settings.segment import SegmentSettings
 # On the field, not in a command's configuration: there, every tuple would be appended to.
 Repeated = Annotated[tuple[str, ...], tyro.conf.UseAppendAction]
 WEIGHT_STAGES = ("propose", "cluster", "detect", "segment")
+HANDCRAFTED = "handcrafted"
+DINO_VITS = ("dino_vits16", "dino_vits8", "dino_vitb16", "dino_vitb8")
+
+
+def backbone_named(stage: str, what: str | None) -> str | None:
+    """The backbone that `--weights STAGE=WHAT` chooses by its name; None of a file, of `none`, of a ResNet."""
+    names = {"propose": (*DINO_VITS, HANDCRAFTED), "cluster": DINO_VITS}.get(stage, ())
+    return what if what and names and (what in names or what.startswith("timm/")) else None
 
 
 @dataclass(frozen=True, kw_only=True)

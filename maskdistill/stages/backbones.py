@@ -10,7 +10,7 @@ import torch
 
 from maskdistill.errors import SettingsError
 from maskdistill.features import handcrafted, vit, weights
-from maskdistill.settings.resolve import HANDCRAFTED
+from maskdistill.settings.run import HANDCRAFTED
 from maskdistill.stages.skeleton import Job
 
 

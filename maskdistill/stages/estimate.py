@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from maskdistill.features import wanted_size
-from maskdistill.settings.resolve import HANDCRAFTED
+from maskdistill.settings.run import HANDCRAFTED
 from maskdistill.stages import backbones, training
 from maskdistill.stages.skeleton import Job
 

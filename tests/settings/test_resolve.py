@@ -100,7 +100,7 @@ def test_weights_of_propose_that_name_a_backbone_choose_it(name):
     assert resolve(load({"weights": [f"propose={name}"]})).propose.backbone == name
 
 
-@pytest.mark.parametrize("what", ["none", "my/handcrafted.pth", "dino_resnet50"])
+@pytest.mark.parametrize("what", ["none", "my/handcrafted.pth", "dino_vitbase16_pretrain.pth", "dino_resnet50"])
 def test_weights_that_name_no_backbone_leave_it(what):
     assert resolve(load({"weights": [f"propose={what}", f"cluster={what}"]})).propose.backbone == "dino_vits16"
     assert resolve(load({"weights": [f"propose={what}", f"cluster={what}"]})).cluster.backbone == "dino_vits16"
@@ -109,7 +109,7 @@ def test_weights_that_name_no_backbone_leave_it(what):
 def test_the_embedding_has_the_backbone_of_its_own_weights_then_its_own_then_that_of_propose():
     cluster = {"cluster": {"backbone": "dino_vitb16"}}
     assert resolve(load(cluster)).cluster.backbone == "dino_vitb16"
-    assert resolve(load({**cluster, "weights": ["cluster=dino_vits8"]})).cluster.backbone == "dino_vits8"
+    assert resolve(load(cluster, {"weights": ["cluster=dino_vits8"]})).cluster.backbone == "dino_vits8"
     assert resolve(load({"propose": {"backbone": "dino_vitb8"}})).cluster.backbone == "dino_vitb8"
 
 
