@@ -175,9 +175,12 @@ def _stage(verb: str, rest: list[str]) -> list[str]:
     below = _layers([], run=run)
     given = _parse(commands.stage(verb, below), verb, rest)
     values = {name: getattr(below, name) for name in (each.name for each in fields(RunSettings))}
-    names = (*commands.OF_STAGE, *(commands.OF_EVALUATE if verb == "evaluate" else ()), verb)
-    values |= {name: getattr(given, name) for name in names} | {"ground_truth": _truths(given, below)}
-    values["weights"] = _weights(rest, given, below, {verb: "--backbone"} if verb in ("propose", "cluster") else {})
+    names = commands.common(verb)
+    values |= {name: getattr(given, name) for name in (*names, verb)}
+    if "ground_truth" in names:
+        values["ground_truth"] = _truths(given, below)
+    if "weights" in names:
+        values["weights"] = _weights(rest, given, below, {verb: "--backbone"} if verb in ("propose", "cluster") else {})
     settings = _checked(values)
     if verb == "propose" and given.sweep:
         rows = api.sweep(

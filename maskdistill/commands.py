@@ -270,8 +270,15 @@ VERBS: dict[str, str] = {
 
 OF_SCAN = ("validation", "only", "limit", "seed", "max_megapixels", "orientation")
 OF_MASKS = ("device", "threads", "limit", "precision", "workers", "max_megapixels", "orientation")
-OF_EVALUATE = ("seeds", "seeds_of")
 OF_STAGE = ("weights", "ground_truth", "device", "threads", "seed")
+# What makes nothing of the run has no use for weights, and must not be told another seed than it was made with.
+OF_EVALUATE = ("ground_truth", "device", "threads", "seed", "seeds", "seeds_of")
+OF_REPORT = ("device", "threads")
+
+
+def common(verb: str) -> tuple[str, ...]:
+    """The settings of no stage that a stage's own verb has flags for."""
+    return {"evaluate": OF_EVALUATE, "report": OF_REPORT}.get(verb, OF_STAGE)
 
 
 def scan(below: RunSettings | None) -> Any:
@@ -298,12 +305,11 @@ def stage(verb: str, below: RunSettings) -> Any:
     flags: list[Any] = [("run", Annotated[Path, tyro.conf.Positional, tyro.conf.arg(help="the run's folder")])]
     own = getattr(below, verb)
     flags += [(verb, Annotated[type(own), tyro.conf.arg(name="")], own)]
-    flags += _common_flags(*OF_STAGE, below=below)
+    flags += _common_flags(*common(verb), below=below)
     if verb == "propose":
         flags += _sweep_flags()
     if verb == "evaluate":
         text = "another run: each number of both, with a paired test, and how far the two agree"
-        flags += _common_flags(*OF_EVALUATE, below=below)
         flags += [("against", Annotated[Path | None, tyro.conf.arg(help=text)], None)]
     if verb == "cluster":
         text = "cluster nothing: name the clusters that are there by a few labelled pictures, COCO JSON or label maps"

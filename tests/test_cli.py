@@ -364,6 +364,21 @@ def test_another_ground_truth_takes_the_place_of_a_wrong_one(copied, pictures, t
     assert config(copied)["ground_truth"] == [right]
 
 
+def test_evaluate_and_report_leave_the_settings_that_the_run_was_made_with(copied, pictures, capsys):
+    before, right = config(copied), str(pictures.parent / "truth.json")
+    words = ["evaluate", str(copied), "--ground-truth", right, "--seed", "3", "--seeds", "2", "--bootstrap", "7"]
+    assert cli.main(words) == 0
+    made = {**before, "ground_truth": [right], "evaluate": {**before["evaluate"], "bootstrap": 7}}
+    assert config(copied) == made
+    capsys.readouterr()
+    assert cli.main(["report", str(copied), "--tiles", "2", "--threads", "1"]) == 0
+    assert config(copied) == {**made, "report": {**made["report"], "tiles": 2}}
+    assert {row["state"] for row in api.status(out=copied) if row["stage"] in ("scan", "propose")} == {"done"}
+    capsys.readouterr()
+    assert "Unrecognized options: --seed" in refused(capsys, "report", str(copied), "--seed", "3")
+    assert "Unrecognized options: --weights" in refused(capsys, "evaluate", str(copied), "--weights", "propose=none")
+
+
 def test_ground_truth_that_is_not_there_is_told_before_the_first_stage(capsys, pictures, tmp_path):
     out, empty = tmp_path / "run", tmp_path / "empty"
     empty.mkdir()

@@ -17,7 +17,7 @@ from maskdistill.runs import atomic, fingerprints, record
 from maskdistill.runs.layout import RunFolder
 from maskdistill.runs.ledger import Ledger
 from maskdistill.runs.lock import RunLock
-from maskdistill.settings import DESCRIBES, RunSettings, about, dump, resolve
+from maskdistill.settings import DESCRIBES, RunSettings, about, as_dict, dump, resolve
 from maskdistill.stages import cluster, detect, estimate, evaluate, label, others, propose, report, scan, segment
 from maskdistill.stages.progress import Progress
 from maskdistill.stages.skeleton import Job, Stage, elsewhere, perform
@@ -43,13 +43,20 @@ def stages_of(verb: str, settings: RunSettings) -> tuple[Stage, ...]:
 
 @contextmanager
 def opened(
-    root: Path, settings: RunSettings, *, pictures: Path | None, quiet: bool = False, keep_config: bool = False
+    root: Path,
+    settings: RunSettings,
+    *,
+    pictures: Path | None,
+    quiet: bool = False,
+    keep_config: bool = False,
+    only: tuple[str, ...] = (),
 ) -> Iterator[Job]:
     """A run's folder, locked, its config.yaml written, its ledger opened; made if it is not there yet.
 
     Args:
         pictures: the picture folder; None: the one that config.yaml names.
         keep_config: config.yaml stays as it is: nothing of the run will be made with these settings.
+        only: of config.yaml these settings alone are written, the others are those that the run was made with.
     """
     import torch
 
@@ -84,6 +91,9 @@ def opened(
         # `of` is what one command does, no setting of the run.
         kept = replace(settings, cluster=replace(settings.cluster, of="proposals"))
         text = dump(kept, extra=extra)
+        if only:
+            own = as_dict(kept)
+            text = yaml.safe_dump({**before, **{name: own[name] for name in only}}, sort_keys=False, allow_unicode=True)
         written = folder.config.read_text(encoding="utf-8") if folder.config.exists() else None
         if written != text and not keep_config:
             atomic.write_text(folder.config, text)
