@@ -218,7 +218,7 @@ def test_weights_may_be_repeated_and_the_last_of_a_stage_counts(pictures, tmp_pa
     (tmp_path / "b=c.pth").touch()
     flags = ["--weights", "propose=handcrafted", "--weights=segment=none", "--weights", "detect=a.pth"]
     made = scanned(pictures, tmp_path / "out", *flags, "--weights", "detect=b=c.pth")
-    assert made["weights"] == ["segment=none", "detect=b=c.pth", "propose=handcrafted"]
+    assert made["weights"] == ["segment=none", f"detect={tmp_path / 'b=c.pth'}", "propose=handcrafted"]
     assert made["propose"]["backbone"] == "handcrafted"
 
 

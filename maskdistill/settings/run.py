@@ -19,6 +19,12 @@ Repeated = Annotated[tuple[str, ...], tyro.conf.UseAppendAction]
 WEIGHT_STAGES = ("propose", "cluster", "detect", "segment")
 HANDCRAFTED = "handcrafted"
 DINO_VITS = ("dino_vits16", "dino_vits8", "dino_vitb16", "dino_vitb8")
+NETWORKS = ("dino_resnet50", "moco_v2_resnet50")  # start weights of detector and segmenter by name
+
+
+def is_name(what: str) -> bool:
+    """Whether WHAT of `--weights STAGE=WHAT` is a word of ours or a name, and no file."""
+    return what in (*DINO_VITS, *NETWORKS, HANDCRAFTED, "none", "detect") or what.startswith("timm/")
 
 
 def backbone_named(stage: str, what: str | None) -> str | None:

@@ -176,3 +176,21 @@ def test_lists_that_flags_were_appended_to_hold_each_stage_and_each_file_once():
     assert found.weights == ("propose=handcrafted", "detect=x")
     assert found.ground_truth == ("b", "a")
     assert found.propose.backbone == "handcrafted"
+
+
+def test_files_and_runs_are_known_by_whole_paths_and_names_stay(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "blob").touch()
+    (tmp_path / "x.pth").symlink_to("blob")
+    (tmp_path / "none").touch()
+    (tmp_path / "other").mkdir()
+    weights = ["propose=./x.pth", "cluster=nosuch.pth", "detect=none"]
+    found = resolve(load({"weights": weights, "cluster": {"support": "other", "align_to": "nosuch"}}))
+    assert set(found.weights) == {
+        f"propose={tmp_path / 'x.pth'}",
+        "cluster=nosuch.pth",
+        "detect=none",
+        "segment=detect",
+    }
+    assert (found.cluster.support, found.cluster.align_to) == (str(tmp_path / "other"), "nosuch")
+    assert resolve(load()).cluster.support == ""
