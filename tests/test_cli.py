@@ -14,6 +14,7 @@ import yaml
 
 from maskdistill import api, cli
 from maskdistill.datasets import synthetic
+from maskdistill.features import weights
 
 BY_HAND = ["--propose.backbone", "handcrafted", "--threads", "1", "--quiet"]
 
@@ -406,6 +407,28 @@ def test_weights_of_a_late_stage_are_looked_for_before_the_first(capsys, picture
     said = refused(capsys, "run", str(pictures), "--out", str(out), "--weights", "detect=detect")
     assert "the detector cannot start from itself" in said
     assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ["--propose.backbone", "handcrafted", "--detect.size", "resnet50", "--weights", "detect=dino_resnet50"],
+        ["--weights", "propose=handcrafted", "--weights", "cluster=dino_vits8", "--cluster.embedding", "class_token"],
+        ["--propose.backbone", "dino_vits8"],
+    ],
+    ids=["detect", "cluster", "propose"],
+)
+def test_named_weights_of_a_late_stage_are_fetched_before_the_first(capsys, pictures, tmp_path, monkeypatch, flags):
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "hub"))
+    monkeypatch.setenv("no_proxy", "*")
+    for name in ("dino_resnet50", "dino_vits8"):
+        monkeypatch.setitem(weights.URLS, name, f"http://127.0.0.1:9/{name}.pth")  # nobody answers there
+    words = ["run", str(pictures), "--out", str(tmp_path / "out"), "--quiet", *flags]
+    said = refused(capsys, *words)
+    assert "its weights are not on this machine" in said
+    assert f"put it at {tmp_path}/hub/checkpoints/dino_" in said
+    assert not (tmp_path / "out" / "images.jsonl").exists()
+    assert cli.main([*words, "--until", "scan"]) == 0
 
 
 def test_a_backbone_that_timm_does_not_have_is_answered_with_the_nearest(capsys, pictures, tmp_path):

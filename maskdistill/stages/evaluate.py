@@ -48,8 +48,8 @@ def work(job: Job, *, other: Job | None = None, repeated: Mapping[int, Job] = Ma
         if not joined:
             keys = [key for source in sources for key in source.keys]
             raise GroundTruthError(
-                f"{', '.join(job.settings.ground_truth)}: none of the {len(keys)} pictures there ({listed(keys, 2)}) is "
-                f"one of the run's {len(job.images)} ({listed([image.path for image in job.images], 2)}). They are "
+                f"{', '.join(job.settings.ground_truth)}: none of the {len(keys)} pictures there ({listed(keys, 2)}) "
+                f"is one of the run's {len(job.images)} ({listed([image.path for image in job.images], 2)}). They are "
                 "joined by relative path or file name. Give the --ground-truth of these pictures"
             )
         made = _measured(job, joined, names, others)
