@@ -363,6 +363,8 @@ def test_another_ground_truth_takes_the_place_of_a_wrong_one(copied, pictures, t
     assert config(copied)["ground_truth"] == [right]
     assert cli.main(["evaluate", str(copied), "--ground-truth", right, "--ground-truth", right]) == 0
     assert config(copied)["ground_truth"] == [right]
+    assert cli.main(["evaluate", str(copied), "--ground-truth", ""]) == 0
+    assert config(copied)["ground_truth"] == []
 
 
 def test_evaluate_and_report_leave_the_settings_that_the_run_was_made_with(copied, pictures, capsys):

@@ -102,7 +102,7 @@ def resolve(settings: RunSettings) -> RunSettings:
     # Flags append to what a run's config.yaml holds: the same command again must not make its lists longer.
     weights = tuple({entry.partition("=")[0]: _placed_weights(entry) for entry in settings.weights}.values())
     # Whole paths: the run may be gone on with from another folder.
-    truths = tuple(dict.fromkeys(_whole_if_there(source) for source in settings.ground_truth))
+    truths = tuple(dict.fromkeys(_whole_if_there(source) for source in settings.ground_truth if source))
     if segment.keep == BEST and not truths:
         raise ValueError(f"segment.keep {BEST}: there is no ground truth to choose by. Give --ground-truth")
     return replace(

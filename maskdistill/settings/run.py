@@ -43,7 +43,7 @@ class CommonSettings:
     validation: str | None = None  # pictures never trained on: a folder, a fraction, or a file with a list of paths
     # a list of names, one a line, plain or gzipped: of PICTURES these alone, and those of a list given to --validation
     only: str | None = None
-    # COCO JSON or folder of label maps, repeatable; only evaluated with; replaces what the run's config.yaml has
+    # COCO JSON or folder of label maps, repeatable, in place of the run's; only evaluated with; "": none
     ground_truth: Repeated = ()
     limit: int = 0  # first N pictures by path, for a first try; 0: all
     seed: int = 0  # of every random draw

@@ -180,7 +180,7 @@ def test_a_wrong_validation_is_told_before_any_picture_is_looked_at(pictures, tm
     (pictures / "0-broken.png").write_bytes(b"no picture")  # would be told in the ledger
     (tmp_path / "list.txt").write_text("nosuch.png\n")
     for validation in ("list.txt", "vlaidation"):
-        with pytest.raises(SettingsError, match="are not among the pictures|neither a folder"):
+        with pytest.raises(SettingsError, match=r"are not among the pictures|neither a folder"):
             run(pictures, tmp_path / "out", validation=str(tmp_path / validation))
     assert {event["event"] for event in Ledger(tmp_path / "out" / "ledger.jsonl").read()} == {"open", "start"}
 
