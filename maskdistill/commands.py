@@ -371,7 +371,7 @@ def _common_flags(*names: str, below: RunSettings | None = None) -> list[Any]:
     hints = typing.get_type_hints(RunSettings, include_extras=True)
     helps = {
         "weights": "STAGE=WHAT, repeatable; WHAT: a name, a file, none, for segment also detect",
-        "ground_truth": "COCO JSON or folder of label maps, repeatable, in place of the run's; only evaluated with; '': none",
+        "ground_truth": "COCO JSON or folder of label maps, repeatable, in place of the run's; '': none",
         "device": "auto | cpu | cuda | cuda:N",
         "threads": "of the CPU's arithmetic; 0: all cores",
         "seed": "of every random draw",

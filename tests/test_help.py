@@ -84,7 +84,7 @@ def test_every_verbs_help_has_an_example_and_loads_neither_torch_nor_numpy():
 def test_help_answers_soon(capsys):
     began = time.monotonic()
     done = subprocess.run(
-        [sys.executable, "-m", "maskdistill.cli", "run", "--help"], capture_output=True, text=True, check=True
+        [sys.executable, "-m", "maskdistill", "run", "--help"], capture_output=True, text=True, check=True
     )
     seconds = time.monotonic() - began
     with capsys.disabled():
