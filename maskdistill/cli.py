@@ -18,7 +18,7 @@ import tyro
 from maskdistill import __version__, api, commands
 from maskdistill.commands import VERBS
 from maskdistill.errors import MaskDistillError, SettingsError
-from maskdistill.settings import RunSettings, load, nearest
+from maskdistill.settings import RunSettings, load, merge, nearest
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -124,7 +124,9 @@ def _run(rest: list[str]) -> list[str]:
         given = _parse(
             commands.Run, "run", rest, commands.Run(**{name: getattr(below, name) for name in names}, out=tyro.MISSING)
         )
-    settings = RunSettings(**{**{name: getattr(given, name) for name in names}, "ground_truth": _truths(given, below)})
+    values = {name: getattr(given, name) for name in names} | {"ground_truth": _truths(given, below)}
+    flags = {"propose": "--propose.backbone", "cluster": "--cluster.backbone"}
+    settings = RunSettings(**{**values, "weights": _weights(rest, given, below, flags)})
     made = api.run(
         pictures=given.pictures,
         out=given.out,
@@ -140,6 +142,13 @@ def _run(rest: list[str]) -> list[str]:
 def _truths(given: Any, below: RunSettings) -> tuple[str, ...]:
     """The ground truth of the flags in place of the run's: a wrong one would stay for ever. Flags come behind it."""
     return given.ground_truth[len(below.ground_truth) :] or below.ground_truth
+
+
+def _weights(rest: list[str], given: Any, below: RunSettings, flags: dict[str, str]) -> tuple[str, ...]:
+    """The weights of the run and of the flags; a flag with another backbone stands above those that name the run's."""
+    backbones = {stage: {"backbone": _value_of(rest, flag)} for stage, flag in flags.items()}
+    above = {"weights": list(given.weights[len(below.weights) :]), **backbones}
+    return tuple(merge({"weights": list(below.weights)}, above)["weights"])
 
 
 def _sources(entries: tuple[str, ...]) -> dict[str, str]:
@@ -160,16 +169,18 @@ def _scan(rest: list[str]) -> list[str]:
 
 def _stage(verb: str, rest: list[str]) -> list[str]:
     """A stage's own verb: its settings without prefix, over those in the run's config.yaml."""
-    # RUN may stand behind flags and their values: it is the word that is a run, or else the first one.
-    values_of = {place + 1 for place, word in enumerate(rest) if word == "--against"}  # which is a run, but not RUN
-    words = [Path(word) for place, word in enumerate(rest) if not word.startswith("-") and place not in values_of]
-    run = next((word for word in words if (word / "config.yaml").is_file()), words[0] if words else None)
+    # RUN may stand behind flags and their values: which of the words it is, tyro alone knows.
     asks_help = any(word in ("-h", "--help", "--help-all") for word in rest)
-    below = load() if asks_help or run is None else _layers([], run=run)
-    given = _parse(commands.stage(verb, below), verb, ["--help"] if asks_help else rest)
+    run = _parse(commands.stage(verb, load()), verb, ["--help"] if asks_help else rest).run
+    below = _layers([], run=run)
+    given = _parse(commands.stage(verb, below), verb, rest)
     values = {name: getattr(below, name) for name in (each.name for each in fields(RunSettings))}
-    names = (*commands.OF_STAGE, *(commands.OF_EVALUATE if verb == "evaluate" else ()), verb)
-    values |= {name: getattr(given, name) for name in names} | {"ground_truth": _truths(given, below)}
+    names = commands.common(verb)
+    values |= {name: getattr(given, name) for name in (*names, verb)}
+    if "ground_truth" in names:
+        values["ground_truth"] = _truths(given, below)
+    if "weights" in names:
+        values["weights"] = _weights(rest, given, below, {verb: "--backbone"} if verb in ("propose", "cluster") else {})
     settings = _checked(values)
     if verb == "propose" and given.sweep:
         rows = api.sweep(
@@ -234,6 +245,9 @@ def _masks(rest: list[str]) -> list[str]:
     # As the verbs of a run have it, with the stage, too: here there is only one.
     what = given.weights.removeprefix("propose=") if given.weights is not None else None
     values["weights"] = () if what is None else (f"propose={what}",)
+    merge(
+        {"weights": list(values["weights"]), "propose": {"backbone": _value_of(rest, "--backbone")}}
+    )  # do they agree?
     counts = api.masks(
         pictures=given.pictures, out=given.out, separate=given.separate, settings=_checked(values), quiet=given.quiet
     )

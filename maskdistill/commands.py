@@ -270,8 +270,15 @@ VERBS: dict[str, str] = {
 
 OF_SCAN = ("validation", "only", "limit", "seed", "max_megapixels", "orientation")
 OF_MASKS = ("device", "threads", "limit", "precision", "workers", "max_megapixels", "orientation")
-OF_EVALUATE = ("seeds", "seeds_of")
 OF_STAGE = ("weights", "ground_truth", "device", "threads", "seed")
+# What makes nothing of the run has no use for weights, and must not be told another seed than it was made with.
+OF_EVALUATE = ("ground_truth", "device", "threads", "seed", "seeds", "seeds_of")
+OF_REPORT = ("device", "threads")
+
+
+def common(verb: str) -> tuple[str, ...]:
+    """The settings of no stage that a stage's own verb has flags for."""
+    return {"evaluate": OF_EVALUATE, "report": OF_REPORT}.get(verb, OF_STAGE)
 
 
 def scan(below: RunSettings | None) -> Any:
@@ -298,12 +305,11 @@ def stage(verb: str, below: RunSettings) -> Any:
     flags: list[Any] = [("run", Annotated[Path, tyro.conf.Positional, tyro.conf.arg(help="the run's folder")])]
     own = getattr(below, verb)
     flags += [(verb, Annotated[type(own), tyro.conf.arg(name="")], own)]
-    flags += _common_flags(*OF_STAGE, below=below)
+    flags += _common_flags(*common(verb), below=below)
     if verb == "propose":
         flags += _sweep_flags()
     if verb == "evaluate":
         text = "another run: each number of both, with a paired test, and how far the two agree"
-        flags += _common_flags(*OF_EVALUATE, below=below)
         flags += [("against", Annotated[Path | None, tyro.conf.arg(help=text)], None)]
     if verb == "cluster":
         text = "cluster nothing: name the clusters that are there by a few labelled pictures, COCO JSON or label maps"
@@ -365,7 +371,7 @@ def _common_flags(*names: str, below: RunSettings | None = None) -> list[Any]:
     hints = typing.get_type_hints(RunSettings, include_extras=True)
     helps = {
         "weights": "STAGE=WHAT, repeatable; WHAT: a name, a file, none, for segment also detect",
-        "ground_truth": "COCO JSON or folder of label maps, repeatable; only evaluated with; replaces the run's",
+        "ground_truth": "COCO JSON or folder of label maps, repeatable, in place of the run's; '': none",
         "device": "auto | cpu | cuda | cuda:N",
         "threads": "of the CPU's arithmetic; 0: all cores",
         "seed": "of every random draw",

@@ -14,6 +14,7 @@ import yaml
 
 from maskdistill import api, cli
 from maskdistill.datasets import synthetic
+from maskdistill.features import weights
 
 BY_HAND = ["--propose.backbone", "handcrafted", "--threads", "1", "--quiet"]
 
@@ -218,8 +219,20 @@ def test_weights_may_be_repeated_and_the_last_of_a_stage_counts(pictures, tmp_pa
     (tmp_path / "b=c.pth").touch()
     flags = ["--weights", "propose=handcrafted", "--weights=segment=none", "--weights", "detect=a.pth"]
     made = scanned(pictures, tmp_path / "out", *flags, "--weights", "detect=b=c.pth")
-    assert made["weights"] == ["segment=none", "detect=b=c.pth", "propose=handcrafted"]
+    assert made["weights"] == ["segment=none", f"detect={tmp_path / 'b=c.pth'}", "propose=handcrafted"]
     assert made["propose"]["backbone"] == "handcrafted"
+
+
+def test_a_backbone_takes_the_place_of_the_name_that_the_run_has_in_its_weights(pictures, tmp_path, capsys):
+    made = scanned(pictures, tmp_path / "out", "--weights", "propose=handcrafted")
+    assert "propose=handcrafted" in made["weights"]
+    assert cli.main(["run", "--out", str(tmp_path / "out"), "--until", "scan", "--propose.backbone=dino_vitb8"]) == 0
+    made = config(tmp_path / "out")
+    assert (made["propose"]["backbone"], made["weights"]) == ("dino_vitb8", ["segment=detect", "detect=none"])
+    capsys.readouterr()
+    for verb in (["run", str(pictures), "--propose.backbone"], ["masks", str(pictures), "--backbone"]):
+        told = refused(capsys, *verb, "dino_vitb8", "--weights", "propose=handcrafted", "--out", str(tmp_path / "new"))
+        assert "propose.backbone is dino_vitb8, but weights propose=handcrafted name another" in told
 
 
 def test_limit_takes_the_first_pictures(pictures, tmp_path):
@@ -290,6 +303,19 @@ def test_the_flags_of_a_stages_own_verb_may_stand_before_the_run(copied):
     assert config(copied)["propose"]["backbone"] == "handcrafted"
 
 
+def test_the_value_of_a_flag_is_never_taken_for_the_run(copied, tmp_path, capsys, monkeypatch):
+    other = Path(shutil.copytree(copied, tmp_path / "other"))
+    assert cli.main(["run", "--out", str(other), "--until", "scan", "--quiet", "--cluster.restarts", "3"]) == 0
+    given = {}
+    monkeypatch.setattr(api, "cluster", lambda **words: given.update(words))
+    assert cli.main(["cluster", "--align-to", str(other), "--k", "3", str(copied)]) == 0
+    assert given["out"] == copied
+    assert (given["settings"].cluster.restarts, given["settings"].cluster.k) == (10, 3)
+    capsys.readouterr()
+    said = refused(capsys, "propose", "--method", "lost", str(tmp_path / "nosuch"))
+    assert "nosuch: not the folder of a run" in said
+
+
 def test_a_flag_of_another_stage_is_refused_by_a_stages_own_verb(copied, capsys):
     assert "Unrecognized options: --keep-best" in refused(capsys, "propose", str(copied), "--keep-best")
     assert "Unrecognized" in refused(capsys, "propose", str(copied), "--propose.method", "tokencut")
@@ -337,6 +363,23 @@ def test_another_ground_truth_takes_the_place_of_a_wrong_one(copied, pictures, t
     assert config(copied)["ground_truth"] == [right]
     assert cli.main(["evaluate", str(copied), "--ground-truth", right, "--ground-truth", right]) == 0
     assert config(copied)["ground_truth"] == [right]
+    assert cli.main(["evaluate", str(copied), "--ground-truth", ""]) == 0
+    assert config(copied)["ground_truth"] == []
+
+
+def test_evaluate_and_report_leave_the_settings_that_the_run_was_made_with(copied, pictures, capsys):
+    before, right = config(copied), str(pictures.parent / "truth.json")
+    words = ["evaluate", str(copied), "--ground-truth", right, "--seed", "3", "--seeds", "2", "--bootstrap", "7"]
+    assert cli.main(words) == 0
+    made = {**before, "ground_truth": [right], "evaluate": {**before["evaluate"], "bootstrap": 7}}
+    assert config(copied) == made
+    capsys.readouterr()
+    assert cli.main(["report", str(copied), "--tiles", "2", "--threads", "1"]) == 0
+    assert config(copied) == {**made, "report": {**made["report"], "tiles": 2}}
+    assert {row["state"] for row in api.status(out=copied) if row["stage"] in ("scan", "propose")} == {"done"}
+    capsys.readouterr()
+    assert "Unrecognized options: --seed" in refused(capsys, "report", str(copied), "--seed", "3")
+    assert "Unrecognized options: --weights" in refused(capsys, "evaluate", str(copied), "--weights", "propose=none")
 
 
 def test_ground_truth_that_is_not_there_is_told_before_the_first_stage(capsys, pictures, tmp_path):
@@ -366,6 +409,28 @@ def test_weights_of_a_late_stage_are_looked_for_before_the_first(capsys, picture
     said = refused(capsys, "run", str(pictures), "--out", str(out), "--weights", "detect=detect")
     assert "the detector cannot start from itself" in said
     assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ["--propose.backbone", "handcrafted", "--detect.size", "resnet50", "--weights", "detect=dino_resnet50"],
+        ["--weights", "propose=handcrafted", "--weights", "cluster=dino_vits8", "--cluster.embedding", "class_token"],
+        ["--propose.backbone", "dino_vits8"],
+    ],
+    ids=["detect", "cluster", "propose"],
+)
+def test_named_weights_of_a_late_stage_are_fetched_before_the_first(capsys, pictures, tmp_path, monkeypatch, flags):
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "hub"))
+    monkeypatch.setenv("no_proxy", "*")
+    for name in ("dino_resnet50", "dino_vits8"):
+        monkeypatch.setitem(weights.URLS, name, f"http://127.0.0.1:9/{name}.pth")  # nobody answers there
+    words = ["run", str(pictures), "--out", str(tmp_path / "out"), "--quiet", *flags]
+    said = refused(capsys, *words)
+    assert "its weights are not on this machine" in said
+    assert f"put it at {tmp_path}/hub/checkpoints/dino_" in said
+    assert not (tmp_path / "out" / "images.jsonl").exists()
+    assert cli.main([*words, "--until", "scan"]) == 0
 
 
 def test_a_backbone_that_timm_does_not_have_is_answered_with_the_nearest(capsys, pictures, tmp_path):

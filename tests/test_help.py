@@ -82,15 +82,17 @@ def test_every_verbs_help_has_an_example_and_loads_neither_torch_nor_numpy():
 
 
 def test_help_answers_soon(capsys):
-    began = time.monotonic()
-    done = subprocess.run(
-        [sys.executable, "-m", "maskdistill.cli", "run", "--help"], capture_output=True, text=True, check=True
-    )
-    seconds = time.monotonic() - began
+    tries = []
+    while len(tries) < 5 and min(tries, default=9.0) > 0.5:  # a busy machine is no fault of the code
+        began = time.monotonic()
+        done = subprocess.run(
+            [sys.executable, "-m", "maskdistill", "run", "--help"], capture_output=True, text=True, check=True
+        )
+        tries.append(time.monotonic() - began)
+        assert "Example: maskdistill run photos/ --out runs/photos" in done.stdout
     with capsys.disabled():
-        print(f"\nmaskdistill run --help: {seconds:.2f} s")
-    assert "Example: maskdistill run photos/ --out runs/photos" in done.stdout
-    assert seconds < 5
+        print(f"\nmaskdistill run --help: {min(tries):.2f} s")
+    assert min(tries) < 1.5
 
 
 def test_no_word_at_all_shows_the_commands_in_the_order_of_the_data(capsys):

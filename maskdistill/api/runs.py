@@ -297,6 +297,8 @@ def _do(
     from maskdistill.stages import pipeline, seeds
 
     root = Path(out)
-    with pipeline.opened(root, settings, pictures=Path(pictures) if pictures is not None else None, quiet=quiet) as job:
+    place = Path(pictures) if pictures is not None else None
+    only = {"evaluate": ("ground_truth", "evaluate"), "report": ("report",)}.get(verbs[0], ())
+    with pipeline.opened(root, settings, pictures=place, quiet=quiet, only=only) as job:
         seeds.do_with_seeds(job, verbs, start=start, reuse=reuse, against=against, repeat=repeat)
     return root / "report" / "index.html" if verbs[-1] == "report" else root

@@ -162,7 +162,7 @@ def read_list(source: Path) -> list[str]:
     """
     try:
         data = source.read_bytes()
-        text = (gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data).decode("utf-8")
+        text = (gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data).decode("utf-8-sig")
     except (OSError, EOFError, UnicodeDecodeError) as error:
         raise GroundTruthError(f"{source}: cannot be read as a list of names: {error}") from error
     names = [line.strip() for line in text.splitlines() if line.strip()]

@@ -60,7 +60,7 @@ def read(what: str | Path, *, name: str | None = None) -> dict[str, Tensor]:
         WeightsError: no such name or file, not to be had offline, or a file of unknown layout.
     """
     if str(what) in URLS:
-        return plain(_fetched(str(what)))
+        return plain(_loaded(_cached(str(what))))
     if str(what).startswith("timm/"):
         return _from_timm(str(what))
     path = Path(what).expanduser()
@@ -72,6 +72,18 @@ def read(what: str | Path, *, name: str | None = None) -> dict[str, Tensor]:
             + (f" Perhaps you meant {' or '.join(near)}." if near else "")
         )
     return plain(_loaded(path), path=path)
+
+
+def fetch(what: str) -> None:
+    """See to it that named weights are on this machine; what is no name of `known()` or timm's is passed over.
+
+    Raises:
+        WeightsError: not to be had offline.
+    """
+    if what in URLS:
+        _cached(what)
+    elif what.startswith("timm/"):
+        _from_timm(what)
 
 
 def plain(state: Mapping[str, Any], *, path: Path | None = None) -> dict[str, Tensor]:
@@ -139,17 +151,17 @@ def _reason(error: Exception) -> str:
     return f"{type(error).__name__}: {text.splitlines()[0]}" if text.strip() else type(error).__name__
 
 
-def _fetched(name: str) -> Mapping[str, Any]:
+def _cached(name: str) -> Path:
+    """The file of a name in torch.hub's cache, fetched if it is not there."""
     url = URLS[name]
     file = Path(torch.hub.get_dir()) / "checkpoints" / Path(urlparse(url).path).name
-    if file.is_file():
-        return _loaded(file)
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        torch.hub.download_url_to_file(url, str(file), progress=True)
-    except (OSError, RuntimeError) as error:
-        raise WeightsError(_offline(name, url, file, error)) from error
-    return _loaded(file)
+    if not file.is_file():
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            torch.hub.download_url_to_file(url, str(file), progress=True)
+        except (OSError, RuntimeError) as error:
+            raise WeightsError(_offline(name, url, file, error)) from error
+    return file
 
 
 def _from_timm(name: str) -> dict[str, Tensor]:
@@ -161,15 +173,21 @@ def _from_timm(name: str) -> dict[str, Tensor]:
         raise WeightsError(
             f"{name}: its weights could not be fetched ({_reason(error)}). Without network: download the "
             f"model's model.safetensors from huggingface.co on another machine and give it as --weights propose=FILE "
-            f"with --propose.backbone {name}, or use --propose.backbone handcrafted, which needs none"
+            f"beside the backbone {name}. {_WITHOUT}"
         ) from error
     return plain(model.state_dict())
+
+
+# `masks` and `discover` have no stages, and so other words for it.
+_WITHOUT = (
+    "Without any weights: --weights propose=handcrafted (of `masks`: --backbone handcrafted; "
+    'in Python: backbone="handcrafted")'
+)
 
 
 def _offline(name: str, url: str, file: Path, error: Exception) -> str:
     return (
         f"{name}: its weights are not on this machine and could not be fetched ({error}). "
-        f"Download {url} on another machine and put it at {file} "
-        "(or anywhere, and give --weights STAGE=FILE). Without any weights: --propose.backbone handcrafted, and "
-        "--weights detect=none --weights segment=none"
+        f"Download {url} on another machine and put it at {file} (or anywhere, and give --weights STAGE=FILE). "
+        + ("Without any weights: --weights STAGE=none" if name.endswith("resnet50") else _WITHOUT)
     )

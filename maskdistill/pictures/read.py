@@ -193,7 +193,10 @@ def _formats(path: Path, file: BufferedReader) -> tuple[str, ...]:
     try:
         import pillow_heif
     except ImportError:
-        raise PictureError(f"{path}: HEIC needs an extra: pip install 'maskdistill[heic]'") from None
+        raise PictureError(
+            f"{path}: HEIC, as iPhones write it, needs a package more: pip install pillow-heif, "
+            "then give the same command again (over a run with --from scan)"
+        ) from None
     pillow_heif.register_heif_opener()
     return ("HEIF",)
 

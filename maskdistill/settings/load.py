@@ -16,7 +16,7 @@ import yaml
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from maskdistill.errors import SettingsError
-from maskdistill.settings.run import RunSettings
+from maskdistill.settings.run import RunSettings, backbone_named
 
 DESCRIBES = ("version", "pictures")  # keys of a run's config.yaml that are no settings
 PRESETS = ("quick", "demo", "paper-voc12", "paper-coco20k")
@@ -72,7 +72,11 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 
 def merge(*layers: Mapping[str, Any]) -> dict[str, Any]:
-    """Nested dicts, later ones over earlier ones, key by key; the list `weights` is appended to, stage by stage."""
+    """Nested dicts, later ones over earlier ones, key by key; the list `weights` is appended to, stage by stage.
+
+    Raises:
+        SettingsError: one layer names a backbone and, by the weights of the same stage, another one.
+    """
     merged: dict[str, Any] = {}
     for layer in layers:
         for key, value in layer.items():
@@ -83,7 +87,23 @@ def merge(*layers: Mapping[str, Any]) -> dict[str, Any]:
                 merged[key] = list({entry.partition("=")[0]: entry for entry in both}.values())
             else:
                 merged[key] = dict(value) if isinstance(value, Mapping) else value
+        if _entries(merged.get("weights")):
+            merged["weights"] = _still_meant(merged["weights"], layer)
     return merged
+
+
+def _still_meant(entries: list[str], layer: Mapping[str, Any]) -> list[str]:
+    """The entries of `weights` but those that named a backbone in place of which a later layer gives another."""
+    kept = []
+    for entry in entries:
+        stage, _, what = entry.partition("=")
+        own = layer.get(stage)
+        wanted, named = own.get("backbone") if isinstance(own, Mapping) else None, backbone_named(stage, what)
+        if not wanted or named is None or wanted == named:
+            kept.append(entry)
+        elif entry in layer.get("weights", ()):
+            raise SettingsError(f"{stage}.backbone is {wanted}, but weights {entry} name another. Give one of the two")
+    return kept
 
 
 def validate(values: Mapping[str, Any], *, source: str) -> RunSettings:

@@ -6,11 +6,9 @@ from typing import TypeVar
 
 from maskdistill.settings.detect import DetectSettings
 from maskdistill.settings.propose import ProposeSettings
-from maskdistill.settings.run import RunSettings
+from maskdistill.settings.run import HANDCRAFTED, NETWORKS, RunSettings, backbone_named, is_name
 from maskdistill.settings.segment import BEST
 
-HANDCRAFTED = "handcrafted"
-NETWORKS = ("dino_resnet50", "moco_v2_resnet50")  # start weights by name
 Importing = TypeVar("Importing", ProposeSettings, DetectSettings)
 MOST_PATCHES = 12_000  # of a grid: a graph of them takes 0.6 GB, twice that while it is made
 
@@ -22,8 +20,7 @@ def resolve(settings: RunSettings) -> RunSettings:
     (number of clusters, steps) stays 0 and is resolved, and told, by its stage; so are `device` and `cluster.solver`.
     """
     propose = settings.propose
-    named = settings.weights_of("propose")
-    if named and (named.startswith(("dino_vit", "timm/")) or named == HANDCRAFTED):
+    if named := backbone_named("propose", settings.weights_of("propose")):
         propose = replace(propose, backbone=named)
     by_hand = propose.backbone == HANDCRAFTED
     if propose.rotated and not propose.backbone.startswith("timm/"):
@@ -54,9 +51,8 @@ def resolve(settings: RunSettings) -> RunSettings:
             f"got {propose.max_patches}"
         )
     cluster = settings.cluster
-    given = settings.weights_of("cluster")
-    if given and (given.startswith(("dino_vit", "timm/"))):
-        cluster = replace(cluster, backbone=given)
+    if named := backbone_named("cluster", settings.weights_of("cluster")):
+        cluster = replace(cluster, backbone=named)
     backbone = cluster.backbone or propose.backbone
     embedding = cluster.embedding
     if embedding == "auto":
@@ -96,11 +92,17 @@ def resolve(settings: RunSettings) -> RunSettings:
     segment = settings.segment
     if segment.pixels == "auto":
         segment = replace(segment, pixels="refine" if by_hand else "plain")
-    cluster = replace(cluster, embedding=embedding, backbone=backbone)
+    cluster = replace(
+        cluster,
+        embedding=embedding,
+        backbone=backbone,
+        support=_whole_if_there(cluster.support),
+        align_to=_whole_if_there(cluster.align_to),
+    )
     # Flags append to what a run's config.yaml holds: the same command again must not make its lists longer.
-    weights = tuple({entry.partition("=")[0]: entry for entry in settings.weights}.values())
+    weights = tuple({entry.partition("=")[0]: _placed_weights(entry) for entry in settings.weights}.values())
     # Whole paths: the run may be gone on with from another folder.
-    truths = tuple(dict.fromkeys(_whole_if_there(source) for source in settings.ground_truth))
+    truths = tuple(dict.fromkeys(_whole_if_there(source) for source in settings.ground_truth if source))
     if segment.keep == BEST and not truths:
         raise ValueError(f"segment.keep {BEST}: there is no ground truth to choose by. Give --ground-truth")
     return replace(
@@ -122,6 +124,13 @@ def _placed(own: Importing) -> Importing:
     if own.import_images and not own.import_file:
         raise ValueError("import_images lists the images of the masks that --import names. Give --import too")
     return replace(own, import_file=_whole(own.import_file), import_images=_whole(own.import_images))
+
+
+def _placed_weights(entry: str) -> str:
+    """Of a file its whole path; links are not followed, because the ending of its name says how it is read."""
+    stage, _, what = entry.partition("=")
+    path = Path(what).expanduser()
+    return entry if is_name(what) or not path.is_file() else f"{stage}={path.absolute()}"
 
 
 def _whole_if_there(path: str) -> str:

@@ -17,6 +17,20 @@ from maskdistill.settings.segment import SegmentSettings
 # On the field, not in a command's configuration: there, every tuple would be appended to.
 Repeated = Annotated[tuple[str, ...], tyro.conf.UseAppendAction]
 WEIGHT_STAGES = ("propose", "cluster", "detect", "segment")
+HANDCRAFTED = "handcrafted"
+DINO_VITS = ("dino_vits16", "dino_vits8", "dino_vitb16", "dino_vitb8")
+NETWORKS = ("dino_resnet50", "moco_v2_resnet50")  # start weights of detector and segmenter by name
+
+
+def is_name(what: str) -> bool:
+    """Whether WHAT of `--weights STAGE=WHAT` is a word of ours or a name, and no file."""
+    return what in (*DINO_VITS, *NETWORKS, HANDCRAFTED, "none", "detect") or what.startswith("timm/")
+
+
+def backbone_named(stage: str, what: str | None) -> str | None:
+    """The backbone that `--weights STAGE=WHAT` chooses by its name; None of a file, of `none`, of a ResNet."""
+    names = {"propose": (*DINO_VITS, HANDCRAFTED), "cluster": DINO_VITS}.get(stage, ())
+    return what if what and names and (what in names or what.startswith("timm/")) else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +43,7 @@ class CommonSettings:
     validation: str | None = None  # pictures never trained on: a folder, a fraction, or a file with a list of paths
     # a list of names, one a line, plain or gzipped: of PICTURES these alone, and those of a list given to --validation
     only: str | None = None
-    # COCO JSON or folder of label maps, repeatable; only evaluated with; replaces what the run's config.yaml has
+    # COCO JSON or folder of label maps, repeatable, in place of the run's; only evaluated with; "": none
     ground_truth: Repeated = ()
     limit: int = 0  # first N pictures by path, for a first try; 0: all
     seed: int = 0  # of every random draw

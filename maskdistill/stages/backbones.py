@@ -10,7 +10,7 @@ import torch
 
 from maskdistill.errors import SettingsError
 from maskdistill.features import handcrafted, vit, weights
-from maskdistill.settings.resolve import HANDCRAFTED
+from maskdistill.settings.run import HANDCRAFTED
 from maskdistill.stages.skeleton import Job
 
 
@@ -75,12 +75,33 @@ def digest(job: Job, stage: str, name: str) -> str:
     return state if isinstance(state, str) else weights.fingerprint(state)
 
 
-def _state(job: Job, stage: str, name: str) -> Any:
-    """A state dict, or `none` for weights drawn at random."""
+def fetch(job: Job, stage: str) -> None:
+    """Fetch the weights that `propose`, `cluster`, `detect` or `segment` starts from, where they go by a name.
+
+    Raises:
+        WeightsError: not to be had offline, or no such backbone.
+    """
+    if stage in ("detect", "segment"):
+        weights.fetch(job.settings.weights_of(stage) or "none")
+        return
+    name = getattr(job.settings, stage).backbone
+    if name != HANDCRAFTED and (given := _given(job, stage, name)) != "none":
+        vit.check(name)
+        weights.fetch(given)
+
+
+def _given(job: Job, stage: str, name: str) -> str:
+    """The name or file of a backbone's weights; `none` for weights drawn at random."""
     given = job.settings.weights_of(stage)
     if given is None and stage == "cluster" and name == job.settings.propose.backbone:
         given = job.settings.weights_of("propose")
+    return given or name
+
+
+def _state(job: Job, stage: str, name: str) -> Any:
+    """A state dict, or `none` for weights drawn at random."""
+    given = _given(job, stage, name)
     if given == "none":
         return "none"
     vit.check(name)  # before anything is fetched for it
-    return weights.read(given or name, name=name)
+    return weights.read(given, name=name)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from maskdistill.features import wanted_size
-from maskdistill.settings.resolve import HANDCRAFTED
+from maskdistill.settings.run import HANDCRAFTED
 from maskdistill.stages import backbones, training
 from maskdistill.stages.skeleton import Job
 
@@ -18,14 +18,21 @@ STEP_SECONDS = {
 }
 DETECT_SECONDS = {"small": 0.15, "resnet50": 2.4}  # a picture
 GPU_FASTER = 40.0  # a current GPU against two cores: an order of magnitude, no measurement
+CROP_SIDE = 320  # px of a detection's crop, where no setting bounds it
 BYTES_A_PICTURE = 40_000  # masks, label maps, predictions
 
 
 def sentence(job: Job, verbs: list[str]) -> str:
-    """One sentence: pictures, hours, disk."""
+    """One sentence: pictures, hours, disk; apart from them what depends on how much the detector will find."""
     hours, gigabytes = expected(job, verbs)
-    time = f"{60 * hours:.0f} minutes" if hours < 2 else f"{hours:.1f} hours"
-    return f"{len(job.images)} pictures: about {time} on this machine (a rough guess) and {gigabytes:.1f} GB of disk"
+    more = most_of_detections(job) if "label" in verbs else 0.0
+    apart = f"; not counted: up to {_time(more)} to embed the detections, which are clustered too" if more else ""
+    known = f"about {_time(hours)} on this machine (a rough guess) and {gigabytes:.1f} GB of disk"
+    return f"{len(job.images)} pictures: {known}{apart}"
+
+
+def _time(hours: float) -> str:
+    return f"{60 * hours:.0f} minutes" if hours < 2 else f"{hours:.1f} hours"
 
 
 def expected(job: Job, verbs: list[str]) -> tuple[float, float]:
@@ -34,10 +41,10 @@ def expected(job: Job, verbs: list[str]) -> tuple[float, float]:
     n = len(job.images)
     seconds = 0.0
     given = {name for name in ("propose", "detect") if getattr(settings, name).import_file}
-    repeated = settings.seeds if settings.seeds_of == "chain" else 1  # k-means alone takes seconds
+    repeated = _repeated(job)
     if "propose" in verbs and "propose" not in given:
         seconds += n * _backbone_seconds(job)
-    if "cluster" in verbs and settings.cluster.embedding == "class_token":
+    if "cluster" in verbs and settings.cluster.embedding != "descriptors":
         seconds += n * _backbone_seconds(job) * 0.5
     for stage, own, pixels in (
         ("detect", settings.detect, settings.detect.short_side**2 * 1.33),
@@ -55,6 +62,37 @@ def expected(job: Job, verbs: list[str]) -> tuple[float, float]:
     return seconds / 3600, gigabytes
 
 
+def most_of_detections(job: Job) -> float:
+    """Hours to embed all detections that a picture can have, each a square crop; 0 where they are not, or by hand.
+
+    How many there will be is not known before the detector is trained, so that this is told as a bound.
+    """
+    own, detect = job.settings.cluster, job.settings.detect
+    if not own.again or own.embedding == "descriptors":
+        return 0.0
+    side = min(own.min_side or own.max_side or CROP_SIDE, own.max_side or CROP_SIDE)
+    crops = sum(scale**2 for scale in own.scales) * (2 if own.flips else 1)
+    patches = (side / _patch(own.backbone)) ** 2 * crops
+    n = len(job.images) * (detect.import_top or detect.max_detections)
+    seconds = _repeated(job) * n * patches * _seconds_per_patch(own.backbone)
+    return seconds / (GPU_FASTER if backbones.device(job).type == "cuda" else 1) / 3600
+
+
+def _repeated(job: Job) -> int:
+    """How often what follows the proposals is done."""
+    return job.settings.seeds if job.settings.seeds_of == "chain" else 1  # k-means alone takes seconds
+
+
+def _patch(backbone: str) -> int:
+    """Its side in pixels."""
+    small = "8" in backbone.rpartition("vit")[2][:3] and "16" not in backbone
+    return 8 if small or backbone == HANDCRAFTED else 16
+
+
+def _seconds_per_patch(backbone: str) -> float:
+    return SECONDS_PER_PATCH[next((key for key in SECONDS_PER_PATCH if backbone.endswith(key)), "vits16")]
+
+
 def _backbone_seconds(job: Job) -> float:
     """Of one picture."""
     propose = job.settings.propose
@@ -62,8 +100,7 @@ def _backbone_seconds(job: Job) -> float:
     sizes = [image.size for image in job.images[:200]]
     own = getattr(propose, propose.method)
     short_side, square = getattr(own, "short_side", 0) or None, getattr(own, "square", 0) or None
-    small = by_hand or ("8" in propose.backbone.rpartition("vit")[2][:3] and "16" not in propose.backbone)
-    patch = 8 if small else 16
+    patch = _patch(propose.backbone)
     resized = [
         wanted_size(size, patch, short_side=short_side, square=square, max_patches=propose.max_patches or None)
         for size in sizes
@@ -71,5 +108,4 @@ def _backbone_seconds(job: Job) -> float:
     patches = [height * width / patch**2 for height, width in resized]
     if by_hand:
         return sum(each**2 for each in patches) / len(patches) * HANDCRAFTED_SECONDS
-    kind = next((key for key in SECONDS_PER_PATCH if propose.backbone.endswith(key)), "vits16")
-    return sum(patches) / len(patches) * SECONDS_PER_PATCH[kind]
+    return sum(patches) / len(patches) * _seconds_per_patch(propose.backbone)

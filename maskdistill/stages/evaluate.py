@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from maskdistill.datasets import truth as truths
-from maskdistill.errors import GroundTruthError
+from maskdistill.errors import GroundTruthError, listed
 from maskdistill.evaluation import bootstrap
 from maskdistill.evaluation.over_seeds import over_seeds, same_for_all
 from maskdistill.stages import against, published, tabulate
@@ -30,6 +30,8 @@ def work(job: Job, *, other: Job | None = None, repeated: Mapping[int, Job] = Ma
     Args:
         other: another run, to be compared with on the pictures that both have.
         repeated: seed -> the run with that seed, evaluated alike; mean and deviation over them stand in our own file.
+    Raises:
+        GroundTruthError: what is given cannot be read, is of another size, or of no picture of the run.
     """
     made = Evaluated()
     sources = [truths.read(Path(source)) for source in job.settings.ground_truth]
@@ -43,6 +45,13 @@ def work(job: Job, *, other: Job | None = None, repeated: Mapping[int, Job] = Ma
         if job.settings.evaluate.published:
             others += published.by_class(Path(job.settings.evaluate.published), ["background", *names])
         joined = {split: found for split, images in job.in_splits().items() if (found := join(job, sources, images))}
+        if not joined:
+            keys = [key for source in sources for key in source.keys]
+            raise GroundTruthError(
+                f"{', '.join(job.settings.ground_truth)}: none of the {len(keys)} pictures there ({listed(keys, 2)}) "
+                f"is one of the run's {len(job.images)} ({listed([image.path for image in job.images], 2)}). They are "
+                "joined by relative path or file name. Give the --ground-truth of these pictures"
+            )
         made = _measured(job, joined, names, others)
         of_seeds = {
             number: made if number == job.settings.seed_of_chain else _measured(twin, joined, names, others, like=made)

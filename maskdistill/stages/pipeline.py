@@ -17,7 +17,8 @@ from maskdistill.runs import atomic, fingerprints, record
 from maskdistill.runs.layout import RunFolder
 from maskdistill.runs.ledger import Ledger
 from maskdistill.runs.lock import RunLock
-from maskdistill.settings import DESCRIBES, RunSettings, about, dump, resolve
+from maskdistill.settings import DESCRIBES, RunSettings, about, as_dict, dump, resolve
+from maskdistill.settings.run import WEIGHT_STAGES, is_name
 from maskdistill.stages import cluster, detect, estimate, evaluate, label, others, propose, report, scan, segment
 from maskdistill.stages.progress import Progress
 from maskdistill.stages.skeleton import Job, Stage, elsewhere, perform
@@ -43,13 +44,20 @@ def stages_of(verb: str, settings: RunSettings) -> tuple[Stage, ...]:
 
 @contextmanager
 def opened(
-    root: Path, settings: RunSettings, *, pictures: Path | None, quiet: bool = False, keep_config: bool = False
+    root: Path,
+    settings: RunSettings,
+    *,
+    pictures: Path | None,
+    quiet: bool = False,
+    keep_config: bool = False,
+    only: tuple[str, ...] = (),
 ) -> Iterator[Job]:
     """A run's folder, locked, its config.yaml written, its ledger opened; made if it is not there yet.
 
     Args:
         pictures: the picture folder; None: the one that config.yaml names.
         keep_config: config.yaml stays as it is: nothing of the run will be made with these settings.
+        only: of config.yaml these settings alone are written, the others are those that the run was made with.
     """
     import torch
 
@@ -84,6 +92,9 @@ def opened(
         # `of` is what one command does, no setting of the run.
         kept = replace(settings, cluster=replace(settings.cluster, of="proposals"))
         text = dump(kept, extra=extra)
+        if only:
+            own = as_dict(kept)
+            text = yaml.safe_dump({**before, **{name: own[name] for name in only}}, sort_keys=False, allow_unicode=True)
         written = folder.config.read_text(encoding="utf-8") if folder.config.exists() else None
         if written != text and not keep_config:
             atomic.write_text(folder.config, text)
@@ -97,14 +108,25 @@ def opened(
 
 
 def _check_files(settings: RunSettings) -> None:
-    """Weights that a late stage starts from are looked for before the first stage, not hours later."""
+    """Files of weights that a late stage starts from are looked for before the first stage, not hours later."""
     from maskdistill.features import weights
 
     for entry in settings.weights:
         stage, _, what = entry.partition("=")
-        named = what in (*weights.URLS, "none", "detect", "handcrafted") or what.startswith("timm/")
-        if not named and not Path(what).expanduser().is_file():
+        if not is_name(what) and not Path(what).expanduser().is_file():
             weights.read(what, name=stage)  # says what is wrong
+
+
+def _fetch_weights(job: Job, ahead: list[str]) -> None:
+    """Named weights of all stages that are still to be done, before the first: the network may be gone hours later."""
+    from maskdistill.stages import backbones
+
+    embeds = job.settings.cluster.embedding != "descriptors"
+    for verb in ahead:
+        stage = "cluster" if verb == "label" and job.settings.cluster.again else verb
+        imported = stage in ("propose", "detect") and getattr(job.settings, stage).import_file
+        if stage in WEIGHT_STAGES and not imported and (embeds or stage != "cluster"):
+            backbones.fetch(job, stage)
 
 
 def check_truth(settings: RunSettings) -> None:
@@ -147,6 +169,7 @@ def do(
     for line in about(job.settings.preset) if verbs[0] == "scan" and job.settings.chain_seed is None else ():
         job.progress.say(line)
     job.sources = sources = _sources(job, verbs, reuse or {})
+    _fetch_weights(job, _ahead(job, verbs, sources))
     redo = False
     for verb in verbs:
         redo = redo or verb == start

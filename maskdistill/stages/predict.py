@@ -22,6 +22,9 @@ from maskdistill.types import Detections, Prediction
 def work(root: Path, pictures: Path, out: Path, *, device: str, crf: bool, quiet: bool) -> dict[str, int]:
     """Predict every picture that is not predicted yet; the same command goes on where it was stopped."""
     model = models.load(root, device=device, crf=crf)
+    progress = Progress(quiet=quiet)
+    if model.segmenter is None:
+        progress.say(f"{root}: has no trained segmenter: instances alone, no label maps. To train it: --until segment")
 
     def predict(target: Path, path: str, rgb: np.ndarray) -> dict[str, int]:
         write(target, path, model.predict(rgb))
@@ -34,7 +37,7 @@ def work(root: Path, pictures: Path, out: Path, *, device: str, crf: bool, quiet
         title="predict",
         made_with=_made_with(RunFolder(root), model.settings, model.names),
         settings=model.settings,
-        progress=Progress(quiet=quiet),
+        progress=progress,
         exclude=[root],
     )
     return {"predicted": counts.pop("new"), **counts}

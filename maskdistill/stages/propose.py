@@ -18,7 +18,7 @@ from maskdistill.pictures import of_like_shape
 from maskdistill.runs import lines
 from maskdistill.settings import RunSettings, as_dict
 from maskdistill.settings.propose import ProposeSettings
-from maskdistill.settings.resolve import HANDCRAFTED
+from maskdistill.settings.run import HANDCRAFTED
 from maskdistill.stages import imported
 from maskdistill.stages.discover import (
     FALLBACK,

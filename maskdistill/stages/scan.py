@@ -52,6 +52,7 @@ def _scanned(job: Job, folder: Path) -> Done:
 
     settings = job.settings
     found = listing(job)
+    by_list = _held_out_by_list(settings, job)  # before the pictures are looked at, which may take hours
     journal = Journal(folder / "parts")
     if len(journal) > len(found) or any(
         row["path"] != path or row["root"] != root
@@ -87,7 +88,7 @@ def _scanned(job: Job, folder: Path) -> Done:
         raise PictureError(
             f"{job.roots['pictures']}: none of the {len(rows)} pictures can be read. The first: {refused[0]['refused']}"
         )
-    held_out = _held_out(settings, job, accepted)
+    held_out = _held_out(settings, job, accepted, by_list)
     lines.write(
         job.folder.images,
         (
@@ -214,19 +215,14 @@ def _fraction(validation: str | None) -> float | None:
     return value
 
 
-def _held_out(settings: RunSettings, job: Job, rows: list[dict[str, Any]]) -> set[tuple[str, str]]:
-    """(root, path) of the validation pictures."""
-    if settings.validation is None:
-        return set()
-    if "validation" in job.roots:
-        return {(row["root"], row["path"]) for row in rows if row["root"] == "validation"}
-    paths = [row["path"] for row in rows]
-    fraction = _fraction(settings.validation)
-    if fraction is not None:
-        # By a hash of each path, so that a picture keeps its side when others come and go.
-        drawn = sorted(paths, key=lambda path: hashlib.sha256(f"{settings.seed}:{path}".encode()).digest())
-        chosen = drawn[: max(1, round(fraction * len(paths)))] if len(paths) > 1 else []
-        return {("pictures", path) for path in chosen}
+def _held_out_by_list(settings: RunSettings, job: Job) -> set[str] | None:
+    """The pictures that a list for the validation names; None where it is a folder, a fraction, or not given.
+
+    Raises:
+        SettingsError: no such file, or names that are not among the pictures.
+    """
+    if settings.validation is None or "validation" in job.roots or _fraction(settings.validation) is not None:
+        return None
     file = Path(settings.validation)
     if not file.is_file():
         raise SettingsError(
@@ -235,8 +231,26 @@ def _held_out(settings: RunSettings, job: Job, rows: list[dict[str, Any]]) -> se
     from maskdistill.pictures import find
 
     # Against all pictures: a name of one that was refused, or is over the limit, must not fall to another of its name.
-    everything = find(job.roots["pictures"], exclude=[job.folder.root])
-    return {("pictures", path) for path in set(_listed(job, "validation", file, everything)) & set(paths)}
+    return _listed(job, "validation", file, find(job.roots["pictures"], exclude=[job.folder.root]))
+
+
+def _held_out(
+    settings: RunSettings, job: Job, rows: list[dict[str, Any]], by_list: set[str] | None
+) -> set[tuple[str, str]]:
+    """(root, path) of the validation pictures."""
+    paths = [row["path"] for row in rows]
+    if settings.validation is None:
+        return set()
+    if by_list is not None:
+        return {("pictures", path) for path in by_list & set(paths)}
+    if "validation" in job.roots:
+        return {(row["root"], row["path"]) for row in rows if row["root"] == "validation"}
+    fraction = _fraction(settings.validation)
+    assert fraction is not None  # neither folder nor list
+    # By a hash of each path, so that a picture keeps its side when others come and go.
+    drawn = sorted(paths, key=lambda path: hashlib.sha256(f"{settings.seed}:{path}".encode()).digest())
+    chosen = drawn[: max(1, round(fraction * len(paths)))] if len(paths) > 1 else []
+    return {("pictures", path) for path in chosen}
 
 
 STAGE = Stage(name="scan", version=1, reads=(), parts=parts, work=work, looks_outside=True)

@@ -24,7 +24,7 @@ from maskdistill.masks.boxes import boxes_from_masks
 from maskdistill.runs import atomic
 from maskdistill.runs.fingerprints import digest
 from maskdistill.settings import as_dict
-from maskdistill.settings.resolve import HANDCRAFTED
+from maskdistill.settings.run import HANDCRAFTED
 from maskdistill.stages import backbones, evaluate
 from maskdistill.stages.discover import METHODS, NEEDS, in_pixels, look, search
 from maskdistill.stages.passes import over_pictures

@@ -367,7 +367,9 @@ def test_without_network_the_error_says_what_to_fetch_where_to_put_it_and_what_n
     assert f"Download {url} " in str(refusal.value)
     assert f"put it at {cache / url.rpartition('/')[2]} " in str(refusal.value)
     assert "--weights STAGE=FILE" in str(refusal.value)
-    assert "--propose.backbone handcrafted" in str(refusal.value)
+    nothing = "--weights STAGE=none" if "resnet50" in name else "--weights propose=handcrafted (of `masks`: --backbone"
+    assert f"Without any weights: {nothing}" in str(refusal.value)
+    assert "--propose.backbone" not in str(refusal.value)
 
 
 @pytest.mark.usefixtures("no_network")

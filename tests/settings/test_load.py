@@ -239,6 +239,28 @@ def test_weights_are_merged_stage_by_stage_and_other_lists_are_replaced(tmp_path
     }
 
 
+@pytest.mark.parametrize("stage", ["propose", "cluster"])
+def test_a_backbone_stands_above_a_lower_layer_s_weights_that_name_another(stage):
+    paper = load(preset_name="paper-voc12")
+    own = load({stage: {"backbone": "dino_vitb8"}}, preset_name="paper-voc12")
+    assert getattr(resolve(own), stage).backbone == "dino_vitb8"
+    assert set(own.weights) == set(paper.weights) - {f"{stage}={paper.weights_of(stage)}"}
+    kept = load({stage: {"backbone": "dino_vitb8"}}, {"weights": [f"{stage}=./own.pth"]})
+    assert kept.weights_of(stage) == "./own.pth"
+
+
+def test_weights_that_name_a_backbone_stand_above_a_lower_layer_s_backbone():
+    assert resolve(load({"weights": ["propose=dino_vitb8"]}, preset_name="demo")).propose.backbone == "dino_vitb8"
+
+
+def test_a_backbone_and_weights_of_another_one_given_together_are_refused(tmp_path):
+    with pytest.raises(
+        SettingsError, match=r"propose\.backbone is dino_vitb8, but weights propose=handcrafted name anot"
+    ):
+        load({"propose": {"backbone": "dino_vitb8"}, "weights": ["propose=handcrafted"]})
+    load({"propose": {"backbone": "handcrafted"}, "weights": ["propose=handcrafted"]})
+
+
 def test_merging_changes_none_of_its_layers():
     below, above = {"a": {"b": 1}, "weights": ["detect=none"]}, {"a": {"c": 2}, "weights": ["detect=x"]}
     assert merge(below, above) == {"a": {"b": 1, "c": 2}, "weights": ["detect=x"]}

@@ -100,7 +100,7 @@ def test_weights_of_propose_that_name_a_backbone_choose_it(name):
     assert resolve(load({"weights": [f"propose={name}"]})).propose.backbone == name
 
 
-@pytest.mark.parametrize("what", ["none", "my/handcrafted.pth", "dino_resnet50"])
+@pytest.mark.parametrize("what", ["none", "my/handcrafted.pth", "dino_vitbase16_pretrain.pth", "dino_resnet50"])
 def test_weights_that_name_no_backbone_leave_it(what):
     assert resolve(load({"weights": [f"propose={what}", f"cluster={what}"]})).propose.backbone == "dino_vits16"
     assert resolve(load({"weights": [f"propose={what}", f"cluster={what}"]})).cluster.backbone == "dino_vits16"
@@ -109,7 +109,7 @@ def test_weights_that_name_no_backbone_leave_it(what):
 def test_the_embedding_has_the_backbone_of_its_own_weights_then_its_own_then_that_of_propose():
     cluster = {"cluster": {"backbone": "dino_vitb16"}}
     assert resolve(load(cluster)).cluster.backbone == "dino_vitb16"
-    assert resolve(load({**cluster, "weights": ["cluster=dino_vits8"]})).cluster.backbone == "dino_vits8"
+    assert resolve(load(cluster, {"weights": ["cluster=dino_vits8"]})).cluster.backbone == "dino_vits8"
     assert resolve(load({"propose": {"backbone": "dino_vitb8"}})).cluster.backbone == "dino_vitb8"
 
 
@@ -176,3 +176,21 @@ def test_lists_that_flags_were_appended_to_hold_each_stage_and_each_file_once():
     assert found.weights == ("propose=handcrafted", "detect=x")
     assert found.ground_truth == ("b", "a")
     assert found.propose.backbone == "handcrafted"
+
+
+def test_files_and_runs_are_known_by_whole_paths_and_names_stay(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "blob").touch()
+    (tmp_path / "x.pth").symlink_to("blob")
+    (tmp_path / "none").touch()
+    (tmp_path / "other").mkdir()
+    weights = ["propose=./x.pth", "cluster=nosuch.pth", "detect=none"]
+    found = resolve(load({"weights": weights, "cluster": {"support": "other", "align_to": "nosuch"}}))
+    assert set(found.weights) == {
+        f"propose={tmp_path / 'x.pth'}",
+        "cluster=nosuch.pth",
+        "detect=none",
+        "segment=detect",
+    }
+    assert (found.cluster.support, found.cluster.align_to) == (str(tmp_path / "other"), "nosuch")
+    assert resolve(load()).cluster.support == ""

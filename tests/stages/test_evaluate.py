@@ -9,7 +9,7 @@ import pytest
 
 from maskdistill import api, cli
 from maskdistill.datasets import truth
-from maskdistill.errors import RunError, SettingsError
+from maskdistill.errors import GroundTruthError, RunError, SettingsError
 from maskdistill.evaluation import boundary, instances, matching, semantic
 from maskdistill.masks import rle
 from maskdistill.stages import label_maps
@@ -37,7 +37,7 @@ def test_every_number_has_its_protocol_and_every_value_an_interval_around_it(tin
         assert row["pictures"] in (10, 4)
         if row["value"] is not None:
             low, high = row["interval"]
-            assert low <= high, key
+            assert low <= row["value"] <= high, key
 
 
 def test_trivial_baselines_stand_beside_masks_clusters_and_label_maps(tiny) -> None:
@@ -198,6 +198,20 @@ def test_without_ground_truth_two_runs_still_agree_so_far(two, tmp_path: Path) -
     api.evaluate(out=out, settings={"ground_truth": []}, against=two[1])
     rows = json.loads((out / "evaluate" / "against.json").read_text())["metrics"]
     assert [row["name"] for row in rows] == ["agreement"]
+
+
+def test_ground_truth_of_other_pictures_is_refused_and_earlier_numbers_stay(two, drawn, tmp_path: Path) -> None:
+    out = Path(shutil.copytree(two[0], tmp_path / "run"))
+    api.evaluate(out=out)
+    before = {name: (out / name).read_bytes() for name in ("config.yaml", "evaluate/metrics.json")}
+    other = json.loads(Path(drawn[2][0]).read_text())
+    for row in other["images"]:
+        row["file_name"] = f"other-{row['file_name']}"
+    (tmp_path / "truth.json").write_text(json.dumps(other))
+    told = r"truth\.json: none of the 10 pictures there \(other-p0001\.png, .*\) is one of the run's 10 \(p0001\.png, "
+    with pytest.raises(GroundTruthError, match=told):
+        api.evaluate(out=out, settings={"ground_truth": [str(tmp_path / "truth.json")]})
+    assert {name: (out / name).read_bytes() for name in before} == before
 
 
 def test_runs_that_cannot_be_compared_are_refused(two, tiny, tmp_path: Path) -> None:

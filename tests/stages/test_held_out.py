@@ -8,6 +8,7 @@ import pytest
 
 from maskdistill import api
 from maskdistill.errors import RunError, SettingsError, StaleError
+from maskdistill.runs.ledger import Ledger
 from tests.stages.scans import draw, held_out, many, rows, run, small, states, times
 
 
@@ -98,7 +99,8 @@ def test_what_is_no_fraction_between_0_and_1_is_refused(pictures, tmp_path, frac
 
 def test_a_list_names_the_pictures_that_are_held_out(pictures, tmp_path):
     small(pictures / "sub" / "ünï.png")
-    (tmp_path / "list.txt").write_text("p0003.png\n\n  sub/ünï.png  \n", encoding="utf-8")
+    # With the mark that Windows' editors put first.
+    (tmp_path / "list.txt").write_text("p0003.png\n\n  sub/ünï.png  \n", encoding="utf-8-sig")
     run(pictures, tmp_path / "out", validation=str(tmp_path / "list.txt"))
     assert held_out(tmp_path / "out") == {"p0003.png", "sub/ünï.png"}
     assert {row["root"] for row in rows(tmp_path / "out")} == {"pictures"}
@@ -172,6 +174,15 @@ def test_a_validation_that_is_not_there_is_refused_and_the_next_one_needs_no_fro
         run(pictures, tmp_path / "out", validation=str(tmp_path / "vlaidation"))
     run(pictures, tmp_path / "out", validation="0.5")
     assert len(held_out(tmp_path / "out")) == 2
+
+
+def test_a_wrong_validation_is_told_before_any_picture_is_looked_at(pictures, tmp_path):
+    (pictures / "0-broken.png").write_bytes(b"no picture")  # would be told in the ledger
+    (tmp_path / "list.txt").write_text("nosuch.png\n")
+    for validation in ("list.txt", "vlaidation"):
+        with pytest.raises(SettingsError, match=r"are not among the pictures|neither a folder"):
+            run(pictures, tmp_path / "out", validation=str(tmp_path / validation))
+    assert {event["event"] for event in Ledger(tmp_path / "out" / "ledger.jsonl").read()} == {"open", "start"}
 
 
 def test_another_list_is_another_scan_but_another_name_of_the_same_list_is_not(pictures, tmp_path):

@@ -144,6 +144,14 @@ def test_corloc_is_that_of_the_best_result_of_each_picture_with_objects(files, t
     dataset, found, truth, results = files
     lone = min(number for number, rows in truth.items() if rows)
     dataset["annotations"] = [row for row in dataset["annotations"] if row["image_id"] != lone]
+    # One object that the baseline finds, which takes the whole picture for one.
+    wide = max(number for number, rows in truth.items() if rows)
+    shape = np.ones((1, *SIZE), bool)
+    shape[:, 40:] = False
+    large = {"rle": rle.encode(shape)[0], "box": [0, 0, SIZE[1], 40], "category": CATEGORIES[0], "crowd": False}
+    truth = {**truth, wide: [*truth[wide], large]}
+    row = {"id": 901, "image_id": wide, "category_id": CATEGORIES[0], "segmentation": large["rle"], "iscrowd": 0}
+    dataset["annotations"].append({**row, "bbox": xywh(large), "area": 40 * SIZE[1]})
     score = api.score_instances(**written(tmp_path, dataset, found), bootstrap=20)
     best = [max(rows, key=lambda row: row["score"])["box"] if rows else None for rows in results.values()]
     boxes = [
@@ -155,7 +163,10 @@ def test_corloc_is_that_of_the_best_result_of_each_picture_with_objects(files, t
     assert wanted != corloc.corloc(best, boxes, count_empty=True)
     (row,) = [row for row in score.rows if row["name"] == "CorLoc" and row["stage"] == "score"]
     assert row["interval"][0] <= wanted <= row["interval"][1]
-    assert values(score, "baseline:whole")["CorLoc"] >= 0
+    whole = [np.array([0, 0, SIZE[1], SIZE[0]], float)] * len(boxes)
+    of_whole = corloc.corloc(whole, boxes, count_empty=False)
+    assert of_whole > 0
+    assert values(score, "baseline:whole")["CorLoc"] == pytest.approx(of_whole, abs=1e-12)
 
 
 def test_a_dataset_of_results_is_joined_by_file_name_whatever_its_ids(files, tmp_path) -> None:

@@ -179,6 +179,16 @@ def test_predictions_of_other_settings_are_not_mixed(tiny, tmp_path: Path) -> No
         api.predict(run=run, pictures=tiny.validation, out=out, quiet=True)
 
 
+def test_without_a_segmenter_instances_alone_are_predicted_and_that_is_said(tiny, tmp_path: Path, capsys) -> None:
+    run, out = copied(tiny, tmp_path), tmp_path / "predicted"
+    shutil.rmtree(run / "segment")
+    api.predict(run=run, pictures=tiny.validation, out=out)
+    assert "has no trained segmenter: instances alone, no label maps" in capsys.readouterr().err
+    assert {path.suffix for path in out.iterdir() if path.is_file()} == {".json"}
+    api.predict(run=tiny.out, pictures=tiny.validation, out=tmp_path / "whole")
+    assert "no trained segmenter" not in capsys.readouterr().err
+
+
 def test_predictions_with_a_crf_follow_the_edges_and_are_not_mixed_with_plain_ones(tiny, tmp_path: Path) -> None:
     out = tmp_path / "out"
     words = ["predict", str(tiny.out), str(tiny.validation), "--out", str(out), "--crf", "--quiet"]
