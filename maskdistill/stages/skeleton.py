@@ -6,7 +6,6 @@ A stage is a `Stage` record: its name is its folder in the run, `parts` says whi
 
 from __future__ import annotations
 
-import contextlib
 import json
 import shutil
 import time
@@ -15,11 +14,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from maskdistill.errors import PictureError, PredictionError, RunError, SettingsError, StaleError, WeightsError
+from maskdistill.errors import (
+    MaskDistillError,
+    PictureError,
+    PredictionError,
+    RunError,
+    SettingsError,
+    StaleError,
+    WeightsError,
+)
 from maskdistill.runs import atomic, fingerprints, lines, record, taken
 from maskdistill.runs.layout import RunFolder
 from maskdistill.runs.ledger import Ledger
 from maskdistill.settings import RunSettings
+from maskdistill.stages import retired
 from maskdistill.stages.progress import Progress
 
 
@@ -137,6 +145,7 @@ def perform(stage: Stage, job: Job, *, redo: bool, source: RunFolder | None = No
 
     Args:
         redo: a stage whose fingerprint differs is done again, its old folder kept as old/ until then; else refused.
+            It is in its place again where nothing comes of that, or where it is what is asked for after all.
         source: another run, of which the stage is taken where it is not complete here.
     Raises:
         StaleError: another fingerprint, here and not `redo`, or in `source`. RunError: inputs missing or damaged.
@@ -147,6 +156,11 @@ def perform(stage: Stage, job: Job, *, redo: bool, source: RunFolder | None = No
     old = record.read(folder / "stage.json")
     begun = _plan(folder)
     is_other = False
+    kept = retired.kept(job.folder, stage.name) if old is None else None
+    is_kept = kept is not None and kept.fingerprint == fingerprint
+    if is_kept and (begun is None or (redo and fingerprints.digest(begun) != fingerprint)):
+        _bring_back(stage, job)
+        old, begun = kept, None
     if old is not None:
         damaged = record.verify(job.folder.base(stage.name), old)
         # What was refused may be mended; what another run has of it is not made again for that.
@@ -159,11 +173,12 @@ def perform(stage: Stage, job: Job, *, redo: bool, source: RunFolder | None = No
         is_other = True
     elif begun is not None and fingerprints.digest(begun) != fingerprint:
         if not redo:
-            _refuse(stage, job, fingerprints.differences(begun, parts), [])
+            _refuse(stage, job, fingerprints.differences(begun, parts), [], is_kept=is_kept)
         is_other = True
     theirs = elsewhere(stage, source, parts) if source is not None else None
     if is_other:
-        _retire(stage, job)
+        retired.retire(job.folder, stage.name, keeps=stage.keeps)
+        job.ledger.write("redo", stage=stage.name)
         begun = None
     begun_before, job.begun = job.begun, True
     (folder / "parts").mkdir(parents=True, exist_ok=True)
@@ -176,9 +191,13 @@ def perform(stage: Stage, job: Job, *, redo: bool, source: RunFolder | None = No
             entry = _taken(stage, job, source, theirs)
         else:
             entry = _worked(stage, job, parts, resumed=begun is not None)
-    except mendable:
-        if begun is None:  # what a user has to mend first leaves nothing that the mended command would differ from
-            shutil.rmtree(folder / "parts", ignore_errors=True)
+    except MaskDistillError as error:
+        if begun is None and (isinstance(error, mendable) or not _is_worth_resuming(folder / "parts")):
+            # What a user has to mend first leaves nothing that the mended command would differ from, and takes nothing.
+            if is_other:
+                _bring_back(stage, job)
+            else:
+                shutil.rmtree(folder / "parts", ignore_errors=True)
             job.begun = begun_before
         raise
     record.write(folder / "stage.json", entry)
@@ -285,35 +304,36 @@ def _plan(folder: Path) -> dict[str, Any] | None:
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
 
 
-def _refuse(stage: Stage, job: Job, differences: list[str], damaged: list[str]) -> None:
+def _refuse(stage: Stage, job: Job, differences: list[str], damaged: list[str], *, is_kept: bool = False) -> None:
     verb = stage.name.partition("/")[0]
     what = [f"  {line}" for line in differences] + [f"  {name}: missing or changed" for name in damaged]
+    then = "the old folder is kept until the new one is complete"
+    if is_kept:
+        then = "that drops what was begun here: what is asked for is complete in old/, and comes back from there"
     raise StaleError(
         f"{job.folder.stage(stage.name)} was made otherwise than is asked for now:\n" + "\n".join(what) + "\n"
-        f"Do it again: `maskdistill run` with --from {verb}, or the stage's own command with --redo (the old folder is "
-        "kept until the new one is complete), or give another --out"
+        f"Do it again: `maskdistill run` with --from {verb}, or the stage's own command with --redo ({then}), "
+        "or give another --out"
     )
 
 
-def _retire(stage: Stage, job: Job) -> None:
-    """Move what a stage made to old/; what belongs to a part of it stays."""
-    folder, old = job.folder.stage(stage.name), job.folder.old / stage.name
-    shutil.rmtree(old, ignore_errors=True)
-    old.mkdir(parents=True)
-    # stage.json goes first: a folder without it is never taken for a complete one.
-    entries = sorted(folder.iterdir(), key=lambda path: path.name != "stage.json")
-    for path in entries:
-        if path.name not in stage.keeps:
-            path.rename(old / path.name)
-    job.ledger.write("redo", stage=stage.name)
+def _bring_back(stage: Stage, job: Job) -> None:
+    retired.bring_back(job.folder, stage.name, keeps=stage.keeps)
+    job.ledger.write("note", stage=stage.name, what="what was kept in old/ is in its place again")
+    job.progress.say(f"{stage.name}: what was made before is in its place again")
+
+
+def _is_worth_resuming(parts: Path) -> bool:
+    """Whether an attempt left more than how it was begun: a record in a journal, a checkpoint."""
+    begun_with = ("plan.json", "machines.json")
+    files = (path for path in parts.rglob("*") if path.is_file() and path.name not in begun_with)
+    return any(path.stat().st_size for path in files)
 
 
 def _tidy(stage: Stage, job: Job) -> None:
     """Remove what a complete stage needs no longer: its journal, and what it replaced."""
     shutil.rmtree(job.folder.stage(stage.name) / "parts", ignore_errors=True)
-    shutil.rmtree(job.folder.old / stage.name, ignore_errors=True)
-    with contextlib.suppress(OSError):
-        job.folder.old.rmdir()
+    retired.forget(job.folder, stage.name, keeps=stage.keeps)
 
 
 def _threads() -> int:
