@@ -27,8 +27,8 @@ class MaskFile:
         self._refused: set[int] = set()
         with path.open("rb") as file:
             offset = 0
-            for line in file:
-                row = json.loads(line)
+            for number, line in enumerate(file, 1):
+                row = lines.decoded(path, number, line)
                 self.offsets[row["id"]], self.first[row["id"]] = offset, self.n_masks
                 self.n_masks += len(row.get("masks", []))
                 if "refused" in row:
@@ -38,7 +38,7 @@ class MaskFile:
     def masks(self, image_id: int) -> list[dict[str, Any]]:
         """The mask records of one picture; none for a picture that was refused."""
         with self.path.open("rb") as file:
-            file.seek(self.offsets[image_id])
+            file.seek(self._of(image_id, self.offsets))
             return json.loads(file.readline()).get("masks", [])
 
     def refused(self, image_id: int) -> bool:
@@ -48,7 +48,15 @@ class MaskFile:
     def n_in(self, image_id: int) -> int:
         """How many masks a picture has."""
         following = self.first.get(image_id + 1, self.n_masks)
-        return following - self.first[image_id]
+        return following - self._of(image_id, self.first)
+
+    def _of(self, image_id: int, known: dict[int, int]) -> int:
+        if image_id not in known:
+            raise RunError(
+                f"{self.path}: has no line of picture {image_id}. The file was changed or cut short by another "
+                f"program. Make it again: --from {self.path.parent.name}"
+            )
+        return known[image_id]
 
 
 def with_clusters(masks: Path, clusters: Path | None) -> Iterator[dict[str, Any]]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from maskdistill import api, cli
-from maskdistill.errors import MaskDistillError, PictureError, PredictionError, SettingsError, StaleError, TrainingError
+from maskdistill.errors import PictureError, PredictionError, SettingsError, StaleError, TrainingError
 from maskdistill.runs import record
 from maskdistill.stages import detect, retired, skeleton
 from tests.stages.theirs import saved
@@ -155,7 +155,7 @@ def test_detections_of_others_leave_the_kept_training_alone(copied, small, tmp_p
 
 
 @pytest.mark.parametrize("stage", ["label", "scan"])
-def test_a_kill_at_any_moment_of_going_and_coming_back_loses_nothing(tiny, tmp_path, monkeypatch, stage) -> None:
+def test_a_kill_at_any_moment_of_going_and_coming_back_loses_nothing(tiny, tmp_path, stage) -> None:
     wanted = content(tiny.out / stage)
     fingerprint = record.read(tiny.out / stage / "stage.json").fingerprint
     own = Path.rename
