@@ -24,7 +24,7 @@ class MaskFile:
         self.offsets: dict[int, int] = {}
         self.first: dict[int, int] = {}
         self.n_masks = 0
-        self._refused: set[int] = set()
+        self.reasons: dict[int, str] = {}  # of pictures that could not be used
         with path.open("rb") as file:
             offset = 0
             for number, line in enumerate(file, 1):
@@ -32,7 +32,7 @@ class MaskFile:
                 self.offsets[row["id"]], self.first[row["id"]] = offset, self.n_masks
                 self.n_masks += len(row.get("masks", []))
                 if "refused" in row:
-                    self._refused.add(row["id"])
+                    self.reasons[row["id"]] = row["refused"]
                 offset += len(line)
 
     def masks(self, image_id: int) -> list[dict[str, Any]]:
@@ -43,7 +43,7 @@ class MaskFile:
 
     def refused(self, image_id: int) -> bool:
         """Whether the picture could not be decoded."""
-        return image_id in self._refused
+        return image_id in self.reasons
 
     def n_in(self, image_id: int) -> int:
         """How many masks a picture has."""

@@ -240,7 +240,7 @@ def elsewhere(stage: Stage, source: RunFolder, parts: Mapping[str, Any], *, ahea
 
 def upstream(job: Job, name: str) -> record.StageRecord:
     """The record of a completed stage, its outputs as they were recorded; RunError says how to complete it."""
-    place, verb = job.folder.stage(name), _verb(name)
+    place, verb = job.folder.stage(name), verb_of(name)
     entry = record.read(place / "stage.json")
     if entry is None:
         raise RunError(f"{place}: not complete. Do it first: maskdistill {verb} {job.folder.root}")
@@ -254,7 +254,7 @@ def upstream(job: Job, name: str) -> record.StageRecord:
     return entry
 
 
-def _verb(name: str) -> str:
+def verb_of(name: str) -> str:
     """The verb that makes a stage."""
     return "label" if name == "recluster" else name.partition("/")[0]
 
@@ -305,7 +305,7 @@ def _taken(stage: Stage, job: Job, source: RunFolder, theirs: record.StageRecord
 
 
 def _refuse(stage: Stage, job: Job, differences: list[str], damaged: list[str], *, is_kept: bool = False) -> None:
-    verb = _verb(stage.name)
+    verb = verb_of(stage.name)
     what = [f"  {line}" for line in differences] + [f"  {name}: missing or changed" for name in damaged]
     then = "the old folder is kept until the new one is complete"
     if is_kept:
