@@ -18,11 +18,8 @@ def begin(folder: Path, parts: Mapping[str, Any]) -> None:
     Raises:
         RunError: it cannot be written.
     """
-    try:
-        (folder / "parts").mkdir(parents=True, exist_ok=True)
-        atomic.sweep(folder)
-    except OSError as error:
-        raise atomic.unwritable(folder / "parts", error) from error
+    atomic.make_folder(folder / "parts")
+    atomic.sweep(folder)
     atomic.write_json(folder / "parts" / PLAN, parts)
 
 

@@ -44,7 +44,7 @@ def coco(root: Path, *, of: str, out: Path | None, polygons: bool = False) -> Pa
     clustering = clusters.parent if clusters else own
     words = names.of(clustering) if (clusters or of == "detections") else ["cluster 0"]
     path = out or root / "export" / f"coco-{of}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
+    atomic.make_folder(path.parent)
     with atomic.writing(path, "w") as file:
         n_left_out = coco_file.write(
             file,

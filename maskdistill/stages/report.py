@@ -54,7 +54,7 @@ STORIES = 4
 def work(job: Job) -> None:
     """Write report/index.html from what is there."""
     folder = job.folder.stage("report")
-    folder.mkdir(exist_ok=True)
+    atomic.make_folder(folder)
     atomic.write_text(folder / "index.html", page.render(_Run(job).content()))
 
 

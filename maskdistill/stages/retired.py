@@ -10,7 +10,7 @@ import shutil
 from collections.abc import Container, Iterator
 from pathlib import Path
 
-from maskdistill.runs import fingerprints, record
+from maskdistill.runs import atomic, fingerprints, record
 from maskdistill.runs.layout import RunFolder
 
 
@@ -25,7 +25,7 @@ def retire(folder: RunFolder, name: str, *, keeps: Container[str]) -> None:
         _clear(place, keeps)
         return
     _clear(old, keeps)
-    old.mkdir(parents=True, exist_ok=True)
+    atomic.make_folder(old)
     # stage.json goes first: a folder without it is never taken for a complete one.
     for path in sorted(_entries(place, keeps), key=lambda path: path.name != "stage.json"):
         path.rename(old / path.name)
