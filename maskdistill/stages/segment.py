@@ -113,7 +113,7 @@ def _looks(job: Job, folder: Path, model: Any, *, steps: int, n_clusters: int) -
 def segment(job: Job, folder: Path) -> Done:
     """The trained network on every picture, those of validation too."""
     model = trained(job.folder, job.settings)
-    (folder / "predictions").mkdir(exist_ok=True)
+    atomic.make_folder(folder / "predictions")
 
     def together(loaded: list[np.ndarray]) -> list[torch.Tensor]:
         return [looked_at(model, rgb, job.settings) for rgb in loaded]
