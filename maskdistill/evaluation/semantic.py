@@ -74,7 +74,11 @@ def mean_iou(counts: np.ndarray, *, protocol: str = "occurring") -> float:
 
     Args:
         protocol: `occurring`, or `paper`: over all classes, those absent from truth and prediction as 0.
+    Raises:
+        ValueError: another protocol.
     """
+    if protocol not in ("occurring", "paper"):
+        raise ValueError(f"protocol: wanted occurring or paper, got {protocol!r}")
     each = iou(counts)
     if protocol == "paper":
         return float(np.nan_to_num(each).mean())

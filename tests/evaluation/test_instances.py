@@ -227,3 +227,12 @@ def test_votes_by_overlap_are_those_of_masks_that_meet_an_object():
     found = [record(61, 0, 90, 20, cluster=0), record(0, 0, 30, 20, cluster=1), record(0, 0, 60, 20, cluster=1)]
     counts = instances.votes(truth, {1: found}, n_clusters=2, n_classes=4, rule="overlap")
     np.testing.assert_array_equal(counts, [[0, 1, 0, 0], [0, 0, 0, 1]])
+
+
+def test_unknown_words_are_refused():
+    nothing = {1: []}
+    for wrong in ({"iou_type": "box"}, {"areas": "masks"}):
+        with pytest.raises(ValueError, match=f"{next(iter(wrong))}: wanted"):
+            instances.average_precision(nothing, nothing, class_agnostic=True, **wrong)
+    with pytest.raises(ValueError, match="rule: wanted release or overlap, got 'iou'"):
+        instances.votes(nothing, nothing, n_clusters=1, n_classes=1, rule="iou")
