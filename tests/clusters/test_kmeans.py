@@ -149,3 +149,10 @@ def test_rows_go_to_the_nearest_centroid_and_a_tie_to_the_lower_id(rng):
     assert kmeans.assign(rows, centroids).tolist() == wanted
     nothing = kmeans.assign(rows[:0], centroids)
     assert (nothing.shape, nothing.dtype) == ((0,), np.int64)
+
+
+@pytest.mark.parametrize("algorithm", ["full", "minibatch", "spherical"])
+def test_a_seed_of_any_size_is_taken(rng, algorithm):
+    rows, _ = blobs(rng)
+    found, wanted = (kmeans.fit(rows, k=4, algorithm=algorithm, seed=seed) for seed in (2**32 + 5, 5))
+    np.testing.assert_array_equal(found.centroids, wanted.centroids)
