@@ -48,7 +48,7 @@ def build(
     sides = ((16,), (32,), (64,), (128,), (256,)) if small else ((32,), (64,), (128,), (256,), (512,))
     anchors = AnchorGenerator(sides, ((0.5, 1.0, 2.0),) * len(sides))
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed GPUs too: nothing restores them
         body = bodies.build(size, frozen_norm=True, frozen_layers=0 if small else 1)
         heads: dict[str, Any] = {"num_classes": n_clusters + 1}
         if small:

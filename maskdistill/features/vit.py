@@ -255,7 +255,7 @@ def _built(name: str) -> VisionTransformer | Eva:
         )
     options: dict[str, Any] = {"dynamic_img_size": True}
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
+        torch.default_generator.manual_seed(0)  # torch.manual_seed would seed GPUs too, which nothing restores
         try:
             model = timm.create_model(inner, pretrained=False, num_classes=0, **options)
         except TypeError:  # families that know no such option
