@@ -9,10 +9,14 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from maskdistill.compiled import compiled
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 SUMS = 1e-3  # how far from 1 the probabilities of a pixel may add up to: those of float16 do not come nearer
 
@@ -67,6 +71,12 @@ def _are_probabilities(found):  # type: ignore[no-untyped-def]
 def plain(found: np.ndarray, dtype: type) -> np.ndarray:
     """The array as compiled loops know it: contiguous, writeable, of this type; itself if it is so already."""
     return np.require(found, dtype, ["C", "W"])
+
+
+def array_of(found: Tensor) -> np.ndarray:
+    """A tensor of any device as an array; floats as float32, because NumPy knows no bfloat16."""
+    held = found.detach().cpu()
+    return (held.float() if held.is_floating_point() else held).numpy()
 
 
 def _name_what_is_wrong(found: np.ndarray, size: tuple[int, int]) -> None:
