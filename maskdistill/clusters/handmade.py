@@ -31,7 +31,11 @@ def descriptors(rgb: np.ndarray, masks: Iterable[np.ndarray], *, max_side: int |
         rgb: (H, W, 3) uint8.
         masks: taken one after the other, so that a generator need not hold them all.
         max_side: px; a picture with a longer side is measured reduced to it. None: native size.
+    Raises:
+        ValueError: another shape or type.
     """
+    if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8:
+        raise ValueError(f"rgb: wanted (H, W, 3) uint8, found {rgb.shape} {rgb.dtype}")
     height, width = within(rgb.shape[:2], max_side)
     small = (height, width) != rgb.shape[:2]
     measured = _Measured.of(
@@ -39,6 +43,8 @@ def descriptors(rgb: np.ndarray, masks: Iterable[np.ndarray], *, max_side: int |
     )
     found = []
     for mask in masks:
+        if mask.shape != rgb.shape[:2] or mask.dtype != bool:
+            raise ValueError(f"masks: wanted {rgb.shape[:2]} bool each, found {mask.shape} {mask.dtype}")
         seen = _reduced(mask, (height, width)) if small else mask
         box = _box(seen) if seen.any() else None
         found.append(_one(seen[box], measured.within(box)) if box else np.zeros(_length(), np.float32))

@@ -37,7 +37,7 @@ def refined_mask(
     Raises:
         ValueError: another shape or type, min_overlap outside [0, 1], max_side below 1.
     """
-    if image.ndim != 3 or mask.shape != image.shape[:2] or mask.dtype != bool or image.dtype != np.uint8:
+    if image.shape != (*mask.shape, 3) or mask.ndim != 2 or mask.dtype != bool or image.dtype != np.uint8:
         raise ValueError(
             f"image must be (H, W, 3) uint8 and mask (H, W) bool, got {image.shape} {image.dtype}, "
             f"{mask.shape} {mask.dtype}"

@@ -43,6 +43,8 @@ def build(
         short_side, max_side: px that pictures are resized to inside.
         nms: IoU above which the weaker of two boxes goes, whatever their clusters.
     """
+    if n_clusters < 1:
+        raise ValueError(f"n_clusters must be at least 1, got {n_clusters}")
     small = size == "small"
     width = 64 if small else 256
     sides = ((16,), (32,), (64,), (128,), (256,)) if small else ((32,), (64,), (128,), (256,), (512,))

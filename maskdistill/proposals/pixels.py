@@ -45,7 +45,7 @@ def refine(
     Raises:
         ValueError: another shape or type; band, rounds, smooth_px not above 0; max_side below 8.
     """
-    if rgb.ndim != 3 or mask.shape != rgb.shape[:2] or mask.dtype != bool or rgb.dtype != np.uint8:
+    if rgb.shape != (*mask.shape, 3) or mask.ndim != 2 or mask.dtype != bool or rgb.dtype != np.uint8:
         raise ValueError(
             f"rgb must be (H, W, 3) uint8 and mask (H, W) bool, got {rgb.shape} {rgb.dtype}, {mask.shape} {mask.dtype}"
         )

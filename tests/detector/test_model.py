@@ -197,3 +197,8 @@ def test_the_built_model_uses_it_and_its_own_scores(small):
         found = small([torch.rand(3, 64, 96)])[0]
     assert found["labels"].min() >= 1
     assert found["scores"].tolist() == sorted(found["scores"].tolist(), reverse=True)
+
+
+def test_a_detector_of_no_clusters_is_refused():
+    with pytest.raises(ValueError, match="n_clusters must be at least 1, got 0"):
+        detector.build(size="small", n_clusters=0)

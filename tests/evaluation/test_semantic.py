@@ -69,6 +69,11 @@ def test_an_unknown_protocol_is_refused():
         semantic.mean_iou(np.array([[1, 0, 0], [0, 0, 0]]), protocol="papr")
 
 
+def test_a_confusion_with_columns_of_clusters_is_refused():
+    with pytest.raises(ValueError, match=r"wanted \(classes, classes \+ 1\), found \(2, 5\)"):
+        semantic.iou(np.ones((2, 5), np.int64))
+
+
 def test_a_predicted_class_that_is_not_in_the_truth_costs_the_others_their_pixels():
     assert semantic.mean_iou(np.array([[3, 3, 0], [0, 0, 0]])) == pytest.approx(0.5)
 

@@ -59,5 +59,7 @@ def test_nothing_breaks_on_an_empty_a_full_and_a_thin_mask(rng, mask):
 def test_bad_input_is_named(rng):
     with pytest.raises(ValueError, match="mask"):
         refine(np.zeros((5, 6, 3), np.uint8), np.zeros((6, 5), bool))
+    with pytest.raises(ValueError, match=r"rgb must be \(H, W, 3\)"):
+        refine(np.zeros((5, 6, 4), np.uint8), np.zeros((5, 6), bool))
     with pytest.raises(ValueError, match="band"):
         refine(np.zeros((5, 6, 3), np.uint8), np.zeros((5, 6), bool), band=0.0)
