@@ -84,7 +84,8 @@ def test_bad_input_is_named(rng):
     with pytest.raises(ValueError, match="hold none"):
         maskcut.discover(Features(grid=(3, 4), patch=8, queries=features.keys))
     wrong = {"max_masks": 0, "threshold": 1.5, "floor": 0.0, "min_share": 1.0, "max_overlap": -0.1, "rule": "x"}
-    for name, value in wrong.items():
+    limits = [("stop_score", np.nan), ("stop_score", 5), ("stop_score", -1), ("max_area", 7), ("max_border", np.nan)]
+    for name, value in [*wrong.items(), *limits]:
         with pytest.raises(ValueError, match=name):
             maskcut.discover(features, **{name: value})
     features.keys[0, 1, 0] = np.nan

@@ -91,3 +91,7 @@ def test_bad_input_is_named(rng):
     for constants in ({"max_masks": 0}, {"affinity": "x"}, {"threshold": 2.0}, {"floor": 0.0}, {"bandwidth": np.nan}):
         with pytest.raises(ValueError, match=next(iter(constants))):
             tokencut.discover(features, **constants)
+    limits = [("stop_score", np.nan), ("stop_score", 5), ("stop_score", -1), ("min_area", -3)]
+    for name, value in [*limits, ("max_area", 7), ("max_area", -1), ("max_border", np.nan)]:
+        with pytest.raises(ValueError, match=name):
+            tokencut.discover(features, **{name: value})
