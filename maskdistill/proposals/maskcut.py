@@ -88,7 +88,7 @@ def discover(
         refused = judged and (raw.mean() <= min_share or _iou(raw, previous) > max_overlap)
         if rule == "sound":
             refused |= not is_object(raw, min_area=1, max_area=max_area, max_border=max_border)
-        rejected += refused
+        rejected += bool(refused)  # NumPy's own would make of it a number that JSON does not know
         mask = raw & ~painted.reshape(features.grid)
         if not refused and mask.any():
             # Not of this graph, whose threshold is another than TokenCut's: a score means the same in all methods.
