@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from sklearn.cluster import MiniBatchKMeans
 from threadpoolctl import threadpool_limits
 
 from maskdistill.clusters import kmeans, whitening
@@ -156,3 +157,11 @@ def test_a_seed_of_any_size_is_taken(rng, algorithm):
     rows, _ = blobs(rng)
     found, wanted = (kmeans.fit(rows, k=4, algorithm=algorithm, seed=seed) for seed in (2**32 + 5, 5))
     np.testing.assert_array_equal(found.centroids, wanted.centroids)
+
+
+def test_mini_batches_are_the_papers_of_1000_rows(rng):
+    rows = whitening.unit(rng.standard_normal((3000, 5)).astype(np.float32))
+    with threadpool_limits(1):
+        wanted = MiniBatchKMeans(4, n_init=1, random_state=0, batch_size=1000).fit(rows).cluster_centers_
+    found = kmeans.fit(rows, k=4).centroids
+    np.testing.assert_allclose(found[np.lexsort(found.T)], wanted[np.lexsort(wanted.T)], rtol=1e-5)

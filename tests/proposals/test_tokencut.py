@@ -52,6 +52,14 @@ def test_a_mask_that_is_too_small_or_along_the_border_is_not_returned(rng):
     assert tokencut.discover(corner, affinity="gaussian", max_border=0.05).masks == []
 
 
+def test_the_search_makes_at_most_three_cuts_a_mask(rng, monkeypatch):
+    own, cuts = tokencut.second_eigenvector, []
+    monkeypatch.setattr(tokencut, "second_eigenvector", lambda graph: cuts.append(own(graph)) or cuts[-1])
+    found = tokencut.discover(scene(rng, [(4, 5)], noise=0.3), max_masks=2, rule="sound", min_area=1000)
+    assert (len(found.masks), len(cuts)) == (0, 6)
+    assert ("stopped", "no more cuts") in found.notes
+
+
 def test_an_object_that_the_border_cuts_scores_less(rng):
     whole, cut = (tokencut.discover(scene(rng, [place]), affinity="gaussian").masks[0] for place in ((4, 5), (0, 5)))
     assert cut.score < whole.score
