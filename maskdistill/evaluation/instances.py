@@ -39,7 +39,7 @@ def average_precision(
         truth: picture id -> records with rle, box (xyxy), category, crowd, and area in pixels (else the mask's, which
             decides what is small, medium, large). A picture without objects is named too, with no record.
         results: picture id -> records with rle, box, category, score; pictures that the truth does not name are
-            left out. At most 100 a picture count, the best.
+            left out. At most 100 a picture and class count, the best.
         class_agnostic: all categories are one.
         areas: of the results, for the numbers by size: of their boxes, as pycocotools takes them where a file of
             results has boxes; or of their masks, as it does where a file has none.
