@@ -104,6 +104,8 @@ def embed(
         prepare: pixels (h, w, 3) uint8 to a tensor (3, h', w') float32, normalised, padded to the patch: normalised
             before it is padded, so that the padding is the mean colour, as in the release.
         pack: patches that go through the backbone in one pass; 0: one crop at a time, as the release.
+    Raises:
+        ValueError: another word for what is read.
     """
     flat = [view for each in views for view in each]
     prepared = [prepare(view.pixels) for view in flat]

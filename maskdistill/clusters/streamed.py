@@ -107,6 +107,8 @@ def lloyd(
     Args:
         starts: (starts, k, d), k at most 256.
         rounds: the most.
+    Raises:
+        ValueError: more than 256 centroids.
     Source: scikit-learn's `_kmeans_single_lloyd`, by its documentation. Twin: tests/reference/kmeans.py.
     """
     n_starts, k, _ = starts.shape

@@ -42,6 +42,8 @@ def build(
         size: resnet50, torchvision's with FPN 256; small, GroupNorm body, FPN 64 and heads in proportion.
         short_side, max_side: px that pictures are resized to inside.
         nms: IoU above which the weaker of two boxes goes, whatever their clusters.
+    Raises:
+        ValueError: no cluster.
     """
     if n_clusters < 1:
         raise ValueError(f"n_clusters must be at least 1, got {n_clusters}")

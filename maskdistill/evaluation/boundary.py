@@ -53,6 +53,8 @@ def counts(prediction: np.ndarray, truth: np.ndarray, classes: int, *, ignore: i
     Args:
         prediction, truth: (H, W), classes named alike; pixels whose truth is `ignore` are in no class and not counted,
             so where a void strip lies around objects, the band of the truth begins inside it.
+    Raises:
+        ValueError: unlike shapes.
     """
     if prediction.shape != truth.shape:
         raise ValueError(f"prediction {prediction.shape} and truth {truth.shape} must have one shape")

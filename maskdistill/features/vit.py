@@ -180,7 +180,11 @@ class ViT:
         return found
 
     def position_embedding(self, grid: tuple[int, int]) -> Tensor:
-        """(1, 1 + rows*cols, width) for a patch grid, as DINO resamples it: bicubic, 0.1 added to the grid's size."""
+        """(1, 1 + rows*cols, width) for a patch grid, as DINO resamples it: bicubic, 0.1 added to the grid's size.
+
+        Raises:
+            ValueError: a grid that no factor gives.
+        """
         embedding = self.model.pos_embed
         assert embedding is not None
         side = round((embedding.shape[1] - 1) ** 0.5)

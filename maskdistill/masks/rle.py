@@ -79,7 +79,11 @@ def merge(rles: Sequence[Rle]) -> Rle:
 
 
 def from_polygons(polygons: list[list[float]], size: tuple[int, int]) -> Rle:
-    """The union of polygons [x, y, x, y, ...] in pixels, drawn as pycocotools does; under 3 points: none."""
+    """The union of polygons [x, y, x, y, ...] in pixels, drawn as pycocotools does; under 3 points: none.
+
+    Raises:
+        ValueError: a coordinate that is not finite, or MOST_PX away or farther.
+    """
     height, width = size
     # The library takes four numbers for a box (x, y, width, height), and decides so by the first polygon alone.
     drawn = [polygon for polygon in polygons if len(polygon) >= 6]
