@@ -42,13 +42,17 @@ def build(
         size: resnet50, torchvision's with FPN 256; small, GroupNorm body, FPN 64 and heads in proportion.
         short_side, max_side: px that pictures are resized to inside.
         nms: IoU above which the weaker of two boxes goes, whatever their clusters.
+    Raises:
+        ValueError: no cluster.
     """
+    if n_clusters < 1:
+        raise ValueError(f"n_clusters must be at least 1, got {n_clusters}")
     small = size == "small"
     width = 64 if small else 256
     sides = ((16,), (32,), (64,), (128,), (256,)) if small else ((32,), (64,), (128,), (256,), (512,))
     anchors = AnchorGenerator(sides, ((0.5, 1.0, 2.0),) * len(sides))
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed GPUs too: nothing restores them
         body = bodies.build(size, frozen_norm=True, frozen_layers=0 if small else 1)
         heads: dict[str, Any] = {"num_classes": n_clusters + 1}
         if small:

@@ -75,7 +75,7 @@ def build(*, size: str = "resnet50", n_classes: int, seed: int = 0, frozen_layer
         frozen_layers: of ResNet-50: conv1, bn1 and so many layers stay as they are; source: MaskDistill release.
     """
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed GPUs too: nothing restores them
         if size == "small":
             pyramid = bodies.Pyramid(bodies.build(size), PYRAMID_WIDTH, norm=bodies.grouped)
             return DeepLab(pyramid, SmallHead(PYRAMID_WIDTH, n_classes), at=("1", "0")).eval()
