@@ -10,6 +10,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
+from maskdistill.masks import resize
 from maskdistill.segmenter import outlines
 from maskdistill.segmenter.model import DeepLab
 from maskdistill.segmenter.train import RESAMPLE, as_input
@@ -68,12 +69,10 @@ def _after_crf(
     logits: Tensor, rgb: np.ndarray, crf: Callable[[np.ndarray, np.ndarray], np.ndarray], side: int
 ) -> Tensor:
     """(1, classes, h, w) probabilities, at the picture's size or at `side`."""
-    height, width = rgb.shape[:2]
-    scale = max(height, width) / side
-    if scale > 1:
-        height, width = max(1, round(height / scale)), max(1, round(width / scale))
-        rgb = np.asarray(Image.fromarray(rgb).resize((width, height), Image.Resampling.BOX))
-    given = _enlarged(logits, (height, width)).softmax(dim=1)[0].cpu().numpy()
+    size = resize.within(rgb.shape[:2], side)
+    if size != rgb.shape[:2]:
+        rgb = np.asarray(Image.fromarray(rgb).resize(size[::-1], Image.Resampling.BOX))
+    given = _enlarged(logits, size).softmax(dim=1)[0].cpu().numpy()
     return torch.from_numpy(crf(rgb, given))[None]
 
 

@@ -103,7 +103,7 @@ def fit(
         if not all(math.isfinite(value) for value in losses.values()):
             raise TrainingError(
                 f"step {step}: the loss is not finite ({losses}). Lower the learning rate "
-                f"({plan.learning_rate:g}), or set train.clip_norm"
+                f"({plan.learning_rate:g}), or set clip_norm"
             )
         if plan.clip_norm:
             nn.utils.clip_grad_norm_(parameters, plan.clip_norm)
