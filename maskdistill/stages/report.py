@@ -299,7 +299,10 @@ class _Run:
 
     def _summary(self, name: str, alarms: Mapping[str, list[Alarm]]) -> StageSummary:
         entry = self.records[name]
-        seconds = [e["seconds"] for e in self.events if e["event"] == "end" and e["stage"] in (name, f"{name}/train")]
+        last = {
+            event["stage"]: event["seconds"] for event in self.events if event["event"] == "end"
+        }  # not of each redo
+        seconds = [last[each] for each in (f"{name}/train", name) if each in last]
         state: State = "done" if entry else "partial" if (self.folder.stage(name) / "parts").exists() else "missing"
         if name in self.stale:
             state = "stale"

@@ -184,8 +184,7 @@ def perform(stage: Stage, job: Job, *, redo: bool, source: RunFolder | None = No
         job.ledger.write("redo", stage=stage.name)
         begun = None
     begun_before, job.begun = job.begun, True
-    attempt.begin(folder, parts)
-    started = time.monotonic()
+    started = time.monotonic() - attempt.begin(folder, parts)
     mendable = (SettingsError, WeightsError, PredictionError) if theirs is None else (RunError,)
     try:
         if source is not None and theirs is not None:

@@ -12,13 +12,18 @@ from pathlib import Path
 import pytest
 import yaml
 
+import maskdistill
 from maskdistill.datasets import synthetic
 from maskdistill.runs import record
+from maskdistill.runs.journal import Journal
+from maskdistill.stages.embedding import TOGETHER
 
 STAGES = ("scan", "propose", "cluster", "detect/train", "detect", "recluster", "label", "segment/train", "segment")
+TRAININGS = ("detect/train", "segment/train")
+KILLED_AT = 18  # of 24 pictures
 SETTINGS = {
     "threads": 1,
-    "propose": {"backbone": "handcrafted"},
+    "propose": {"backbone": "handcrafted", "method": "maskdistill"},  # which finds masks in small pictures too
     "cluster": {"k": 4, "again": True, "again_min_score": 0.0},
     "label": {"min_score": 0.05, "overlap": "below"},
     "detect": {
@@ -30,14 +35,6 @@ SETTINGS = {
     },
     "segment": {"side": 64, "train": {"steps": 30, "batch": 2, "checkpoint_seconds": 0}},
 }
-
-
-def begun(run: Path, stage: str) -> bool:
-    """Whether a stage has something to lose: a record in its journal, or a checkpoint."""
-    parts = run / stage / "parts"
-    if stage.endswith("/train"):
-        return any(parts.glob("step-*.pt"))
-    return parts.exists()
 
 
 def outputs(run: Path) -> dict[str, str]:
@@ -53,16 +50,38 @@ def outputs(run: Path) -> dict[str, str]:
 
 
 def kill_in(command: list[str], run: Path, stage: str, environment: dict[str, str]) -> bool:
-    """Start a command and kill it as soon as a stage of a run has begun; whether the stage was then unfinished."""
+    """Start a command and kill it at the first checkpoint of a training; whether that was then unfinished."""
     hit = False
+    parts = run / stage / "parts"
     with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        while process.poll() is None and not begun(run, stage):
+        while process.poll() is None and not any(parts.glob("step-*.pt")):
             time.sleep(0.002)
         if process.poll() is None:
             process.send_signal(signal.SIGKILL)
-            hit = (run / stage / "parts").exists() and not (run / stage / "stage.json").exists()
+            hit = parts.exists() and not (run / stage / "stage.json").exists()
         process.wait()
     return hit
+
+
+def launched(command: list[str], log: Path, *, parts: Path | None = None) -> list[str]:
+    """The same command, which writes each record of a journal to a log, and kills itself in one of them."""
+    launcher = Path(__file__).with_name("launched.py")
+    return [sys.executable, str(launcher), str(parts), str(KILLED_AT), str(log), *command[3:]]
+
+
+def killed_at(command: list[str], run: Path, stage: str, log: Path, environment: dict[str, str]) -> None:
+    """Start a command that kills itself when the journal of a stage holds KILLED_AT records."""
+    parts = run / stage / "parts"
+    done = subprocess.run(launched(command, log, parts=parts), env=environment, capture_output=True, text=True)
+    assert done.returncode == -signal.SIGKILL, f"{stage}: {done.stderr}"
+    with Journal(parts) as journal:
+        assert len(journal) == KILLED_AT
+
+
+def added(log: Path, run: Path, stage: str) -> list[int]:
+    """Keys of the records that a command added to the journal of a stage, in order."""
+    rows = [line.rpartition(" ") for line in log.read_text().splitlines()] if log.exists() else []
+    return [int(key) for parts, _, key in rows if parts == str(run / stage / "parts")]
 
 
 def prepared(tmp_path: Path, *flags: str) -> tuple[Callable[[Path], list[str]], dict[str, str]]:
@@ -71,7 +90,7 @@ def prepared(tmp_path: Path, *flags: str) -> tuple[Callable[[Path], list[str]], 
     synthetic.write(pictures, tmp_path / "truth.json", n_pictures=24, seed=3, size=(64, 80))
     config = tmp_path / "settings.yaml"
     config.write_text(yaml.safe_dump(SETTINGS))
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(maskdistill.__file__).parents[1])}
 
     def command(out: Path) -> list[str]:
         words = ["run", str(pictures), "--out", str(out), "--config", str(config), "--until", "segment", *flags]
@@ -85,12 +104,27 @@ def test_a_run_that_is_killed_once_in_every_stage_ends_with_the_same_bytes(tmp_p
     command, environment = prepared(tmp_path)
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     subprocess.run(command(whole), check=True, env=environment, capture_output=True)
-    kills = sum(kill_in(command(killed), killed, stage, environment) for stage in STAGES)
-    # A short stage may end between the look and the signal; most must have been hit in the middle.
-    assert kills >= len(STAGES) - 3, f"only {kills} kills hit a stage at work"
-    done = subprocess.run(command(killed), env=environment, capture_output=True, text=True)
+    logs = {stage: tmp_path / f"{number}.log" for number, stage in enumerate(STAGES)}
+    hits = 0
+    for stage in STAGES:
+        if stage in TRAININGS:
+            hits += kill_in(launched(command(killed), logs[stage]), killed, stage, environment)
+        else:
+            killed_at(command(killed), killed, stage, logs[stage], environment)
+    assert hits  # a training may end between the look and the signal
+    done = subprocess.run(
+        launched(command(killed), tmp_path / "last.log"), env=environment, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
     assert outputs(killed) == outputs(whole)
+    then = dict(zip(STAGES, [*list(logs.values())[1:], tmp_path / "last.log"], strict=True))
+    for stage in STAGES:
+        if stage not in TRAININGS:
+            before, after = added(logs[stage], killed, stage), added(then[stage], killed, stage)
+            assert len(before) == KILLED_AT
+            assert len(set(before + after)) > KILLED_AT, f"{stage}: it was killed at its end"
+            # Of pictures that are seen together those that were not whole are done again: the first ones were.
+            assert not set(before[:TOGETHER]) & set(after), f"{stage}: its journal was not gone on with"
 
 
 @pytest.mark.slow

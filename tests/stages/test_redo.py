@@ -1,6 +1,8 @@
 """--redo: what was made before goes only when the new is complete; refused or stopped, it comes back."""
 
 import json
+import os
+import re
 import shutil
 from pathlib import Path
 
@@ -136,6 +138,24 @@ def test_an_attempt_that_was_killed_goes_on_and_takes_the_place_of_the_old_one(c
     assert not (copied / "old").exists()
     retrained(copied, steps=9, redo=True)
     assert state(copied, "detect") == "done"
+
+
+def test_the_seconds_of_a_stage_are_those_of_all_its_sittings_and_not_of_what_it_replaced(copied) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        kill_in(patch, 2)
+        with pytest.raises(Killed):
+            retrained(copied, steps=9, redo=True)
+    parts = copied / "detect" / "train" / "parts"
+    began = json.loads((parts / "seconds.json").read_text())["began"]
+    os.utime(parts / "losses.jsonl", (began + 1000, began + 1000))  # as if it had been worked at so long until the kill
+    retrained(copied, steps=9, redo=True)
+    seconds = {row["stage"]: row["seconds"] for row in api.status(out=copied)}
+    assert 1000 < seconds["detect/train"] < 1100
+    told = re.compile(r"\b1[678]\smin")
+    assert told.search(api.report(out=copied).read_text(encoding="utf-8"))
+    retrained(copied, steps=5, redo=True)
+    assert {row["stage"]: row["seconds"] for row in api.status(out=copied)}["detect/train"] < 1000
+    assert not told.search(api.report(out=copied).read_text(encoding="utf-8"))
 
 
 def test_detections_of_others_leave_the_kept_training_alone(copied, small, tmp_path) -> None:
