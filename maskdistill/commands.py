@@ -13,9 +13,7 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from maskdistill.settings import CommonSettings, RunSettings
-from maskdistill.settings.run import Repeated
-
-Verb = Literal["scan", "propose", "cluster", "detect", "label", "segment", "evaluate", "report"]
+from maskdistill.settings.run import Repeated, Verb
 
 
 @dataclass(frozen=True, kw_only=True)
