@@ -157,13 +157,16 @@ def test_whatever_a_user_can_mend_is_one_line_without_a_traceback(capsys, tmp_pa
     assert said.startswith(f"maskdistill {words[0]}: ")
 
 
-def test_ctrl_c_says_that_the_same_command_goes_on(capsys, monkeypatch, tmp_path):
+@pytest.mark.parametrize("verb, goes_on", [("masks", True), ("scan", True), ("status", False), ("report", False)])
+def test_ctrl_c_says_that_the_same_command_goes_on_where_it_does(capsys, monkeypatch, copied, verb, goes_on):
     def stopped(**_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(api, "status", stopped)
-    assert cli.main(["status", str(tmp_path)]) == 130
-    assert "the same command goes on" in capsys.readouterr().err
+    monkeypatch.setattr(api, verb, stopped)
+    assert cli.main([verb, str(copied), *(["--out", str(copied / "x")] if goes_on else [])]) == 130
+    said = capsys.readouterr().err
+    assert said.startswith("\nstopped")
+    assert ("the same command goes on where it was" in said) == goes_on
 
 
 def test_flags_stand_above_the_file_and_the_file_above_the_preset(pictures, tmp_path):
@@ -462,6 +465,13 @@ def test_a_verb_over_what_is_no_run_says_so(capsys, tmp_path):
 def test_masks_looks_for_the_pictures_before_the_weights(capsys, tmp_path):
     told = refused(capsys, "masks", str(tmp_path / "nosuch"), "--out", str(tmp_path / "masks"))
     assert "nosuch: not a folder" in told
+
+
+def test_masks_has_no_flags_that_it_has_no_use_for(capsys, pictures, tmp_path):
+    for flag in ("--import", "--import-top", "--gpu-batch"):
+        said = refused(capsys, "masks", str(pictures), "--out", str(tmp_path / "masks"), flag, "3")
+        assert f"Unrecognized options: {flag}" in said
+    assert not (tmp_path / "masks").exists()
 
 
 def test_what_a_mistaken_flag_said_is_not_kept(capsys, copied):
