@@ -6,6 +6,7 @@ traceback.
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Callable
@@ -43,6 +44,10 @@ def main(arguments: list[str] | None = None) -> int:
     except MaskDistillError as error:
         print(f"maskdistill {verb}: {error}", file=sys.stderr)
         return 2
+    except OSError as error:  # of the system, wherever nobody has said more of it
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"maskdistill {verb}: {where}{error.strerror or error}. {_advice(error)}", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         print("\nstopped" + ("" if verb in AT_ONCE else "; the same command goes on where it was"), file=sys.stderr)
         return 130
@@ -51,8 +56,18 @@ def main(arguments: list[str] | None = None) -> int:
 
 def print_lines(lines: list[str]) -> None:
     """A command's result on standard output."""
-    for line in lines:
-        print(line)
+    try:
+        for line in lines:
+            print(line)
+        sys.stdout.flush()
+    except BrokenPipeError:  # `| head`: nobody reads on; the interpreter's own flush at the end must not fail again
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _advice(error: OSError) -> str:
+    if error.errno == errno.ENOSPC:
+        return "Free some space, then give the same command again"
+    return "See that it is there and may be read and written, then give the same command again"
 
 
 def _overview() -> str:

@@ -20,9 +20,10 @@ def select(scores: np.ndarray, *, min_score: float = 0.9, keep_best: bool = True
 
     Args:
         scores: (n,), in file order; ours are sorted, so that this means: those at or above, else the best one.
+            A score of nan is below.
         keep_best: paint the first one even if it is below.
     """
-    below = np.flatnonzero(np.asarray(scores) < min_score)
+    below = np.flatnonzero(~(np.asarray(scores) >= min_score))  # nan is no confidence
     n_confident = int(below[0]) if len(below) else len(scores)
     if n_confident == 0 and len(scores) and keep_best:
         n_confident = 1
@@ -45,14 +46,20 @@ def paint(
             are painted; `legacy`, it is left out if an earlier one touches pixel row 0 (where the mask has a zero)
             or row 1 (where it has a one), else it paints over: the release, by an accident of integer indexing.
     Raises:
-        ValueError: fields of unlike length, a mask of another size, a cluster out of range.
+        ValueError: fields of unlike length, a mask of another size, a cluster out of range or no integer, another
+            overlap.
     """
+    if overlap not in ("skip", "below", "legacy"):
+        raise ValueError(f"overlap: wanted skip, below or legacy, got {overlap!r}")
     if not len(masks) == len(clusters) == len(scores):
         raise ValueError(f"masks, clusters, scores must have one length: {len(masks)}, {len(clusters)}, {len(scores)}")
     if len(masks) and (masks.shape[1:] != tuple(size) or masks.dtype != bool):
         raise ValueError(f"masks: wanted (n, {size[0]}, {size[1]}) bool, found {masks.shape} {masks.dtype}")
     if len(clusters) and (np.min(clusters) < 0 or np.max(clusters) >= MOST_IDS):
         raise ValueError(f"clusters must be in 0..{MOST_IDS - 1}, found {np.min(clusters)}..{np.max(clusters)}")
+    if len(clusters) and not np.issubdtype(np.asarray(clusters).dtype, np.integer):
+        raise ValueError(f"clusters: wanted integers, found {np.asarray(clusters).dtype}")
+    clusters = np.asarray(clusters).astype(np.int64)  # 1 + 127 does not fit into 8 bits
     label_map = np.zeros(size, np.uint8)
     for number, (mask, cluster) in enumerate(zip(masks, clusters, strict=True)):
         if overlap == "skip":

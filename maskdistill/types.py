@@ -52,6 +52,9 @@ class Features:
         """The same with the patches' mean taken off every patch's key, query, value, token (the class token's stay).
 
         A component that all keys share makes every inner product positive, and a sign then means nothing.
+
+        Raises:
+            ValueError: features that hold nothing.
         """
         changed: dict[str, Any] = {
             name: _centred(getattr(self, name)) for name in FACETS if getattr(self, name) is not None

@@ -1,5 +1,6 @@
 """The command: flags over files over presets, and one message for whatever is wrong."""
 
+import errno
 import json
 import re
 import shutil
@@ -154,6 +155,72 @@ def test_whatever_a_user_can_mend_is_one_line_without_a_traceback(capsys, tmp_pa
     said = refused(capsys, *(word.format(tmp_path) for word in words))
     assert said.count("\n") == 1
     assert said.startswith(f"maskdistill {words[0]}: ")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["run", "{pictures}", "--out", "{file}/x"],
+        ["scan", "{pictures}", "--out", "{file}/x"],
+        ["export", "{run}", "--as", "coco", "--of", "proposals", "--out", "{file}/x.json"],
+        ["demo", "--out", "{file}/x"],
+        ["masks", "{pictures}", "--backbone", "handcrafted", "--out", "{file}/x"],
+    ],
+    ids=" ".join,
+)
+def test_a_place_that_cannot_be_written_is_one_line_without_a_traceback(capsys, copied, pictures, tmp_path, words):
+    file = tmp_path / "file"
+    file.write_text("no folder")
+    said = refused(capsys, *(word.format(pictures=pictures, run=copied, file=file) for word in words))
+    *_, last = said.splitlines()
+    assert last.startswith(f"maskdistill {words[0]}: {file}")
+    assert "cannot be written" in last
+
+
+@pytest.mark.parametrize("content", [b"", b"[1, 2]", b"3", b"\xff\xfe\x00x", b"a: [1"], ids=str)
+def test_a_config_that_is_none_is_told_without_a_traceback(capsys, copied, pictures, content):
+    (copied / "config.yaml").write_bytes(content)
+    for words in (
+        ["status", copied],
+        ["propose", copied],
+        ["report", copied],
+        ["run", "--out", copied],
+        ["run", pictures, "--out", copied],
+        ["scan", pictures, "--out", copied],
+        ["export", copied, "--as", "coco"],
+        ["predict", copied, pictures, "--out", copied / "new"],
+    ):
+        said = refused(capsys, *map(str, words))
+        assert f"{copied / 'config.yaml'}: cannot be read" in said
+
+
+@pytest.mark.parametrize("device", ["mps", "meta", "xpu:0"])
+def test_a_device_that_cannot_do_all_stages_is_refused_before_the_first(capsys, pictures, tmp_path, device):
+    words = ["run", str(pictures), "--out", str(tmp_path / "run"), "--propose.backbone", "handcrafted"]
+    said = refused(capsys, *words, "--device", device)
+    assert f"device: {device!r} cannot do all stages. Wanted: auto, cpu, cuda, cuda:N" in said
+    assert not (tmp_path / "run" / "images.jsonl").exists()
+
+
+def test_a_reader_that_stops_early_is_no_error(copied):
+    words = [sys.executable, "-m", "maskdistill.cli", "status", str(copied)]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        process.stdout.close()  # as `| head` does, before the first line is there
+        assert process.stderr.read() == ""
+        assert process.wait() == 0
+
+
+def test_what_the_system_refuses_is_one_line_wherever_it_happens(capsys, monkeypatch, tmp_path):
+    for error, words in (
+        (OSError(errno.ENOSPC, "No space left on device", "/a/b"), "/a/b: No space left on device. Free some space"),
+        (PermissionError(errno.EACCES, "Permission denied"), "status: Permission denied. See that it is there"),
+    ):
+
+        def failing(error=error, **_):
+            raise error
+
+        monkeypatch.setattr(api, "status", failing)
+        assert words in refused(capsys, "status", str(tmp_path))
 
 
 @pytest.mark.parametrize("verb, goes_on", [("masks", True), ("scan", True), ("status", False), ("report", False)])

@@ -35,6 +35,12 @@ def test_the_selection_ends_at_the_first_score_below_even_if_later_ones_pass():
     assert select(np.array([0.95, 0.5, 0.95])).tolist() == [0]
 
 
+def test_a_score_of_nan_is_not_confident():
+    assert select(np.array([0.95, np.nan, 0.95])).tolist() == [0]
+    assert select(np.array([np.nan, 0.2]), keep_best=False).tolist() == []
+    assert select(np.array([0.8, 0.7]), min_score=np.nan, keep_best=False).tolist() == []
+
+
 def test_without_detections_nothing_is_selected():
     found = select(np.zeros(0))
     assert found.tolist() == []
@@ -89,6 +95,19 @@ def test_the_last_cluster_stays_apart_from_the_ignored_value():
     for cluster in (254, -1):
         with pytest.raises(ValueError, match=r"0\.\.253"):
             paint(masks, np.array([cluster]), np.ones(1), (3, 5))
+
+
+@pytest.mark.parametrize("kind", [np.int8, np.uint8, np.int64])
+def test_clusters_of_any_integer_type_are_painted_alike(kind):
+    assert paint(np.ones((1, 3, 5), bool), np.array([127], kind), np.ones(1), (3, 5)).max() == 128
+
+
+def test_clusters_that_are_no_integers_and_unknown_words_are_refused():
+    masks = np.ones((1, 3, 5), bool)
+    with pytest.raises(ValueError, match="clusters: wanted integers, found float64"):
+        paint(masks, np.array([1.5]), np.ones(1), (3, 5))
+    with pytest.raises(ValueError, match="overlap: wanted skip, below or legacy, got 'skipp'"):
+        paint(masks, np.array([1]), np.ones(1), (3, 5), overlap="skipp")
 
 
 def test_fields_of_unlike_length_are_refused():

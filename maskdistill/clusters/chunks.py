@@ -71,8 +71,12 @@ def at(rows: Rows, places: np.ndarray) -> np.ndarray:
     """(m, d), the rows at rising places (m,), in memory."""
     if isinstance(rows, np.ndarray):
         return np.array(rows[places])
-    found = [rows[part][places[(places >= part.start) & (places < part.stop)] - part.start] for part in pieces(rows)]
-    return np.concatenate(found)
+    found = []
+    for part in pieces(rows):
+        first, last = np.searchsorted(places, (part.start, part.stop))
+        if first < last:  # a chunk without a place is not read
+            found.append(rows[part][places[first:last] - part.start])
+    return np.concatenate(found) if found else np.zeros((0, rows.shape[1]), np.float32)
 
 
 def mean(rows: Rows) -> np.ndarray:

@@ -8,7 +8,7 @@ Differs:  bounds on a crop's side, backgrounds, means over views, the patches' m
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -56,15 +56,20 @@ def crops(
         scales: factors of the native size, or of what `min_side` makes of it.
         min_side: px; a box whose longer side is shorter is enlarged to it. 0: native size, as the paper.
         max_side: px; a view with a longer side is reduced to it. None: native size, as the paper.
+    Raises:
+        ValueError: another shape or type, fewer masks than boxes, another background.
     """
+    if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8:
+        raise ValueError(f"rgb: wanted (H, W, 3) uint8, found {rgb.shape} {rgb.dtype}")
     height, width = rgb.shape[:2]
     found = []
     given = iter(masks) if masks is not None else None
+    whole = np.ones((height, width), bool)
     for x1, y1, x2, y2 in np.asarray(boxes_xyxy):
         left, top = min(width - 1, max(0, int(np.floor(x1)))), min(height - 1, max(0, int(np.floor(y1))))
         right, bottom = min(width, max(left + 1, int(np.ceil(x2)))), min(height, max(top + 1, int(np.ceil(y2))))
         pixels = rgb[top:bottom, left:right]
-        mask = next(given)[top:bottom, left:right] if given is not None else np.ones(pixels.shape[:2], bool)
+        mask = (whole if given is None else _next(given, (height, width)))[top:bottom, left:right]
         pixels = _on_background(pixels, mask, background, blur=blur, colour=colour)
         enlarged = max(1.0, min_side / max(pixels.shape[:2]))
         views = [_scaled(pixels, mask, scale * enlarged, max_side) for scale in scales]
@@ -72,6 +77,15 @@ def crops(
             views += [Crop(view.pixels[:, ::-1], view.inside[:, ::-1]) for view in views]
         found.append(views)
     return found
+
+
+def _next(masks: Iterator[np.ndarray], size: tuple[int, int]) -> np.ndarray:
+    mask = next(masks, None)
+    if mask is None:
+        raise ValueError("masks: wanted one for each box, found fewer")
+    if mask.shape != size or mask.dtype != bool:
+        raise ValueError(f"masks: wanted {size} bool each, found {mask.shape} {mask.dtype}")
+    return mask
 
 
 def embed(
@@ -90,6 +104,8 @@ def embed(
         prepare: pixels (h, w, 3) uint8 to a tensor (3, h', w') float32, normalised, padded to the patch: normalised
             before it is padded, so that the padding is the mean colour, as in the release.
         pack: patches that go through the backbone in one pass; 0: one crop at a time, as the release.
+    Raises:
+        ValueError: another word for what is read.
     """
     flat = [view for each in views for view in each]
     prepared = [prepare(view.pixels) for view in flat]

@@ -15,6 +15,8 @@ import numpy as np
 from PIL import Image
 from scipy import ndimage
 
+from maskdistill.masks.boxes import slices
+
 HUES = 12  # bins of the hue histogram
 HARMONICS = 6  # Fourier magnitudes kept of a periodic histogram or outline
 SCALES_PX = (0.7, 1.4, 2.8, 5.6)  # deviations between which the bands of lightness lie
@@ -31,7 +33,11 @@ def descriptors(rgb: np.ndarray, masks: Iterable[np.ndarray], *, max_side: int |
         rgb: (H, W, 3) uint8.
         masks: taken one after the other, so that a generator need not hold them all.
         max_side: px; a picture with a longer side is measured reduced to it. None: native size.
+    Raises:
+        ValueError: another shape or type.
     """
+    if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8:
+        raise ValueError(f"rgb: wanted (H, W, 3) uint8, found {rgb.shape} {rgb.dtype}")
     height, width = within(rgb.shape[:2], max_side)
     small = (height, width) != rgb.shape[:2]
     measured = _Measured.of(
@@ -39,8 +45,10 @@ def descriptors(rgb: np.ndarray, masks: Iterable[np.ndarray], *, max_side: int |
     )
     found = []
     for mask in masks:
+        if mask.shape != rgb.shape[:2] or mask.dtype != bool:
+            raise ValueError(f"masks: wanted {rgb.shape[:2]} bool each, found {mask.shape} {mask.dtype}")
         seen = _reduced(mask, (height, width)) if small else mask
-        box = _box(seen) if seen.any() else None
+        box = slices(seen)
         found.append(_one(seen[box], measured.within(box)) if box else np.zeros(_length(), np.float32))
     return np.stack(found) if found else np.zeros((0, _length()), np.float32)
 
@@ -146,11 +154,6 @@ def _hsv(picture: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         top == red, (green - blue) / safe, np.where(top == green, 2 + (blue - red) / safe, 4 + (red - green) / safe)
     )
     return (hue / 6) % 1, np.where(top > 0, spread / np.where(top > 0, top, 1), 0), top
-
-
-def _box(mask: np.ndarray) -> tuple[slice, slice]:
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
 
 
 def _length() -> int:

@@ -45,6 +45,7 @@ def fit(
     Args:
         algorithm: minibatch of 1000 rows; full; spherical: full, with centroids kept at length 1.
         restarts: starts by k-means++, of which the lowest inertia is kept.
+        seed: 0 or more; scikit-learn's draws know its last 32 bits alone.
     Raises:
         ValueError: no rows, rows that are not finite, k out of 1..254, another algorithm.
     """
@@ -55,9 +56,9 @@ def fit(
         if algorithm == "spherical":
             centroids = _spherical(embeddings, k=k, restarts=restarts, seed=seed)
         elif algorithm == "full":
-            centroids = KMeans(k, n_init=restarts, random_state=seed).fit(embeddings).cluster_centers_
+            centroids = KMeans(k, n_init=restarts, random_state=seed % 2**32).fit(embeddings).cluster_centers_
         else:
-            model = MiniBatchKMeans(k, n_init=restarts, random_state=seed, batch_size=1000)
+            model = MiniBatchKMeans(k, n_init=restarts, random_state=seed % 2**32, batch_size=1000)
             centroids = model.fit(embeddings).cluster_centers_
         centroids = reseeded(embeddings, np.asarray(centroids, np.float32))
         return by_size(embeddings, centroids)

@@ -45,7 +45,7 @@ def curve(
         for k in numbers:
             if not 2 <= k <= distinct // 4:
                 continue
-            ids = KMeans(k, n_init=10, random_state=seed).fit(rows).labels_
+            ids = KMeans(k, n_init=10, random_state=seed % 2**32).fit(rows).labels_
             agreed = [_agreement(rows, k, np.random.default_rng([seed, k, draw]), seed) for draw in range(halvings)]
             found.append(
                 {
@@ -85,7 +85,7 @@ def _agreement(rows: np.ndarray, k: int, rng: np.random.Generator, seed: int) ->
     order = rng.permutation(len(rows))
     halves = order[: len(rows) // 2], order[len(rows) // 2 :]
     ids = [
-        assign(rows, KMeans(k, n_init=3, random_state=seed).fit(rows[np.sort(half)]).cluster_centers_)
+        assign(rows, KMeans(k, n_init=3, random_state=seed % 2**32).fit(rows[np.sort(half)]).cluster_centers_)
         for half in halves
     ]
     return float(adjusted_rand_score(*ids))

@@ -73,10 +73,11 @@ def fit(
 
 def drawn(rows: chunks.Rows, *, k: int, spherical: bool = False, restarts: int = 1, seed: int = 0) -> np.ndarray:
     """(restarts, k, d) float32: starts by k-means++ on at most SAMPLE rows, drawn without repetition by the seed."""
-    sample = rows[:]
     if len(rows) > SAMPLE:
         places = np.random.default_rng([seed, SAMPLE]).choice(len(rows), SAMPLE, replace=False)
         sample = chunks.at(rows, np.sort(places))
+    else:
+        sample = rows[:]
     sample = np.asarray(sample, np.float32)
     if spherical:
         return np.stack([kmeans.spherical_start(sample, k=k, seed=seed, start=start) for start in range(restarts)])
@@ -106,6 +107,8 @@ def lloyd(
     Args:
         starts: (starts, k, d), k at most 256.
         rounds: the most.
+    Raises:
+        ValueError: more than 256 centroids.
     Source: scikit-learn's `_kmeans_single_lloyd`, by its documentation. Twin: tests/reference/kmeans.py.
     """
     n_starts, k, _ = starts.shape

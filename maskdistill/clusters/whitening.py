@@ -53,7 +53,12 @@ def principal(embeddings: chunks.Rows, *, dims: int) -> np.ndarray:
     """(d, 1 + m) float32: column 0 the mean, the others the m components of the largest variance, scaled to variance 1.
 
     Components of hardly any variance are left out, so that 1 <= m <= dims; equal rows have one, the first dimension.
+
+    Raises:
+        ValueError: dims below 1.
     """
+    if dims < 1:
+        raise ValueError(f"dims must be at least 1, got {dims}")
     if chunks.is_one(embeddings):
         middle = embeddings[:].mean(axis=0, dtype=np.float64)
     else:

@@ -9,16 +9,20 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from maskdistill.compiled import compiled
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
 SUMS = 1e-3  # how far from 1 the probabilities of a pixel may add up to: those of float16 do not come nearer
 
 
 def image(found: np.ndarray) -> None:
-    """An RGB picture: (height, width, 3) uint8, or floats in [0, 255]."""
+    """ValueError unless an RGB picture: (height, width, 3) uint8, or floats in [0, 255]."""
     if found.ndim != 3 or found.shape[2] != 3 or 0 in found.shape:
         raise ValueError(f"image must be (height, width, 3) with at least one pixel, got {found.shape}")
     if found.dtype == np.uint8:
@@ -31,7 +35,7 @@ def image(found: np.ndarray) -> None:
 
 
 def probabilities(found: np.ndarray, size: tuple[int, int]) -> None:
-    """(classes, height, width), not negative, summing to 1 over the classes, of the picture's size."""
+    """ValueError unless (classes, height, width), not negative, summing to 1 over them, of the picture's size."""
     if found.ndim != 3 or not np.issubdtype(found.dtype, np.floating):
         raise ValueError(f"probabilities must be (classes, height, width) floating, got {found.shape} {found.dtype}")
     if found.shape[0] == 0:
@@ -69,6 +73,12 @@ def plain(found: np.ndarray, dtype: type) -> np.ndarray:
     return np.require(found, dtype, ["C", "W"])
 
 
+def array_of(found: Tensor) -> np.ndarray:
+    """A tensor of any device as an array; floats as float32, because NumPy knows no bfloat16."""
+    held = found.detach().cpu()
+    return (held.float() if held.is_floating_point() else held).numpy()
+
+
 def _name_what_is_wrong(found: np.ndarray, size: tuple[int, int]) -> None:
     least = float(found.min())
     if not least >= 0:
@@ -83,7 +93,7 @@ def _name_what_is_wrong(found: np.ndarray, size: tuple[int, int]) -> None:
 
 
 def kernel(name: str, found: Sequence[float], n_deviations: int) -> None:
-    """The deviations of a kernel, above zero, and its weight."""
+    """ValueError unless the deviations of a kernel, above zero and finite, and its weight, finite."""
     wanted = "(std_px, weight)" if n_deviations == 1 else "(std_px, std_grey, weight)"
     if len(found) != n_deviations + 1:
         raise ValueError(f"{name} must be {wanted}, got {len(found)} values")
@@ -94,7 +104,7 @@ def kernel(name: str, found: Sequence[float], n_deviations: int) -> None:
 
 
 def count(name: str, found: int, least: int) -> None:
-    """A whole number, not below `least`."""
+    """ValueError unless a whole number, not below `least`."""
     try:
         value = operator.index(found)
     except TypeError:
@@ -104,6 +114,6 @@ def count(name: str, found: int, least: int) -> None:
 
 
 def choice(name: str, found: str, known: Sequence[str]) -> None:
-    """One of the known words."""
+    """ValueError unless one of the known words."""
     if found not in known:
         raise ValueError(f"{name} must be one of {', '.join(known)}, got {found!r}")

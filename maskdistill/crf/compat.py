@@ -63,7 +63,11 @@ class DenseCRF:
         self._order = np.arange(nvar)
 
     def setUnaryEnergy(self, u: np.ndarray) -> None:
-        """Energies (labels, variables), the negative logarithms of probabilities; finite, kept as float32."""
+        """Energies (labels, variables), the negative logarithms of probabilities; finite, kept as float32.
+
+        Raises:
+            ValueError: another shape, or not finite.
+        """
         energies = np.asarray(u)
         if energies.shape != self._shape:
             raise ValueError(f"u: bad shape for unary energy (need {self._shape}, got {energies.shape})")
@@ -84,6 +88,8 @@ class DenseCRF:
             compat: weight of the Potts model; an array (weights a label, a matrix of labels) is refused.
             kernel: CONST_KERNEL, DIAG_KERNEL or FULL_KERNEL: the same here, where no metric is learned.
             normalization: NO_NORMALIZATION, NORMALIZE_BEFORE, NORMALIZE_AFTER or NORMALIZE_SYMMETRIC.
+        Raises:
+            ValueError: features of another shape, not finite; a weight that is not one finite number; unknown words.
         """
         features = np.asarray(features, np.float32)
         if features.ndim != 2 or features.shape[1] != self._shape[1] or len(features) == 0:
@@ -101,7 +107,11 @@ class DenseCRF:
         self._kernels.append(Kernel(np.ascontiguousarray(features[:, self._order]), float(compat), word))
 
     def inference(self, niter: int) -> np.ndarray:
-        """Probabilities (labels, variables) float32 after so many iterations of mean field."""
+        """Probabilities (labels, variables) float32 after so many iterations of mean field.
+
+        Raises:
+            ValueError: niter below 0, or no unary energy yet.
+        """
         checks.count("niter", niter, 0)
         if self._logits is None:
             raise ValueError("no unary energy: call setUnaryEnergy before inference")
@@ -156,6 +166,8 @@ class DenseCRF2D(DenseCRF):
             sxy: deviation in pixels, or (x, y).
             srgb: deviation in grey levels, or one a channel.
             rgbim: (h, w, 3) uint8, or floats in [0, 255].
+        Raises:
+            ValueError: a picture of another size or range, deviations that are not above 0; as addPairwiseEnergy.
         """
         image = np.asarray(rgbim)
         if image.shape != (*self._size, 3):
@@ -176,6 +188,8 @@ def unary_from_softmax(sm: np.ndarray, scale: float | None = None, clip: float |
         scale: above 0, at most 1: probabilities are drawn towards 1 / classes first, so that 1 becomes
             scale + (1 - scale) / classes. None leaves them.
         clip: least probability before the logarithm; None clips nothing.
+    Raises:
+        ValueError: no class or no pixel, scale out of range; without clip a probability that is not above 0.
     """
     probabilities = np.asarray(sm)
     if probabilities.ndim < 2 or 0 in probabilities.shape:
@@ -199,6 +213,8 @@ def unary_from_labels(labels: np.ndarray, n_labels: int, gt_prob: float, zero_un
             without, label k is class k.
         n_labels: number of classes, 0 not counted where it is unsure; at least two.
         gt_prob: between 0 and 1, both excluded.
+    Raises:
+        ValueError: an argument is not as above, no pixels, a label out of range.
     """
     checks.count("n_labels", n_labels, 2)
     if not 0 < gt_prob < 1:

@@ -13,6 +13,7 @@ from PIL import Image
 from scipy import ndimage
 
 from maskdistill.crf.mean_field import MASKCUT, Accuracy, Setting, dense_crf
+from maskdistill.masks.resize import resized, within
 
 _SURE = float(1 / (1 + np.exp(-1)))  # softmax of (1 - m, m) of a mask m: 0.73 for the side that a pixel is on
 
@@ -37,7 +38,7 @@ def refined_mask(
     Raises:
         ValueError: another shape or type, min_overlap outside [0, 1], max_side below 1.
     """
-    if image.ndim != 3 or mask.shape != image.shape[:2] or mask.dtype != bool or image.dtype != np.uint8:
+    if image.shape != (*mask.shape, 3) or mask.ndim != 2 or mask.dtype != bool or image.dtype != np.uint8:
         raise ValueError(
             f"image must be (H, W, 3) uint8 and mask (H, W) bool, got {image.shape} {image.dtype}, "
             f"{mask.shape} {mask.dtype}"
@@ -47,21 +48,17 @@ def refined_mask(
     if mask.all() or not mask.any():
         return mask.copy()
     height, width = mask.shape
-    scale = max(height, width) / max_side
+    rows, columns = within((height, width), max_side)
+    is_reduced = (rows, columns) != (height, width)
     colours, inside = image, mask
-    if scale > 1:
-        small = (max(1, round(width / scale)), max(1, round(height / scale)))
-        colours = np.asarray(Image.fromarray(np.ascontiguousarray(image)).resize(small, Image.Resampling.BOX))
-        inside = _resized(mask, small)
+    if is_reduced:
+        picture = Image.fromarray(np.ascontiguousarray(image))
+        colours = np.asarray(picture.resize((columns, rows), Image.Resampling.BOX))
+        inside = resized(mask, (rows, columns))
     sure = np.where(inside, np.float32(_SURE), np.float32(1 - _SURE))
     found = dense_crf(colours, np.stack([1 - sure, sure]), accuracy=accuracy, **setting)
     moved = np.asarray(ndimage.binary_fill_holes(found[1] > found[0]))
     union = (moved | inside).sum()
     if not union or (moved & inside).sum() < min_overlap * union:
         return np.zeros_like(mask)
-    return _resized(moved, (width, height)) if scale > 1 else moved
-
-
-def _resized(mask: np.ndarray, size_xy: tuple[int, int]) -> np.ndarray:
-    picture = Image.fromarray(mask.astype(np.uint8) * 255)
-    return np.asarray(picture.resize(size_xy, Image.Resampling.BILINEAR)) > 127
+    return resized(moved, (height, width)) if is_reduced else moved

@@ -81,7 +81,7 @@ def dense_crf(
         found = _of_tensors(image, tensor, iterations, gaussian, bilateral, accuracy, threads)
         return found
     if _is_tensor(image):
-        image = cast("Tensor", image).cpu().numpy()
+        image = checks.array_of(cast("Tensor", image))
     found = _of_arrays(np.asarray(image), np.asarray(probabilities), iterations, gaussian, bilateral, accuracy, threads)
     return found
 
@@ -188,11 +188,10 @@ def _of_tensors(
     from maskdistill.crf import torch_lattice
 
     if probabilities.device.type == "cpu":
-        given = probabilities.detach()
-        as_array = (given.float() if given.is_floating_point() else given).numpy()
-        picture = image.cpu().numpy() if isinstance(image, torch.Tensor) else np.asarray(image)
-        return torch.from_numpy(_of_arrays(picture, as_array, iterations, gaussian, bilateral, accuracy, threads))
-    picture_on_device = torch.as_tensor(image)
+        given = checks.array_of(probabilities)
+        picture = checks.array_of(image) if isinstance(image, torch.Tensor) else np.asarray(image)
+        return torch.from_numpy(_of_arrays(picture, given, iterations, gaussian, bilateral, accuracy, threads))
+    picture_on_device = torch.as_tensor(image).detach()
     torch_lattice.check(picture_on_device, probabilities)
     return torch_lattice.dense_crf(
         picture_on_device,

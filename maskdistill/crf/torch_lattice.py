@@ -25,16 +25,15 @@ if TYPE_CHECKING:
 
 
 def check(image: Tensor, probabilities: Tensor) -> None:
-    """As `checks` for arrays; one value comes back from the device if all is well."""
-    checks.image(image.cpu().numpy())
+    """As `checks` for arrays; the picture comes back from the device, of the probabilities one value if all is well."""
+    checks.image(checks.array_of(image))
     size = (int(image.shape[0]), int(image.shape[1]))
     shaped = probabilities.ndim == 3 and len(probabilities) > 0 and tuple(probabilities.shape[1:]) == size
     if shaped and probabilities.is_floating_point():
         off = (probabilities.sum(dim=0, dtype=torch.float32) - 1).abs().amax()
         if bool((probabilities.amin() >= 0) & (off <= checks.SUMS)):
             return
-    found = probabilities.detach().cpu()
-    checks.probabilities((found.float() if found.is_floating_point() else found).numpy(), size)
+    checks.probabilities(checks.array_of(probabilities), size)
 
 
 def dense_crf(

@@ -42,13 +42,17 @@ def build(
         size: resnet50, torchvision's with FPN 256; small, GroupNorm body, FPN 64 and heads in proportion.
         short_side, max_side: px that pictures are resized to inside.
         nms: IoU above which the weaker of two boxes goes, whatever their clusters.
+    Raises:
+        ValueError: no cluster.
     """
+    if n_clusters < 1:
+        raise ValueError(f"n_clusters must be at least 1, got {n_clusters}")
     small = size == "small"
     width = 64 if small else 256
     sides = ((16,), (32,), (64,), (128,), (256,)) if small else ((32,), (64,), (128,), (256,), (512,))
     anchors = AnchorGenerator(sides, ((0.5, 1.0, 2.0),) * len(sides))
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed GPUs too: nothing restores them
         body = bodies.build(size, frozen_norm=True, frozen_layers=0 if small else 1)
         heads: dict[str, Any] = {"num_classes": n_clusters + 1}
         if small:
@@ -81,8 +85,17 @@ def build(
     for sampler in (model.rpn, model.roi_heads):
         old = sampler.fg_bg_sampler
         sampler.fg_bg_sampler = Sampler(old.batch_size_per_image, old.positive_fraction)
+    # Boxes are decoded in the type of what says how far they move: in bfloat16 to 4 px at x = 512.
+    for head in (model.rpn.head, model.roi_heads.box_predictor):
+        head.register_forward_hook(_as_float32)
     model.roi_heads.postprocess_detections = MethodType(_best_cluster_of_each_box, model.roi_heads)
     return model.eval()
+
+
+def _as_float32(head: nn.Module, given: Any, found: tuple[Any, Any]) -> tuple[Any, Any]:
+    """A head's scores and boxes, each a tensor or a list of one a level."""
+    scores, boxes = ([each.float() for each in part] if isinstance(part, list) else part.float() for part in found)
+    return scores, boxes
 
 
 class SharedBoxes(FastRCNNPredictor):

@@ -33,7 +33,7 @@ def predict(
 
     Args:
         mask_score: multiply the score by the mean probability inside the mask: a mask that the network is not sure
-            of is ranked lower.
+            of is ranked lower, and left out where the product is below the model's least score.
         mask_nms: IoU of masks above which the weaker one goes, whatever their clusters; 1 keeps all.
         refine: from (rgb, mask (H, W) bool) to a better mask (H, W) bool, before masks are compared.
     """
@@ -59,8 +59,11 @@ def predict(
         refined = refine(rgb, binary) if refine and binary.any() else binary
         if refined.any():
             sure = float(mask.numpy()[binary].mean()) if mask_score else 1.0
+            score = float(found["scores"][row]) * sure
+            if score < model.roi_heads.score_thresh:
+                continue
             rles += rle.encode(refined[None])
-            scores.append(float(found["scores"][row]) * sure)
+            scores.append(score)
             clusters.append(int(found["labels"][row]) - 1)
     kept = distinct(rles, np.array(scores), mask_nms)
     rles = [rles[row] for row in kept]

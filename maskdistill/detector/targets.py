@@ -17,6 +17,8 @@ def targets(masks: np.ndarray, clusters: np.ndarray) -> dict[str, Tensor]:
         clusters: (n,) int64, 0 .. k-1.
     Returns:
         boxes (n, 4) float32 half-open, labels (n,) int64 1 + cluster, masks (n, H, W) uint8.
+    Raises:
+        ValueError: masks and clusters of unlike length.
     """
     if len(masks) != len(clusters):
         raise ValueError(f"masks and clusters must have one length, got {len(masks)} and {len(clusters)}")

@@ -18,12 +18,13 @@ Sample = Callable[[int], tuple[np.ndarray, np.ndarray, np.ndarray]]
 
 
 def batches(
-    sample: Sample, *, n_pictures: int, batch: int, seed: int, short_side: int, max_side: int
+    sample: Sample, *, n_pictures: int, batch: int, seed: int, short_side: int, max_side: int, ranges: augment.Ranges
 ) -> Callable[[int], list[Any]]:
     """batch_of(step) -> list of (picture (3, H, W) float32 in [0, 1], target).
 
     Args:
         sample: position -> rgb (H, W, 3) uint8, masks (n, H, W) bool, clusters (n,).
+        ranges: what pictures and masks are turned, moved and coloured by.
     """
 
     def batch_of(step: int) -> list[Any]:
@@ -32,7 +33,7 @@ def batches(
         for number, position in enumerate(positions):
             rgb, masks, clusters = sample(int(position))
             rng = sampling.generator(seed, step, number)
-            draw = augment.drawn(rng, degrees=10.0, scale=(0.7, 1.3), shift=0.1, colour=0.2)
+            draw = augment.drawn(rng, ranges)
             size = resized(rgb.shape[:2], short_side=short_side, max_side=max_side)
             moved, layers = augment.apply(draw, rgb, masks.astype(np.uint8), size=size)
             picture = torch.from_numpy(np.ascontiguousarray(moved)).permute(2, 0, 1).float() / 255

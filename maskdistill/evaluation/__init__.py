@@ -1,9 +1,10 @@
 """Evaluation: every stage against ground truth, as pure functions. The last room; ground truth comes in here alone.
 
-Contract: semantic.confusion, iou, mean_iou; matching.hungarian, majority, match_label_maps, rename;
+Contract: semantic.confusion, iou, mean_iou; matching.hungarian, majority, match_label_maps, rename; curves.Curves;
           instances.average_precision, most_confident, votes; corloc.corloc, mean_best_iou; clusters.accuracy, nmi, ari;
           boundary.iou, counts; agreement.pixels, masks; matched.match, average_precision, area_under_curve;
-          baselines.whole, centre; bootstrap.interval; over_seeds.over_seeds; tables.table.
+          baselines.whole, centre; bootstrap.draws, value, spread, paired, interval; over_seeds.over_seeds;
+          summed.LabelMaps, ratio, mean_of_ratios; tables.table, by_class, compared, as_csv, markdown.
 """
 
 from maskdistill.evaluation import (
@@ -13,10 +14,13 @@ from maskdistill.evaluation import (
     boundary,
     clusters,
     corloc,
+    curves,
     instances,
     matched,
     matching,
+    over_seeds,
     semantic,
+    summed,
     tables,
 )
 
@@ -27,9 +31,12 @@ __all__ = [
     "boundary",
     "clusters",
     "corloc",
+    "curves",
     "instances",
     "matched",
     "matching",
+    "over_seeds",
     "semantic",
+    "summed",
     "tables",
 ]

@@ -9,6 +9,8 @@ from __future__ import annotations
 import numpy as np
 from scipy import ndimage
 
+from maskdistill.masks.boxes import slices
+
 SHARE = 0.02  # of the picture's diagonal
 
 
@@ -23,9 +25,7 @@ def band(mask: np.ndarray, *, width: int) -> np.ndarray:
     What lies beyond the picture's border is outside.
     """
     found = np.zeros(mask.shape, bool)
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    if len(rows):
-        box = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    if box := slices(mask):
         inside = mask[box]
         # Erosion by a square of 2 width + 1: two one-dimensional minima, whatever the width.
         kept = ndimage.minimum_filter(inside.astype(np.uint8), size=2 * width + 1, mode="constant", cval=0)
@@ -53,6 +53,8 @@ def counts(prediction: np.ndarray, truth: np.ndarray, classes: int, *, ignore: i
     Args:
         prediction, truth: (H, W), classes named alike; pixels whose truth is `ignore` are in no class and not counted,
             so where a void strip lies around objects, the band of the truth begins inside it.
+    Raises:
+        ValueError: unlike shapes.
     """
     if prediction.shape != truth.shape:
         raise ValueError(f"prediction {prediction.shape} and truth {truth.shape} must have one shape")

@@ -26,7 +26,13 @@ class Curves:
     def __init__(
         self, truth: Records, results: Records, *, iou_type: Literal["segm", "bbox"] = "segm", class_agnostic: bool
     ) -> None:
-        """Args: as instances.average_precision has them; samples weigh the pictures in the order of `truth`."""
+        """Args: as instances.average_precision has them; samples weigh the pictures in the order of `truth`.
+
+        Raises:
+            ValueError: another iou_type.
+        """
+        if iou_type not in ("segm", "bbox"):
+            raise ValueError(f"iou_type: wanted segm or bbox, got {iou_type!r}")
         self.n_pictures = len(truth)
         by_class: dict[int, list[Matched]] = {}
         for place, (number, rows) in enumerate(truth.items()):

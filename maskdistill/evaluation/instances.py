@@ -39,11 +39,17 @@ def average_precision(
         truth: picture id -> records with rle, box (xyxy), category, crowd, and area in pixels (else the mask's, which
             decides what is small, medium, large). A picture without objects is named too, with no record.
         results: picture id -> records with rle, box, category, score; pictures that the truth does not name are
-            left out. At most 100 a picture count, the best.
+            left out. At most 100 a picture and class count, the best.
         class_agnostic: all categories are one.
         areas: of the results, for the numbers by size: of their boxes, as pycocotools takes them where a file of
             results has boxes; or of their masks, as it does where a file has none.
+    Raises:
+        ValueError: another iou_type or another word for areas.
     """
+    if iou_type not in ("segm", "bbox"):
+        raise ValueError(f"iou_type: wanted segm or bbox, got {iou_type!r}")
+    if areas not in ("box", "mask"):
+        raise ValueError(f"areas: wanted box or mask, got {areas!r}")
     pictures = [{"id": number, **_size(rows)} for number, rows in truth.items()]
     annotations = [
         {**record, "id": 1 + place, "iscrowd": int(row["crowd"])}
@@ -116,7 +122,11 @@ def votes(
         truth: records with rle, box, category (0 .. n_classes - 1), crowd. results: records with rle, box, cluster.
         rule: `release`: for the class of the object of highest box IoU, the first if all are 0, so that a mask on
             nothing votes too. `overlap`: for that of highest mask IoU, if it is at least 0.5.
+    Raises:
+        ValueError: another rule.
     """
+    if rule not in ("release", "overlap"):
+        raise ValueError(f"rule: wanted release or overlap, got {rule!r}")
     counts = np.zeros((n_clusters, n_classes), np.int64)
     for number, rows in truth.items():
         solid, found = [row for row in rows if not row["crowd"]], results.get(number, ())

@@ -26,6 +26,8 @@ def hungarian(
     Args:
         counts: (clusters, classes) of samples or pixels.
         cluster_totals, class_totals: for the unions; default: sums of the counts.
+    Raises:
+        ValueError: counts of another rank, another word for `by`.
     """
     rows, columns = linear_sum_assignment(-_weights(counts, by, cluster_totals, class_totals))
     return {int(row): int(column) for row, column in zip(rows, columns, strict=True)}
@@ -45,6 +47,8 @@ def majority(
 
     Args:
         counts, cluster_totals, class_totals: as for `hungarian`.
+    Raises:
+        ValueError: counts of another rank, another word for `by`.
     """
     weights = _weights(counts, by, cluster_totals, class_totals)
     return {
@@ -61,6 +65,8 @@ def match_label_maps(confusion: np.ndarray, *, rule: Rule = "iou") -> tuple[dict
             the class of highest IoU, several may share one (for more clusters than classes).
     Returns:
         {cluster: class}, and the confusion (classes, classes + 1) after renaming: clusters without a class are misses.
+    Raises:
+        ValueError: another rule.
     """
     n_classes = confusion.shape[0]
     counts = confusion[1:, 1:-1].T

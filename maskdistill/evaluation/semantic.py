@@ -62,8 +62,16 @@ def _outside(low: int, high: int, classes: int, ignore: int) -> ValueError:
 
 
 def iou(counts: np.ndarray) -> np.ndarray:
-    """(classes,) float64 from a confusion (classes, classes + 1); nan where absent from truth and prediction."""
+    """(classes,) float64 from a confusion (classes, classes + 1); nan where absent from truth and prediction.
+
+    Raises:
+        ValueError: another shape; columns of clusters have to be renamed first.
+    """
     n_classes = counts.shape[0]
+    if counts.shape != (n_classes, n_classes + 1):
+        raise ValueError(
+            f"counts: wanted (classes, classes + 1), found {counts.shape}. Give `matching.rename` columns of clusters"
+        )
     right = np.diag(counts[:, :n_classes]).astype(np.float64)
     union = counts.sum(axis=1) + counts[:, :n_classes].sum(axis=0) - right
     return np.divide(right, union, out=np.full(n_classes, np.nan), where=union > 0)
@@ -74,7 +82,11 @@ def mean_iou(counts: np.ndarray, *, protocol: str = "occurring") -> float:
 
     Args:
         protocol: `occurring`, or `paper`: over all classes, those absent from truth and prediction as 0.
+    Raises:
+        ValueError: another protocol.
     """
+    if protocol not in ("occurring", "paper"):
+        raise ValueError(f"protocol: wanted occurring or paper, got {protocol!r}")
     each = iou(counts)
     if protocol == "paper":
         return float(np.nan_to_num(each).mean())

@@ -35,9 +35,9 @@ def _head(row: Mapping[str, Any]) -> tuple[int, str]:
 
 
 def on_seeds(rows: Sequence[Mapping[str, Any]]) -> str:
-    """What the columns over seeds are, in a sentence; empty where there are none."""
+    """What the columns over seeds are, a sentence for each kind; empty where there are none."""
     kinds = dict.fromkeys(row["of"] for row in rows if "seeds" in row)
-    return "".join(f"Over seeds: mean ± standard deviation (n - 1), {REPEATED[kind]}." for kind in kinds)
+    return " ".join(f"Over seeds: mean ± standard deviation (n - 1), {REPEATED[kind]}." for kind in kinds)
 
 
 def by_class(rows: Sequence[Mapping[str, Any]], published: Sequence[Mapping[str, Any]] = ()) -> list[list[str]]:

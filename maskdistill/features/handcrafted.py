@@ -95,6 +95,8 @@ def load(*, patch: int = 8) -> Handcrafted:
 
     Args:
         patch: side of a patch in pixels, at least 2.
+    Raises:
+        ValueError: a smaller patch.
     """
     if patch < 2:
         raise ValueError(f"patch must be at least 2, got {patch}")

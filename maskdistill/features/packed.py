@@ -9,7 +9,7 @@ Differs:  nothing is padded, nothing is dropped
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from timm.models.vision_transformer import VisionTransformer
@@ -17,6 +17,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from maskdistill.features import attention
+
+if TYPE_CHECKING:
+    from maskdistill.features.vit import ViT
 
 
 def can_pack(model: Any) -> bool:
@@ -44,24 +47,24 @@ def plan(sizes: Sequence[int], *, most: int) -> list[list[int]]:
 
 
 @torch.inference_mode()
-def tokens(vit: Any, pictures: Sequence[Tensor], *, class_alone: bool = False) -> list[Tensor]:
+def tokens(vit: ViT, pictures: Sequence[Tensor], *, class_alone: bool = False) -> list[Tensor]:
     """All tokens after the last norm, token 0 the class token or the patches' mean.
 
     Args:
         class_alone: token 0 only, (1, width), of a network that has a class token: of the last block its keys and
             values are all that the other tokens are asked for.
     """
-    entered = [vit._embedded(each[None], vit._check(each[None]))[0][0] for each in pictures]
+    entered = [vit.embedded(each[None], vit.grid_of(each[None]))[0][0] for each in pictures]
     lengths = [len(each) for each in entered]
     stream = torch.cat(entered)[None]  # (1, all tokens, width)
     last = len(vit.model.blocks) - 1
     for number, block in enumerate(vit.model.blocks):
         if class_alone and number == last:
             return list(vit.model.norm(_class_tokens(vit, block, stream, lengths)).float().cpu()[0].split(1))
-        q, k, v = (each.split(lengths, dim=2) for each in vit._projected(number, stream, None))
+        q, k, v = (each.split(lengths, dim=2) for each in vit.projected(number, stream, None))
         stream = attention.through(block, stream, _mixed(q, k, v))
     after = vit.model.norm(stream).float()
-    return [vit._one_class(each, dim=1)[0].cpu() for each in after.split(lengths, dim=1)]
+    return [vit.one_class(each, dim=1)[0].cpu() for each in after.split(lengths, dim=1)]
 
 
 def _mixed(q: Sequence[Tensor], k: Sequence[Tensor], v: Sequence[Tensor]) -> Tensor:
@@ -69,7 +72,7 @@ def _mixed(q: Sequence[Tensor], k: Sequence[Tensor], v: Sequence[Tensor]) -> Ten
     return torch.cat([attention.mixed(*each) for each in zip(q, k, v, strict=True)], dim=1)
 
 
-def _class_tokens(vit: Any, block: Any, stream: Tensor, lengths: list[int]) -> Tensor:
+def _class_tokens(vit: ViT, block: Any, stream: Tensor, lengths: list[int]) -> Tensor:
     """(1, pictures, width): the class tokens after the last block, of which the others' rows are never made."""
     firsts = [sum(lengths[:place]) for place in range(len(lengths))]
     normed, own = block.norm1(stream), block.attn

@@ -37,6 +37,8 @@ def prepare(
         short_side: px that the shorter side becomes; None: own size.
         square: px of both sides, whatever the shape was; None: the shape stays.
         max_patches: of the grid; a picture that would have more is made smaller, its sides in proportion.
+    Raises:
+        ValueError: another shape or type; short_side, square or max_patches below 1.
     Source: MaskDistill, the input of its ViT-S/16 (short side 640); CutLER squeezes to a square of 480.
     """
     if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8 or not rgb.size:
@@ -58,7 +60,14 @@ def wanted_size(
     square: int | None = None,
     max_patches: int | None = None,
 ) -> tuple[int, int]:
-    """(rows, columns) in px that a picture of `size` is resized to; arguments as `prepare`'s."""
+    """(rows, columns) in px that a picture of `size` is resized to; arguments as `prepare`'s.
+
+    Raises:
+        ValueError: short_side, square or max_patches below 1.
+    """
+    for name, value in (("short_side", short_side), ("square", square), ("max_patches", max_patches)):
+        if value is not None and value < 1:
+            raise ValueError(f"{name} must be at least 1 or None, got {value}")
     height, width = (square, square) if square else size
     if short_side is not None and min(height, width) != short_side:
         # The longer side is cut, not rounded, as torchvision's resize does it; in integers, because a factor that

@@ -126,26 +126,26 @@ class ViT:
         Raises:
             ValueError: another shape, block or field.
         """
-        grid = self._check(batch)
+        grid = self.grid_of(batch)
         n_blocks = len(self.model.blocks)
         if not -n_blocks <= block < n_blocks:
             raise ValueError(f"block: {self.name} has {n_blocks}, got {block}")
         unknown = set(want) - set(_FIELDS)
         if unknown:
             raise ValueError(f"want: takes {', '.join(_FIELDS)}, got {', '.join(sorted(unknown))}")
-        stream, rotations = self._embedded(batch, grid)
+        stream, rotations = self.embedded(batch, grid)
         last = block % n_blocks
         for number in range(last):
             stream = self._through(number, stream, rotations)
         found: dict[str, Tensor] = {}
         if set(want) & {"queries", "keys", "values"}:
-            projected = self._projected(last, stream, rotations)
+            projected = self.projected(last, stream, rotations)
             for field, values in zip(("queries", "keys", "values"), projected, strict=True):
                 if field in want:
-                    found[field] = self._one_class(values.float(), dim=2)
+                    found[field] = self.one_class(values.float(), dim=2)
         if "tokens" in want:
             after = self.model.norm(self._through(last, stream, rotations))
-            found["tokens"] = self._one_class(after.float(), dim=1)
+            found["tokens"] = self.one_class(after.float(), dim=1)
         return [
             Features(
                 grid=grid,
@@ -180,7 +180,11 @@ class ViT:
         return found
 
     def position_embedding(self, grid: tuple[int, int]) -> Tensor:
-        """(1, 1 + rows*cols, width) for a patch grid, as DINO resamples it: bicubic, 0.1 added to the grid's size."""
+        """(1, 1 + rows*cols, width) for a patch grid, as DINO resamples it: bicubic, 0.1 added to the grid's size.
+
+        Raises:
+            ValueError: a grid that no factor gives.
+        """
         embedding = self.model.pos_embed
         assert embedding is not None
         side = round((embedding.shape[1] - 1) ** 0.5)
@@ -195,7 +199,7 @@ class ViT:
         flat = patches.permute(0, 2, 3, 1).flatten(1, 2).to(embedding.dtype)
         return torch.cat([embedding[:, :1], flat], dim=1)
 
-    def _embedded(self, batch: Tensor, grid: tuple[int, int]) -> tuple[Tensor, Tensor | None]:
+    def embedded(self, batch: Tensor, grid: tuple[int, int]) -> tuple[Tensor, Tensor | None]:
         """Tokens that enter the first block, (B, prefix + patches, width), and rotations by position, if there are."""
         model = self.model
         weight = model.patch_embed.proj.weight
@@ -216,11 +220,11 @@ class ViT:
             return eva.through(self.model, number, stream, rotations)
         block = self.model.blocks[number]
         if attention.pays(stream) and packed.can_pack(self.model):
-            return attention.through(block, stream, attention.mixed(*self._projected(number, stream, rotations)))
+            return attention.through(block, stream, attention.mixed(*self.projected(number, stream, rotations)))
         after: Tensor = block(stream)
         return after
 
-    def _projected(self, number: int, stream: Tensor, rotations: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+    def projected(self, number: int, stream: Tensor, rotations: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
         """Queries, keys, values of a block: (B, heads, prefix + patches, dim)."""
         if isinstance(self.model, Eva):
             return eva.projected(self.model, number, stream, rotations, rotated=self.rotated)
@@ -228,14 +232,19 @@ class ViT:
         joined = block.attn.qkv(block.norm1(stream)).unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
         return block.attn.q_norm(joined[0]), block.attn.k_norm(joined[1]), joined[2]
 
-    def _one_class(self, values: Tensor, *, dim: int) -> Tensor:
+    def one_class(self, values: Tensor, *, dim: int) -> Tensor:
         """Prefix tokens along `dim` reduced to one: the class token, or the patches' mean."""
         n_prefix = self.model.num_prefix_tokens
         patches = values.narrow(dim, n_prefix, values.shape[dim] - n_prefix)
         first = values.narrow(dim, 0, 1) if self.has_class else patches.mean(dim=dim, keepdim=True)
         return torch.cat([first, patches], dim=dim)
 
-    def _check(self, batch: Tensor) -> tuple[int, int]:
+    def grid_of(self, batch: Tensor) -> tuple[int, int]:
+        """(rows, cols) of the patches of a batch.
+
+        Raises:
+            ValueError: not (B, 3, H, W), or a side that is no multiple of the patch.
+        """
         if batch.ndim != 4 or batch.shape[1] != 3 or any(side % self.patch or not side for side in batch.shape[-2:]):
             raise ValueError(
                 f"batch: wanted (B, 3, H, W) with H and W multiples of {self.patch}, found {tuple(batch.shape)}"
@@ -255,7 +264,7 @@ def _built(name: str) -> VisionTransformer | Eva:
         )
     options: dict[str, Any] = {"dynamic_img_size": True}
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
+        torch.default_generator.manual_seed(0)  # torch.manual_seed would seed GPUs too, which nothing restores
         try:
             model = timm.create_model(inner, pretrained=False, num_classes=0, **options)
         except TypeError:  # families that know no such option

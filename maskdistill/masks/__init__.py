@@ -1,1 +1,1 @@
-"""Masks: run lengths, boxes, outlines; what every room may use. Contract: rle, boxes, polygons."""
+"""Masks: run lengths, boxes, outlines; what every room may use. Contract: rle, boxes, polygons, resize."""

@@ -9,10 +9,18 @@ def boxes_from_masks(masks: np.ndarray) -> np.ndarray:
     """The tight box of each of the masks (n, H, W) bool: (n, 4) float32; zeros for an empty mask."""
     boxes = np.zeros((len(masks), 4), np.float32)
     for row, mask in enumerate(masks):
-        rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-        if len(rows):
-            boxes[row] = columns[0], rows[0], columns[-1] + 1, rows[-1] + 1
+        if found := slices(mask):
+            down, across = found
+            boxes[row] = across.start, down.start, across.stop, down.stop
     return boxes
+
+
+def slices(mask: np.ndarray) -> tuple[slice, slice] | None:
+    """Rows and columns of the tight box of a mask (H, W) bool, to cut it out; None for an empty one."""
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    if not len(rows):
+        return None
+    return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
 
 
 def masks_from_boxes(boxes: np.ndarray, size: tuple[int, int]) -> np.ndarray:

@@ -69,8 +69,10 @@ def _outlines(mask: np.ndarray) -> list[np.ndarray]:
             after[2 * row + r0, 2 * col + c0] = (2 * row + r1, 2 * col + c1)
     place = {point: number for number, point in enumerate(after)}
     outlines = []
-    while after:
-        line = [next(iter(after))]
+    for start in list(after):  # not the first of what is left: a dictionary walks over all that was taken out before
+        if start not in after:
+            continue
+        line = [start]
         while line[-1] in after:
             line.append(after.pop(line[-1]))
         # The thinning keeps the first point, so where an outline begins changes it: below and right, as in the release.

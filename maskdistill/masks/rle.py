@@ -58,9 +58,17 @@ def boxes(rles: Sequence[Rle]) -> np.ndarray:
 
 
 def iou(a: Sequence[Rle], b: Sequence[Rle], *, crowd: np.ndarray | None = None) -> np.ndarray:
-    """(len(a), len(b)) float64 intersection over union; against a crowd of b: over the area of a's mask."""
+    """(len(a), len(b)) float64 intersection over union; against a crowd of b: over the area of a's mask.
+
+    Raises:
+        ValueError: masks of several sizes.
+    """
     if not a or not b:
         return np.zeros((len(a), len(b)))
+    # The library gives -1 for masks of two sizes, which callers would take for a value.
+    sizes = {tuple(rle["size"]) for rle in (*a, *b)}
+    if len(sizes) > 1:
+        raise ValueError(f"a, b: wanted masks of one size, found {sorted(sizes)}")
     flags = [0] * len(b) if crowd is None else [int(flag) for flag in crowd]
     return np.asarray(coco.iou([_theirs(rle) for rle in a], [_theirs(rle) for rle in b], flags), np.float64)
 
@@ -71,7 +79,11 @@ def merge(rles: Sequence[Rle]) -> Rle:
 
 
 def from_polygons(polygons: list[list[float]], size: tuple[int, int]) -> Rle:
-    """The union of polygons [x, y, x, y, ...] in pixels, drawn as pycocotools does; under 3 points: none."""
+    """The union of polygons [x, y, x, y, ...] in pixels, drawn as pycocotools does; under 3 points: none.
+
+    Raises:
+        ValueError: a coordinate that is not finite, or MOST_PX away or farther.
+    """
     height, width = size
     # The library takes four numbers for a box (x, y, width, height), and decides so by the first polygon alone.
     drawn = [polygon for polygon in polygons if len(polygon) >= 6]

@@ -35,6 +35,7 @@ def second_eigenvectors(
     Args:
         unit: (graphs, n, width) float32, n >= 2, rows of length 1 or 0: two nodes are joined where their inner product
             exceeds the threshold.
+        threshold: in [-1, 1].
         floor: weight of an absent edge, in (0, 1).
         tolerance: of the residual.
         n_steps: of Lanczos for all; a graph that they do not settle, by `normalized_cut`'s rule, is solved alone.
@@ -42,11 +43,13 @@ def second_eigenvectors(
     Returns:
         A Cut a graph; `products` counts those of both ways.
     Raises:
-        ValueError: another shape, floor or tolerance out of range.
+        ValueError: another shape, threshold, floor, tolerance or n_steps out of range.
     Twin: normalized_cut.second_eigenvector.
     """
     if unit.ndim != 3 or unit.shape[1] < 2:
         raise ValueError(f"unit must be (graphs, n, width) with n at least 2, got {tuple(unit.shape)}")
+    if not -1 <= threshold <= 1:  # nan fails too
+        raise ValueError(f"threshold must be in [-1, 1], got {threshold}")
     if not 0 < floor < 1 or tolerance <= 0 or n_steps < 1:
         raise ValueError(f"floor must be in (0, 1), tolerance and n_steps above 0, got {floor}, {tolerance}, {n_steps}")
     n_graphs, n, _ = unit.shape

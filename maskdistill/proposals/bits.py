@@ -35,7 +35,11 @@ class Bits:
 
     @classmethod
     def of(cls, entries: np.ndarray) -> Bits:
-        """From (n, n) zeros and ones, symmetric; what is above the diagonal counts."""
+        """From (n, n) zeros and ones, symmetric; what is above the diagonal counts.
+
+        Raises:
+            ValueError: not square, or empty.
+        """
         if entries.ndim != 2 or entries.shape[0] != entries.shape[1] or not entries.size:
             raise ValueError(f"entries must be (n, n), got {entries.shape}")
         packed = _empty(len(entries))

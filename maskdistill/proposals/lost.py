@@ -16,6 +16,7 @@ import torch
 
 from maskdistill.proposals import affinity, products, scores
 from maskdistill.proposals.grid import component
+from maskdistill.proposals.judged import check_limits
 from maskdistill.types import Facet, Features, Found, GridMask
 
 _ROWS = 64  # tied patches whose inner products are held at a time
@@ -51,11 +52,12 @@ def discover(
         ValueError: keys missing, of another shape, not finite; a constant out of range.
     Source: the paper's Sec. 3; twin: tests/reference/lost.py, which forms the affinity.
     """
-    for name, value in (("max_masks", max_masks), ("n_candidates", n_candidates), ("min_area", min_area)):
+    for name, value in (("max_masks", max_masks), ("n_candidates", n_candidates)):
         if value < 1:
             raise ValueError(f"{name} must be at least 1, got {value}")
     if rule not in ("paper", "sound"):
         raise ValueError(f"rule must be 'paper' or 'sound', got {rule!r}")
+    check_limits(stop_score=stop_score, min_area=min_area)
     keys = affinity.joined(features, facet=facet)
     free = np.ones(len(keys), bool)
     found: list[GridMask] = []

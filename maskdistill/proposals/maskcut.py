@@ -16,7 +16,7 @@ import torch
 from maskdistill.proposals import scores
 from maskdistill.proposals.affinity import MAX_PATCHES, cosines, joined
 from maskdistill.proposals.grid import component
-from maskdistill.proposals.judged import is_object
+from maskdistill.proposals.judged import check_limits, is_object
 from maskdistill.proposals.normalized_cut import Cut, second_eigenvector, strongest
 from maskdistill.types import Facet, Features, Found, GridMask
 
@@ -62,6 +62,7 @@ def discover(
     Source: CutLER, Sec. 3.1; what its release does stands in docs/reproduce.md.
     """
     _check(max_masks, threshold, floor, min_share, max_overlap, rule)
+    check_limits(stop_score=stop_score, max_area=max_area, max_border=max_border)
     keys = joined(features, facet=facet, max_patches=MAX_PATCHES)
     if len(keys) < 2:
         return Found([], [("stopped", "one patch cannot be cut")])
@@ -87,7 +88,7 @@ def discover(
         refused = judged and (raw.mean() <= min_share or _iou(raw, previous) > max_overlap)
         if rule == "sound":
             refused |= not is_object(raw, min_area=1, max_area=max_area, max_border=max_border)
-        rejected += refused
+        rejected += bool(refused)  # NumPy's own would make of it a number that JSON does not know
         mask = raw & ~painted.reshape(features.grid)
         if not refused and mask.any():
             # Not of this graph, whose threshold is another than TokenCut's: a score means the same in all methods.

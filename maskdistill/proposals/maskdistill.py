@@ -15,6 +15,7 @@ import torch
 
 from maskdistill.proposals import affinity, products, scores
 from maskdistill.proposals.grid import component
+from maskdistill.proposals.judged import check_limits
 from maskdistill.types import Facet, Features, Found, GridMask
 
 
@@ -55,7 +56,8 @@ def discover(
         ValueError: queries or keys missing, of another shape, not finite; a constant out of range.
     Source: DESIGN of the method's facts; twin: tests/reference/maskdistill.py.
     """
-    _check(max_masks, top_fraction, mass, mass_rule, min_area)
+    _check(max_masks, top_fraction, mass, mass_rule)
+    check_limits(stop_score=stop_score, min_area=min_area)
     features = features.centred() if centre_keys else features
     queries = _class_queries(features)
     averaged = max(1, len(queries) - 1) if heads is None else heads
@@ -131,11 +133,9 @@ def _class_queries(features: Features) -> np.ndarray:
     return queries[:, 0].detach().cpu().double().numpy()
 
 
-def _check(max_masks: int, top_fraction: float, mass: float, mass_rule: str, min_area: int) -> None:
+def _check(max_masks: int, top_fraction: float, mass: float, mass_rule: str) -> None:
     if max_masks < 1:
         raise ValueError(f"max_masks must be at least 1, got {max_masks}")
-    if min_area < 1:
-        raise ValueError(f"min_area must be at least 1, got {min_area}")
     for name, value in (("top_fraction", top_fraction), ("mass", mass)):
         if not 0 < value <= 1:
             raise ValueError(f"{name} must be in (0, 1], got {value}")

@@ -30,7 +30,9 @@ class Cut:
         value: eigenvalue, in [0, 2]: how badly the graph wants to be cut; 0 where it is disconnected.
         residual: length of (D^-1/2 W D^-1/2 - (1 - value)) z for the unit vector z = D^1/2 v.
         products: with W.
-        fallback: the iteration did not converge, or the next eigenvalue coincides: the dense solver gave the answer.
+        fallback: the iteration did not settle the vector within its products, as where the next eigenvalue is near: the
+            dense solver gave the answer. One that is repeated exactly is not noticed: the iteration sees it once, and
+            the seed decides which of its vectors comes out.
     """
 
     vector: np.ndarray

@@ -12,6 +12,9 @@ import numpy as np
 from PIL import Image
 from scipy import ndimage
 
+from maskdistill.masks.boxes import slices
+from maskdistill.masks.resize import resized, within
+
 _BINS = 8  # of each of the three colours
 _UNSEEN = 1e-3  # share given to every bin, so that a colour seen once decides nothing
 _CLIP = 2.5  # of the logarithm of the ratio: one pixel cannot outvote its neighbours
@@ -45,7 +48,7 @@ def refine(
     Raises:
         ValueError: another shape or type; band, rounds, smooth_px not above 0; max_side below 8.
     """
-    if rgb.ndim != 3 or mask.shape != rgb.shape[:2] or mask.dtype != bool or rgb.dtype != np.uint8:
+    if rgb.shape != (*mask.shape, 3) or mask.ndim != 2 or mask.dtype != bool or rgb.dtype != np.uint8:
         raise ValueError(
             f"rgb must be (H, W, 3) uint8 and mask (H, W) bool, got {rgb.shape} {rgb.dtype}, {mask.shape} {mask.dtype}"
         )
@@ -54,29 +57,31 @@ def refine(
             "band, rounds, smooth_px must be above 0 and max_side at least 8, "
             f"got {band}, {rounds}, {smooth_px}, {max_side}"
         )
-    rows, cols = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    if not len(rows):
+    tight = slices(mask)
+    if tight is None:
         return mask.copy()
-    reach = band * np.sqrt(np.count_nonzero(mask[rows[0] : rows[-1] + 1, cols[0] : cols[-1] + 1]))
+    rows, cols = tight
+    reach = band * np.sqrt(np.count_nonzero(mask[tight]))
     margin = int(np.ceil(1.5 * reach)) + 2
     box = (
-        slice(max(0, rows[0] - margin), rows[-1] + margin + 1),
-        slice(max(0, cols[0] - margin), cols[-1] + margin + 1),
+        slice(max(0, rows.start - margin), rows.stop + margin),
+        slice(max(0, cols.start - margin), cols.stop + margin),
     )
     colours, inside = rgb[box], mask[box]
     height, width = inside.shape
     scale = max(1.0, max(height, width) / max_side)
     if scale > 1:
-        small = (max(1, round(width / scale)), max(1, round(height / scale)))
-        colours = np.asarray(Image.fromarray(np.ascontiguousarray(colours)).resize(small, Image.Resampling.BOX))
-        inside = _resized(inside, small)
+        small = within((height, width), max_side)
+        picture = Image.fromarray(np.ascontiguousarray(colours))
+        colours = np.asarray(picture.resize(small[::-1], Image.Resampling.BOX))
+        inside = resized(inside, small)
     if inside.all() or not inside.any():
         return mask.copy()
     moved = _moved(colours, inside, reach=reach / scale, rounds=rounds, smooth_px=smooth_px)
     if not moved.any():
         return mask.copy()
     refined = np.zeros_like(mask)
-    refined[box] = _resized(moved, (width, height)) if scale > 1 else moved
+    refined[box] = resized(moved, (height, width)) if scale > 1 else moved
     return refined
 
 
@@ -115,8 +120,3 @@ def _without_small_holes(mask: np.ndarray) -> np.ndarray:
     small = areas < _HOLE * np.count_nonzero(mask)
     small[0] = False
     return mask | small[labels]
-
-
-def _resized(mask: np.ndarray, size_xy: tuple[int, int]) -> np.ndarray:
-    image = Image.fromarray(mask.astype(np.uint8) * 255)
-    return np.asarray(image.resize(size_xy, Image.Resampling.BILINEAR)) > 127

@@ -17,7 +17,7 @@ from maskdistill.proposals import scores
 from maskdistill.proposals.affinity import MAX_PATCHES, cosines, gaussian, joined
 from maskdistill.proposals.graphs import Dense, TwoValued
 from maskdistill.proposals.grid import component
-from maskdistill.proposals.judged import is_object
+from maskdistill.proposals.judged import check_limits, is_object
 from maskdistill.proposals.normalized_cut import second_eigenvector, strongest
 from maskdistill.types import Facet, Features, Found, GridMask
 
@@ -71,6 +71,7 @@ def discover(
     Source: the paper's method; repeated cuts as in CutLER's idea of several objects, without its rules.
     """
     _check(max_masks, affinity, threshold, floor, bandwidth, max_cut, rule)
+    check_limits(stop_score=stop_score, min_area=min_area, max_area=max_area, max_border=max_border)
     n_patches = features.grid[0] * features.grid[1]
     graph: Dense | TwoValued
     if affinity == "threshold":

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-State = Literal["done", "partial", "missing"]
+State = Literal["done", "partial", "missing", "stale"]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -77,6 +77,25 @@ def writing(path: Path, mode: str = "wb") -> Iterator[IO[Any]]:
         raise
 
 
+@contextlib.contextmanager
+def telling(path: Path) -> Iterator[None]:
+    """What the system refuses in the block becomes RunError naming `path`.
+
+    Raises:
+        RunError: as `unwritable` has it.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise unwritable(path, error) from error
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder and those above it, where they are not there; RunError where that cannot be."""
+    with telling(path):
+        path.mkdir(parents=True, exist_ok=True)
+
+
 def unwritable(path: Path, error: OSError) -> RunError:
     """What a user is told when the system refuses to write."""
     if error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)):

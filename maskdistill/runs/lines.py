@@ -16,7 +16,7 @@ def read(path: Path) -> Iterator[dict[str, Any]]:
     try:
         with path.open("rb") as file:
             for number, line in enumerate(file, 1):
-                yield _row(path, number, line)
+                yield decoded(path, number, line)
     except FileNotFoundError:
         raise RunError(
             f"{path}: not there. The stage that writes it is not complete: run the same command again"
@@ -35,7 +35,8 @@ def encoded(row: Mapping[str, Any]) -> bytes:
     return atomic.json_bytes(row) + b"\n"
 
 
-def _row(path: Path, number: int, line: bytes) -> dict[str, Any]:
+def decoded(path: Path, number: int, line: bytes) -> dict[str, Any]:
+    """A line's dict; RunError names the file and the number of the line where it is none."""
     try:
         row = json.loads(line.decode("utf-8"))
         if not isinstance(row, dict):

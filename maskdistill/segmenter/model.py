@@ -35,7 +35,8 @@ class DeepLab(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         maps = self.backbone(x)
         logits = self.classifier(*(maps[name] for name in self.at))
-        return functional.interpolate(logits, size=x.shape[-2:], mode="bilinear", align_corners=False)
+        # In bfloat16 one pixel in 150 would have two largest logits.
+        return functional.interpolate(logits.float(), size=x.shape[-2:], mode="bilinear", align_corners=False)
 
 
 class SmallHead(nn.Module):
@@ -74,7 +75,7 @@ def build(*, size: str = "resnet50", n_classes: int, seed: int = 0, frozen_layer
         frozen_layers: of ResNet-50: conv1, bn1 and so many layers stay as they are; source: MaskDistill release.
     """
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed GPUs too: nothing restores them
         if size == "small":
             pyramid = bodies.Pyramid(bodies.build(size), PYRAMID_WIDTH, norm=bodies.grouped)
             return DeepLab(pyramid, SmallHead(PYRAMID_WIDTH, n_classes), at=("1", "0")).eval()

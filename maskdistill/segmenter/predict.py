@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from maskdistill.segmenter import outlines
 from maskdistill.segmenter.model import DeepLab
-from maskdistill.segmenter.train import as_input
+from maskdistill.segmenter.train import RESAMPLE, as_input
 
 
 @torch.inference_mode()
@@ -37,7 +37,7 @@ def predict(
 def logits(model: DeepLab, rgb: np.ndarray, *, side: int) -> Tensor:
     """(1, classes, side, side) float32 of a picture (H, W, 3) uint8, on the model's device."""
     device = next(model.parameters()).device
-    squeezed = np.asarray(Image.fromarray(rgb).resize((side, side), Image.Resampling.BICUBIC))
+    squeezed = np.asarray(Image.fromarray(rgb).resize((side, side), RESAMPLE))
     found: Tensor = model(as_input(np.array(squeezed))[None].to(device)).float()
     return found
 

@@ -7,28 +7,33 @@ from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
 from maskdistill.segmenter.losses import hardest_cross_entropy
 from maskdistill.training import augment, sampling
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, of RGB in [0, 1]
+RESAMPLE = Image.Resampling.BICUBIC  # of pictures, in training and prediction; source: MaskDistill release
 Sample = Callable[[int], tuple[np.ndarray, np.ndarray]]
 
 
-def batches(sample: Sample, *, n_pictures: int, batch: int, seed: int, side: int) -> Callable[[int], list[Any]]:
+def batches(
+    sample: Sample, *, n_pictures: int, batch: int, seed: int, side: int, ranges: augment.Ranges
+) -> Callable[[int], list[Any]]:
     """batch_of(step) -> list of (picture (3, side, side) float32, label map (side, side) uint8).
 
     Args:
         sample: position -> rgb (H, W, 3) uint8, label map (H, W) uint8.
+        ranges: what pictures and label maps are turned, moved and coloured by.
     """
 
     def batch_of(step: int) -> list[Any]:
         made = []
         for number, position in enumerate(sampling.chosen(step, n_pictures=n_pictures, batch=batch, seed=seed)):
             rgb, label_map = sample(int(position))
-            draw = augment.drawn(sampling.generator(seed, step, number), degrees=5.0, scale=(0.75, 1.25), colour=0.15)
-            moved, layers = augment.apply(draw, rgb, label_map[None], size=(side, side))
+            draw = augment.drawn(sampling.generator(seed, step, number), ranges)
+            moved, layers = augment.apply(draw, rgb, label_map[None], size=(side, side), resample=RESAMPLE)
             made.append((as_input(moved), torch.from_numpy(layers[0].copy())))
         return made
 

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import tyro
 
 from maskdistill.settings.checks import at_least, in_unit
-from maskdistill.settings.training import TrainSettings
+from maskdistill.settings.training import AugmentSettings, TrainSettings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +29,11 @@ class DetectSettings:
     import_clusters: Literal["categories", "one", "again"] = "categories"
     import_images: str = ""  # COCO dataset that lists the images of a results list; without it image ids are the run's
     import_top: int = 0  # imported detections a picture, the best by score; 0: all
-    train: TrainSettings = field(default_factory=TrainSettings)
+    train: TrainSettings = field(
+        default_factory=lambda: TrainSettings(
+            augment=AugmentSettings(degrees=10.0, scale=(0.7, 1.3), shift=0.1, colour=0.2)  # ours
+        )
+    )
 
     def __post_init__(self) -> None:
         at_least("detect.short_side", self.short_side, 32)

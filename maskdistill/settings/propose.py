@@ -98,7 +98,8 @@ class ProposeSettings:
     block: int = -1  # of the backbone whose queries and keys are used, -1 the last; source: MaskDistill, Sec. 3.1
     facet: Literal["keys", "queries", "values", "tokens"] = "keys"  # of the block: what patches are compared by
     rotated: bool = False  # queries and keys after the rotation by position of DINOv3 and its kin; others have none
-    centre_keys: Literal["auto", "yes", "no"] = "auto"  # subtract the mean key; auto: not for dino_* and handcrafted
+    # subtract the mean key; auto: not for dino_*, handcrafted, nor where tokencut or maskcut compare tokens
+    centre_keys: Literal["auto", "yes", "no"] = "auto"
     max_masks: int = 6  # a picture at most; one in MaskDistill, LOST and TokenCut, three in MaskCut
     stop_score: float = 0.05  # the search for more ends at a mask below it, in [0, 1]; 0: no end; docs/log/proposals.md
     min_score: float = 0.05  # proposals below it are left out, in [0, 1]

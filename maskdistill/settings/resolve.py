@@ -30,7 +30,9 @@ def resolve(settings: RunSettings) -> RunSettings:
     method = propose.method if propose.method != "auto" else ("tokencut" if by_hand else "maskdistill")
     centre = propose.centre_keys
     if centre == "auto":
-        centre = "no" if by_hand or propose.backbone.startswith("dino_") else "yes"
+        # Cuts of tokens by a threshold of the cosine find less after centring; signs of keys say nothing before it.
+        cuts_tokens = method in ("tokencut", "maskcut") and propose.facet == "tokens"
+        centre = "no" if by_hand or cuts_tokens or propose.backbone.startswith("dino_") else "yes"
     pixels = propose.pixels
     if pixels == "auto":
         pixels = "refine" if by_hand else "crf"

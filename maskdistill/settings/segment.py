@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from maskdistill.settings.checks import at_least
-from maskdistill.settings.training import TrainSettings
+from maskdistill.settings.training import AugmentSettings, TrainSettings
 
 BEST = "best_on_the_reported_data"
 
@@ -22,7 +22,9 @@ class SegmentSettings:
     # best_on_the_reported_data: of highest mIoU on the ground truth that is reported on, as the release; marked
     keep: Literal["average", "last", "best_on_the_reported_data"] = "average"
     looks: int = 45  # of best_on_the_reported_data, evenly over the schedule; the release's 45 epochs
-    train: TrainSettings = field(default_factory=lambda: TrainSettings(learning_rate=5e-4))
+    train: TrainSettings = field(
+        default_factory=lambda: TrainSettings(learning_rate=5e-4, augment=AugmentSettings(colour=0.15))  # colour: ours
+    )
 
     def __post_init__(self) -> None:
         at_least("segment.looks", self.looks, 1)

@@ -1,9 +1,31 @@
 """What both networks can be told about their training; defaults that differ stand in each stage's own file."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
-from maskdistill.settings.checks import at_least
+from maskdistill.settings.checks import at_least, in_unit
+
+
+@dataclass(frozen=True, kw_only=True)
+class AugmentSettings:
+    """How far a training picture is turned, moved and coloured, drawn evenly for each."""
+
+    flip: bool = True  # mirror every other picture
+    degrees: float = 5.0  # turned at most, either way, in [0, 180]; source: MaskDistill release
+    scale: tuple[float, float] = (0.75, 1.25)  # least and most, in (0, 8]; source: MaskDistill release
+    shift: float = 0.0  # of the middle at most, either way, as a share of each side, in [0, 1]
+    colour: float = 0.0  # c: channels times 1 - c to 1 + c, values to the power of exp(-c) to exp(c), in [0, 1]
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.degrees <= 180:
+            raise ValueError(f"augment.degrees must be in [0, 180], got {self.degrees}")
+        for scale in self.scale:
+            if not 0 < scale <= 8:
+                raise ValueError(f"augment.scale must be in (0, 8], got {scale}")
+        if self.scale[0] > self.scale[-1]:
+            raise ValueError(f"augment.scale must not fall, got {self.scale}")
+        in_unit("augment.shift", self.shift)
+        in_unit("augment.colour", self.colour)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,6 +43,7 @@ class TrainSettings:
     clip_norm: float = 5.0  # largest norm of the gradient; 0: none
     average: float = 0.99  # decay a step of the averaged weights, which are the result; 0: the last weights
     checkpoint_seconds: int = 60  # between two checkpoints
+    augment: AugmentSettings = field(default_factory=AugmentSettings)
 
     def __post_init__(self) -> None:
         at_least("train.steps", self.steps, 0)

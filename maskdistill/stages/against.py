@@ -27,13 +27,13 @@ def work(job: Job, other: Job, joined: Mapping[str, Joined], names: list[str]) -
     Args:
         joined: split -> pictures with their truth, of the first run; empty without ground truth.
     Raises:
-        RunError: no picture is in both, by path, content and split.
+        RunError: no picture is in both, by path, content, size and split.
     """
     common = {split: _common(job, other, split) for split in ("train", "validation")}
     if not any(common.values()):
         raise RunError(
-            f"{other.folder.root}: has no picture in common with {job.folder.root} (same path, content and split). "
-            "Compare runs of the same pictures"
+            f"{other.folder.root}: has no picture in common with {job.folder.root} "
+            "(same path, content, size and split). Compare runs of the same pictures, with one --orientation"
         )
     rows: list[dict[str, Any]] = []
     for split, pairs in common.items():
@@ -60,9 +60,10 @@ def work(job: Job, other: Job, joined: Mapping[str, Joined], names: list[str]) -
 
 
 def _common(job: Job, other: Job, split: str) -> dict[int, Image]:
-    """Id here -> the same picture there: equal in path and content, and in the same split of both."""
-    there = {(image.path, image.sha256): image for image in other.in_splits()[split]}
-    pairs = {image.id: there.get((image.path, image.sha256)) for image in job.in_splits()[split]}
+    """Id here -> the same picture there: equal in path, content and size, and in the same split of both."""
+    # The size too: --orientation turns the same file, and masks of two sizes cannot be compared.
+    there = {(image.path, image.sha256, image.size): image for image in other.in_splits()[split]}
+    pairs = {image.id: there.get((image.path, image.sha256, image.size)) for image in job.in_splits()[split]}
     return {number: image for number, image in pairs.items() if image is not None}
 
 

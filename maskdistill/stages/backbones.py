@@ -27,6 +27,8 @@ def chosen(wanted: str) -> torch.device:
         device = torch.device(wanted)
     except RuntimeError as error:
         raise SettingsError(f"device: there is no {wanted!r}. Wanted: auto, cpu, cuda, cuda:N") from error
+    if device.type not in ("cpu", "cuda"):  # others do some of the stages, and fail hours later at the detector
+        raise SettingsError(f"device: {wanted!r} cannot do all stages. Wanted: auto, cpu, cuda, cuda:N")
     if device.type == "cuda" and not torch.cuda.is_available():
         raise SettingsError(f"device: {wanted} was asked for, but this machine has no usable GPU. Use auto or cpu")
     return device

@@ -42,8 +42,9 @@ def draw(out: Path, *, n_pictures: int, n_validation: int, n_kinds: int) -> Draw
         ("pictures", n_pictures, SEED, truths[0]),
         ("validation", n_validation, SEED + 1, truths[1]),
     ):
-        hashes[name] = synthetic.write(
-            out / name, truth, n_pictures=count, seed=seed, n_kinds=n_kinds, prefix=f"{name}-"
-        )
+        with atomic.telling(out / name):
+            hashes[name] = synthetic.write(
+                out / name, truth, n_pictures=count, seed=seed, n_kinds=n_kinds, prefix=f"{name}-"
+            )
     atomic.write_json(stamp, {**wanted, "sha256": hashes})
     return places

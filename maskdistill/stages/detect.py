@@ -78,7 +78,12 @@ def train(job: Job, folder: Path) -> Done:
     steps = training.steps_of(own.train, len(images), "detect")
     sizes = {"short_side": own.short_side, "max_side": own.max_side}
     batch_of = detector.batches(
-        sample, n_pictures=len(images), batch=own.train.batch, seed=job.settings.seed_of_chain, **sizes
+        sample,
+        n_pictures=len(images),
+        batch=own.train.batch,
+        seed=job.settings.seed_of_chain,
+        ranges=training.ranges(own.train),
+        **sizes,
     )
     loss_of = detector.losses(seed=job.settings.seed_of_chain)
     halved = training.train(
@@ -159,13 +164,13 @@ def mask_rows(found: Detections) -> list[dict[str, Any]]:
 
 TRAIN = Stage(
     name=MODEL,
-    version=1,
+    version=2,
     reads=("scan", "propose", "cluster"),
     parts=train_parts,
     work=train,
     weights=lambda job: training.digest(job, "detect"),
 )
-PREDICT = Stage(name="detect", version=1, reads=("scan", MODEL), parts=predict_parts, work=detect, keeps=("train",))
+PREDICT = Stage(name="detect", version=2, reads=("scan", MODEL), parts=predict_parts, work=detect, keeps=("train",))
 
 
 def stages(settings: RunSettings) -> tuple[Stage, ...]:

@@ -20,6 +20,7 @@ from maskdistill.evaluation import bootstrap
 from maskdistill.evaluation.over_seeds import over_seeds, same_for_all
 from maskdistill.stages import against, published, tabulate
 from maskdistill.stages.measures import Joined, Measure, Measured
+from maskdistill.stages.outputs import Outputs
 from maskdistill.stages.skeleton import Image, Job
 from maskdistill.stages.tabulate import Evaluated
 
@@ -33,6 +34,10 @@ def work(job: Job, *, other: Job | None = None, repeated: Mapping[int, Job] = Ma
     Raises:
         GroundTruthError: what is given cannot be read, is of another size, or of no picture of the run.
     """
+    for each in (job, other) if other is not None else (job,):
+        if what := Outputs(each).stale():
+            job.ledger.write("warning", stage="evaluate", what=what)
+            job.progress.say(f"evaluate: {what}. Until then they are not measured")
     made = Evaluated()
     sources = [truths.read(Path(source)) for source in job.settings.ground_truth]
     joined: dict[str, Joined] = {}

@@ -10,7 +10,7 @@ from maskdistill.runs import atomic, lines
 from maskdistill.runs.layout import RunFolder
 from maskdistill.runs.ledger import Ledger
 from maskdistill.settings import validate
-from maskdistill.stages import names
+from maskdistill.stages import current, names
 from maskdistill.stages.masks_by_picture import cluster_files, clustering_of_detections, with_clusters
 from maskdistill.stages.pipeline import configured
 from maskdistill.stages.progress import Progress
@@ -37,11 +37,14 @@ def coco(root: Path, *, of: str, out: Path | None, polygons: bool = False) -> Pa
     if not source.exists():
         raise RunError(f"{source}: not there yet. Do it first: maskdistill {stage} {root}")
     clusters = cluster_files(folder, of, again=settings.cluster.again)
+    made = clusters.parent.name if clusters else stage
+    if others := current.others(folder, made):
+        raise RunError(f"{root}: {current.sentence(folder, [made], others)}")
     own = folder.stage(clustering_of_detections(settings, again=False))
     clustering = clusters.parent if clusters else own
     words = names.of(clustering) if (clusters or of == "detections") else ["cluster 0"]
     path = out or root / "export" / f"coco-{of}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
+    atomic.make_folder(path.parent)
     with atomic.writing(path, "w") as file:
         n_left_out = coco_file.write(
             file,

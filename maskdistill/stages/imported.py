@@ -6,10 +6,12 @@ Out:  propose/proposals.jsonl; or detect/detections.jsonl, clusters.json, names.
 
 from __future__ import annotations
 
+import errno
 import json
 import tempfile
 from array import array
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -198,9 +200,16 @@ class _Kept:
         return dict(json.loads(self.file.readline()))
 
 
-def _spilled(folder: Path) -> Any:
+@contextmanager
+def _spilled(folder: Path) -> Iterator[IO[bytes]]:
     # In the run's folder: the system's own for temporary files may be small, or memory. Nobody else sees its name.
-    return tempfile.TemporaryFile("w+b", dir=folder / "parts")
+    try:
+        with tempfile.TemporaryFile("w+b", dir=folder / "parts") as file:
+            yield file
+    except OSError as error:
+        if error.errno != errno.ENOSPC:  # of what is read, maybe
+            raise
+        raise atomic.unwritable(folder / "parts", error) from error
 
 
 def _read(job: Job, folder: Path, found: Joined, kept: _Kept, *, categories: Mapping[int, str] | None) -> None:

@@ -36,7 +36,7 @@ def work(job: Job, folder: Path) -> Done:
     settings = job.settings.label
     clusters = job.folder.stage("recluster") / "clusters.jsonl" if job.settings.cluster.again else None
     size_of = {image.id: image.size for image in job.images}
-    (folder / "maps").mkdir(exist_ok=True)
+    atomic.make_folder(folder / "maps")
     rows = with_clusters(job.folder.stage("detect") / "detections.jsonl", clusters)
     progress = job.progress.bar("label", total=len(job.images), unit="pictures")
     with Journal(folder / "parts") as journal, progress as bar:

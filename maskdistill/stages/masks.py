@@ -91,7 +91,7 @@ def write(
     label_map = np.zeros(size, np.uint8)
     folder = results.file_of(target, ".masks")
     if separate:
-        folder.mkdir(exist_ok=True)
+        atomic.make_folder(folder)
     for number in range(len(rows), 0, -1):
         (mask,) = rle.decode([rows[number - 1]["rle"]])
         label_map[mask] = number

@@ -24,31 +24,39 @@ class MaskFile:
         self.offsets: dict[int, int] = {}
         self.first: dict[int, int] = {}
         self.n_masks = 0
-        self._refused: set[int] = set()
+        self.reasons: dict[int, str] = {}  # of pictures that could not be used
         with path.open("rb") as file:
             offset = 0
-            for line in file:
-                row = json.loads(line)
+            for number, line in enumerate(file, 1):
+                row = lines.decoded(path, number, line)
                 self.offsets[row["id"]], self.first[row["id"]] = offset, self.n_masks
                 self.n_masks += len(row.get("masks", []))
                 if "refused" in row:
-                    self._refused.add(row["id"])
+                    self.reasons[row["id"]] = row["refused"]
                 offset += len(line)
 
     def masks(self, image_id: int) -> list[dict[str, Any]]:
         """The mask records of one picture; none for a picture that was refused."""
         with self.path.open("rb") as file:
-            file.seek(self.offsets[image_id])
+            file.seek(self._of(image_id, self.offsets))
             return json.loads(file.readline()).get("masks", [])
 
     def refused(self, image_id: int) -> bool:
         """Whether the picture could not be decoded."""
-        return image_id in self._refused
+        return image_id in self.reasons
 
     def n_in(self, image_id: int) -> int:
         """How many masks a picture has."""
         following = self.first.get(image_id + 1, self.n_masks)
-        return following - self.first[image_id]
+        return following - self._of(image_id, self.first)
+
+    def _of(self, image_id: int, known: dict[int, int]) -> int:
+        if image_id not in known:
+            raise RunError(
+                f"{self.path}: has no line of picture {image_id}. The file was changed or cut short by another "
+                f"program. Make it again: --from {self.path.parent.name}"
+            )
+        return known[image_id]
 
 
 def with_clusters(masks: Path, clusters: Path | None) -> Iterator[dict[str, Any]]:

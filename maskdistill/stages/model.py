@@ -15,7 +15,7 @@ from maskdistill.pictures import as_rgb
 from maskdistill.runs import record
 from maskdistill.runs.layout import RunFolder
 from maskdistill.settings import RunSettings, validate
-from maskdistill.stages import cluster, detect, names, pipeline, segment
+from maskdistill.stages import cluster, current, detect, names, pipeline, segment
 from maskdistill.stages.masks_by_picture import clustering_of_detections, detections
 from maskdistill.stages.skeleton import Job
 from maskdistill.types import Detections, Prediction
@@ -60,12 +60,14 @@ def load(root: Path, *, device: str = "auto", crf: bool = False) -> Model:
     Args:
         crf: draw the segmenter's label maps to the edges of the picture by a dense CRF, whatever the run's setting.
     Raises:
-        RunError: not a run, or its detector is not trained yet; `crf`, and there is no segmenter.
+        RunError: not a run, or its detector is not trained yet; `crf`, and there is no segmenter; a network counts
+            in other clusters than those that are there now.
     """
     folder = RunFolder(root)
     if not folder.config.exists():
         raise RunError(f"{root}: not the folder of a run (no config.yaml)")
     settings = validate({**pipeline.configured(root), "device": device}, source=str(folder.config))
+    _check_clusters(folder, settings)
     segmenter = segment.trained(folder, settings) if record.read(folder.stage("segment/train") / "stage.json") else None
     detector = None
     if not settings.detect.import_file:
@@ -93,3 +95,15 @@ def load(root: Path, *, device: str = "auto", crf: bool = False) -> Model:
         assert detector is not None  # what is imported has its clusters.json
         words = [f"cluster {number}" for number in range(len(detector.roi_heads.box_predictor.cls_score.bias) - 1)]
     return Model(settings, detector, segmenter, words, assign)
+
+
+def _check_clusters(folder: RunFolder, settings: RunSettings) -> None:
+    """RunError where the networks were trained on other clusters than those that would be named and counted in."""
+    again = settings.cluster.again and record.read(folder.stage("recluster") / "stage.json") is not None
+    clustering = clustering_of_detections(settings, again=again)
+    trained = [(segment.MODEL, "label"), ("label", clustering)]
+    if not again and not settings.detect.import_file:  # else the detector's own clusters are not looked at
+        trained.insert(0, (detect.MODEL, clustering))
+    for name, read in trained:
+        if not current.is_of(folder, name, read):
+            raise RunError(f"{folder.root}: {current.sentence(folder, [name], [read])}")

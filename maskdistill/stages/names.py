@@ -17,7 +17,7 @@ from maskdistill.errors import GroundTruthError, RunError
 from maskdistill.evaluation import clusters, matching
 from maskdistill.masks import rle
 from maskdistill.runs import atomic, lines, record
-from maskdistill.stages import evaluate
+from maskdistill.stages import current, evaluate
 from maskdistill.stages.masks_by_picture import MaskFile, clusters_in
 from maskdistill.stages.others import SOURCES
 from maskdistill.stages.skeleton import Job
@@ -57,6 +57,9 @@ def work(job: Job, labelled: list[Path]) -> list[dict[str, Any]]:
     for stage in ("cluster", "recluster"):
         folder = job.folder.stage(stage)
         if record.read(folder / "stage.json") is None:
+            continue
+        if others := current.others(job.folder, stage):
+            job.progress.say(f"{current.sentence(job.folder, [stage], others)}. Until then it is not named")
             continue
         k = clusters_in(folder)
         counts = _counts(job, stage, joined, k=k, n_classes=len(classes))

@@ -123,14 +123,21 @@ def support(job: Job, parts: dict[str, Any], weights: str | None) -> tuple[np.nd
 
 
 def check_alignment(job: Job) -> None:
-    """SettingsError where the run `cluster.align_to` has no clustering, or is of other pictures."""
+    """SettingsError where the run `cluster.align_to` has no clustering, is of other pictures, or has them turned."""
     root = job.settings.cluster.align_to
     if not root:
         return
     _complete(root, "align_to")
-    theirs = lines.read(RunFolder(Path(root)).images)
+    theirs = list(lines.read(RunFolder(Path(root)).images))
     if [row["sha256"] for row in theirs] != [image.sha256 for image in job.images]:
         raise SettingsError(f"cluster.align_to: {root} is a run over other pictures, so that no masks can overlap")
+    for row, image in zip(theirs, job.images, strict=True):
+        if (size := (row["height"], row["width"])) != image.size:  # the same files, turned by another --orientation
+            raise SettingsError(
+                f"cluster.align_to: {image.path} is {size[1]} x {size[0]} px in {root}, "
+                f"{image.width} x {image.height} here, so that no masks can overlap. "
+                "Give a run with the --orientation of this one"
+            )
 
 
 def ids_as(job: Job, stage: str, file: MaskFile, ids: np.ndarray, k: int) -> np.ndarray:

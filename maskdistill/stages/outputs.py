@@ -10,7 +10,7 @@ import numpy as np
 
 from maskdistill.runs import record
 from maskdistill.settings.segment import BEST
-from maskdistill.stages import label_maps
+from maskdistill.stages import current, label_maps
 from maskdistill.stages.masks_by_picture import (
     cluster_files,
     clustering_of_detections,
@@ -28,8 +28,24 @@ class Outputs:
         self.settings = job.settings
 
     def complete(self, stage: str) -> bool:
-        """Whether a stage is finished."""
-        return record.read(self.folder.stage(stage) / "stage.json") is not None
+        """Whether a stage is finished, and was made from what is there now."""
+        return record.read(self.folder.stage(stage) / "stage.json") is not None and not self.others(stage)
+
+    def others(self, stage: str) -> list[str]:
+        """The stages that a finished one was made from and that are others now."""
+        found = current.others(self.folder, stage)
+        if not found and stage in ("label", "segment"):
+            label = record.read(self.folder.stage("label") / "stage.json")
+            if label is not None and self._clustering() not in label.parts["reads"]:
+                found = [self._clustering()]  # the maps count in the clusters of another stage
+        return found
+
+    def stale(self) -> str:
+        """What to tell of all finished stages that were made from others than are there; empty where there is none."""
+        found = {stage: self.others(stage) for stage in current.ORDER if stage != "recluster" or self.again}
+        stale = [stage for stage, others in found.items() if others]
+        every = dict.fromkeys(name for stage in stale for name in found[stage])
+        return current.sentence(self.folder, stale, list(every)) if stale else ""
 
     def chosen_by_truth(self) -> bool:
         """Whether the segmenter's weights are those that scored best on the ground truth it is reported on."""
@@ -51,9 +67,12 @@ class Outputs:
         """How many clusters the masks or label maps of a stage count in."""
         if stage == "cluster":
             return clusters_in(self.folder.stage("cluster"))
-        again = self.again and self.complete("recluster")
-        return clusters_in(self.folder.stage(clustering_of_detections(self.settings, again=again)))
+        return clusters_in(self.folder.stage(self._clustering()))
 
     def cluster_file(self, of: str) -> Path | None:
         """The clusters.jsonl of proposals or detections; None where detections carry the detector's own."""
-        return cluster_files(self.folder, of, again=self.again)
+        return cluster_files(self.folder, of, again=self.again and self.complete("recluster"))
+
+    def _clustering(self) -> str:
+        """The stage whose clusters detections and label maps count in."""
+        return clustering_of_detections(self.settings, again=self.again and self.complete("recluster"))

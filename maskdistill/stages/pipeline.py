@@ -80,7 +80,7 @@ def opened(
         )
     if folder.root.exists() and not folder.root.is_dir():
         raise RunError(f"{root}: is a file, where the folder of a run is wanted. Give another --out")
-    folder.root.mkdir(parents=True, exist_ok=True)
+    atomic.make_folder(folder.root)
     if settings.threads:
         torch.set_num_threads(settings.threads)
     progress = Progress(quiet=quiet)
@@ -231,14 +231,16 @@ def read_config(folder: RunFolder) -> dict[str, Any]:
     """config.yaml of a run as nested dict."""
     try:
         loaded = yaml.safe_load(folder.config.read_text(encoding="utf-8"))
+        if not isinstance(loaded, dict):
+            raise ValueError(f"wanted settings by name, found {'nothing' if loaded is None else type(loaded).__name__}")
     except FileNotFoundError as error:
         raise RunError(
             f"{folder.root}: not the folder of a run (no config.yaml). "
             f"Start one: maskdistill run PICTURES --out {folder.root}"
         ) from error
-    except (OSError, yaml.YAMLError) as error:
+    except (OSError, ValueError, yaml.YAMLError) as error:
         raise RunError(f"{folder.config}: cannot be read: {error}. Is {folder.root} the folder of a run?") from error
-    return dict(loaded)
+    return loaded
 
 
 def configured(root: Path) -> dict[str, Any]:

@@ -33,8 +33,8 @@ from maskdistill.report.content import (
 from maskdistill.report.measured import where_by_class
 from maskdistill.runs import atomic, lines, record
 from maskdistill.settings import as_dict
-from maskdistill.stages import label_maps, names, provenance, tabulate
-from maskdistill.stages.masks_by_picture import MaskFile, cluster_files
+from maskdistill.stages import current, label_maps, names, notices, provenance, tabulate
+from maskdistill.stages.masks_by_picture import MaskFile
 from maskdistill.stages.outputs import Outputs
 from maskdistill.stages.skeleton import Image, Job
 
@@ -54,7 +54,7 @@ STORIES = 4
 def work(job: Job) -> None:
     """Write report/index.html from what is there."""
     folder = job.folder.stage("report")
-    folder.mkdir(exist_ok=True)
+    atomic.make_folder(folder)
     atomic.write_text(folder / "index.html", page.render(_Run(job).content()))
 
 
@@ -65,6 +65,10 @@ class _Run:
         self.job, self.folder = job, job.folder
         self.side = job.settings.report.tile_px
         self.records = {name: record.read(self.folder.stage(name) / "stage.json") for name in DOES}
+        self.outputs = Outputs(job)
+        self.stale = {name for name in current.ORDER if self.records[name] and self.outputs.others(name)}
+        for name in self.stale:
+            self.records[name] = None
         if not job.settings.cluster.again:
             self.records["recluster"] = None  # what is there is an old one
         self.events = list(job.ledger.read())
@@ -102,7 +106,7 @@ class _Run:
                     f"maskdistill {maskdistill.__version__} (unofficial)",
                 ]
             ),
-            notices=self._notices(),
+            notices=notices.of(settings, self.outputs),
             facts=self._facts(),
             stages=[self._summary(name, alarms) for name in DOES if name != "recluster" or self.records[name]],
             stories=[self._story(image, pictures[image.id]) for image in self._best(chosen)],
@@ -123,14 +127,23 @@ class _Run:
                 for event in self.events
                 if event["event"] in OF_NOTE
             ],
-            refused=list({(e["picture"], e["reason"]): None for e in self.events if e["event"] == "refused"}),
+            refused=self._refused(),
         )
+
+    def _refused(self) -> list[tuple[str, str]]:
+        """Pictures that are left out now, with the reason: the ledger also has those that were mended since."""
+        path = self.folder.stage("scan") / "refused.jsonl"
+        found = [(row["path"], row["refused"]) for row in lines.read(path)] if path.exists() else []
+        path_of = {image.id: image.path for image in self.job.images}
+        for file in self.files.values():
+            found += [(path_of[number], reason) for number, reason in file.reasons.items()] if file else []
+        return list(dict.fromkeys(found))
 
     def _masks(self, stage: str, name: str) -> MaskFile | None:
         return MaskFile(self.folder.stage(stage) / name) if self.records[stage] else None
 
     def _ids(self, of: str) -> dict[tuple[int, int], int]:
-        path = cluster_files(self.folder, of, again=self.job.settings.cluster.again)
+        path = self.outputs.cluster_file(of) if self.records["cluster" if of == "proposals" else "detect"] else None
         return {(row["id"], row["mask"]): row["cluster"] for row in lines.read(path)} if path else {}
 
     def _counts(self, file: MaskFile) -> list[int]:
@@ -288,6 +301,8 @@ class _Run:
         entry = self.records[name]
         seconds = [e["seconds"] for e in self.events if e["event"] == "end" and e["stage"] in (name, f"{name}/train")]
         state: State = "done" if entry else "partial" if (self.folder.stage(name) / "parts").exists() else "missing"
+        if name in self.stale:
+            state = "stale"
         warnings = list(alarms.get(name, []))
         if entry and entry.mixed:
             warnings.append(
@@ -311,28 +326,6 @@ class _Run:
         """The file of others that a stage stands for, empty where it is ours."""
         own = getattr(self.job.settings, stage, None)
         return getattr(own, "import_file", "")
-
-    def _notices(self) -> list[str]:
-        propose = self.job.settings.propose
-        notices = []
-        if propose.backbone == "handcrafted":
-            notices.append(
-                "The features are hand-crafted colours and textures, not a trained network: "
-                "good for a look and for simple pictures, weaker than DINO on photographs."
-            )
-        weights = f"{propose.backbone} {self.job.settings.weights_of('propose') or ''}"
-        if "supervised" in weights:
-            notices.append(
-                "The backbone's weights are SUPERVISED: no number here says anything about the unsupervised method."
-            )
-        if Outputs(self.job).chosen_by_truth():
-            notices.append(
-                "The segmenter's weights are the best of many by the ground truth it is REPORTED ON: "
-                "its numbers are higher than those of a network that nobody chose so, and stand under their own name."
-            )
-        if self.job.settings.weights_of("propose") == "none":
-            notices.append("The backbone's weights are random: its masks mean nothing.")
-        return notices
 
     def _facts(self) -> list[tuple[str, str]]:
         settings = self.job.settings

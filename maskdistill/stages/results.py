@@ -61,10 +61,7 @@ def fill(
     own = out / OWN
     if out.exists() and not out.is_dir():
         raise RunError(f"{out}: is a file, where a folder for the results is wanted. Give another --out")
-    try:
-        own.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise atomic.unwritable(own, error) from error
+    atomic.make_folder(own)
     counts = Counter({"new": 0, "done before": 0, "refused": 0})
     refused: dict[str, str] = {}
     with RunLock(own / "lock"):
@@ -88,10 +85,8 @@ def fill(
                         refused[path] = str(rgb)
                     else:
                         target = out / names[path]
-                        try:
+                        with atomic.telling(target):
                             target.parent.mkdir(parents=True, exist_ok=True)
-                        except OSError as error:
-                            raise atomic.unwritable(target, error) from error
                         counts.update(write(target, path, rgb))
                         journal.add(keys[path], {"path": path})
                         counts["new"] += 1

@@ -89,6 +89,11 @@ def _scanned(job: Job, folder: Path) -> Done:
             f"{job.roots['pictures']}: none of the {len(rows)} pictures can be read. The first: {refused[0]['refused']}"
         )
     held_out = _held_out(settings, job, accepted, by_list)
+    n_validation = len(held_out)
+    if n_validation == len(accepted):
+        raise SettingsError(
+            f"validation {settings.validation}: holds all {n_validation} pictures; none is left to train on"
+        )
     lines.write(
         job.folder.images,
         (
@@ -97,11 +102,6 @@ def _scanned(job: Job, folder: Path) -> Done:
         ),
     )
     lines.write(folder / "refused.jsonl", refused)
-    n_validation = len(held_out)
-    if n_validation == len(accepted):
-        raise SettingsError(
-            f"validation {settings.validation}: holds all {n_validation} pictures; none is left to train on"
-        )
     counts = {
         "pictures": len(accepted),
         "train": len(accepted) - n_validation,

@@ -72,7 +72,12 @@ def train(job: Job, folder: Path) -> Done:
 
     steps = training.steps_of(own.train, len(images), "segment")
     batch_of = segmenter.batches(
-        sample, n_pictures=len(images), batch=own.train.batch, seed=job.settings.seed_of_chain, side=own.side
+        sample,
+        n_pictures=len(images),
+        batch=own.train.batch,
+        seed=job.settings.seed_of_chain,
+        side=own.side,
+        ranges=training.ranges(own.train),
     )
     loss_of = segmenter.losses(share=own.hardest)
     looks = _looks(job, folder, model, steps=steps, n_clusters=n_clusters) if own.keep == BEST else None
@@ -108,7 +113,7 @@ def _looks(job: Job, folder: Path, model: Any, *, steps: int, n_clusters: int) -
 def segment(job: Job, folder: Path) -> Done:
     """The trained network on every picture, those of validation too."""
     model = trained(job.folder, job.settings)
-    (folder / "predictions").mkdir(exist_ok=True)
+    atomic.make_folder(folder / "predictions")
 
     def together(loaded: list[np.ndarray]) -> list[torch.Tensor]:
         return [looked_at(model, rgb, job.settings) for rgb in loaded]
@@ -172,7 +177,7 @@ def train_stage(settings: RunSettings) -> Stage:
         reads = (*reads, detect.MODEL)
     return Stage(
         name=MODEL,
-        version=2,
+        version=3,
         reads=reads,
         parts=train_parts,
         work=train,

@@ -6,8 +6,6 @@ A stage is a `Stage` record: its name is its folder in the run, `parts` says whi
 
 from __future__ import annotations
 
-import contextlib
-import json
 import shutil
 import time
 from collections.abc import Callable, Mapping
@@ -15,11 +13,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from maskdistill.errors import PictureError, PredictionError, RunError, SettingsError, StaleError, WeightsError
-from maskdistill.runs import atomic, fingerprints, lines, record, taken
+from maskdistill.errors import (
+    MaskDistillError,
+    PictureError,
+    PredictionError,
+    RunError,
+    SettingsError,
+    StaleError,
+    WeightsError,
+    listed,
+)
+from maskdistill.runs import fingerprints, lines, record, taken
 from maskdistill.runs.layout import RunFolder
 from maskdistill.runs.ledger import Ledger
 from maskdistill.settings import RunSettings
+from maskdistill.stages import attempt, retired
 from maskdistill.stages.progress import Progress
 
 
@@ -53,6 +61,7 @@ class Job:
     roots: Mapping[str, Path]  # where pictures and validation pictures lie
     begun: bool = False  # whether any stage was worked at
     sources: Mapping[str, RunFolder] = field(default_factory=dict)  # stage, or a part of one -> the run it is taken of
+    verified: set[Path] = field(default_factory=set)  # folders of stages whose outputs this command saw to be whole
     _images: list[Image] | None = field(default=None, repr=False)
 
     @classmethod
@@ -137,6 +146,7 @@ def perform(stage: Stage, job: Job, *, redo: bool, source: RunFolder | None = No
 
     Args:
         redo: a stage whose fingerprint differs is done again, its old folder kept as old/ until then; else refused.
+            It is in its place again where nothing comes of that, or where it is what is asked for after all.
         source: another run, of which the stage is taken where it is not complete here.
     Raises:
         StaleError: another fingerprint, here and not `redo`, or in `source`. RunError: inputs missing or damaged.
@@ -145,13 +155,19 @@ def perform(stage: Stage, job: Job, *, redo: bool, source: RunFolder | None = No
     parts = parts_of(stage, job)
     fingerprint = fingerprints.digest(parts)
     old = record.read(folder / "stage.json")
-    begun = _plan(folder)
+    begun = attempt.plan(folder)
     is_other = False
+    kept = retired.kept(job.folder, stage.name) if old is None else None
+    is_kept = kept is not None and kept.fingerprint == fingerprint
+    if is_kept and (begun is None or (redo and fingerprints.digest(begun) != fingerprint)):
+        _bring_back(stage, job)
+        old, begun = kept, None
     if old is not None:
         damaged = record.verify(job.folder.base(stage.name), old)
         # What was refused may be mended; what another run has of it is not made again for that.
         again = redo and source is None and (stage.looks_outside or old.counts.get("refused"))
         if old.fingerprint == fingerprint and not damaged and not again:
+            job.verified.add(folder)
             _tidy(stage, job)  # a kill may have come between stage.json and this
             return False
         if not redo:
@@ -159,16 +175,16 @@ def perform(stage: Stage, job: Job, *, redo: bool, source: RunFolder | None = No
         is_other = True
     elif begun is not None and fingerprints.digest(begun) != fingerprint:
         if not redo:
-            _refuse(stage, job, fingerprints.differences(begun, parts), [])
+            _refuse(stage, job, fingerprints.differences(begun, parts), [], is_kept=is_kept)
         is_other = True
     theirs = elsewhere(stage, source, parts) if source is not None else None
     if is_other:
-        _retire(stage, job)
+        retired.retire(job.folder, stage.name, keeps=stage.keeps)
+        job.verified.discard(folder)
+        job.ledger.write("redo", stage=stage.name)
         begun = None
     begun_before, job.begun = job.begun, True
-    (folder / "parts").mkdir(parents=True, exist_ok=True)
-    atomic.sweep(folder)
-    atomic.write_json(folder / "parts" / "plan.json", parts)
+    attempt.begin(folder, parts)
     started = time.monotonic()
     mendable = (SettingsError, WeightsError, PredictionError) if theirs is None else (RunError,)
     try:
@@ -176,12 +192,17 @@ def perform(stage: Stage, job: Job, *, redo: bool, source: RunFolder | None = No
             entry = _taken(stage, job, source, theirs)
         else:
             entry = _worked(stage, job, parts, resumed=begun is not None)
-    except mendable:
-        if begun is None:  # what a user has to mend first leaves nothing that the mended command would differ from
-            shutil.rmtree(folder / "parts", ignore_errors=True)
+    except MaskDistillError as error:
+        if begun is None and (isinstance(error, mendable) or not attempt.is_worth_resuming(folder)):
+            # What a user has to mend first leaves nothing that the mended command would differ from, and takes nothing.
+            if is_other:
+                _bring_back(stage, job)
+            else:
+                shutil.rmtree(folder / "parts", ignore_errors=True)
             job.begun = begun_before
         raise
     record.write(folder / "stage.json", entry)
+    job.verified.add(folder)
     _tidy(stage, job)
     if theirs is None:
         job.ledger.write("end", stage=stage.name, seconds=round(time.monotonic() - started, 3), counts=entry.counts)
@@ -218,12 +239,24 @@ def elsewhere(stage: Stage, source: RunFolder, parts: Mapping[str, Any], *, ahea
 
 
 def upstream(job: Job, name: str) -> record.StageRecord:
-    """The record of a completed stage; RunError says how to complete it."""
-    entry = record.read(job.folder.stage(name) / "stage.json")
+    """The record of a completed stage, its outputs as they were recorded; RunError says how to complete it."""
+    place, verb = job.folder.stage(name), verb_of(name)
+    entry = record.read(place / "stage.json")
     if entry is None:
-        verb = name.partition("/")[0]
-        raise RunError(f"{job.folder.stage(name)}: not complete. Do it first: maskdistill {verb} {job.folder.root}")
+        raise RunError(f"{place}: not complete. Do it first: maskdistill {verb} {job.folder.root}")
+    if place not in job.verified:
+        if damaged := record.verify(job.folder.base(name), entry):
+            raise RunError(
+                f"{place}: {listed(damaged)} missing or changed since it was complete. "
+                f"Make it again: maskdistill run --out {job.folder.root} --from {verb}"
+            )
+        job.verified.add(place)
     return entry
+
+
+def verb_of(name: str) -> str:
+    """The verb that makes a stage."""
+    return "label" if name == "recluster" else name.partition("/")[0]
 
 
 def identity(entry: record.StageRecord) -> str:
@@ -245,7 +278,7 @@ def _worked(stage: Stage, job: Job, parts: dict[str, Any], *, resumed: bool) -> 
     """Do the work; the record of what was made."""
     folder = job.folder.stage(stage.name)
     job.ledger.write("resume" if resumed else "start", stage=stage.name, threads=_threads(), device=job.settings.device)
-    machines = _machines(folder / "parts" / "machines.json", f"{job.settings.device}, {_threads()} threads")
+    machines = attempt.machines(folder, f"{job.settings.device}, {_threads()} threads")
     done = stage.work(job, folder)
     base = job.folder.base(stage.name)
     return record.StageRecord(
@@ -271,49 +304,29 @@ def _taken(stage: Stage, job: Job, source: RunFolder, theirs: record.StageRecord
     return theirs
 
 
-def _machines(path: Path, now: str) -> list[str]:
-    """On what a stage was worked at so far: more than one device or thread count, and its last bits are mixed."""
-    seen = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
-    if now not in seen:
-        atomic.write_json(path, [*seen, now])
-    return list(dict.fromkeys([*seen, now]))
-
-
-def _plan(folder: Path) -> dict[str, Any] | None:
-    """The parts that an unfinished stage was begun with."""
-    path = folder / "parts" / "plan.json"
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
-
-
-def _refuse(stage: Stage, job: Job, differences: list[str], damaged: list[str]) -> None:
-    verb = stage.name.partition("/")[0]
+def _refuse(stage: Stage, job: Job, differences: list[str], damaged: list[str], *, is_kept: bool = False) -> None:
+    verb = verb_of(stage.name)
     what = [f"  {line}" for line in differences] + [f"  {name}: missing or changed" for name in damaged]
+    then = "the old folder is kept until the new one is complete"
+    if is_kept:
+        then = "that drops what was begun here: what is asked for is complete in old/, and comes back from there"
     raise StaleError(
         f"{job.folder.stage(stage.name)} was made otherwise than is asked for now:\n" + "\n".join(what) + "\n"
-        f"Do it again: `maskdistill run` with --from {verb}, or the stage's own command with --redo (the old folder is "
-        "kept until the new one is complete), or give another --out"
+        f"Do it again: `maskdistill run` with --from {verb}, or the stage's own command with --redo ({then}), "
+        "or give another --out"
     )
 
 
-def _retire(stage: Stage, job: Job) -> None:
-    """Move what a stage made to old/; what belongs to a part of it stays."""
-    folder, old = job.folder.stage(stage.name), job.folder.old / stage.name
-    shutil.rmtree(old, ignore_errors=True)
-    old.mkdir(parents=True)
-    # stage.json goes first: a folder without it is never taken for a complete one.
-    entries = sorted(folder.iterdir(), key=lambda path: path.name != "stage.json")
-    for path in entries:
-        if path.name not in stage.keeps:
-            path.rename(old / path.name)
-    job.ledger.write("redo", stage=stage.name)
+def _bring_back(stage: Stage, job: Job) -> None:
+    retired.bring_back(job.folder, stage.name, keeps=stage.keeps)
+    job.ledger.write("note", stage=stage.name, what="what was kept in old/ is in its place again")
+    job.progress.say(f"{stage.name}: what was made before is in its place again")
 
 
 def _tidy(stage: Stage, job: Job) -> None:
     """Remove what a complete stage needs no longer: its journal, and what it replaced."""
     shutil.rmtree(job.folder.stage(stage.name) / "parts", ignore_errors=True)
-    shutil.rmtree(job.folder.old / stage.name, ignore_errors=True)
-    with contextlib.suppress(OSError):
-        job.folder.old.rmdir()
+    retired.forget(job.folder, stage.name, keeps=stage.keeps)
 
 
 def _threads() -> int:

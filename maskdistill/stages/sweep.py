@@ -78,7 +78,7 @@ def work(job: Job, *, grid: Grid, n_pictures: int) -> list[dict[str, Any]]:
     plan = folder / "parts" / "plan.json"
     if plan.exists() and json.loads(plan.read_text(encoding="utf-8")) != key:
         shutil.rmtree(folder / "parts")
-    (folder / "parts").mkdir(parents=True, exist_ok=True)
+    atomic.make_folder(folder / "parts")
     atomic.write_json(plan, key)
     network = backbones.backbone(job, "propose", job.settings.propose.backbone)
 

@@ -43,7 +43,7 @@ class Evaluated:
 
 def write(folder: Path, made: Evaluated, settings: RunSettings) -> None:
     """Write all of it; what an earlier evaluation left and this one does not have is removed."""
-    folder.mkdir(exist_ok=True)
+    atomic.make_folder(folder)
     weights = provenance.used(settings)
     told = provenance.line(weights)
     published = [{"stage": "published", **row} for row in made.published]

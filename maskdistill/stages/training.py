@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+import errno
 import json
 import os
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +19,7 @@ from maskdistill.runs import atomic, lines
 from maskdistill.settings.training import TrainSettings
 from maskdistill.stages import backbones
 from maskdistill.stages.skeleton import Job
-from maskdistill.training import Plan, bodies, checkpoint, fit
+from maskdistill.training import Plan, augment, bodies, checkpoint, fit
 
 if TYPE_CHECKING:
     from maskdistill.stages.choosing import Looks
@@ -32,6 +34,11 @@ LEAST, MOST = (
 def steps_of(settings: TrainSettings, n_pictures: int, stage: str) -> int:
     """Steps of a training: as set, or from the number of pictures."""
     return settings.steps or max(LEAST[stage], min(MOST, round(EPOCHS * n_pictures / settings.batch)))
+
+
+def ranges(settings: TrainSettings) -> augment.Ranges:
+    """What the pictures of a training are turned, moved and coloured by."""
+    return augment.Ranges(**dataclasses.asdict(settings.augment))
 
 
 def start_weights(job: Job, stage: str) -> dict[str, Tensor] | None:
@@ -87,25 +94,29 @@ def train(
         bfloat16=job.settings.precision == "bfloat16",
         seed=job.settings.seed_of_chain,
     )
-    with losses_path.open("ab") as file, job.progress.bar(title, total=steps, done=done, unit="steps") as bar:
+    # Unbuffered: what a full disk refused must not be tried once more when the file is closed.
+    with _appending(losses_path) as file, job.progress.bar(title, total=steps, done=done, unit="steps") as bar:
 
         def on_step(step: int, losses: dict[str, float], state_of: Callable[[], dict[str, Any]]) -> None:
             nonlocal saved
-            file.write(lines.encoded({"step": step, **{name: round(value, 6) for name, value in losses.items()}}))
+            row = lines.encoded({"step": step, **{name: round(value, 6) for name, value in losses.items()}})
+            with atomic.telling(losses_path):
+                if file.write(row) != len(row):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             bar.advance(f"loss {losses['loss']:.3f}")
             if looks is not None:
                 looks.look(step, state_of)
             if time.monotonic() - saved >= settings.checkpoint_seconds and step < steps:
                 # The losses reach the disk before the checkpoint does: a power cut must not leave it ahead of them.
-                file.flush()
-                os.fsync(file.fileno())
+                with atomic.telling(losses_path):
+                    os.fsync(file.fileno())
                 checkpoint.write(checkpoints, step, state_of(), write_bytes=atomic.write_bytes)
                 saved = time.monotonic()
 
         def on_halved(step: int, parts: int) -> None:
             nonlocal halved
             halved = True
-            (checkpoints / "halved").touch()
+            atomic.write_bytes(checkpoints / "halved", b"")
             job.ledger.write("halved", stage=title, step=step, parts=parts)
 
         fit(
@@ -134,6 +145,11 @@ def fill_body(body: nn.Module, state: dict[str, Tensor] | None) -> None:
 def placed(model: nn.Module, device: torch.device) -> nn.Module:
     """The model on a device, its maps with the channels last: convolutions are a seventh faster so (docs/log/)."""
     return model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+def _appending(path: Path) -> IO[bytes]:
+    with atomic.telling(path):
+        return path.open("ab", buffering=0)
 
 
 def _rows(path: Path) -> list[dict[str, Any]]:

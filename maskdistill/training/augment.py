@@ -1,7 +1,9 @@
 """One geometric and one colour draw, applied to a picture and whatever lies on it.
 
+Paper:    ranges of MaskDistill's segmenter: mirrored, +-5 degrees, scale 0.75 to 1.25; no colours
 In:       rgb (H, W, 3) uint8, layers (n, H, W) uint8 (masks, or one label map), a generator
 Out:      the same, H x W of the target
+Differs:  a picture that shrinks is filtered first, as those that the trained network will see are
 """
 
 from __future__ import annotations
@@ -29,18 +31,29 @@ class Draw:
     gamma: float
 
 
-def drawn(
-    rng: np.random.Generator,
-    *,
-    degrees: float = 5.0,
-    scale: tuple[float, float] = (0.75, 1.25),
-    shift: float = 0.0,
-    colour: float = 0.0,
-) -> Draw:
-    """One draw; ranges as the segmenter's of MaskDistill, without colour, unless said."""
+@dataclass(frozen=True, kw_only=True)
+class Ranges:
+    """What draws are taken from, evenly.
+
+    Attributes:
+        flip: mirror every other picture. degrees: at most, either way. scale: least and most.
+        shift: at most, either way, in shares of the sides.
+        colour: c: each channel is multiplied by 1 - c to 1 + c, its values are raised to exp(-c) to exp(c).
+    """
+
+    flip: bool = True
+    degrees: float = 5.0
+    scale: tuple[float, float] = (0.75, 1.25)
+    shift: float = 0.0
+    colour: float = 0.0
+
+
+def drawn(rng: np.random.Generator, ranges: Ranges) -> Draw:
+    """One draw."""
+    degrees, shift, colour = ranges.degrees, ranges.shift, ranges.colour
     return Draw(
-        flip=bool(rng.random() < 0.5),
-        scale=float(rng.uniform(*scale)),
+        flip=bool(rng.random() < 0.5) and ranges.flip,
+        scale=float(rng.uniform(*ranges.scale)),
         degrees=float(rng.uniform(-degrees, degrees)),
         shift=(float(rng.uniform(-shift, shift)), float(rng.uniform(-shift, shift))),
         gain=tuple(float(gain) for gain in rng.uniform(1 - colour, 1 + colour, 3)),  # type: ignore[arg-type]
@@ -49,13 +62,20 @@ def drawn(
 
 
 def apply(
-    draw: Draw, rgb: np.ndarray, layers: np.ndarray, *, size: tuple[int, int], outside: int = 0
+    draw: Draw,
+    rgb: np.ndarray,
+    layers: np.ndarray,
+    *,
+    size: tuple[int, int],
+    outside: int = 0,
+    resample: Image.Resampling = Image.Resampling.BILINEAR,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Picture and layers seen through a draw, squeezed to `size` (height, width).
 
     Args:
         layers: (n, H, W) uint8; nearest neighbour, so that ids stay ids.
         outside: value of layers beyond the picture's edge; the picture is black there.
+        resample: of the picture, bilinear or bicubic: what the network's pictures are resized by when it predicts.
     """
     height, width = rgb.shape[:2]
     # From a target pixel back to the source: unsqueeze, unturn around the middle, unflip.
@@ -68,13 +88,18 @@ def apply(
     matrix = back @ turned @ middle @ to_source
     if draw.flip:
         matrix = np.array([[-1, 0, width], [0, 1, 0], [0, 0, 1]]) @ matrix
-    coefficients = tuple(float(value) for value in matrix[:2].ravel())
     target = (size[1], size[0])
-    turned_rgb = Image.fromarray(rgb).transform(target, Image.Transform.AFFINE, coefficients, Image.Resampling.BILINEAR)
+    # An affine transform looks at 2 x 2 or 4 x 4 pixels however much it shrinks; a resize looks at all.
+    image = Image.fromarray(rgb)
+    small = _reduced(width, size[1], draw.scale), _reduced(height, size[0], draw.scale)
+    if small != image.size:
+        image = image.resize(small, resample)
+    to_small = np.diag([small[0] / width, small[1] / height, 1])
+    turned_rgb = image.transform(target, Image.Transform.AFFINE, _coefficients(to_small @ matrix), resample)
     moved = np.empty((len(layers), *size), np.uint8)
     for row, layer in enumerate(layers):
         picture = Image.fromarray(layer).transform(
-            target, Image.Transform.AFFINE, coefficients, Image.Resampling.NEAREST, fillcolor=outside
+            target, Image.Transform.AFFINE, _coefficients(matrix), Image.Resampling.NEAREST, fillcolor=outside
         )
         moved[row] = np.asarray(picture)
     table = np.stack([_curve(gain, draw.gamma) for gain in draw.gain], axis=-1)
@@ -85,6 +110,19 @@ def apply(
 def unchanged() -> Draw:
     """The draw that only squeezes."""
     return Draw(flip=False, scale=1.0, degrees=0.0, shift=(0.0, 0.0), gain=(1.0, 1.0, 1.0), gamma=1.0)
+
+
+def _reduced(side: int, target: int, scale: float) -> int:
+    """A side in pixels at the resolution of the target; as much more as the draw enlarges, never more than there are.
+
+    What the draw itself shrinks, by a quarter in the paper's ranges, is not filtered: nor is it in the release.
+    """
+    return min(side, round(target * max(1.0, scale)))
+
+
+def _coefficients(matrix: np.ndarray) -> tuple[float, ...]:
+    """As Pillow takes them: from a target's place to a source's."""
+    return tuple(float(value) for value in matrix[:2].ravel())
 
 
 def _curve(gain: float, gamma: float) -> np.ndarray:

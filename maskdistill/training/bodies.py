@@ -130,6 +130,8 @@ def build(
     Args:
         size: small | resnet50. output_stride, frozen_norm, frozen_layers: of ResNet-50 alone; the small one, which
             has a pyramid in place of dilation, is never frozen.
+    Raises:
+        ValueError: another size or stride.
     """
     if output_stride not in ((8, 16, 32) if size == "resnet50" else (32,)):
         raise ValueError(f"output_stride: wanted 8, 16 or 32, and 32 alone of the small body, got {output_stride}")

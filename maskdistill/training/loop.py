@@ -124,7 +124,7 @@ def step_seed(seed: int, step: int) -> int:
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
     """Torch's global generator forked and seeded for a block: dropout and torchvision's samplers draw from it."""
-    devices = [torch.cuda.current_device()] if torch.cuda.is_available() else []
+    devices = list(range(torch.cuda.device_count()))  # torch.manual_seed seeds all of them
     with torch.random.fork_rng(devices=devices):
         torch.manual_seed(seed)
         yield

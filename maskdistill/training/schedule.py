@@ -14,6 +14,8 @@ def factor(step: int, *, steps: int, warm_up: int, decay: str, drops: tuple[floa
         warm_up: steps of linear rise from 1 / warm_up to 1.
         decay: `cosine` down to 0; `steps`: x 0.1 at each of `drops`.
         drops: shares of the schedule, in (0, 1].
+    Raises:
+        ValueError: another decay.
     """
     if step < warm_up:
         return (step + 1) / warm_up

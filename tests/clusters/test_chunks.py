@@ -54,3 +54,25 @@ def test_distinct_rows_are_counted_across_chunks_up_to_a_number(rng):
     assert chunks.distinct(rows, most=99) == len(np.unique(rows, axis=0)) == 5
     assert chunks.distinct(rows, most=4) == 4
     assert chunks.distinct(np.array([[0.0, 1], [-0.0, 1]], np.float32), most=9) == 1
+
+
+class Watched:
+    """Rows that are no array, and remember which of them were read."""
+
+    def __init__(self, rows):
+        self.rows, self.shape, self.read = rows, rows.shape, []
+
+    def __len__(self):
+        return len(self.rows)
+
+    def __getitem__(self, part):
+        self.read += range(len(self.rows))[part]
+        return self.rows[part]
+
+
+def test_rows_at_few_places_read_no_chunk_without_a_place(rng):
+    rows = Watched(rng.standard_normal((23, 3)).astype(np.float32))
+    places = np.array([1, 6, 15])
+    np.testing.assert_array_equal(chunks.at(rows, places), rows.rows[places])
+    assert sorted(set(rows.read)) == [*range(7), *range(14, 21)]
+    assert chunks.at(rows, np.arange(0)).shape == (0, 3)

@@ -168,3 +168,15 @@ def test_masks_of_several_pictures_go_through_the_backbone_in_one_call_and_no_ma
     backbone.packs.clear()
     nothing = crops.embed([], backbone=backbone, prepare=prepare)
     assert (nothing.shape, nothing.dtype, backbone.packs) == ((0, 3), np.float32, [])
+
+
+def test_what_is_no_picture_or_no_mask_of_it_is_refused(rgb):
+    boxes = np.array([[0, 0, 9, 9], [3, 3, 20, 30]], np.float32)
+    masks = np.ones((2, 61, 83), bool)
+    with pytest.raises(ValueError, match=r"rgb: wanted \(H, W, 3\) uint8, found"):
+        crops.crops(rgb / 255, boxes)
+    with pytest.raises(ValueError, match="wanted one for each box, found fewer"):
+        crops.crops(rgb, boxes, masks[:1])
+    for wrong in (masks[:, :17, :20], masks.astype(np.uint8)):
+        with pytest.raises(ValueError, match=r"masks: wanted \(61, 83\) bool each, found"):
+            crops.crops(rgb, boxes, wrong)

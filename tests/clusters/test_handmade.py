@@ -189,3 +189,13 @@ def test_a_mask_of_one_pixel_has_a_finite_descriptor(rng, place):
     found = descriptors(textured(rng), mask)
     assert np.isfinite(found).all()
     assert found.any()
+
+
+def test_what_is_no_picture_or_no_mask_of_it_is_refused(rng):
+    rgb, masks = textured(rng), shapes()
+    for picture in (rgb[..., :2], rgb[..., 0], rgb / 255):
+        with pytest.raises(ValueError, match=r"rgb: wanted \(H, W, 3\) uint8, found"):
+            descriptors(picture, masks)
+    for wrong in (masks[:, :17, :20], masks.astype(np.uint8)):
+        with pytest.raises(ValueError, match=r"masks: wanted \(61, 83\) bool each, found"):
+            descriptors(rgb, wrong, max_side=40)

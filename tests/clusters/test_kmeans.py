@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from sklearn.cluster import MiniBatchKMeans
 from threadpoolctl import threadpool_limits
 
 from maskdistill.clusters import kmeans, whitening
@@ -149,3 +150,18 @@ def test_rows_go_to_the_nearest_centroid_and_a_tie_to_the_lower_id(rng):
     assert kmeans.assign(rows, centroids).tolist() == wanted
     nothing = kmeans.assign(rows[:0], centroids)
     assert (nothing.shape, nothing.dtype) == ((0,), np.int64)
+
+
+@pytest.mark.parametrize("algorithm", ["full", "minibatch", "spherical"])
+def test_a_seed_of_any_size_is_taken(rng, algorithm):
+    rows, _ = blobs(rng)
+    found, wanted = (kmeans.fit(rows, k=4, algorithm=algorithm, seed=seed) for seed in (2**32 + 5, 5))
+    np.testing.assert_array_equal(found.centroids, wanted.centroids)
+
+
+def test_mini_batches_are_the_papers_of_1000_rows(rng):
+    rows = whitening.unit(rng.standard_normal((3000, 5)).astype(np.float32))
+    with threadpool_limits(1):
+        wanted = MiniBatchKMeans(4, n_init=1, random_state=0, batch_size=1000).fit(rows).cluster_centers_
+    found = kmeans.fit(rows, k=4).centroids
+    np.testing.assert_allclose(found[np.lexsort(found.T)], wanted[np.lexsort(wanted.T)], rtol=1e-5)

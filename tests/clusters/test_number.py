@@ -58,3 +58,7 @@ def test_the_same_seed_gives_the_same_curve_and_of_many_rows_some_are_drawn(rng)
     assert first == number.curve(rows, [2, 4], halvings=3, most=60, seed=5)
     assert first != number.curve(rows, [2, 4], halvings=3, most=60, seed=6)
     assert all(-1 <= row["silhouette"] <= 1 and row["spread"] >= 0 for row in first)
+
+
+def test_a_seed_of_any_size_is_taken(rng):
+    assert number.curve(blobs(rng, 2), [2], halvings=2, seed=2**32)[0]["k"] == 2

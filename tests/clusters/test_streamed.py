@@ -6,6 +6,7 @@ import torch
 from sklearn.cluster import KMeans
 
 from maskdistill.clusters import chunks, kmeans, streamed, whitening
+from tests.clusters.test_chunks import Watched
 from tests.clusters.test_kmeans import SIZES, blobs
 from tests.reference import kmeans as reference
 
@@ -89,6 +90,14 @@ def test_rows_of_a_memory_map_and_of_several_arrays_are_clustered_as_those_of_on
         np.testing.assert_array_equal(found.ids, wanted.ids)
         np.testing.assert_array_equal(found.centroids, wanted.centroids)
         assert found.inertia == wanted.inertia
+
+
+def test_starts_are_drawn_of_a_sample_without_reading_all_rows_at_once(rng, monkeypatch):
+    monkeypatch.setattr(chunks, "BYTES", 2**11)
+    monkeypatch.setattr(streamed, "SAMPLE", 5)
+    rows = Watched(mixture(rng))
+    np.testing.assert_array_equal(streamed.drawn(rows, k=2), streamed.drawn(rows.rows, k=2))
+    assert len(rows.read) < len(rows)
 
 
 @pytest.mark.parametrize("algorithm", ["full", "spherical"])

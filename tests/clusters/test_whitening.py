@@ -79,3 +79,9 @@ def test_of_more_rows_than_a_chunk_holds_scale_and_components_are_the_same(rng, 
     assert whitening.scale_of(rows)[4] == 1
     rows[299, 4] = 0.4  # in the last chunk alone
     assert whitening.scale_of(rows)[4] != 1
+
+
+@pytest.mark.parametrize("dims", [0, -1])
+def test_fewer_than_one_component_are_refused(dims):
+    with pytest.raises(ValueError, match=f"dims must be at least 1, got {dims}"):
+        whitening.principal(np.eye(3, dtype=np.float32), dims=dims)

@@ -68,5 +68,7 @@ def test_bad_input_is_named():
     rgb, _, coarse = scene()
     with pytest.raises(ValueError, match=r"mask \(H, W\) bool, got"):
         refined_mask(rgb, coarse.astype(np.uint8))
+    with pytest.raises(ValueError, match=r"image must be \(H, W, 3\)"):
+        refined_mask(np.concatenate([rgb, rgb[..., :1]], axis=2), coarse)
     with pytest.raises(ValueError, match="min_overlap must be in"):
         refined_mask(rgb, coarse, min_overlap=2)

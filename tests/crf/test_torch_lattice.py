@@ -60,6 +60,16 @@ def test_a_tensor_comes_back_as_a_tensor(rng, dtype):
     np.testing.assert_array_equal(found.numpy(), wanted)
 
 
+@pytest.mark.parametrize("kind", [{"dtype": torch.bfloat16}, {"dtype": torch.float32, "requires_grad": True}])
+def test_a_picture_as_a_tensor_of_any_floats_is_read(rng, kind):
+    image, probabilities = drawn(rng, 2, 9, 14)
+    picture = torch.tensor(image // 2 * 2, **kind)  # even: bfloat16 holds all of them
+    wanted = crf.dense_crf(image // 2 * 2, probabilities)
+    np.testing.assert_array_equal(crf.dense_crf(picture, probabilities), wanted)
+    np.testing.assert_array_equal(crf.dense_crf(picture, torch.from_numpy(probabilities)).numpy(), wanted)
+    torch_lattice.check(picture, torch.from_numpy(probabilities))
+
+
 def test_many_tensors_come_back_as_tensors(rng):
     image, probabilities = drawn(rng, 2, 9, 14)
     found = crf.dense_crf_many([torch.from_numpy(image)] * 2, [torch.from_numpy(probabilities)] * 2, threads=2)

@@ -43,10 +43,11 @@ def test_what_one_category_teaches_moves_the_mask_of_all(small):
     assert small.roi_heads.box_predictor.cls_score.weight.shape[0] == 4  # background and three clusters
 
 
-def test_weights_are_drawn_from_the_seed_alone():
+def test_weights_are_drawn_from_the_seed_alone(monkeypatch):
     torch.manual_seed(5)
     wanted = torch.rand(1)
     torch.manual_seed(5)
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", lambda seed: pytest.fail("a GPU's generator was seeded"))
     first, again, other = (detector.build(size="small", n_clusters=2, seed=seed).state_dict() for seed in (1, 1, 2))
     assert torch.equal(torch.rand(1), wanted)
     assert all(torch.equal(value, again[name]) for name, value in first.items())
@@ -196,3 +197,8 @@ def test_the_built_model_uses_it_and_its_own_scores(small):
         found = small([torch.rand(3, 64, 96)])[0]
     assert found["labels"].min() >= 1
     assert found["scores"].tolist() == sorted(found["scores"].tolist(), reverse=True)
+
+
+def test_a_detector_of_no_clusters_is_refused():
+    with pytest.raises(ValueError, match="n_clusters must be at least 1, got 0"):
+        detector.build(size="small", n_clusters=0)

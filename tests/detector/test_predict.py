@@ -1,3 +1,5 @@
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -112,6 +114,38 @@ def test_a_mask_of_which_refine_leaves_nothing_is_left_out(small, rgb):
     found = detector.predict(small, rgb, refine=refine)
     check_consistent(found, (64, 96))
     np.testing.assert_array_equal(found.scores, np.delete(plain.scores, 1))
+
+
+def test_no_score_is_below_the_least_after_the_masks_are_counted(small, rgb):
+    all_of_them = detector.predict(small, rgb, mask_score=True).scores
+    least = float(np.median(all_of_them))
+    strict = copy.deepcopy(small)
+    strict.roi_heads.score_thresh = least
+    found = detector.predict(strict, rgb, mask_score=True).scores
+    assert len(found) < len(all_of_them)
+    assert (found >= least).all()
+    boxes_alone = detector.predict(strict, rgb).scores
+    assert len(boxes_alone) > len(found)
+
+
+def test_in_bfloat16_boxes_and_scores_are_as_fine_as_in_float32(small):
+    """Decoded in bfloat16, an edge beyond 512 px would be a multiple of 4, and a hundred scores a quarter as many."""
+    rgb = np.random.default_rng(1).integers(0, 256, (160, 900, 3)).astype(np.uint8)
+    small = copy.deepcopy(small)
+    small.transform.min_size, small.transform.max_size = (160,), 900
+    small.roi_heads.score_thresh, small.roi_heads.nms_thresh, small.roi_heads.detections_per_img = 0.0, 1.0, 100
+    proposed, found = [], []
+    small.rpn.register_forward_hook(lambda module, given, made: proposed.append(made[0][0]))
+    small.roi_heads.register_forward_hook(lambda module, given, made: found.append(made[0][0]))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        detector.predict(small, rgb)
+    for boxes in (proposed[0], found[0]["boxes"]):
+        assert boxes.dtype == torch.float32
+        far = boxes[(boxes[:, 2] > 512) & (boxes[:, 2] < 900), 2]
+        assert len(far) > 10
+        assert (far % 1 != 0).float().mean() > 0.9
+    assert found[0]["scores"].dtype == torch.float32
+    assert len(found[0]["scores"].unique()) > 90
 
 
 def test_a_picture_may_hold_nothing(small, rgb):

@@ -3,11 +3,12 @@ import copy
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torchvision.models.detection.transform import GeneralizedRCNNTransform
 
 from maskdistill import detector
 from maskdistill.detector.train import resized
-from maskdistill.training import Plan, fit
+from maskdistill.training import Plan, augment, fit
 
 LOSSES = {"loss_classifier", "loss_box_reg", "loss_mask", "loss_objectness", "loss_rpn_box_reg"}
 SIZES = [(40, 70), (61, 45), (33, 33)]
@@ -27,9 +28,13 @@ def scene(position):
     return (rgb, masks, np.array([0, 1])) if position % 3 != 2 else (rgb, masks[:0], np.zeros(0, np.int64))
 
 
-def batch_of(step, *, sample=scene, seed=4, n_pictures=6, batch=4):
+RANGES = augment.Ranges(degrees=10.0, scale=(0.7, 1.3), shift=0.1, colour=0.2)
+STILL = augment.Ranges(flip=False, degrees=0.0, scale=(1.0, 1.0))
+
+
+def batch_of(step, *, sample=scene, seed=4, n_pictures=6, batch=4, ranges=RANGES):
     return detector.batches(
-        sample, n_pictures=n_pictures, batch=batch, seed=seed, short_side=48, max_side=80
+        sample, n_pictures=n_pictures, batch=batch, seed=seed, short_side=48, max_side=80, ranges=ranges
     )(step)  # fmt: skip
 
 
@@ -50,6 +55,16 @@ def equal(first, second):
         if not all(torch.equal(value, other_target[key]) for key, value in target.items()):
             return False
     return True
+
+
+def test_pictures_and_masks_are_turned_by_the_ranges_given_and_by_nothing_else():
+    rgb, masks, _ = scene(0)
+    ((picture, target),) = batch_of(0, n_pictures=1, batch=1, ranges=STILL)
+    wanted = Image.fromarray(rgb).resize(picture.shape[:0:-1], Image.Resampling.BILINEAR)
+    np.testing.assert_allclose(255 * picture.permute(1, 2, 0), wanted, atol=1.01)
+    np.testing.assert_allclose(target["masks"].float().mean(dim=(1, 2)), masks.mean(axis=(1, 2)), rtol=0.1)
+    pairs = zip(batch_of(0), batch_of(0, ranges=STILL), strict=True)
+    assert all(not torch.equal(moved, still) for (moved, _), (still, _) in pairs)
 
 
 def test_a_batch_is_a_function_of_seed_and_step_alone():

@@ -63,3 +63,8 @@ def test_masks_may_be_without_classes_where_they_do_not_count():
     del mask["category"]
     truth = {1: [record(0, 0, 20, 20, crowd=False)]}
     assert Curves(truth, {1: [mask]}, class_agnostic=True).numbers(once(truth))["AP"][0] == 1
+
+
+def test_an_unknown_kind_of_overlap_is_refused():
+    with pytest.raises(ValueError, match="iou_type: wanted segm or bbox, got 'box'"):
+        Curves({1: []}, {1: []}, iou_type="box", class_agnostic=True)

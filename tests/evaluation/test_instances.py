@@ -144,6 +144,21 @@ def test_a_size_without_objects_is_nan_and_sizes_are_those_of_the_masks():
     assert np.isnan(found["APl"])
 
 
+def test_the_size_of_a_result_is_that_of_its_box_or_of_its_mask():
+    ring = np.zeros((1, *SIZE), bool)
+    ring[0, :, 30:] = True
+    ring[0, 2:-2, 32:-2] = False  # 656 pixels, small, in a box of 6600, which is not
+    mask = rle.encode(ring)[0]
+    missed = {"rle": mask, "box": rle.boxes([mask])[0], "category": 1, "score": 0.9}
+    truth = {1: [record(0, 0, 20, 20, crowd=False)]}
+    results = {1: [missed, record(0, 0, 20, 20, score=0.5)]}
+    by_box, by_mask = (
+        instances.average_precision(truth, results, class_agnostic=True, areas=of)["APs"] for of in ("box", "mask")
+    )
+    assert by_box == pytest.approx(1)  # what is not small does not count there
+    assert by_mask == pytest.approx(0.5)
+
+
 def test_boxes_alone_are_enough_to_compare_by_box():
     truth = {1: [{"box": [0, 0, 20, 20], "category": 1, "crowd": False}]}
     results = {1: [{"box": [0, 0, 20, 20], "category": 1, "score": 0.5}]}
@@ -227,3 +242,12 @@ def test_votes_by_overlap_are_those_of_masks_that_meet_an_object():
     found = [record(61, 0, 90, 20, cluster=0), record(0, 0, 30, 20, cluster=1), record(0, 0, 60, 20, cluster=1)]
     counts = instances.votes(truth, {1: found}, n_clusters=2, n_classes=4, rule="overlap")
     np.testing.assert_array_equal(counts, [[0, 1, 0, 0], [0, 0, 0, 1]])
+
+
+def test_unknown_words_are_refused():
+    nothing = {1: []}
+    for wrong in ({"iou_type": "box"}, {"areas": "masks"}):
+        with pytest.raises(ValueError, match=f"{next(iter(wrong))}: wanted"):
+            instances.average_precision(nothing, nothing, class_agnostic=True, **wrong)
+    with pytest.raises(ValueError, match="rule: wanted release or overlap, got 'iou'"):
+        instances.votes(nothing, nothing, n_clusters=1, n_classes=1, rule="iou")

@@ -64,6 +64,16 @@ def test_a_class_absent_from_the_truth_is_left_out_of_the_mean_but_counts_as_0_i
     assert semantic.mean_iou(counts, protocol="paper") == pytest.approx((1 + 0.5 + 0) / 3)
 
 
+def test_an_unknown_protocol_is_refused():
+    with pytest.raises(ValueError, match="protocol: wanted occurring or paper, got 'papr'"):
+        semantic.mean_iou(np.array([[1, 0, 0], [0, 0, 0]]), protocol="papr")
+
+
+def test_a_confusion_with_columns_of_clusters_is_refused():
+    with pytest.raises(ValueError, match=r"wanted \(classes, classes \+ 1\), found \(2, 5\)"):
+        semantic.iou(np.ones((2, 5), np.int64))
+
+
 def test_a_predicted_class_that_is_not_in_the_truth_costs_the_others_their_pixels():
     assert semantic.mean_iou(np.array([[3, 3, 0], [0, 0, 0]])) == pytest.approx(0.5)
 

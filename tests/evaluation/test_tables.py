@@ -63,3 +63,11 @@ def test_by_class_stages_stand_side_by_side_and_others_behind_them():
 def test_csv_has_low_and_high_of_the_interval_and_nothing_where_a_row_has_nothing():
     text = tables.as_csv([row(interval=[0.1, 0.5], name='IoU/"a", b'), row(value=None)], ("name", "value", "low", "x"))
     assert text.splitlines() == ["name,value,low,x", '"IoU/""a"", b",0.4567,0.1,', "mIoU,,,"]
+
+
+def test_what_the_columns_over_seeds_are_is_said_once_for_each_kind():
+    rows = [{"seeds": 3, "of": "chain"}, {"seeds": 3, "of": "clusters"}, {"seeds": 3, "of": "chain"}, {}]
+    chain, clusters = (tables.on_seeds(rows[place : place + 1]) for place in (0, 1))
+    assert chain.startswith("Over seeds: mean")
+    assert tables.on_seeds(rows) == f"{chain} {clusters}"
+    assert tables.on_seeds(rows[3:]) == ""

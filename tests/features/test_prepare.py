@@ -175,3 +175,10 @@ def test_a_picture_with_too_many_patches_is_resized_in_proportion(rng):
     resized = np.asarray(Image.fromarray(rgb).resize((columns, rows), Image.Resampling.BILINEAR))
     assert (rows, columns) == wanted_size((120, 160), 8, short_side=None, max_patches=75)
     np.testing.assert_array_equal(as_bytes(ready), resized)
+
+
+@pytest.mark.parametrize("name", ["short_side", "square", "max_patches"])
+def test_sizes_below_1_are_refused(name):
+    for value in (0, -1):
+        with pytest.raises(ValueError, match=f"{name} must be at least 1 or None, got {value}"):
+            wanted_size((30, 40), 8, **{name: value})

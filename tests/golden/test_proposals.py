@@ -109,8 +109,8 @@ def test_maskcut_proposes_what_the_original_does(reference: Path, name: str) -> 
     if features.grid[0] != features.grid[1]:  # the original fails at its second cut
         known = [masks_of_one_cut.reshape(1, *features.grid) for masks_of_one_cut in known]
         masks, stable = masks[:1], stable.reshape(1, *features.grid)
-    if not stable.any():  # the second and third eigenvalue coincide: any vector is right
-        return
+    if not stable.any():
+        pytest.skip("the second and third eigenvalue coincide: any vector is right")
 
     def same(wanted: np.ndarray) -> bool:
         """Whether the masks are those of one outcome, on the patches that independent runs of the original agree on."""

@@ -16,6 +16,13 @@ def test_the_box_of_a_mask_holds_its_pixels_and_no_more(masks):
     np.testing.assert_array_equal(found, np.reshape([reference.box(mask) for mask in masks], (-1, 4)))
 
 
+def test_the_slices_of_a_mask_cut_out_its_box_and_an_empty_one_has_none():
+    mask = np.zeros((6, 9), bool)
+    assert boxes.slices(mask) is None
+    mask[2:4, 5], mask[3, 7] = True, True
+    assert boxes.slices(mask) == (slice(2, 4), slice(5, 8))
+
+
 def test_a_single_pixel_has_a_box_one_pixel_wide():
     mask = np.zeros((1, 3, 5), bool)
     mask[0, 1, 4] = True

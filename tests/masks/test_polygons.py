@@ -1,10 +1,11 @@
 import itertools
+import time
 
 import numpy as np
 import pytest
 from scipy import ndimage
 
-from maskdistill.masks import rle
+from maskdistill.masks import polygons, rle
 from maskdistill.masks.polygons import polygons_from_mask
 
 
@@ -89,6 +90,18 @@ def _distance(point, start, end):
     length = float((end - start) @ (end - start))
     share = min(1.0, max(0.0, float((point - start) @ (end - start)) / length)) if length else 0.0
     return float(np.linalg.norm(point - start - share * (end - start)))
+
+
+def test_nine_times_as_many_outlines_take_about_nine_times_as_long():
+    def seconds(side):
+        mask = np.zeros((2 * side, 2 * side), bool)
+        mask[::2, ::2] = True
+        start = time.process_time()
+        assert len(polygons._outlines(mask)) == side**2
+        return time.process_time() - start
+
+    few, many = (min(seconds(side) for _ in range(2)) for side in (60, 180))
+    assert many < 20 * few  # squared: 81 times
 
 
 @pytest.mark.parametrize("mask", [np.ones((3, 5), np.uint8), np.ones((1, 3, 5), bool)])

@@ -44,6 +44,12 @@ def test_against_a_crowd_only_the_area_of_the_first_mask_counts():
     assert rle.iou(rle.encode(a), rle.encode(b), crowd=np.array([False]))[0, 0] == pytest.approx(3 / 15)
 
 
+def test_masks_of_two_sizes_have_no_iou():
+    wide, tall = rle.encode(np.ones((1, 4, 6), bool)), rle.encode(np.ones((1, 6, 4), bool))
+    with pytest.raises(ValueError, match=r"wanted masks of one size, found \[\(4, 6\), \(6, 4\)\]"):
+        rle.iou(wide, tall)
+
+
 @pytest.mark.parametrize("n_a, n_b", [(0, 0), (0, 2), (2, 0)])
 def test_the_iou_of_no_masks_keeps_its_shape(n_a, n_b):
     masks = rle.encode(np.ones((2, 3, 5), bool))

@@ -53,5 +53,8 @@ def test_two_nodes_and_graphs_without_edges(rng):
 def test_bad_input_is_named():
     with pytest.raises(ValueError, match=r"\(graphs, n, width\) with n at least 2, got \(4, 3\)"):
         batched.second_eigenvectors(torch.zeros(4, 3))
+    for threshold in (7, np.nan):
+        with pytest.raises(ValueError, match="threshold must be in"):
+            batched.second_eigenvectors(torch.zeros(1, 4, 3), threshold=threshold)
     with pytest.raises(ValueError, match="floor must be in"):
         batched.second_eigenvectors(torch.zeros(1, 4, 3), floor=0.0)

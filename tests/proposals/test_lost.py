@@ -83,6 +83,9 @@ def test_bad_input_is_named(rng):
     for name in ("max_masks", "n_candidates", "min_area"):
         with pytest.raises(ValueError, match=name):
             lost.discover(features, **{name: 0})
+    for value in (np.nan, 5, -1):
+        with pytest.raises(ValueError, match="stop_score"):
+            lost.discover(features, stop_score=value)
     features.keys[0, 1, 0] = np.inf
     with pytest.raises(ValueError, match="finite"):
         lost.discover(features)

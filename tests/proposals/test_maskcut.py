@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -43,12 +45,25 @@ def test_masks_never_overlap_and_are_never_empty(rng):
 
 
 def test_a_rejected_cut_comes_back_under_the_papers_rule_and_not_under_the_sound_one():
-    """What is left of one object is ground alone: its cut overlaps the first mask or is everything that is left."""
+    """The paper's second cut is the object again: rejected; so is the third, but, compared with nothing, it passes."""
     features, (wanted,) = scene(np.s_[3:8, 4:9], noise=0.02)
+    paper = maskcut.discover(features)
+    np.testing.assert_array_equal([each.mask.numpy() for each in paper.masks], [wanted])
+    assert paper.notes == [("rejected", 1), ("stopped", "no more cuts")]  # three cuts for three masks
+    assert maskcut.discover(features, max_overlap=1.0).notes == [("stopped", "no more cuts")]
     sound = maskcut.discover(features, rule="sound")
     np.testing.assert_array_equal(sound.masks[0].mask.numpy(), wanted)
+    assert (len(sound.masks), sound.notes) == (3, [])
     for later in sound.masks[1:]:
         assert not (later.mask.numpy() & wanted).any()
+
+
+def test_the_sound_rule_goes_on_behind_rejected_cuts():
+    features, _ = scene(*TWO, noise=0.02)
+    found = maskcut.discover(features, max_masks=3, rule="sound")
+    assert len(found.masks) == 3
+    assert json.loads(json.dumps(found.notes)) == [["rejected", dict(found.notes)["rejected"]]]
+    assert dict(found.notes)["rejected"] > 0  # so more than three cuts
 
 
 def test_the_side_that_holds_three_corners_is_ground():
@@ -65,7 +80,7 @@ def test_a_mask_below_the_least_share_is_judged_from_the_second_cut_on_or_from_t
     assert maskcut.discover(features, max_masks=1, min_share=0.01).masks[0].mask.sum() == 1
     sound = maskcut.discover(features, max_masks=1, min_share=0.01, rule="sound")
     assert all(each.mask.sum() > 1 for each in sound.masks)
-    assert ("rejected", 1) in sound.notes or sound.notes
+    assert ("rejected", 1) in sound.notes
 
 
 @pytest.mark.parametrize("rule", ["paper", "sound"])
@@ -84,7 +99,8 @@ def test_bad_input_is_named(rng):
     with pytest.raises(ValueError, match="hold none"):
         maskcut.discover(Features(grid=(3, 4), patch=8, queries=features.keys))
     wrong = {"max_masks": 0, "threshold": 1.5, "floor": 0.0, "min_share": 1.0, "max_overlap": -0.1, "rule": "x"}
-    for name, value in wrong.items():
+    limits = [("stop_score", np.nan), ("stop_score", 5), ("stop_score", -1), ("max_area", 7), ("max_border", np.nan)]
+    for name, value in [*wrong.items(), *limits]:
         with pytest.raises(ValueError, match=name):
             maskcut.discover(features, **{name: value})
     features.keys[0, 1, 0] = np.nan

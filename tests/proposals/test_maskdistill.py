@@ -70,6 +70,9 @@ def test_bad_input_is_named(rng):
     for constants in ({"max_masks": 0}, {"top_fraction": 0.0}, {"mass": np.nan}, {"mass_rule": "x"}, {"heads": 4}):
         with pytest.raises(ValueError, match=next(iter(constants))):
             maskdistill.discover(features, **constants)
+    for constants in ({"min_area": 0}, {"stop_score": np.nan}, {"stop_score": 5}, {"stop_score": -1}):
+        with pytest.raises(ValueError, match=next(iter(constants))):
+            maskdistill.discover(features, **constants)
     features.keys[0, 1, 0] = np.nan
     with pytest.raises(ValueError, match="finite"):
         maskdistill.discover(features)

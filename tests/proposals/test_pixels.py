@@ -28,6 +28,14 @@ def test_an_outline_that_is_off_moves_to_the_edge(rng, size, radius, shift):
     assert iou(refined, truth) > 0.95
 
 
+def test_a_large_mask_is_worked_on_reduced_to_the_longest_side_allowed(rng):
+    truth = disc((180, 240), 50)
+    rgb, coarse = painted(rng, truth), np.roll(disc((180, 240), 58), 6, axis=1)
+    whole, reduced = (refine(rgb, coarse, max_side=side) for side in (320, 40))
+    assert not np.array_equal(reduced, whole)
+    assert iou(reduced, truth) > 0.9
+
+
 def test_the_picture_outside_the_band_does_not_matter(rng):
     truth = disc((80, 110), 15)
     rgb = painted(rng, truth)
@@ -59,5 +67,7 @@ def test_nothing_breaks_on_an_empty_a_full_and_a_thin_mask(rng, mask):
 def test_bad_input_is_named(rng):
     with pytest.raises(ValueError, match="mask"):
         refine(np.zeros((5, 6, 3), np.uint8), np.zeros((6, 5), bool))
+    with pytest.raises(ValueError, match=r"rgb must be \(H, W, 3\)"):
+        refine(np.zeros((5, 6, 4), np.uint8), np.zeros((5, 6), bool))
     with pytest.raises(ValueError, match="band"):
         refine(np.zeros((5, 6, 3), np.uint8), np.zeros((5, 6), bool), band=0.0)

@@ -52,6 +52,14 @@ def test_a_mask_that_is_too_small_or_along_the_border_is_not_returned(rng):
     assert tokencut.discover(corner, affinity="gaussian", max_border=0.05).masks == []
 
 
+def test_the_search_makes_at_most_three_cuts_a_mask(rng, monkeypatch):
+    own, cuts = tokencut.second_eigenvector, []
+    monkeypatch.setattr(tokencut, "second_eigenvector", lambda graph: cuts.append(own(graph)) or cuts[-1])
+    found = tokencut.discover(scene(rng, [(4, 5)], noise=0.3), max_masks=2, rule="sound", min_area=1000)
+    assert (len(found.masks), len(cuts)) == (0, 6)
+    assert ("stopped", "no more cuts") in found.notes
+
+
 def test_an_object_that_the_border_cuts_scores_less(rng):
     whole, cut = (tokencut.discover(scene(rng, [place]), affinity="gaussian").masks[0] for place in ((4, 5), (0, 5)))
     assert cut.score < whole.score
@@ -91,3 +99,7 @@ def test_bad_input_is_named(rng):
     for constants in ({"max_masks": 0}, {"affinity": "x"}, {"threshold": 2.0}, {"floor": 0.0}, {"bandwidth": np.nan}):
         with pytest.raises(ValueError, match=next(iter(constants))):
             tokencut.discover(features, **constants)
+    limits = [("stop_score", np.nan), ("stop_score", 5), ("stop_score", -1), ("min_area", -3)]
+    for name, value in [*limits, ("max_area", 7), ("max_area", -1), ("max_border", np.nan)]:
+        with pytest.raises(ValueError, match=name):
+            tokencut.discover(features, **{name: value})

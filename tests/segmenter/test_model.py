@@ -26,10 +26,11 @@ def test_logits_have_the_pictures_size(small, large):
     assert large(torch.rand(1, 3, 33, 49)).shape == (1, 21, 33, 49)
 
 
-def test_weights_are_drawn_from_the_seed_alone():
+def test_weights_are_drawn_from_the_seed_alone(monkeypatch):
     torch.manual_seed(5)
     wanted = torch.rand(1)
     torch.manual_seed(5)
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", lambda seed: pytest.fail("a GPU's generator was seeded"))
     first, again, other = (segmenter.build(size="small", n_classes=3, seed=seed).state_dict() for seed in (1, 1, 2))
     assert torch.equal(torch.rand(1), wanted)
     assert all(torch.equal(value, again[name]) for name, value in first.items())
@@ -37,6 +38,15 @@ def test_weights_are_drawn_from_the_seed_alone():
 
 
 @torch.no_grad()
+def test_in_bfloat16_logits_are_enlarged_in_float32_so_that_pixels_do_not_tie(small, rng):
+    picture = torch.from_numpy(rng.standard_normal((1, 3, 96, 96)).astype(np.float32))
+    with torch.autocast("cpu", dtype=torch.bfloat16), torch.inference_mode():
+        found = small(picture)
+    assert found.dtype == torch.float32
+    best = found.topk(2, dim=1).values
+    assert (best[:, 0] == best[:, 1]).float().mean() < 1e-3
+
+
 def test_dropout_works_in_training_alone(small):
     assert not small.training
     picture = torch.rand(1, 3, 32, 64)

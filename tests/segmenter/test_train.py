@@ -4,7 +4,7 @@ import torch
 
 from maskdistill import segmenter
 from maskdistill.segmenter.train import as_input
-from maskdistill.training import Plan, fit
+from maskdistill.training import Plan, augment, fit
 
 SIZES = [(40, 70), (61, 45)]
 COLOURS = np.array([(40, 90, 60), (230, 40, 40), (40, 60, 240)], np.uint8)
@@ -22,7 +22,8 @@ def scene(position):
 
 
 def batches(**changed):
-    return segmenter.batches(**{"sample": scene, "n_pictures": 5, "batch": 3, "seed": 4, "side": 32, **changed})
+    own = {"n_pictures": 5, "batch": 3, "seed": 4, "side": 32, "ranges": augment.Ranges(colour=0.15)}
+    return segmenter.batches(**{"sample": scene, **own, **changed})
 
 
 def equal(first, second):
@@ -50,6 +51,20 @@ def test_samples_are_squares_whose_labels_lie_on_their_colours():
         assert set(label_map.unique().tolist()) <= {0, 1, 2}
         for label, channel in ((1, 0), (2, 2)):
             assert (picture[:, label_map == label].mean(dim=1).argmax()) == channel
+
+
+def test_an_unturned_picture_is_what_the_trained_network_will_see():
+    """Of a size that shrinks, where an affine transform alone would see grain that prediction filters out."""
+    rgb = np.random.default_rng(3).integers(0, 256, (96, 128, 3)).astype(np.uint8)
+    still = augment.Ranges(flip=False, degrees=0.0, scale=(1.0, 1.0))
+    given = {"sample": lambda position: (rgb, rgb[..., 0]), "n_pictures": 1, "batch": 1}
+    ((picture, _),) = batches(**given, ranges=still)(0)
+    seen = []
+    model = segmenter.build(size="small", n_classes=2)
+    model.register_forward_pre_hook(lambda module, given: seen.append(given[0]))
+    segmenter.predict(model, rgb, side=32)
+    torch.testing.assert_close(picture, seen[0][0], rtol=0, atol=1.01 / 255 / 0.224)  # one grey level
+    assert not torch.allclose(batches(**given)(0)[0][0], picture, atol=0.1)
 
 
 def test_an_ignored_id_is_carried_along():

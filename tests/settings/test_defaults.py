@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from maskdistill import detector, labels, segmenter
-from maskdistill.clusters import kmeans, whitening
+from maskdistill.clusters import crops, kmeans, whitening
 from maskdistill.proposals import lost, maskcut, maskdistill, tokencut
 from maskdistill.segmenter import hardest_cross_entropy
 from maskdistill.settings.cluster import ClusterSettings
@@ -23,8 +23,8 @@ from maskdistill.settings.propose import (
 )
 from maskdistill.settings.run import RunSettings
 from maskdistill.settings.segment import SegmentSettings
-from maskdistill.settings.training import TrainSettings
-from maskdistill.training import Plan
+from maskdistill.settings.training import AugmentSettings, TrainSettings
+from maskdistill.training import Plan, augment
 
 # Function of a room, settings, and the parameters whose setting goes by another name.
 PAIRS: list[tuple[Callable[..., Any], type, dict[str, str]]] = [
@@ -38,6 +38,7 @@ PAIRS: list[tuple[Callable[..., Any], type, dict[str, str]]] = [
     (tokencut.discover, ProposeSettings, {}),
     (labels.select, LabelSettings, {}),
     (labels.paint, LabelSettings, {}),
+    (crops.crops, ClusterSettings, {}),
     (kmeans.fit, ClusterSettings, {"algorithm": "kmeans"}),
     (kmeans.fit, RunSettings, {}),
     (whitening.scale_of, ClusterSettings, {}),
@@ -48,6 +49,7 @@ PAIRS: list[tuple[Callable[..., Any], type, dict[str, str]]] = [
     (segmenter.build, RunSettings, {}),
     (hardest_cross_entropy, SegmentSettings, {"share": "hardest"}),
     (Plan, TrainSettings, {}),
+    (augment.Ranges, AugmentSettings, {}),
     (Plan, RunSettings, {}),
 ]
 
@@ -67,6 +69,8 @@ DIFFERENT: dict[tuple[str, str], tuple[Any, Any, str]] = {
     ("tokencut.discover", "max_masks"): (1, 6, "pictures hold several objects; the search stops by score"),
     ("tokencut.discover", "stop_score"): (0.0, 0.05, "what is left of a picture may hold nothing more"),
     ("tokencut.discover", "rule"): ("paper", "sound", "the first mask may be ground as well as the others"),
+    ("crops", "min_side"): (0, 320, "small things are told apart far better enlarged"),
+    ("crops", "max_side"): (None, 512, "a network sees 250 000 tokens of a crop of 4000 px at patch 8"),
     ("kmeans.fit", "algorithm"): ("minibatch", "full", "a folder of thousands fits into memory, and it is steadier"),
     ("kmeans.fit", "restarts"): (1, 10, "one start is at the mercy of its seed"),
     ("detector.build", "size"): ("resnet50", "small", "two cores train the small one in minutes"),

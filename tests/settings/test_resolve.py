@@ -95,6 +95,22 @@ def test_other_networks_have_their_keys_centred():
     }
 
 
+@pytest.mark.parametrize(
+    ("method", "facet", "wanted"),
+    [
+        ("tokencut", "tokens", "no"),
+        ("maskcut", "tokens", "no"),
+        ("tokencut", "keys", "yes"),
+        ("maskcut", "values", "yes"),
+        ("lost", "tokens", "yes"),
+        ("maskdistill", "tokens", "yes"),
+    ],
+)
+def test_tokens_that_are_cut_are_not_centred(method, facet, wanted):
+    own = {"backbone": "timm/vit_tiny_patch16_224", "method": method, "facet": facet}
+    assert resolve(load({"propose": own})).propose.centre_keys == wanted
+
+
 @pytest.mark.parametrize("name", ["handcrafted", "dino_vitb8", "timm/vit_tiny_patch16_224"])
 def test_weights_of_propose_that_name_a_backbone_choose_it(name):
     assert resolve(load({"weights": [f"propose={name}"]})).propose.backbone == name

@@ -124,6 +124,21 @@ def test_a_picture_that_was_mended_is_tried_again_when_the_stage_is_done_again(t
     assert "refused" not in lines[1]
 
 
+def test_the_report_lists_the_pictures_that_are_left_out_now_and_not_those_that_were_mended(tmp_path: Path) -> None:
+    folder, out = tmp_path / "pictures", tmp_path / "run"
+    synthetic.write(folder, tmp_path / "truth.json", n_pictures=2, seed=3, size=(64, 80))
+    whole = (folder / "0001.png").read_bytes()
+    (folder / "x.png").write_bytes(b"no picture")
+    (folder / "0002.png").write_bytes(whole[:60] + bytes(len(whole) - 60))  # its head is whole: the scan takes it
+    api.run(pictures=folder, out=out, settings=QUICK, until="propose", quiet=True)
+    page = api.report(out=out).read_text(encoding="utf-8")
+    assert "2 pictures were left out" in page
+    for name in ("x.png", "0002.png"):
+        (folder / name).write_bytes(whole)
+    api.run(pictures=folder, out=out, settings=QUICK, until="propose", start="scan", quiet=True)
+    assert "left out. Nothing else" not in api.report(out=out).read_text(encoding="utf-8")
+
+
 def test_pictures_that_are_left_out_are_named_on_the_terminal(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -268,6 +268,15 @@ def test_clusters_take_the_ids_of_another_run_that_they_overlap(drawn, tmp_path:
         clustered(drawn[1], tmp_path / "other", align_to=str(tmp_path / "first"))
 
 
+def test_ids_are_not_aligned_with_a_run_in_which_the_pictures_were_turned(drawn, tmp_path: Path) -> None:
+    clustered(drawn[0], tmp_path / "first")
+    rows = lines_of(tmp_path / "first" / "images.jsonl")
+    turned = [row | {"width": row["height"], "height": row["width"]} for row in rows]
+    (tmp_path / "first" / "images.jsonl").write_text("".join(json.dumps(row) + "\n" for row in turned))
+    with pytest.raises(SettingsError, match=r"align_to: p0001.png is 96 x 120 px in .*, 120 x 96 here.*--orientation"):
+        clustered(drawn[0], tmp_path / "run", align_to=str(tmp_path / "first"))
+
+
 def test_detections_are_aligned_with_proposals_by_the_pixels_that_they_share(tiny, tmp_path: Path) -> None:
     out = Path(shutil.copytree(tiny.out, tmp_path / "copy"))
     api.cluster(out=out, settings={"cluster": {"of": "detections", "align_to": str(tiny.out)}}, redo=True)

@@ -221,6 +221,7 @@ def test_runs_that_cannot_be_compared_are_refused(two, tiny, tmp_path: Path) -> 
         api.evaluate(out=two[0], against=tmp_path / "nowhere")
     other = Path(shutil.copytree(two[1], tmp_path / "other"))
     rows = read_lines(other / "images.jsonl")
-    (other / "images.jsonl").write_text("".join(json.dumps(row | {"sha256": "0"}) + "\n" for row in rows))
-    with pytest.raises(RunError, match="has no picture in common"):
-        api.evaluate(out=two[0], against=other)
+    for unlike in ({"sha256": "0"}, {"width": rows[0]["height"], "height": rows[0]["width"]}):  # turned by orientation
+        (other / "images.jsonl").write_text("".join(json.dumps(row | unlike) + "\n" for row in rows))
+        with pytest.raises(RunError, match="has no picture in common"):
+            api.evaluate(out=two[0], against=other)

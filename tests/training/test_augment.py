@@ -3,6 +3,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from maskdistill.training import augment
 
@@ -71,12 +72,34 @@ def test_the_picture_is_squeezed_to_the_size_asked_for():
     assert brightest in spots
 
 
+@pytest.mark.parametrize("resample", [Image.Resampling.BILINEAR, Image.Resampling.BICUBIC])
+@pytest.mark.parametrize("size", [(25, 40), (100, 40), (25, 200), (7, 9)])
+def test_a_picture_that_shrinks_is_filtered_as_when_the_network_predicts(rng, resample, size):
+    rgb = rng.integers(0, 256, (100, 160, 3)).astype(np.uint8)
+    found, _ = augment.apply(STILL, rgb, rgb[None, :, :, 0], size=size, resample=resample)
+    wanted = np.asarray(Image.fromarray(rgb).resize(size[::-1], resample))
+    if size[1] <= 160:
+        np.testing.assert_allclose(found.astype(int), wanted, atol=1)  # Pillow cuts, it does not round
+    np.testing.assert_allclose(found.std(), wanted.std(), rtol=0.1)  # grain: four times as much at (25, 40) by points
+
+
+def test_a_scale_that_enlarges_leaves_the_detail_that_it_shows(rng):
+    rgb = rng.integers(0, 256, (128, 128, 3)).astype(np.uint8)
+    grain = [
+        augment.apply(replace(STILL, scale=scale), rgb, rgb[None, :, :, 0], size=(32, 32))[0][8:24, 8:24].std()
+        for scale in (1.0, 2.0, 4.0)
+    ]
+    assert grain[0] < 0.6 * grain[1] < 0.6 * 0.6 * grain[2]
+    still, _ = augment.apply(replace(STILL, scale=4.0), rgb, rgb[None, :, :, 0], size=(32, 32))
+    np.testing.assert_allclose(still.astype(int), rgb[48:80, 48:80], atol=1)
+
+
 def test_ids_are_never_interpolated(rng):
     ids = np.array([0, 3, 200, 255], np.uint8)
     label_map = ids[rng.integers(0, 4, (1, 13, 17))]
     rgb = np.zeros((13, 17, 3), np.uint8)
     for _ in range(20):
-        draw = augment.drawn(rng, degrees=30.0, scale=(0.6, 1.6), shift=0.2, colour=0.3)
+        draw = augment.drawn(rng, augment.Ranges(degrees=30.0, scale=(0.6, 1.6), shift=0.2, colour=0.3))
         _, moved = augment.apply(draw, rgb, label_map, size=(19, 9), outside=77)
         assert set(np.unique(moved)) <= {*ids, 77}
         assert len(np.unique(moved)) >= 4
@@ -88,7 +111,7 @@ def test_a_mask_moves_with_its_picture(rng):
     mask[0, 20:33, 30:38] = 1  # no symmetry that a wrong turn could hide behind
     rgb = np.repeat(mask[0, :, :, None] * np.uint8(255), 3, axis=2)
     for _ in range(20):
-        draw = augment.drawn(rng, degrees=40.0, scale=(0.7, 1.3), shift=0.1)
+        draw = augment.drawn(rng, augment.Ranges(degrees=40.0, scale=(0.7, 1.3), shift=0.1))
         found, moved = augment.apply(draw, rgb, mask, size=(53, 59))
         assert 200 < moved.sum() < 1500
         assert np.mean((found[..., 0] > 127) == (moved[0] == 1)) > 0.99
@@ -119,7 +142,8 @@ def test_no_layers_are_no_layers(rng):
 
 def test_draws_keep_to_their_ranges_and_fill_them():
     rng = np.random.default_rng(4)
-    draws = [augment.drawn(rng, degrees=10.0, scale=(0.5, 2.0), shift=0.25, colour=0.2) for _ in range(400)]
+    ranges = augment.Ranges(degrees=10.0, scale=(0.5, 2.0), shift=0.25, colour=0.2)
+    draws = [augment.drawn(rng, ranges) for _ in range(400)]
     assert 150 < sum(draw.flip for draw in draws) < 250
     for values, low, high in (
         ([draw.degrees for draw in draws], -10, 10),
@@ -133,12 +157,19 @@ def test_draws_keep_to_their_ranges_and_fill_them():
 
 
 def test_a_draw_is_that_of_its_generator_and_without_colour_unless_said():
-    first, again = (augment.drawn(np.random.default_rng(6)) for _ in range(2))
+    first, again = (augment.drawn(np.random.default_rng(6), augment.Ranges()) for _ in range(2))
     assert first == again
     assert first.gain == (1, 1, 1)
     assert (first.gamma, first.shift) == (1, (0, 0))
     assert abs(first.degrees) <= 5
     assert 0.75 <= first.scale <= 1.25
+
+
+def test_without_flips_the_other_draws_are_the_same():
+    drawn = [augment.drawn(np.random.default_rng(seed), augment.Ranges(flip=False)) for seed in range(20)]
+    assert not any(draw.flip for draw in drawn)
+    mirrored = [augment.drawn(np.random.default_rng(seed), augment.Ranges()) for seed in range(20)]
+    assert [replace(draw, flip=False) for draw in mirrored] == drawn
 
 
 @pytest.mark.parametrize("case", range(6))

@@ -83,6 +83,16 @@ def test_the_global_generator_is_left_where_it_stood():
     assert torch.equal(torch.rand(2), wanted)
 
 
+def test_the_generators_of_all_gpus_are_put_back_because_all_are_seeded(monkeypatch):
+    restored = []
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "get_rng_state", lambda device: f"state of {device}")
+    monkeypatch.setattr(torch.cuda, "set_rng_state", lambda state, device: restored.append((device, state)))
+    with loop.seeded(1):
+        assert not restored
+    assert restored == [(0, "state of 0"), (1, "state of 1")]
+
+
 def test_the_averaged_weights_are_the_result():
     model, plan = network(), Plan(steps=25, learning_rate=0.1, average=0.6)
     wanted = {name: value.double().clone() for name, value in model.state_dict().items()}
