@@ -20,6 +20,10 @@ from maskdistill.types import Features
 _BAND_LIMITS_PX = (0.7, 1.4, 2.8, 5.6)  # deviations; a band of lightness lies between each two
 _NAMES = ("queries", "keys", "tokens")
 _WIDTH = 12  # 3 colours, 3 deviations of them, 3 bands, gradient energy, 2 of its orientation
+_WINDOW = 0.6  # patches: deviation of the soft window over which a descriptor is averaged
+# Of the whitening: this share of the mean variance is added to every direction, so that directions that hold noise
+# alone are not blown up to the others' size.
+_SHRINKAGE = 0.4
 _GREY_LEVEL = 1 / 255  # what is below it is rounding of 8 bits
 
 
@@ -31,14 +35,9 @@ class Handcrafted:
         patch: side of a patch in pixels.
         has_class: query 0 is a stand-in.
         mean, std: of RGB in [0, 1], to make a picture ready: taken as it is.
-        window: deviation, in patches, of the soft window over which a descriptor is averaged.
-        shrinkage: of the whitening, in (0, 1]: this share of the mean variance is added to every direction, so that
-            directions that hold noise alone are not blown up to the others' size.
     """
 
     patch: int = 8
-    window: float = 0.6
-    shrinkage: float = 0.4
     name: str = "handcrafted"
     mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
     std: tuple[float, float, float] = (1.0, 1.0, 1.0)
@@ -71,12 +70,12 @@ class Handcrafted:
     def _descriptors(self, picture: Tensor) -> Tensor:
         """(rows, cols, 12) of one picture (1, 3, H, W)."""
         pooled = functional.avg_pool2d(_measures(_without_padding(picture, self.patch)), self.patch)
-        return _descriptors(_blur(pooled, self.window)[0].permute(1, 2, 0))
+        return _descriptors(_blur(pooled, _WINDOW)[0].permute(1, 2, 0))
 
     def _features(self, descriptors: Tensor, want: tuple[str, ...]) -> Features:
         rows, cols, _ = descriptors.shape
         flat = descriptors.flatten(0, 1)  # (patches, 12)
-        keys = _whitened(flat, self.shrinkage)
+        keys = _whitened(flat)
         border = torch.ones(rows, cols, dtype=torch.bool, device=keys.device)
         border[1:-1, 1:-1] = False
         stand_in = -keys[border.flatten()].mean(0, keepdim=True)
@@ -137,7 +136,7 @@ def _descriptors(averages: Tensor) -> Tensor:
     return torch.cat([means, deviations, 0.1 * (bands + 0.01).log(), energy, tensor[..., 1:] / (energy + 0.02)], dim=-1)
 
 
-def _whitened(descriptors: Tensor, shrinkage: float) -> Tensor:
+def _whitened(descriptors: Tensor) -> Tensor:
     """(patches, 12) of mean 0 and mean squared length 1, the directions of high variance shrunk to the others'."""
     centred = descriptors.double()
     centred = centred - centred.mean(0)
@@ -146,7 +145,7 @@ def _whitened(descriptors: Tensor, shrinkage: float) -> Tensor:
     values = values.clamp_min(0)
     if float(values.max()) < 1e-6:  # a flat picture: rounding is no texture
         return torch.zeros_like(descriptors)
-    white = centred @ directions / (values + shrinkage * values.mean()).sqrt()
+    white = centred @ directions / (values + _SHRINKAGE * values.mean()).sqrt()
     return (white / white.square().sum(1).mean().sqrt()).float()
 
 

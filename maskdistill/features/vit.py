@@ -69,7 +69,7 @@ def load(
     """
     model = _built(name)
     if rotated and getattr(model, "rope", None) is None:
-        raise WeightsError(f"propose.rotated: {name} does not rotate by position; DINOv3 and its kin do")
+        raise WeightsError(f"rotated: {name} does not rotate by position; DINOv3 and its kin do")
     source = "these weights" if isinstance(weights, Mapping) else str(weights or name)
     if not isinstance(weights, Mapping):
         if str(weights) != "none":
@@ -316,6 +316,6 @@ def _fill(model: VisionTransformer | Eva, state: Mapping[str, Tensor], *, name: 
             f"{len(missing)} tensors missing ({', '.join(missing[:3]) or 'none'}), "
             f"{len(foreign)} unknown ({', '.join(foreign[:3]) or 'none'}), "
             f"{len(misfit)} of another shape ({'; '.join(misfit[:2]) or 'none'}). "
-            "Name the backbone they belong to: --propose.backbone"
+            "Name the backbone that they belong to"
         )
     model.load_state_dict(dict(given))

@@ -23,7 +23,7 @@ class ClusterSettings:
     pack: int = 256  # patches of small crops that go through the backbone at once; 0: one by one; changes last bits
     # px the longer side of a smaller crop is enlarged to, but not beyond max_side: small things are told apart far
     # better so (docs/results.md); 0: native size, as the paper
-    min_side: int = 320
+    min_side: int = 224
     max_side: int = 512  # px the longer side of a crop (descriptors: picture) is reduced to; 0: native, as the paper
     # clusters, at most 254; 0: from the number of masks, at most 20; auto: the most that are about as stable as any
     # where halves of the masks are clustered; 20 on VOC and 80 on COCO in the paper

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from maskdistill.errors import SettingsError
+from maskdistill.errors import SettingsError, WeightsError
 from maskdistill.features import handcrafted, vit, weights
 from maskdistill.settings.run import HANDCRAFTED
 from maskdistill.stages.skeleton import Job
@@ -35,17 +35,20 @@ def chosen(wanted: str) -> torch.device:
 
 
 def backbone(job: Job, stage: str, name: str) -> Any:
-    """The backbone `name` with the weights that the run gives to `stage`."""
+    """The backbone `name` with the weights that the run gives to `stage`.
+
+    Raises:
+        WeightsError: as `vit.load`, behind the setting that names the backbone.
+    """
     if name == HANDCRAFTED:
         return handcrafted.load()
     dtype = torch.bfloat16 if job.settings.precision == "bfloat16" else torch.float32
-    return vit.load(
-        name,
-        weights=_state(job, stage, name),
-        device=device(job),
-        dtype=dtype,
-        rotated=stage == "propose" and job.settings.propose.rotated,
-    )
+    state = _state(job, stage, name)
+    rotated = stage == "propose" and job.settings.propose.rotated
+    try:
+        return vit.load(name, weights=state, device=device(job), dtype=dtype, rotated=rotated)
+    except WeightsError as error:
+        raise WeightsError(f"{stage}.backbone: {error}") from error
 
 
 # The one exception to having no globals: a loop over pictures calls a function that has nowhere else to hold it.

@@ -69,7 +69,7 @@ DIFFERENT: dict[tuple[str, str], tuple[Any, Any, str]] = {
     ("tokencut.discover", "max_masks"): (1, 6, "pictures hold several objects; the search stops by score"),
     ("tokencut.discover", "stop_score"): (0.0, 0.05, "what is left of a picture may hold nothing more"),
     ("tokencut.discover", "rule"): ("paper", "sound", "the first mask may be ground as well as the others"),
-    ("crops", "min_side"): (0, 320, "small things are told apart far better enlarged"),
+    ("crops", "min_side"): (0, 224, "small things are told apart far better enlarged"),
     ("crops", "max_side"): (None, 512, "a network sees 250 000 tokens of a crop of 4000 px at patch 8"),
     ("kmeans.fit", "algorithm"): ("minibatch", "full", "a folder of thousands fits into memory, and it is steadier"),
     ("kmeans.fit", "restarts"): (1, 10, "one start is at the mercy of its seed"),
