@@ -21,6 +21,8 @@ from maskdistill.commands import VERBS
 from maskdistill.errors import MaskDistillError, SettingsError
 from maskdistill.settings import RunSettings, load, merge, nearest
 
+AT_ONCE = ("evaluate", "report", "status", "export", "score")  # verbs that keep nothing of what was half done
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; the exit status is 0, or 2 for what a user can mend."""
@@ -47,7 +49,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"maskdistill {verb}: {where}{error.strerror or error}. {_advice(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("\nstopped; the same command goes on where it was", file=sys.stderr)
+        print("\nstopped" + ("" if verb in AT_ONCE else "; the same command goes on where it was"), file=sys.stderr)
         return 130
     return 0
 

@@ -13,9 +13,8 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from maskdistill.settings import CommonSettings, RunSettings
-from maskdistill.settings.run import Repeated
-
-Verb = Literal["scan", "propose", "cluster", "detect", "label", "segment", "evaluate", "report"]
+from maskdistill.settings.propose import ProposeSettings
+from maskdistill.settings.run import Repeated, Verb
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -321,13 +320,23 @@ def stage(verb: str, below: RunSettings) -> Any:
     return cls
 
 
+@dataclass(frozen=True, kw_only=True)
+class ProposeAlone(ProposeSettings):
+    """What `masks` can be told of `propose`: nothing is imported there, and pictures are seen one by one."""
+
+    import_file: tyro.conf.Suppress[str] = ""
+    import_images: tyro.conf.Suppress[str] = ""
+    import_top: tyro.conf.Suppress[int] = 0
+    gpu_batch: tyro.conf.Suppress[int] = 1
+
+
 def masks(below: RunSettings) -> Any:
     """The class of `masks`: the settings of `propose` without prefix."""
     named: list[tuple[str, Any, str]] = [
         ("pictures", tyro.conf.Positional[Path], "folder of pictures, searched recursively"),
         ("out", Path, "folder for the masks; the same command goes on where it was stopped"),
     ]
-    own = below.propose
+    own = ProposeAlone(**vars(below.propose))
     cls = make_dataclass(
         "Masks",
         [

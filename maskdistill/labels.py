@@ -12,6 +12,8 @@ from typing import Literal
 
 import numpy as np
 
+from maskdistill.types import MOST_IDS
+
 
 def select(scores: np.ndarray, *, min_score: float = 0.9, keep_best: bool = True) -> np.ndarray:
     """Positions that are painted: from the first on until one is below `min_score`; the first alone if it is below.
@@ -53,8 +55,8 @@ def paint(
         raise ValueError(f"masks, clusters, scores must have one length: {len(masks)}, {len(clusters)}, {len(scores)}")
     if len(masks) and (masks.shape[1:] != tuple(size) or masks.dtype != bool):
         raise ValueError(f"masks: wanted (n, {size[0]}, {size[1]}) bool, found {masks.shape} {masks.dtype}")
-    if len(clusters) and (np.min(clusters) < 0 or np.max(clusters) > 253):
-        raise ValueError(f"clusters must be in 0..253, found {np.min(clusters)}..{np.max(clusters)}")
+    if len(clusters) and (np.min(clusters) < 0 or np.max(clusters) >= MOST_IDS):
+        raise ValueError(f"clusters must be in 0..{MOST_IDS - 1}, found {np.min(clusters)}..{np.max(clusters)}")
     if len(clusters) and not np.issubdtype(np.asarray(clusters).dtype, np.integer):
         raise ValueError(f"clusters: wanted integers, found {np.asarray(clusters).dtype}")
     clusters = np.asarray(clusters).astype(np.int64)  # 1 + 127 does not fit into 8 bits

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+MOST_IDS = 254  # clusters or classes of a label map: uint8, 0 is background, 255 is not counted
+
+
 class Rle(TypedDict):
     """COCO's compressed run lengths of one mask: `size` is [height, width], `counts` the ASCII string."""
 

@@ -15,7 +15,6 @@ import yaml
 
 from maskdistill import api, cli
 from maskdistill.datasets import synthetic
-from maskdistill.features import weights
 
 BY_HAND = ["--propose.backbone", "handcrafted", "--threads", "1", "--quiet"]
 
@@ -224,13 +223,16 @@ def test_what_the_system_refuses_is_one_line_wherever_it_happens(capsys, monkeyp
         assert words in refused(capsys, "status", str(tmp_path))
 
 
-def test_ctrl_c_says_that_the_same_command_goes_on(capsys, monkeypatch, tmp_path):
+@pytest.mark.parametrize("verb, goes_on", [("masks", True), ("scan", True), ("status", False), ("report", False)])
+def test_ctrl_c_says_that_the_same_command_goes_on_where_it_does(capsys, monkeypatch, copied, verb, goes_on):
     def stopped(**_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(api, "status", stopped)
-    assert cli.main(["status", str(tmp_path)]) == 130
-    assert "the same command goes on" in capsys.readouterr().err
+    monkeypatch.setattr(api, verb, stopped)
+    assert cli.main([verb, str(copied), *(["--out", str(copied / "x")] if goes_on else [])]) == 130
+    said = capsys.readouterr().err
+    assert said.startswith("\nstopped")
+    assert ("the same command goes on where it was" in said) == goes_on
 
 
 def test_flags_stand_above_the_file_and_the_file_above_the_preset(pictures, tmp_path):
@@ -279,27 +281,6 @@ def test_a_preset_named_in_the_file_is_used(pictures, tmp_path):
     (tmp_path / "mine.yaml").write_text("preset: demo")
     made = scanned(pictures, tmp_path / "out", "--config", str(tmp_path / "mine.yaml"))
     assert (made["preset"], made["cluster"]["k"]) == ("demo", load_preset("demo")["cluster"]["k"])
-
-
-def test_weights_may_be_repeated_and_the_last_of_a_stage_counts(pictures, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "b=c.pth").touch()
-    flags = ["--weights", "propose=handcrafted", "--weights=segment=none", "--weights", "detect=a.pth"]
-    made = scanned(pictures, tmp_path / "out", *flags, "--weights", "detect=b=c.pth")
-    assert made["weights"] == ["segment=none", f"detect={tmp_path / 'b=c.pth'}", "propose=handcrafted"]
-    assert made["propose"]["backbone"] == "handcrafted"
-
-
-def test_a_backbone_takes_the_place_of_the_name_that_the_run_has_in_its_weights(pictures, tmp_path, capsys):
-    made = scanned(pictures, tmp_path / "out", "--weights", "propose=handcrafted")
-    assert "propose=handcrafted" in made["weights"]
-    assert cli.main(["run", "--out", str(tmp_path / "out"), "--until", "scan", "--propose.backbone=dino_vitb8"]) == 0
-    made = config(tmp_path / "out")
-    assert (made["propose"]["backbone"], made["weights"]) == ("dino_vitb8", ["segment=detect", "detect=none"])
-    capsys.readouterr()
-    for verb in (["run", str(pictures), "--propose.backbone"], ["masks", str(pictures), "--backbone"]):
-        told = refused(capsys, *verb, "dino_vitb8", "--weights", "propose=handcrafted", "--out", str(tmp_path / "new"))
-        assert "propose.backbone is dino_vitb8, but weights propose=handcrafted name another" in told
 
 
 def test_limit_takes_the_first_pictures(pictures, tmp_path):
@@ -464,50 +445,6 @@ def test_export_writes_the_file_that_it_names(copied, tmp_path, capsys):
     assert len(json.loads(target.read_text())["images"]) == 3
 
 
-def test_weights_of_a_late_stage_are_looked_for_before_the_first(capsys, pictures, tmp_path):
-    out = tmp_path / "out"
-    said = refused(capsys, "run", str(pictures), "--out", str(out), "--weights", "segment=nosuch.pth")
-    assert "nosuch.pth: neither a file nor a name of weights (wanted for segment)" in said
-    assert not out.exists()
-    said = refused(capsys, "run", str(pictures), "--out", str(out), "--weights", "propose=handcraftd")
-    assert "Perhaps you meant handcrafted" in said
-    said = refused(capsys, "run", str(pictures), "--out", str(out), "--weights", "detect=dino_resnet50")
-    assert "Give --detect.size resnet50, or --weights detect=none" in said
-    said = refused(capsys, "run", str(pictures), "--out", str(out), "--weights", "detect=detect")
-    assert "the detector cannot start from itself" in said
-    assert not out.exists()
-
-
-@pytest.mark.parametrize(
-    "flags",
-    [
-        ["--propose.backbone", "handcrafted", "--detect.size", "resnet50", "--weights", "detect=dino_resnet50"],
-        ["--weights", "propose=handcrafted", "--weights", "cluster=dino_vits8", "--cluster.embedding", "class_token"],
-        ["--propose.backbone", "dino_vits8"],
-    ],
-    ids=["detect", "cluster", "propose"],
-)
-def test_named_weights_of_a_late_stage_are_fetched_before_the_first(capsys, pictures, tmp_path, monkeypatch, flags):
-    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "hub"))
-    monkeypatch.setenv("no_proxy", "*")
-    for name in ("dino_resnet50", "dino_vits8"):
-        monkeypatch.setitem(weights.URLS, name, f"http://127.0.0.1:9/{name}.pth")  # nobody answers there
-    words = ["run", str(pictures), "--out", str(tmp_path / "out"), "--quiet", *flags]
-    said = refused(capsys, *words)
-    assert "its weights are not on this machine" in said
-    assert f"put it at {tmp_path}/hub/checkpoints/dino_" in said
-    assert not (tmp_path / "out" / "images.jsonl").exists()
-    assert cli.main([*words, "--until", "scan"]) == 0
-
-
-def test_a_backbone_that_timm_does_not_have_is_answered_with_the_nearest(capsys, pictures, tmp_path):
-    words = ["run", str(pictures), "--out", str(tmp_path / "out"), "--until", "propose", "--quiet"]
-    said = refused(capsys, *words, "--propose.backbone", "timm/vit_smal_patch16_224")
-    assert "timm/vit_small_patch16_224" in said
-    said = refused(capsys, *words, "--propose.backbone", "timm/resnet18")
-    assert "not of timm's VisionTransformer or Eva family" in said
-
-
 def test_a_file_in_the_place_of_a_run_is_refused(capsys, pictures, tmp_path):
     (tmp_path / "afile").touch()
     assert "is a file, where the folder of a run is wanted" in refused(
@@ -531,20 +468,19 @@ def test_masks_looks_for_the_pictures_before_the_weights(capsys, tmp_path):
     assert "nosuch: not a folder" in told
 
 
+def test_masks_has_no_flags_that_it_has_no_use_for(capsys, pictures, tmp_path):
+    for flag in ("--import", "--import-top", "--gpu-batch"):
+        said = refused(capsys, "masks", str(pictures), "--out", str(tmp_path / "masks"), flag, "3")
+        assert f"Unrecognized options: {flag}" in said
+    assert not (tmp_path / "masks").exists()
+
+
 def test_what_a_mistaken_flag_said_is_not_kept(capsys, copied):
     before = (copied / "config.yaml").read_bytes()
     assert "nosuch.json" in refused(capsys, "evaluate", str(copied), "--ground-truth", "nosuch.json")
     assert (copied / "config.yaml").read_bytes() == before
     assert "no such folder" in refused(capsys, "run", "nosuch", "--out", str(copied))
     assert (copied / "config.yaml").read_bytes() == before
-
-
-def test_wrong_weights_leave_nothing_that_the_right_command_is_refused_for(capsys, pictures, tmp_path):
-    torch.save({"some.weight": torch.zeros(3)}, tmp_path / "other.pth")
-    words = ["run", str(pictures), "--out", str(tmp_path / "out"), "--until", "propose", "--quiet"]
-    said = refused(capsys, *words, "--weights", f"propose={tmp_path / 'other.pth'}")
-    assert "not the weights of dino_vits16" in said
-    assert cli.main([*words, *BY_HAND]) == 0
 
 
 def test_a_run_of_detections_is_refused_and_the_verb_makes_them_count(capsys, pictures, tmp_path):

@@ -12,6 +12,7 @@ import pytest
 
 from maskdistill import api, cli
 from maskdistill.settings import CommonSettings, RunSettings
+from maskdistill.settings.propose import ProposeSettings
 
 
 def helped(capsys: pytest.CaptureFixture[str], *words: str) -> str:
@@ -132,6 +133,12 @@ def test_every_flag_of_every_verb_has_a_help_text(capsys, verb):
     assert [flag for flag, text in shown.items() if len(text) < 3] == []
     own = typing.get_type_hints(RunSettings).get(verb)
     assert set(flags_of(own) if own else []) <= set(shown)
+
+
+def test_masks_shows_what_propose_has_but_what_it_has_no_use_for(capsys):
+    shown, of_propose = helps(helped(capsys, "masks", "--help")), flags_of(ProposeSettings)
+    assert set(of_propose) - set(shown) == {"--import", "--import-images", "--import-top", "--gpu-batch"}
+    assert "--import" in of_propose
 
 
 def test_the_helps_of_flags_that_stages_share_are_those_of_the_settings_in_short(capsys):

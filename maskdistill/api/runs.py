@@ -11,8 +11,8 @@ from maskdistill.errors import RunError, SettingsError
 from maskdistill.settings import RunSettings, nearest, read_yaml
 from maskdistill.settings import load as load_settings
 from maskdistill.settings.load import merge, preset_of, validate
+from maskdistill.settings.run import VERBS
 
-VERBS = ("scan", "propose", "cluster", "detect", "label", "segment", "evaluate", "report")
 # A verb stands for all of its stages; scan looks at the pictures themselves, evaluate and report are always done again.
 REUSABLE = (
     "propose",

@@ -17,8 +17,8 @@ from sklearn.cluster import KMeans, MiniBatchKMeans, kmeans_plusplus
 from threadpoolctl import threadpool_limits
 
 from maskdistill.clusters import chunks
+from maskdistill.types import MOST_IDS
 
-MOST = 254  # clusters: a label map has 8 bits, 0 is background and 255 ignore
 ROUNDS = 300  # of Lloyd's iteration, scikit-learn's number
 Algorithm = Literal["full", "minibatch", "spherical"]
 
@@ -70,8 +70,8 @@ def checked(embeddings: chunks.Rows, k: int) -> int:
     Raises:
         ValueError: no rows, rows that are not finite, k out of 1..254.
     """
-    if not 1 <= k <= MOST:
-        raise ValueError(f"k must be in 1..{MOST}, got {k}")
+    if not 1 <= k <= MOST_IDS:
+        raise ValueError(f"k must be in 1..{MOST_IDS}, got {k}")
     if len(embeddings) == 0:
         raise ValueError("embeddings: there are none to cluster")
     if not chunks.are_finite(embeddings):

@@ -18,9 +18,7 @@ from PIL import Image
 from maskdistill.datasets import walk
 from maskdistill.errors import GroundTruthError
 from maskdistill.masks import rle
-from maskdistill.types import Rle
-
-MOST_CLASSES = 254
+from maskdistill.types import MOST_IDS, Rle
 
 
 @dataclass(frozen=True)
@@ -161,8 +159,8 @@ def _coco(source: Path) -> Truth:
     # Classes that no object has would only lengthen tables; their number must fit a label map.
     found = walk.instances(source, begin=begin, take=take)
     categories = [row for row in sorted(found, key=lambda row: row["id"]) if row["id"] in first_of]
-    if len(categories) > MOST_CLASSES:
-        raise GroundTruthError(f"{source}: {len(categories)} categories have objects, a label map holds {MOST_CLASSES}")
+    if len(categories) > MOST_IDS:
+        raise GroundTruthError(f"{source}: {len(categories)} categories have objects, a label map holds {MOST_IDS}")
     class_of = {row["id"]: number for number, row in enumerate(categories, 1)}
     for category, first in first_of.items():
         if category not in class_of:

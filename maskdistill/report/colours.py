@@ -11,8 +11,9 @@ from functools import cache
 
 import numpy as np
 
+from maskdistill.types import MOST_IDS
+
 IGNORE_COLOUR = np.array([[216, 216, 216]], np.uint8)  # of 255 in a label map
-MAX_CLUSTERS = 254  # label maps are uint8: 0 and 255 are taken
 FIRST = ("E69F00", "56B4E9", "009E73", "F0E442", "0072B2", "D55E00", "CC79A7")
 
 # Linear RGB -> linear RGB as seen without the long-wave (protanopia) or middle-wave cones (deuteranopia).
@@ -31,8 +32,8 @@ def palette(n: int) -> np.ndarray:
     Returns: (n + 1, 3) uint8.
     Raises: ValueError: n outside 0 .. 254.
     """
-    if not 0 <= n <= MAX_CLUSTERS:
-        raise ValueError(f"n must be in 0 .. {MAX_CLUSTERS}, got {n}")
+    if not 0 <= n <= MOST_IDS:
+        raise ValueError(f"n must be in 0 .. {MOST_IDS}, got {n}")
     return np.frombuffer(_all_colours(), np.uint8).reshape(-1, 3)[: n + 1].copy()
 
 
@@ -56,7 +57,7 @@ def _all_colours() -> bytes:
     for colour in taken:
         nearest = np.minimum(nearest, _distance(seen, _seen(colour[None])))
     chosen = [*first]
-    while len(chosen) < MAX_CLUSTERS:
+    while len(chosen) < MOST_IDS:
         # Rounded, so that the last bit of a platform's cube root cannot reorder the colours.
         best = int(np.argmax(nearest.round(4)))
         chosen.append(candidates[best])

@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 from maskdistill.report.colours import IGNORE_COLOUR, palette
+from maskdistill.types import MOST_IDS
 
 DIMMED = 0.30  # of an exemplar's background, what remains of its light
 
@@ -48,7 +49,7 @@ def overlay_masks(
     if n_masks == 0:
         return rgb.copy()
     # More masks than colours: they start again.
-    ids = np.arange(n_masks) % 254 if clusters is None else np.asarray(clusters)
+    ids = np.arange(n_masks) % MOST_IDS if clusters is None else np.asarray(clusters)
     colours = palette(int(ids.max()) + 1)[1 + ids].astype(np.float32)
     strength = np.ones(n_masks) if scores is None else 0.4 + 0.6 * np.asarray(scores, np.float64)
     order = np.arange(n_masks)[::-1] if scores is None else np.argsort(scores, kind="stable")
@@ -78,7 +79,7 @@ def overlay_label_map(rgb: np.ndarray, label_map: np.ndarray, *, alpha: float = 
     height, width = rgb.shape[:2]
     if label_map.shape != (height, width):
         label_map = np.asarray(Image.fromarray(label_map).resize((width, height), Image.Resampling.NEAREST))
-    table = np.vstack([palette(254), IGNORE_COLOUR])
+    table = np.vstack([palette(MOST_IDS), IGNORE_COLOUR])
     tint = table[label_map].astype(np.float32)
     labelled = (label_map != 0)[..., None]
     painted = np.where(labelled, rgb * (1 - alpha) + tint * alpha, rgb)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from maskdistill.settings.checks import at_least, in_unit
+from maskdistill.types import MOST_IDS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,9 +56,10 @@ class ClusterSettings:
             value = getattr(self, name)
             if isinstance(value, int):
                 at_least(f"cluster.{name}", value, 2 if name == "k_most" else 0)
-                if value > 254:
+                if value > MOST_IDS:
                     raise ValueError(
-                        f"cluster.{name} must be at most 254 (a label map has 8 bits, 0 and 255 are taken), got {value}"
+                        f"cluster.{name} must be at most {MOST_IDS} (a label map has 8 bits, 0 and 255 are taken), "
+                        f"got {value}"
                     )
         if self.merge_from and isinstance(self.k, int) and self.merge_from < self.k:
             raise ValueError(f"cluster.merge_from must be at least cluster.k, {self.k}, or 0, got {self.merge_from}")

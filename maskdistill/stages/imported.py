@@ -30,8 +30,7 @@ from maskdistill.settings.detect import DetectSettings
 from maskdistill.settings.propose import ProposeSettings
 from maskdistill.stages.names import unlike
 from maskdistill.stages.skeleton import Done, Image, Job, Stage
-
-MOST_CLUSTERS = 254  # that a label map holds
+from maskdistill.types import MOST_IDS
 
 
 @dataclass(frozen=True)
@@ -263,9 +262,9 @@ def _categories(found: Joined, kept: _Kept) -> list[int]:
     if not seen:
         return []
     chosen = sorted(found.names or seen)
-    if len(chosen) > MOST_CLUSTERS:
+    if len(chosen) > MOST_IDS:
         raise PredictionError(
-            f"{found.source}: has {len(chosen)} categories, a label map holds {MOST_CLUSTERS} clusters. "
+            f"{found.source}: has {len(chosen)} categories, a label map holds {MOST_IDS} clusters. "
             "Take its masks as one (--import-clusters one), or have them clustered (again)"
         )
     return chosen

@@ -18,13 +18,13 @@ from PIL import Image
 
 from maskdistill.errors import SettingsError
 from maskdistill.masks import rle
-from maskdistill.report.colours import MAX_CLUSTERS
 from maskdistill.runs import atomic
 from maskdistill.settings import RunSettings
 from maskdistill.stages import backbones, label_maps, propose, results
 from maskdistill.stages.discover import discover
 from maskdistill.stages.progress import Progress
 from maskdistill.stages.skeleton import Job
+from maskdistill.types import MOST_IDS
 
 
 def work(pictures: Path, out: Path, settings: RunSettings, *, separate: bool, quiet: bool) -> dict[str, int]:
@@ -34,8 +34,8 @@ def work(pictures: Path, out: Path, settings: RunSettings, *, separate: bool, qu
         Counts: pictures and masks made now, pictures among them without a mask, pictures done before, refused.
     """
     own = settings.propose
-    if own.max_masks > MAX_CLUSTERS:
-        raise SettingsError(f"max_masks: a PNG holds {MAX_CLUSTERS} masks, got {own.max_masks}")
+    if own.max_masks > MOST_IDS:
+        raise SettingsError(f"max_masks: a PNG holds {MOST_IDS} masks, got {own.max_masks}")
     if settings.threads:
         torch.set_num_threads(settings.threads)
     job = Job.alone(settings)

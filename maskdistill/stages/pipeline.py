@@ -23,8 +23,6 @@ from maskdistill.stages import cluster, detect, estimate, evaluate, label, other
 from maskdistill.stages.progress import Progress
 from maskdistill.stages.skeleton import Job, Stage, elsewhere, perform
 
-VERBS = ("scan", "propose", "cluster", "detect", "label", "segment", "evaluate", "report")
-
 
 def stages_of(verb: str, settings: RunSettings) -> tuple[Stage, ...]:
     """The stages that a verb does, in order; evaluate and report are no stages: they are always done again."""

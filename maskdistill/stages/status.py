@@ -11,6 +11,7 @@ from maskdistill.runs.journal import Journal
 from maskdistill.runs.layout import RunFolder
 from maskdistill.runs.ledger import Ledger
 from maskdistill.settings import RunSettings, validate
+from maskdistill.settings.run import VERBS
 from maskdistill.stages import pipeline
 from maskdistill.stages.skeleton import Stage, identity
 
@@ -29,7 +30,7 @@ def rows(root: Path) -> list[dict[str, Any]]:
             seconds[event["stage"]] = event["seconds"]
     made: dict[str, str] = {}
     found = []
-    for verb in pipeline.VERBS:
+    for verb in VERBS:
         for stage in pipeline.stages_of(verb, settings):
             row = _row(stage, folder, settings, made)
             found.append({**row, "seconds": seconds.get(stage.name)})
@@ -46,7 +47,7 @@ def rows(root: Path) -> list[dict[str, Any]]:
 def repeated(settings: RunSettings) -> tuple[str, ...]:
     """The verbs that are done for each seed."""
     until = "cluster" if settings.seeds_of == "clusters" else "segment"
-    verbs = pipeline.VERBS[: pipeline.VERBS.index(until) + 1]
+    verbs = VERBS[: VERBS.index(until) + 1]
     if settings.detect.import_file:  # nothing reads what comes before the detections of others
         return tuple(verb for verb in verbs if verb not in ("propose", "cluster"))
     return verbs

@@ -12,34 +12,14 @@ import torch
 from PIL import Image
 
 from maskdistill import api, detector
-from maskdistill.clusters import chunks, number, whitening
+from maskdistill.clusters import chunks, number
 from maskdistill.errors import SettingsError, StaleError, TrainingError
 from maskdistill.settings import resolve, validate
 from maskdistill.stages import cluster, fitting, pipeline
 from maskdistill.stages.masks_by_picture import detections
 from maskdistill.stages.skeleton import Job
+from tests.stages.clusterings import DRAWN, NETWORK, clustered, lines_of, read
 from tests.stages.conftest import QUICK
-
-NETWORK = {"backbone": "timm/vit_tiny_patch16_224", "embedding": "class_token", "min_side": 0, "max_side": 64}
-DRAWN = ["propose=handcrafted", "cluster=none"]
-
-
-def clustered(
-    pictures: Path, out: Path, **own: Any
-) -> tuple[dict[str, Any], list[dict[str, Any]], list[dict[str, Any]]]:
-    """clusters.json, the lines of clusters.jsonl, the events of the ledger of a run up to `cluster`."""
-    settings = {**QUICK, **{key: own.pop(key) for key in ("weights", "limit", "workers") if key in own}}
-    settings["cluster"] = {**QUICK["cluster"], **own}
-    api.run(pictures=pictures, out=out, settings=settings, until="cluster", quiet=True)
-    return read(out)
-
-
-def read(out: Path) -> tuple[dict[str, Any], list[dict[str, Any]], list[dict[str, Any]]]:
-    rows, events = (
-        [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-        for path in (out / "cluster" / "clusters.jsonl", out / "ledger.jsonl")
-    )
-    return json.loads((out / "cluster" / "clusters.json").read_text(encoding="utf-8")), rows, events
 
 
 def test_clusters_json_says_of_each_cluster_what_it_is(tiny) -> None:
@@ -224,68 +204,6 @@ def test_where_every_mask_is_flagged_none_is_dropped_and_the_ledger_says_so(draw
     assert found["left_out"] == {}
     assert not any("left_out" in row for row in rows)
     assert any("every mask is flagged" in str(event.get("what")) for event in events)
-
-
-def lines_of(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-
-
-def test_a_support_set_helps_to_fit_and_is_assigned_nothing(drawn, tmp_path: Path) -> None:
-    alone, rows, _ = clustered(drawn[1], tmp_path / "alone")
-    _, others, _ = clustered(drawn[0], tmp_path / "support")
-    found, helped, _ = clustered(drawn[1], tmp_path / "run", support=str(tmp_path / "support"))
-    assert (found["supported_by"], alone["supported_by"]) == (len(others), 0)
-    assert len(helped) == len(rows) == sum(found["sizes"])
-    assert found["inertia"] > alone["inertia"]  # of more rows
-    assert found["scale"] != alone["scale"]
-    # Both sets as one: the same fit, but for which masks are whose.
-    both = np.concatenate([np.load(tmp_path / name / "cluster" / "embeddings.npy") for name in ("alone", "support")])
-    np.testing.assert_allclose(found["scale"], whitening.scale_of(both), rtol=1e-4)
-    api.cluster(out=tmp_path / "support", settings={"seed": 1}, redo=True)  # the same embeddings: nothing is stale
-    clustered(drawn[1], tmp_path / "run", support=str(tmp_path / "support"))
-
-
-def test_a_support_set_of_another_embedding_or_that_is_not_there_is_refused(drawn, tmp_path: Path) -> None:
-    clustered(drawn[0], tmp_path / "support", limit=3)
-    with pytest.raises(SettingsError, match=r"another space \(.*backbone: None there, timm/vit_tiny.*weights: others"):
-        clustered(drawn[1], tmp_path / "run", support=str(tmp_path / "support"), weights=DRAWN, **NETWORK)
-    with pytest.raises(SettingsError, match=r"support: .*nowhere.*not complete.*--until cluster"):
-        clustered(drawn[1], tmp_path / "other", support=str(tmp_path / "nowhere"))
-    clustered(drawn[1], tmp_path / "other")  # the mended command is not refused as another one
-
-
-def test_clusters_take_the_ids_of_another_run_that_they_overlap(drawn, tmp_path: Path) -> None:
-    _, rows, _ = clustered(drawn[0], tmp_path / "first")
-    path = tmp_path / "first" / "cluster" / "clusters.jsonl"
-    names = {0: 2, 1: 0, 2: 3, 3: 1}
-    path.write_text("".join(json.dumps({**row, "cluster": names[row["cluster"]]}) + "\n" for row in rows))
-    found, renamed, events = clustered(drawn[0], tmp_path / "run", align_to=str(tmp_path / "first"))
-    assert [row["cluster"] for row in renamed] == [names[row["cluster"]] for row in rows]
-    assert found["sizes"] == np.bincount([row["cluster"] for row in renamed]).tolist()
-    assert found["sizes"] != sorted(found["sizes"], reverse=True)
-    assert any(event.get("what") == "ids aligned" for event in events)
-    with pytest.raises(SettingsError, match="a run over other pictures"):
-        clustered(drawn[1], tmp_path / "other", align_to=str(tmp_path / "first"))
-
-
-def test_ids_are_not_aligned_with_a_run_in_which_the_pictures_were_turned(drawn, tmp_path: Path) -> None:
-    clustered(drawn[0], tmp_path / "first")
-    rows = lines_of(tmp_path / "first" / "images.jsonl")
-    turned = [row | {"width": row["height"], "height": row["width"]} for row in rows]
-    (tmp_path / "first" / "images.jsonl").write_text("".join(json.dumps(row) + "\n" for row in turned))
-    with pytest.raises(SettingsError, match=r"align_to: p0001.png is 96 x 120 px in .*, 120 x 96 here.*--orientation"):
-        clustered(drawn[0], tmp_path / "run", align_to=str(tmp_path / "first"))
-
-
-def test_detections_are_aligned_with_proposals_by_the_pixels_that_they_share(tiny, tmp_path: Path) -> None:
-    out = Path(shutil.copytree(tiny.out, tmp_path / "copy"))
-    api.cluster(out=out, settings={"cluster": {"of": "detections", "align_to": str(tiny.out)}}, redo=True)
-    before, after = (lines_of(root / "recluster" / "clusters.jsonl") for root in (tiny.out, out))
-    ids, new = ([row["cluster"] for row in rows] for rows in (before, after))
-    pairs = set(zip(ids, new, strict=True))
-    assert len(pairs) == len(set(ids)) == len(set(new))  # renamed, nothing else
-    centroids = [np.load(root / "recluster" / "centroids.npy") for root in (tiny.out, out)]
-    np.testing.assert_array_equal(*centroids)
 
 
 def test_crops_of_several_pictures_go_together_and_give_what_one_by_one_gives(

@@ -18,11 +18,12 @@ def job(n_pictures: int = 75, **values) -> Job:
 
 def test_the_embedding_of_the_detections_is_told_apart_as_the_most_that_it_may_be() -> None:
     # 75 pictures x 100 detections x (320 / 16)^2 patches x 1.2e-3 s
-    assert estimate.most_of_detections(job()) == pytest.approx(1.0)
-    assert estimate.sentence(job(), ALL).endswith(
+    large = {"min_side": 320}
+    assert estimate.most_of_detections(job(cluster=large)) == pytest.approx(1.0)
+    assert estimate.sentence(job(cluster=large), ALL).endswith(
         " GB of disk; not counted: up to 60 minutes to embed the detections, which are clustered too"
     )
-    assert estimate.most_of_detections(job(seeds=3, cluster={"flips": True})) == pytest.approx(6.0)
+    assert estimate.most_of_detections(job(seeds=3, cluster={**large, "flips": True})) == pytest.approx(6.0)
 
 
 @pytest.mark.parametrize("values", [{"cluster": {"again": False}}, {"propose": {"backbone": "handcrafted"}}])

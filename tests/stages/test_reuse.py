@@ -47,7 +47,7 @@ def go(tiny, out: Path, *, until: str = "propose", reuse: dict[str, Any] | None 
 
 def test_the_names_that_can_be_reused_are_those_of_the_stages():
     settings = resolve(load({"propose": {"backbone": "handcrafted"}, "cluster": {"again": True}}))
-    stages = {stage.name for verb in pipeline.VERBS for stage in pipeline.stages_of(verb, settings)}
+    stages = {stage.name for verb in api.VERBS for stage in pipeline.stages_of(verb, settings)}
     assert set(api.REUSABLE) == stages - {"scan"} | {"cluster/embeddings"}  # a part of a stage
 
 
