@@ -1,6 +1,6 @@
 """How fast masks become clusters: crops through a ViT together, k-means beside scikit-learn's, in how much memory.
 
-    python benchmarks/bench_clusters.py crops --crops 120 --packs 128 256 512
+    python benchmarks/bench_clusters.py crops --crops 1000 --packs 256
     python benchmarks/bench_clusters.py kmeans
     python benchmarks/bench_clusters.py streamed
     python benchmarks/bench_clusters.py memory

@@ -11,8 +11,8 @@ class AugmentSettings:
     """How far a training picture is turned, moved and coloured, drawn evenly for each."""
 
     flip: bool = True  # mirror every other picture
-    degrees: float = 5.0  # turned at most, either way, in [0, 180]; source: MaskDistill release
-    scale: tuple[float, float] = (0.75, 1.25)  # least and most, in (0, 8]; source: MaskDistill release
+    degrees: float = 5.0  # turned at most, either way, in [0, 180]; 5 in MaskDistill's segmenter
+    scale: tuple[float, float] = (0.75, 1.25)  # least and most, in (0, 8]; 0.75 to 1.25 in MaskDistill's segmenter
     shift: float = 0.0  # of the middle at most, either way, as a share of each side, in [0, 1]
     colour: float = 0.0  # c: channels times 1 - c to 1 + c, values to the power of exp(-c) to exp(c), in [0, 1]
 
