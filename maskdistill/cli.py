@@ -16,7 +16,7 @@ from typing import Any
 
 import tyro
 
-from maskdistill import __version__, api, commands
+from maskdistill import __version__, api, commands, data_commands
 from maskdistill.commands import VERBS
 from maskdistill.errors import MaskDistillError, SettingsError
 from maskdistill.settings import RunSettings, load, merge, nearest
@@ -288,15 +288,15 @@ def _export(rest: list[str]) -> list[str]:
 
 
 def _data(rest: list[str]) -> list[str]:
-    if rest and not rest[0].startswith("-") and rest[0] not in commands.DATA:
-        near = nearest(rest[0], commands.DATA)
-        raise SettingsError(f"there is no {rest[0]!r}. There are: {', '.join(commands.DATA)}.{near}")
-    given = _parse(commands.DATAS, "data", rest or ["--help"], description=commands.DATA_HELP)
-    if isinstance(given, commands.VocInstances):
+    if rest and not rest[0].startswith("-") and rest[0] not in data_commands.DATA:
+        near = nearest(rest[0], data_commands.DATA)
+        raise SettingsError(f"there is no {rest[0]!r}. There are: {', '.join(data_commands.DATA)}.{near}")
+    given = _parse(data_commands.DATAS, "data", rest or ["--help"], description=data_commands.DATA_HELP)
+    if isinstance(given, data_commands.VocInstances):
         words = {each.name: getattr(given, each.name) for each in fields(given)}
         return [_counted(api.voc_instances(**words)), str(given.out)]
     words = {each.name: getattr(given, each.name) for each in fields(given) if each.name != "mirror"}
-    name = next(name for name, cls in commands.FETCHES.items() if type(given) is cls)
+    name = next(name for name, cls in data_commands.FETCHES.items() if type(given) is cls)
     return api.fetch(dataset=name, mirrors=given.mirror, **words)
 
 

@@ -68,7 +68,7 @@ def flags_of(*words: str) -> frozenset[str]:
 
 def flags_of_all() -> frozenset[str]:
     alone = [(verb,) for verb in cli.VERBS if verb not in ("data", "score")]
-    below = [("score", "semantic"), ("score", "instances"), *(("data", name) for name in cli.commands.DATA)]
+    below = [("score", "semantic"), ("score", "instances"), *(("data", name) for name in cli.data_commands.DATA)]
     return frozenset().union(*(flags_of(*words) for words in [*alone, *below]))
 
 
