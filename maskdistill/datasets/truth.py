@@ -50,6 +50,16 @@ class Truth:
     def keys(self) -> list[str]:
         return [*self.objects, *self.label_maps]
 
+    def size(self, key: str) -> tuple[int, int]:
+        """(height, width); of a label map its file's head is read alone."""
+        if key in self.objects:
+            return self.objects[key].size
+        try:
+            with Image.open(self.label_maps[key]) as file:
+                return file.height, file.width
+        except (OSError, ValueError, SyntaxError) as error:
+            raise GroundTruthError(f"{self.label_maps[key]}: cannot be read as a label map: {error}") from error
+
     def label_map(self, key: str) -> np.ndarray:
         """(H, W) uint8: 0 background, 1 .. C, 255 ignored.
 

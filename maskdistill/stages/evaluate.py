@@ -49,14 +49,7 @@ def work(job: Job, *, other: Job | None = None, repeated: Mapping[int, Job] = Ma
         others = published.of_run(job.settings, names)
         if job.settings.evaluate.published:
             others += published.by_class(Path(job.settings.evaluate.published), ["background", *names])
-        joined = {split: found for split, images in job.in_splits().items() if (found := join(job, sources, images))}
-        if not joined:
-            keys = [key for source in sources for key in source.keys]
-            raise GroundTruthError(
-                f"{', '.join(job.settings.ground_truth)}: none of the {len(keys)} pictures there ({listed(keys, 2)}) "
-                f"is one of the run's {len(job.images)} ({listed([image.path for image in job.images], 2)}). They are "
-                "joined by relative path or file name. Give the --ground-truth of these pictures"
-            )
+        joined = _by_split(job, sources)
         made = _measured(job, joined, names, others)
         of_seeds = {
             number: made if number == job.settings.seed_of_chain else _measured(twin, joined, names, others, like=made)
@@ -129,6 +122,33 @@ def class_names(sources: list[truths.Truth]) -> list[str]:
     return longest
 
 
+def check_truth(job: Job) -> None:
+    """Read the ground truth once the pictures are known, hours before it is evaluated with.
+
+    Raises:
+        GroundTruthError: as `work` has it.
+    """
+    if sources := [truths.read(Path(source)) for source in job.settings.ground_truth]:
+        class_names(sources)
+        _by_split(job, sources, early=True)
+
+
+def _by_split(job: Job, sources: list[truths.Truth], *, early: bool = False) -> dict[str, Joined]:
+    """Split -> its pictures that have a truth; GroundTruthError where no picture of the run has one."""
+    splits = job.in_splits().items()
+    joined: dict[str, Joined] = {
+        split: found for split, images in splits if (found := join(job, sources, images, partial=early))
+    }
+    if not joined:
+        keys = [key for source in sources for key in source.keys]
+        raise GroundTruthError(
+            f"{', '.join(job.settings.ground_truth)}: none of the {len(keys)} pictures there ({listed(keys, 2)}) "
+            f"is one of the run's {len(job.images)} ({listed([image.path for image in job.images], 2)}). They are "
+            "joined by relative path or file name. Give the --ground-truth of these pictures"
+        )
+    return joined
+
+
 def join(
     job: Job, sources: list[truths.Truth], images: list[Image], *, partial: bool = False
 ) -> list[tuple[Image, truths.Truth, str]]:
@@ -142,7 +162,7 @@ def join(
     for source in sources:
         for path, key in truths.join(source.keys, list(left)).items():
             image = left.pop(path)
-            size = source.objects[key].size if key in source.objects else source.label_map(key).shape
+            size = source.size(key)
             if size != image.size:
                 raise GroundTruthError(
                     f"{source.source}: {key} is {size[1]} x {size[0]} px, "

@@ -181,6 +181,8 @@ def do(
             for stage in stages_of(verb, job.settings):
                 if not perform(stage, job, redo=redo, source=sources.get(stage.name)):
                     job.progress.say(f"{stage.name}: done before")
+                elif stage.name == "scan":
+                    evaluate.check_truth(job)
                 if stage.name == "scan" and (ahead := _ahead(job, verbs, sources)):
                     job.progress.say(estimate.sentence(job, ahead))
 

@@ -13,6 +13,7 @@ from maskdistill.errors import GroundTruthError, RunError, SettingsError
 from maskdistill.evaluation import boundary, instances, matching, semantic
 from maskdistill.masks import rle
 from maskdistill.stages import label_maps
+from tests.stages.conftest import QUICK
 
 
 def metrics(out: Path) -> dict[tuple[str, str, str], dict]:
@@ -212,6 +213,20 @@ def test_ground_truth_of_other_pictures_is_refused_and_earlier_numbers_stay(two,
     with pytest.raises(GroundTruthError, match=told):
         api.evaluate(out=out, settings={"ground_truth": [str(tmp_path / "truth.json")]})
     assert {name: (out / name).read_bytes() for name in before} == before
+
+
+def test_a_run_is_told_of_ground_truth_of_other_pictures_before_its_first_mask(drawn, tmp_path: Path) -> None:
+    other = json.loads(Path(drawn[2][0]).read_text())
+    for row in other["images"]:
+        row["file_name"] = f"other-{row['file_name']}"
+    (tmp_path / "truth.json").write_text(json.dumps(other))
+    settings = {**QUICK, "ground_truth": [str(tmp_path / "truth.json")]}
+    with pytest.raises(GroundTruthError, match=r"truth\.json: none of the 10 pictures there"):
+        api.run(pictures=drawn[0], out=tmp_path / "run", settings=settings, quiet=True)
+    assert not (tmp_path / "run" / "propose").exists()
+    # With the truth of these pictures the same run goes on.
+    api.run(out=tmp_path / "run", settings={"ground_truth": [drawn[2][0]]}, until="scan", quiet=True)
+    assert (tmp_path / "run" / "images.jsonl").exists()
 
 
 def test_runs_that_cannot_be_compared_are_refused(two, tiny, tmp_path: Path) -> None:
