@@ -15,6 +15,8 @@ from maskdistill.report.content import Alarm
 
 ONE_CLUSTER = 0.8  # share of all masks
 WHOLE_PICTURE = 0.9  # of a picture's area, for the median mask
+FOUND_AGAIN = 0.25  # of the masks that the detector was trained on: 0.7 where it learns, 0.1 where it does not
+MIN_MASKS = 20  # before anything is said of a share of them
 MIN_ROWS = 20  # of losses, before anything is said of their course
 
 
@@ -25,6 +27,7 @@ def alarms(
     cluster_sizes: Mapping[str, Sequence[int]] | None = None,
     coverage: Mapping[str, Sequence[float]] | None = None,
     losses: Mapping[str, Sequence[Mapping[str, float]]] | None = None,
+    found_again: tuple[int, int] | None = None,
 ) -> dict[str, list[Alarm]]:
     """All that looks degenerate in a run; what was not handed in is not judged.
 
@@ -34,6 +37,7 @@ def alarms(
         cluster_sizes: stage (cluster, recluster) -> (k,) masks in each.
         coverage: stage (label, segment) -> (pictures,) share of pixels that are not background, in [0, 1].
         losses: stage (detect, segment) -> rows {"step", loss names}, by step.
+        found_again: masks that the detector was trained on, and how many of them it finds.
     Returns:
         stage -> alarms, only stages that have some; in the order in which the stages were handed in.
     """
@@ -46,6 +50,8 @@ def alarms(
         found.setdefault(stage, []).extend(of_cluster_sizes(sizes))
     for stage, rows in (losses or {}).items():
         found.setdefault(stage, []).extend(of_losses(stage, rows))
+    if found_again is not None:
+        found.setdefault("detect", []).extend(of_found_again(*found_again))
     for stage, shares in (coverage or {}).items():
         found.setdefault(stage, []).extend(of_coverage(stage, shares))
     return {stage: some for stage, some in found.items() if some}
@@ -100,6 +106,21 @@ def of_cluster_sizes(sizes: Sequence[int]) -> list[Alarm]:
             f"of {total} masks.",
             advice="Try another embedding (--cluster.embedding), whitening (--cluster.whiten) or another number of "
             "clusters (--cluster.k), and look whether the masks hold objects at all.",
+        )
+    ]
+
+
+def of_found_again(n_masks: int, n_found: int) -> list[Alarm]:
+    """A detector that did not learn even the masks it was trained on."""
+    if n_masks < MIN_MASKS or n_found >= FOUND_AGAIN * n_masks:
+        return []
+    return [
+        Alarm(
+            what=f"The detector has not learnt: it finds {n_found} of the {n_masks} masks that it was trained on. "
+            "What comes after it, label maps and segmenter, is made of its guesses.",
+            advice="Train it longer (--detect.train.steps), on more pictures, or from weights that somebody trained "
+            "(--detect.size resnet50 --weights detect=dino_resnet50, for a GPU). The proposals may be better masks: "
+            "`export` writes them too.",
         )
     ]
 

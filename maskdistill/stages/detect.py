@@ -20,9 +20,10 @@ from maskdistill.runs import lines
 from maskdistill.runs.layout import RunFolder
 from maskdistill.settings import RunSettings, as_dict
 from maskdistill.stages import backbones, imported, training
-from maskdistill.stages.masks_by_picture import MaskFile, clusters_in
+from maskdistill.stages.masks_by_picture import clusters_in
 from maskdistill.stages.passes import over_pictures
 from maskdistill.stages.skeleton import Done, Image, Job, Stage
+from maskdistill.stages.trained_on import TrainedOn
 from maskdistill.training import checkpoint
 from maskdistill.types import Detections
 
@@ -47,14 +48,10 @@ def predict_parts(settings: RunSettings) -> dict[str, Any]:
 
 def train(job: Job, folder: Path) -> Done:
     """Train on all training pictures that can be read, those without masks too: they say what is no object."""
-    own = job.settings.detect
-    file = MaskFile(job.folder.root / "propose" / "proposals.jsonl")
-    rows_of = list(lines.read(job.folder.root / "cluster" / "clusters.jsonl"))
-    clusters = np.array([row["cluster"] for row in rows_of], np.int64)
-    left_out = np.array(["left_out" in row for row in rows_of], bool)
-    images = [image for image in job.images if image.split == "train" and not file.refused(image.id)]
-    if not len(clusters):
-        raise TrainingError(f"{file.path}: holds no masks to train on")
+    own, given = job.settings.detect, TrainedOn(job)
+    images = given.images
+    if not len(given.clusters):
+        raise TrainingError(f"{given.file.path}: holds no masks to train on")
     model = detector.build(
         size=own.size,
         n_clusters=clusters_in(job.folder.stage("cluster")),
@@ -66,14 +63,8 @@ def train(job: Job, folder: Path) -> Done:
 
     def sample(position: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         image = images[position]
-        rows = file.masks(image.id)
-        trusted = [
-            number
-            for number, mask in enumerate(rows)
-            if mask["score"] >= (own.min_proposal_score or 0.0) and not left_out[file.first[image.id] + number]
-        ]
-        masks = rle.decode([rows[number]["rle"] for number in trusted], size=image.size)
-        return job.read_picture(image), masks, clusters[[file.first[image.id] + number for number in trusted]]
+        masks, clusters = given.of(image)
+        return job.read_picture(image), rle.decode([mask["rle"] for mask in masks], size=image.size), clusters
 
     steps = training.steps_of(own.train, len(images), "detect")
     sizes = {"short_side": own.short_side, "max_side": own.max_side}
@@ -113,6 +104,10 @@ def detect(job: Job, folder: Path) -> Done:
 
     with over_pictures(job, folder, job.images, describe, title="detect") as journal:
         lines.write(folder / "detections.jsonl", rows())
+    if TrainedOn.is_there(job.folder):
+        n_masks, n_met = TrainedOn(job).found_again(folder / "detections.jsonl")
+        counts |= {"trained_on": n_masks, "found_again": n_met}
+        job.progress.say(f"detect: the detector finds {n_met} of the {n_masks} masks that it was trained on")
     return Done(outputs=["detections.jsonl"], counts=counts)
 
 

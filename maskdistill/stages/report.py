@@ -92,6 +92,7 @@ class _Run:
             cluster_sizes=sizes,
             coverage=coverage,
             losses=losses,
+            found_again=self._found_again(),
         )
         chosen = self._shown()
         pictures = {image.id: rgb for image in chosen if (rgb := self._read(image)) is not None}
@@ -138,6 +139,10 @@ class _Run:
         for file in self.files.values():
             found += [(path_of[number], reason) for number, reason in file.reasons.items()] if file else []
         return list(dict.fromkeys(found))
+
+    def _found_again(self) -> tuple[int, int] | None:
+        counts = entry.counts if (entry := self.records["detect"]) else {}
+        return (counts["trained_on"], counts["found_again"]) if "found_again" in counts else None
 
     def _masks(self, stage: str, name: str) -> MaskFile | None:
         return MaskFile(self.folder.stage(stage) / name) if self.records[stage] else None

@@ -19,6 +19,7 @@ def test_a_healthy_run_raises_no_alarm():
         cluster_sizes={"cluster": [5, 4, 6]},
         coverage={"label": [0.0, 0.4], "segment": [0.3, 0.2]},
         losses={"detect": falling(), "segment": falling()},
+        found_again=(198, 145),
     )
     assert found == {}
 
@@ -48,6 +49,7 @@ DEGENERATE = [
     ("label", {"coverage": {"label": [0.99, 0.95, 0.2]}}, "no background left: 95%"),
     ("detect", {"losses": {"detect": [*falling(30), {"step": 31, "loss": float("nan")}]}}, "not finite from step 31"),
     ("segment", {"losses": {"segment": falling()[::-1]}}, "The loss does not fall"),
+    ("detect", {"found_again": (187, 8)}, "has not learnt: it finds 8 of the 187 masks"),
     ("segment", {"losses": {"segment": [{"step": s, "loss": 0.5} for s in range(20)]}}, "The loss does not fall"),
 ]
 
@@ -59,6 +61,11 @@ def test_each_degenerate_stage_is_told_with_what_to_try(stage, given, what):
     (alarm,) = found[stage]
     assert what in alarm.what
     assert alarm.advice
+
+
+def test_of_a_few_masks_or_a_quarter_found_again_nothing_is_said():
+    assert checks.alarms(found_again=(19, 0)) == checks.alarms(found_again=(200, 50)) == {}
+    assert checks.alarms(found_again=(200, 49))
 
 
 def test_one_cluster_is_no_alarm_where_only_one_was_wanted():
