@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from maskdistill import api
-from maskdistill.errors import SettingsError
+from maskdistill.errors import GroundTruthError, SettingsError
 from maskdistill.runs import record
 from maskdistill.settings import load, resolve, validate
 from maskdistill.stages import choosing, outputs, segment, status
@@ -135,6 +135,9 @@ def test_without_ground_truth_the_choice_is_refused(tiny, tmp_path):
         '{"images": [{"id": 1, "file_name": "x.png", "width": 5, "height": 3}], "annotations": [],'
         ' "categories": [{"id": 1, "name": "disc"}]}'
     )
+    with pytest.raises(GroundTruthError, match="none of the 1 pictures there"):
+        go(tiny, tmp_path / "out", {"keep": BEST}, ground_truth=[str(other)])
+    # Once the pictures are scanned the truth is read where it is wanted.
     with pytest.raises(SettingsError, match="there is none for these pictures"):
         go(tiny, tmp_path / "out", {"keep": BEST}, ground_truth=[str(other)])
 
