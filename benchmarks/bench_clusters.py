@@ -33,6 +33,8 @@ from threadpoolctl import threadpool_limits
 
 from maskdistill.clusters import crops, kmeans, streamed
 from maskdistill.datasets import truth as truths
+from maskdistill.discovery.find import discover
+from maskdistill.engine.stage import Image, Job
 from maskdistill.evaluation import clusters
 from maskdistill.features import normalised, padded, vit
 from maskdistill.masks import rle
@@ -42,12 +44,10 @@ from maskdistill.runs import arrays, lines
 from maskdistill.runs.journal import Journal
 from maskdistill.runs.layout import RunFolder
 from maskdistill.runs.ledger import Ledger
+from maskdistill.runs.progress import Progress
 from maskdistill.settings import load, resolve
 from maskdistill.stages import cluster
-from maskdistill.stages.discover import discover
-from maskdistill.stages.progress import Progress
 from maskdistill.stages.propose import recipe_of
-from maskdistill.stages.skeleton import Image, Job
 
 REFERENCE = Path(os.environ.get("MASKDISTILL_REFERENCE", "../shared"))
 

@@ -25,16 +25,17 @@ import numpy as np
 import torch
 
 from maskdistill.clusters import crops, descriptors, kmeans, number, whitening
-from maskdistill.datasets import synthetic, voc
 from maskdistill.datasets import truth as truths
+from maskdistill.datasets import voc
+from maskdistill.discovery.find import Recipe, discover
 from maskdistill.evaluation import clusters, matching
 from maskdistill.features import handcrafted, normalised, padded, vit
 from maskdistill.masks import rle
 from maskdistill.masks.boxes import boxes_from_masks
 from maskdistill.pictures import read
 from maskdistill.settings import load, resolve
-from maskdistill.stages.discover import Recipe, discover
 from maskdistill.stages.propose import recipe_of
+from maskdistill.workflows import demo_pictures
 
 REFERENCE = Path(os.environ.get("MASKDISTILL_REFERENCE", "../shared"))
 NETWORK = "timm/deit_tiny_patch16_224"  # vit_tiny's tensors, with the mean and deviation that these weights want
@@ -145,7 +146,7 @@ def drawn(seed: int, n_kinds: int, of: str) -> Pictures:
     """The demo's 96 pictures of a seed; masks of the truth, or proposals with the kind they meet (-1: none)."""
     backbone, recipe = handcrafted.load(), recipe_of(resolve(load(preset_name="demo")).propose)
     for index in range(1, 97):
-        picture = synthetic.draw(seed, index, n_kinds=n_kinds)
+        picture = demo_pictures.draw(seed, index, n_kinds=n_kinds)
         if of == "truth":
             yield picture.rgb, picture.masks, picture.kinds
         else:

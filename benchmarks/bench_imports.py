@@ -53,12 +53,12 @@ def make(path: Path, n_pictures: int) -> None:
 
 def read(source: Path, n_pictures: int, how: str) -> None:
     """One way, in this process; a row of the table."""
+    from maskdistill.engine.stage import Image, Job
     from maskdistill.runs.layout import RunFolder
     from maskdistill.runs.ledger import Ledger
+    from maskdistill.runs.progress import Progress
     from maskdistill.settings import load
     from maskdistill.stages import imported
-    from maskdistill.stages.progress import Progress
-    from maskdistill.stages.skeleton import Image, Job
 
     with tempfile.TemporaryDirectory() as out:
         folder = RunFolder(Path(out))

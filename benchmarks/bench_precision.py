@@ -16,9 +16,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from maskdistill.discovery.find import METHODS, Input, Recipe, found_in, look
 from maskdistill.features import vit
 from maskdistill.pictures import read
-from maskdistill.stages.discover import METHODS, Input, Recipe, found_in, look
 from maskdistill.types import Found
 
 REFERENCE = Path(os.environ.get("MASKDISTILL_REFERENCE", "../shared"))

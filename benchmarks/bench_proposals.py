@@ -34,22 +34,13 @@ from scipy import linalg, ndimage
 from threadpoolctl import threadpool_limits
 
 from maskdistill import api
-from maskdistill.datasets import synthetic
 from maskdistill.features import prepare, vit
 from maskdistill.masks import rle
 from maskdistill.pictures import read
-from maskdistill.proposals import (
-    affinity,
-    batched,
-    graphs,
-    lost,
-    maskcut,
-    maskdistill,
-    normalized_cut,
-    to_pixels,
-    tokencut,
-)
+from maskdistill.proposals import batched, lost, maskcut, maskdistill, to_pixels, tokencut
+from maskdistill.proposals.spectral import affinity, graphs, normalized_cut
 from maskdistill.types import Features
+from maskdistill.workflows import demo_pictures
 
 METHODS = {
     "maskdistill": maskdistill.discover,
@@ -192,7 +183,9 @@ def stage(given: argparse.Namespace) -> None:
     )
     with tempfile.TemporaryDirectory() as folder:
         pictures = Path(folder) / "pictures"
-        synthetic.write(pictures, Path(folder) / "truth.json", n_pictures=given.pictures, seed=0, size=(height, width))
+        demo_pictures.write(
+            pictures, Path(folder) / "truth.json", n_pictures=given.pictures, seed=0, size=(height, width)
+        )
         paths = sorted(pictures.iterdir())
         for method in given.methods:
             plain = Plain(given.backbone, method) if method in ("maskdistill", "lost") else None
@@ -318,7 +311,7 @@ def memory(given: argparse.Namespace) -> None:
     if given.one:
         with tempfile.TemporaryDirectory() as folder:
             pictures = Path(folder) / "pictures"
-            synthetic.write(pictures, Path(folder) / "t.json", n_pictures=given.one, seed=0, size=tuple(given.size))
+            demo_pictures.write(pictures, Path(folder) / "t.json", n_pictures=given.one, seed=0, size=tuple(given.size))
             given.pictures = given.one
             rate = whole(pictures, Path(folder) / "run", given.methods[0], given)
         print(json.dumps([rate, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024]))

@@ -25,17 +25,17 @@ from typing import Any
 import numpy as np
 import torch
 
-from maskdistill.datasets import synthetic
 from maskdistill.datasets import truth as truths
-from maskdistill.evaluation import baselines, bootstrap, matched
+from maskdistill.discovery.find import METHODS, in_pixels, look, search
+from maskdistill.evaluation import baselines, bootstrap, mask_matches
 from maskdistill.features import handcrafted, vit
 from maskdistill.masks import boxes as box_ops
 from maskdistill.masks import rle
 from maskdistill.pictures import read
 from maskdistill.settings import load, resolve
 from maskdistill.settings.propose import ProposeSettings
-from maskdistill.stages.discover import METHODS, in_pixels, look, search
 from maskdistill.stages.propose import input_of
+from maskdistill.workflows import demo_pictures
 
 REFERENCE = Path(os.environ.get("MASKDISTILL_REFERENCE", "../shared"))
 NETWORK = "timm/deit_tiny_patch16_224"  # vit_tiny's tensors, with the mean and deviation that these weights want
@@ -112,15 +112,15 @@ def voc() -> list[Picture]:
     return pictures
 
 
-def drawn() -> Iterator[tuple[str, synthetic.Drawn]]:
+def drawn() -> Iterator[tuple[str, demo_pictures.Drawn]]:
     """The demo's pictures (96 to learn from, 64 held out), and 40 of another seed that show their ground alone."""
     for split, seed, count in (("learn", 0, 96), ("held out", 1, 64)):
         for number in range(1, count + 1):
-            yield split, synthetic.draw(seed, number)
+            yield split, demo_pictures.draw(seed, number)
     number = found = 0
     while found < 40:
         number += 1
-        each = synthetic.draw(50, number)
+        each = demo_pictures.draw(50, number)
         if not len(each.masks):
             found += 1
             yield "empty", each
@@ -282,7 +282,7 @@ class _Numbers:
             first = by_box[int(np.argmax(scores)), solid] if n_kept else np.zeros(solid.sum())
             self.hits.append(float(first.max() >= 0.5) if solid.any() else np.nan)
             self.best.append(iou[:, solid].max(axis=0) if n_kept else np.zeros(solid.sum()))
-            self.matches.append(matched.match(scores, iou, picture.crowds))
+            self.matches.append(mask_matches.match(scores, iou, picture.crowds))
             self.counts.append(n_kept)
 
     def corloc(self, rows: np.ndarray) -> float:
@@ -292,7 +292,7 @@ class _Numbers:
         return float(np.concatenate([self.best[row] for row in rows]).mean())
 
     def ap50(self, rows: np.ndarray) -> float:
-        return matched.average_precision([self.matches[row] for row in rows])
+        return mask_matches.average_precision([self.matches[row] for row in rows])
 
     def cells(self, resamples: int) -> list[str]:
         """CorLoc, mean best IoU and AP50, each with its interval."""
@@ -368,7 +368,7 @@ def _print_ranking(measured: Any, pictures: dict[str, list[Picture]]) -> None:
                     for score, iou in zip(found["scores"], found.get("mask", found["box"]), strict=True):
                         scores.append(score)
                         hits.append(bool((np.array(iou)[~picture.crowds] >= 0.5).any()))
-                value = matched.area_under_curve(np.array(scores), np.array(hits, bool))
+                value = mask_matches.area_under_curve(np.array(scores), np.array(hits, bool))
                 cells.append(f"{value:.2f} ({sum(hits)}/{len(hits)})")
         print(f"| {' | '.join(cells)} |")
 
@@ -424,7 +424,7 @@ def _print_drawn(out: Path, by_hand: Any) -> None:
     print(f"| {' | '.join(head)} |\n|{' --- |' * len(head)}")
     for least in SCORES:
         cells = [str(least)]
-        matches: dict[str, list[matched.Matched]] = {"held out": [], "learn": []}
+        matches: dict[str, list[mask_matches.Matched]] = {"held out": [], "learn": []}
         false: list[int] = []
         for row, (split, each) in zip(rows.values(), kinds, strict=True):
             kept = np.array(row["scores"]) >= least
@@ -433,12 +433,12 @@ def _print_drawn(out: Path, by_hand: Any) -> None:
                 false.append(int(kept.sum()))
             if split != "empty":
                 matches[split].append(
-                    matched.match(np.array(row["scores"])[kept], iou, np.zeros(len(each.masks), bool))
+                    mask_matches.match(np.array(row["scores"])[kept], iou, np.zeros(len(each.masks), bool))
                 )
         for of_split in matches.values():
             n_masks = sum(len(each.scores) for each in of_split)
             met = sum(int(each.hits.sum()) for each in of_split)
-            cells += [f"{matched.average_precision(of_split):.3f}", f"{met / max(1, n_masks):.2f}"]
+            cells += [f"{mask_matches.average_precision(of_split):.3f}", f"{met / max(1, n_masks):.2f}"]
         cells += [f"{np.mean([n > 0 for n in false]):.2f} of {len(false)}", f"{np.mean(false):.2f}"]
         print(f"| {' | '.join(cells)} |")
 

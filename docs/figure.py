@@ -10,12 +10,12 @@ import numpy as np
 import yaml
 from PIL import Image
 
+from maskdistill.artifacts import label_maps
+from maskdistill.artifacts.mask_lines import with_clusters
 from maskdistill.masks import rle
 from maskdistill.pictures import read
 from maskdistill.report import overlays
 from maskdistill.runs import lines
-from maskdistill.stages import label_maps
-from maskdistill.stages.masks_by_picture import with_clusters
 
 LEAST = 0.3  # score of the detections that are shown
 GAP = 4  # px between tiles

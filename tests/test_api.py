@@ -14,9 +14,10 @@ from safetensors.torch import save_file
 
 import maskdistill
 from maskdistill import api, cli
-from maskdistill.datasets import synthetic
+from maskdistill.cli import commands
 from maskdistill.errors import MaskDistillError, PictureError, RunError, SettingsError
 from maskdistill.settings import RunSettings, preset
+from maskdistill.workflows import demo_pictures
 
 SMALL = {"short_side": 0}
 BY_HAND = {"propose": {"backbone": "handcrafted"}, "threads": 1}
@@ -25,7 +26,7 @@ BY_HAND = {"propose": {"backbone": "handcrafted"}, "threads": 1}
 @pytest.fixture(scope="module")
 def picture() -> np.ndarray:
     """64 x 80, in which more than one object is found."""
-    return synthetic.draw(3, 23, size=(64, 80)).rgb
+    return demo_pictures.draw(3, 23, size=(64, 80)).rgb
 
 
 @pytest.fixture(scope="module")
@@ -103,13 +104,13 @@ def test_a_point_is_the_middle_of_the_patch_that_its_mask_grew_from(picture):
 
 
 def test_a_loop_over_pictures_loads_the_network_once_and_another_network_anew(picture, tmp_path, monkeypatch):
+    from maskdistill.engine import networks
     from maskdistill.features import vit
-    from maskdistill.stages import backbones
 
     loaded = []
     own = vit.load
-    monkeypatch.setattr(backbones.vit, "load", lambda name, **given: loaded.append(given) or own(name, **given))
-    monkeypatch.setattr(backbones, "_kept", {})
+    monkeypatch.setattr(networks.vit, "load", lambda name, **given: loaded.append(given) or own(name, **given))
+    monkeypatch.setattr(networks, "_kept", {})
     file = tmp_path / "own.safetensors"
     state = vit.load("timm/vit_tiny_patch16_224", weights="none").model.state_dict()
     loaded.clear()
@@ -230,7 +231,7 @@ def test_settings_of_discover_are_refused_like_those_of_a_run(picture, given, wo
 
 
 def test_every_command_is_a_function_whose_arguments_have_names():
-    for command in cli.VERBS:
+    for command in commands.VERBS:
         verb = {"data": "voc_instances", "score": "score_semantic"}.get(command, command)
         parameters = inspect.signature(getattr(api, verb)).parameters.values()
         assert all(each.kind == each.KEYWORD_ONLY for each in parameters), verb
@@ -282,7 +283,7 @@ def test_a_run_that_is_not_there_is_named(tmp_path):
 
 def test_a_run_goes_on_without_pictures_preset_or_file_and_a_file_stands_above_its_settings(tmp_path):
     folder = tmp_path / "pictures"
-    synthetic.write(folder, tmp_path / "truth.json", n_pictures=2, seed=5, size=(64, 80))
+    demo_pictures.write(folder, tmp_path / "truth.json", n_pictures=2, seed=5, size=(64, 80))
     out = tmp_path / "run"
     assert api.run(pictures=folder, out=out, preset="demo", settings=BY_HAND, until="scan", quiet=True) == out
 
@@ -306,7 +307,7 @@ def test_a_run_goes_on_without_pictures_preset_or_file_and_a_file_stands_above_i
 
 def test_with_pictures_the_preset_may_be_named_by_the_settings(tmp_path):
     folder = tmp_path / "pictures"
-    synthetic.write(folder, tmp_path / "truth.json", n_pictures=1, seed=5, size=(64, 80))
+    demo_pictures.write(folder, tmp_path / "truth.json", n_pictures=1, seed=5, size=(64, 80))
     api.scan(pictures=folder, out=tmp_path / "run", settings={"preset": "demo"})
     config = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text(encoding="utf-8"))
     assert (config["preset"], config["cluster"]["k"]) == ("demo", preset("demo")["cluster"]["k"])
@@ -314,7 +315,7 @@ def test_with_pictures_the_preset_may_be_named_by_the_settings(tmp_path):
 
 def test_the_config_of_a_run_is_a_file_for_another_run_and_stays_when_a_run_is_scanned_again(tmp_path):
     folder = tmp_path / "pictures"
-    synthetic.write(folder, tmp_path / "truth.json", n_pictures=2, seed=5, size=(64, 80))
+    demo_pictures.write(folder, tmp_path / "truth.json", n_pictures=2, seed=5, size=(64, 80))
     first, second = tmp_path / "first", tmp_path / "second"
     api.run(pictures=folder, out=first, preset="demo", settings={"seed": 7}, until="scan", quiet=True)
     api.run(pictures=folder, out=second, config=first / "config.yaml", until="scan", quiet=True)

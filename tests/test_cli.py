@@ -14,7 +14,7 @@ import torch
 import yaml
 
 from maskdistill import api, cli
-from maskdistill.datasets import synthetic
+from maskdistill.workflows import demo_pictures
 
 BY_HAND = ["--propose.backbone", "handcrafted", "--threads", "1", "--quiet"]
 
@@ -27,7 +27,7 @@ def _wide(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("drawn")
-    synthetic.write(root / "pictures", root / "truth.json", n_pictures=3, seed=5, size=(64, 80), prefix="p")
+    demo_pictures.write(root / "pictures", root / "truth.json", n_pictures=3, seed=5, size=(64, 80), prefix="p")
     return root / "pictures"
 
 
@@ -126,7 +126,17 @@ def test_a_stages_own_verb_refuses_values_in_one_message_too(capsys, copied, fla
 
 
 def test_the_exit_status_is_2_with_one_message_on_standard_error(tmp_path):
-    command = [sys.executable, "-m", "maskdistill.cli", "run", "photos", "--out", str(tmp_path), "--preset", "qick"]
+    command = [
+        sys.executable,
+        "-m",
+        "maskdistill",
+        "run",
+        "photos",
+        "--out",
+        str(tmp_path),
+        "--preset",
+        "qick",
+    ]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 2
     assert done.stdout == ""
@@ -203,7 +213,7 @@ def test_a_device_that_cannot_do_all_stages_is_refused_before_the_first(capsys, 
 
 
 def test_a_reader_that_stops_early_is_no_error(copied):
-    words = [sys.executable, "-m", "maskdistill.cli", "status", str(copied)]
+    words = [sys.executable, "-m", "maskdistill", "status", str(copied)]
     with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         process.stdout.close()  # as `| head` does, before the first line is there
         assert process.stderr.read() == ""

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from maskdistill import cli
-from maskdistill.datasets import synthetic
 from maskdistill.features import weights
+from maskdistill.workflows import demo_pictures
 from tests.test_cli import BY_HAND, config, refused, scanned
 
 
@@ -19,7 +19,7 @@ def _wide(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("drawn")
-    synthetic.write(root / "pictures", root / "truth.json", n_pictures=3, seed=5, size=(64, 80), prefix="p")
+    demo_pictures.write(root / "pictures", root / "truth.json", n_pictures=3, seed=5, size=(64, 80), prefix="p")
     return root / "pictures"
 
 

@@ -4,14 +4,14 @@ import gc
 
 import pytest
 
-from maskdistill import collector
+from maskdistill import gc_paused
 
 
 def test_it_is_off_inside_and_on_again_after_an_error_too():
-    with collector.paused():
+    with gc_paused.paused():
         assert not gc.isenabled()
     assert gc.isenabled()
-    with pytest.raises(ValueError, match="inside"), collector.paused():
+    with pytest.raises(ValueError, match="inside"), gc_paused.paused():
         raise ValueError("inside")
     assert gc.isenabled()
 
@@ -19,7 +19,7 @@ def test_it_is_off_inside_and_on_again_after_an_error_too():
 def test_where_it_was_off_it_stays_off():
     gc.disable()
     try:
-        with collector.paused():
+        with gc_paused.paused():
             pass
         assert not gc.isenabled()
     finally:
@@ -27,5 +27,5 @@ def test_where_it_was_off_it_stays_off():
 
 
 def test_a_function_may_be_called_more_than_once():
-    inside = collector.paused()(gc.isenabled)
+    inside = gc_paused.paused()(gc.isenabled)
     assert [inside(), inside(), gc.isenabled()] == [False, False, True]

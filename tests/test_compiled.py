@@ -2,7 +2,7 @@ import numba
 import pytest
 from numba.core import caching
 
-from maskdistill.compiled import compiled
+from maskdistill.numba_jit import compiled
 
 
 def doubled(number):

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from maskdistill import cli
+from maskdistill.cli import commands, data_flags
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
@@ -67,8 +68,8 @@ def flags_of(*words: str) -> frozenset[str]:
 
 
 def flags_of_all() -> frozenset[str]:
-    alone = [(verb,) for verb in cli.VERBS if verb not in ("data", "score")]
-    below = [("score", "semantic"), ("score", "instances"), *(("data", name) for name in cli.data_commands.DATA)]
+    alone = [(verb,) for verb in commands.VERBS if verb not in ("data", "score")]
+    below = [("score", "semantic"), ("score", "instances"), *(("data", name) for name in data_flags.DATA)]
     return frozenset().union(*(flags_of(*words) for words in [*alone, *below]))
 
 
@@ -76,7 +77,7 @@ def flags_of_all() -> frozenset[str]:
 def test_every_command_that_a_page_shows_is_one_and_has_its_flags(page: Path) -> None:
     for line in code_in(page):
         for verb, rest in COMMAND.findall(line):
-            assert verb in cli.VERBS, line
+            assert verb in commands.VERBS, line
             words = [verb, *re.findall(r"^ ([a-z][\w-]*)", rest)] if verb in ("data", "score") else [verb]
             assert set(FLAG.findall(rest)) <= flags_of(*words), line
 

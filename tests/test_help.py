@@ -11,6 +11,7 @@ import typing
 import pytest
 
 from maskdistill import api, cli
+from maskdistill.cli import commands
 from maskdistill.settings import CommonSettings, RunSettings
 from maskdistill.settings.propose import ProposeSettings
 
@@ -59,8 +60,9 @@ def test_every_verbs_help_has_an_example_and_loads_neither_torch_nor_numpy():
     code = (
         "import io, json, sys, contextlib\n"
         "from maskdistill import cli\n"
+        "from maskdistill.cli import commands\n"
         "texts = {}\n"
-        "for verb in ['', *cli.VERBS]:\n"
+        "for verb in ['', *commands.VERBS]:\n"
         "    with contextlib.redirect_stdout(io.StringIO()) as said:\n"
         "        try: status = cli.main([verb, '--help'] if verb else ['--help'])\n"
         "        except SystemExit as stopped: status = stopped.code\n"
@@ -72,13 +74,13 @@ def test_every_verbs_help_has_an_example_and_loads_neither_torch_nor_numpy():
     texts, heavy = json.loads(done.stdout)
     assert heavy == []
     assert done.stderr == ""
-    assert set(texts) == {"", *cli.VERBS}
+    assert set(texts) == {"", *commands.VERBS}
     for verb, (status, text) in texts.items():
         assert status == 0, verb
         if verb:
             assert f"usage: maskdistill {verb}" in text
             assert f"Example: maskdistill {verb} " in text
-    for verb, what in cli.VERBS.items():
+    for verb, what in commands.VERBS.items():
         assert re.search(rf"^  {verb} +{re.escape(what)}$", texts[""][1], re.MULTILINE)
 
 
@@ -99,9 +101,9 @@ def test_help_answers_soon(capsys):
 def test_no_word_at_all_shows_the_commands_in_the_order_of_the_data(capsys):
     assert cli.main([]) == 0
     shown = capsys.readouterr().out
-    verbs = re.findall(r"^  (\w+) +\S", shown, re.MULTILINE)[: len(cli.VERBS)]
+    verbs = re.findall(r"^  (\w+) +\S", shown, re.MULTILINE)[: len(commands.VERBS)]
     assert tuple(verbs[1 : 1 + len(api.VERBS)]) == api.VERBS
-    assert verbs == list(cli.VERBS)
+    assert verbs == list(commands.VERBS)
 
 
 def test_the_version_is_that_of_the_package(capsys):
@@ -127,7 +129,7 @@ def test_help_shows_the_settings_that_most_people_touch_and_no_others(capsys):
     assert shown["[{None}|PATH]"] != "pictures"  # tyro's word for one without a help text
 
 
-@pytest.mark.parametrize("verb", [verb for verb in cli.VERBS if verb != "run"])
+@pytest.mark.parametrize("verb", [verb for verb in commands.VERBS if verb != "run"])
 def test_every_flag_of_every_verb_has_a_help_text(capsys, verb):
     shown = helps(helped(capsys, verb, "--help"))
     assert [flag for flag, text in shown.items() if len(text) < 3] == []

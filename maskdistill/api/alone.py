@@ -50,13 +50,13 @@ def discover(
         SettingsError: an argument or setting that cannot be used. WeightsError, PictureError: what cannot be read.
         ValueError, TypeError: `picture` is an array of another form, or something else.
     """
-    from maskdistill.stages import records
+    from maskdistill.inference import one_picture
 
     given = {"method": method, "backbone": backbone, "max_masks": max_masks, "min_score": min_score, "pixels": pixels}
     chosen = _settings_of_masks(
         given, {"device": device}, weights, settings, ("precision", "orientation", "max_megapixels")
     )
-    return records.of_picture(picture, chosen)
+    return one_picture.of_picture(picture, chosen)
 
 
 def masks(
@@ -89,7 +89,7 @@ def masks(
     Raises:
         MaskDistillError: what is wrong, where, and what to do; OUT with results of other settings is refused.
     """
-    from maskdistill.stages import masks as stage
+    from maskdistill.inference import masks as stage
 
     if not Path(pictures).is_dir():  # before weights are looked for, which a stranger may have to fetch first
         raise PictureError(f"{pictures}: not a folder. Give the folder that holds your pictures")

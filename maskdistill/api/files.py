@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from maskdistill.errors import SettingsError
 
 if TYPE_CHECKING:
-    from maskdistill.stages.score import Score
+    from maskdistill.measuring.score_files import Score
 
 
 def voc_instances(
@@ -20,9 +20,9 @@ def voc_instances(
     Returns:
         Counts: images, objects.
     """
-    from maskdistill.stages import voc
+    from maskdistill.downloads import voc_instances
 
-    return voc.instances(Path(root), split, Path(out), of=of, class_agnostic=class_agnostic)
+    return voc_instances.instances(Path(root), split, Path(out), of=of, class_agnostic=class_agnostic)
 
 
 def fetch(
@@ -53,9 +53,9 @@ def fetch(
     Raises:
         DatasetError: no mirror has it (each with its reason), too small a disk, a damaged archive, a set not whole.
     """
-    from maskdistill.stages import coco20k, ready
-    from maskdistill.stages import fetch as stage
-    from maskdistill.stages.progress import Progress
+    from maskdistill.downloads import coco20k, run_command
+    from maskdistill.downloads import fetch as stage
+    from maskdistill.runs.progress import Progress
 
     of_coco20k = {"names": names, "names_sha256": names_sha256, "pictures": pictures, "whole_archive": whole_archive}
     wanted = stage.named(dataset)
@@ -74,7 +74,7 @@ def fetch(
         )
     else:
         stage.work(wanted, how)
-    return ready.make(dataset, Path(out), progress)
+    return run_command.make(dataset, Path(out), progress)
 
 
 def score_semantic(
@@ -107,11 +107,13 @@ def score_semantic(
     Raises:
         PredictionError, GroundTruthError: what does not fit, how many, and the first of them. SettingsError.
     """
-    from maskdistill.stages import score, score_semantic
+    from maskdistill.measuring import score_files, score_semantic
 
     options = {"classes": str(classes), "rule": matching, "protocol": protocol, "missing": missing}
     chosen = {**options, "only": only, "resamples": bootstrap, "seed": seed}
-    return score.written(score_semantic.score, Path(predictions), Path(ground_truth), out, chosen, weights=weights)
+    return score_files.written(
+        score_semantic.score, Path(predictions), Path(ground_truth), out, chosen, weights=weights
+    )
 
 
 def score_instances(
@@ -132,7 +134,9 @@ def score_instances(
         matching: none: category ids are those of the truth; else they are clusters: overlap, release.
         All others, and what is returned and raised, as `score_semantic` has it.
     """
-    from maskdistill.stages import score, score_instances
+    from maskdistill.measuring import score_files, score_instances
 
     chosen = {"rule": matching, "only": only, "resamples": bootstrap, "seed": seed}
-    return score.written(score_instances.score, Path(predictions), Path(ground_truth), out, chosen, weights=weights)
+    return score_files.written(
+        score_instances.score, Path(predictions), Path(ground_truth), out, chosen, weights=weights
+    )

@@ -136,14 +136,14 @@ def sweep(
     Nothing of the run is changed. With ground truth by CorLoc and mean best IoU, without by agreement under flips and
     crops; RUN/sweep/table.json holds the rows too.
     """
-    from maskdistill.stages import pipeline
-    from maskdistill.stages import sweep as stage
+    from maskdistill.measuring import sweep as stage
+    from maskdistill.workflows import run
 
     chosen = settings if isinstance(settings, RunSettings) else settings_for(out, None, None, None, settings)
     if n_pictures < 1:
         raise SettingsError(f"n_pictures must be at least 1, got {n_pictures}")
     grid = stage.Grid(methods=methods, blocks=blocks, facets=facets)  # type: ignore[arg-type]
-    with pipeline.opened(Path(out), chosen, pictures=None, keep_config=True) as job:
+    with run.opened(Path(out), chosen, pictures=None, keep_config=True) as job:
         return stage.work(job, grid=grid, n_pictures=n_pictures)
 
 
@@ -160,14 +160,14 @@ def name_clusters(
     Returns:
         A row a cluster: stage, cluster, name, masks that meet a labelled object, how many of them agree.
     """
-    from maskdistill.stages import names as stage
-    from maskdistill.stages import pipeline
+    from maskdistill.measuring import match_names as stage
+    from maskdistill.workflows import run
 
     chosen = settings if isinstance(settings, RunSettings) else settings_for(out, None, None, None, settings)
     sources = [labelled] if isinstance(labelled, str | Path) else list(labelled)
     if not sources:
         raise SettingsError("labelled: wanted a COCO instances JSON or a folder of label maps, found nothing")
-    with pipeline.opened(Path(out), chosen, pictures=None, keep_config=True) as job:
+    with run.opened(Path(out), chosen, pictures=None, keep_config=True) as job:
         return stage.work(job, [Path(source) for source in sources])
 
 
@@ -222,7 +222,7 @@ def report(*, out: str | Path, settings: Mapping[str, Any] | RunSettings | None 
 
 def status(*, out: str | Path) -> list[dict[str, Any]]:
     """A row a stage: stage, state (done | unfinished | missing | stale), counts, seconds, why it is stale."""
-    from maskdistill.stages import status as stage
+    from maskdistill.workflows import status as stage
 
     return stage.rows(Path(out))
 
@@ -237,7 +237,7 @@ def demo(
     quiet: bool = False,
 ) -> Path:
     """Draw pictures, do the whole job on them, return the path of the report."""
-    from maskdistill.stages import demo as stage
+    from maskdistill.workflows import demo as stage
 
     try:
         drawn = stage.draw(Path(out), n_pictures=n_pictures, n_validation=n_validation, n_kinds=n_kinds)
@@ -264,7 +264,7 @@ def settings_for(
     flags = dict(settings or {})
     if pictures is not None:
         return load_settings(flags, preset_name=preset, config=Path(config) if config else None)
-    from maskdistill.stages.pipeline import configured
+    from maskdistill.workflows.run import configured
 
     before = configured(Path(out))
     file = read_yaml(Path(config)) if config else {}
@@ -294,11 +294,11 @@ def _do(
     repeat: bool = False,
     quiet: bool = False,
 ) -> Path:
-    from maskdistill.stages import pipeline, seeds
+    from maskdistill.workflows import run, seeds
 
     root = Path(out)
     place = Path(pictures) if pictures is not None else None
     only = {"evaluate": ("ground_truth", "evaluate"), "report": ("report",)}.get(verbs[0], ())
-    with pipeline.opened(root, settings, pictures=place, quiet=quiet, only=only) as job:
+    with run.opened(root, settings, pictures=place, quiet=quiet, only=only) as job:
         seeds.do_with_seeds(job, verbs, start=start, reuse=reuse, against=against, repeat=repeat)
     return root / "report" / "index.html" if verbs[-1] == "report" else root

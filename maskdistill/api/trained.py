@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from maskdistill.stages.model import Model
+    from maskdistill.inference.trained_run import Model
 
 
 def load(run_or_model: str | Path, *, device: str = "auto", crf: bool = False) -> Model:
     """The networks that a run trained, ready to `predict(picture)`; crf: with the paper's CRF behind the segmenter."""
-    from maskdistill.stages import model
+    from maskdistill.inference import trained_run
 
-    return model.load(Path(run_or_model), device=device, crf=crf)
+    return trained_run.load(Path(run_or_model), device=device, crf=crf)
 
 
 def predict(
@@ -32,7 +32,7 @@ def predict(
     Returns:
         Counts: predicted, done before, refused.
     """
-    from maskdistill.stages import predict as stage
+    from maskdistill.inference import predict as stage
 
     return stage.work(Path(run), Path(pictures), Path(out), device=device, crf=crf, quiet=quiet)
 
@@ -44,6 +44,6 @@ def export(*, run: str | Path, of: str = "detections", out: str | Path | None = 
         polygons: outlines (tolerance 2 px, holes filled, as in the paper's files) in place of run lengths; masks too
             small for one are left out, and told.
     """
-    from maskdistill.stages import export as stage
+    from maskdistill.inference import export as stage
 
     return stage.coco(Path(run), of=of, out=Path(out) if out else None, polygons=polygons)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from maskdistill.compiled import compiled
+from maskdistill.numba_jit import compiled
 
 if TYPE_CHECKING:
     from torch import Tensor

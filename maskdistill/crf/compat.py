@@ -13,8 +13,8 @@ from enum import IntEnum
 import numpy as np
 
 from maskdistill.crf import checks
-from maskdistill.crf.filters import Kernel
-from maskdistill.crf.inference import mean_field
+from maskdistill.crf.compiled.filters import Kernel
+from maskdistill.crf.compiled.inference import mean_field
 from maskdistill.crf.mean_field import TILE, tile_order
 
 

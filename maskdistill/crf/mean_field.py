@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict, TypeVar, cast, get_ar
 
 import numpy as np
 
-from maskdistill.compiled import compiled
 from maskdistill.crf import checks
-from maskdistill.crf.filters import Kernel
-from maskdistill.crf.inference import mean_field
-from maskdistill.crf.separable import separable
-from maskdistill.crf.team import spread
+from maskdistill.crf.compiled.filters import Kernel
+from maskdistill.crf.compiled.inference import mean_field
+from maskdistill.crf.compiled.separable import separable
+from maskdistill.crf.compiled.team import spread
+from maskdistill.numba_jit import compiled
 
 if TYPE_CHECKING:
     from torch import Tensor

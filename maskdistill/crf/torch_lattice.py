@@ -15,8 +15,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import embedding_bag
 
-from maskdistill.crf import checks, lattice, ring
-from maskdistill.crf.separable import separable
+from maskdistill.crf import checks
+from maskdistill.crf.compiled import lattice, ring
+from maskdistill.crf.compiled.separable import separable
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from maskdistill import collector
+from maskdistill import gc_paused
 from maskdistill.datasets.streamed import records
 
 LISTS = ("images", "annotations", "categories")
@@ -33,7 +33,7 @@ def instances(
     categories: list[Record] = []
     early: list[Record] = []
     begun, seen = False, set[str]()
-    with collector.paused():
+    with gc_paused.paused():
         for key, row in records(source, LISTS, seen=seen):
             if key == "images":
                 if begun:

@@ -16,11 +16,11 @@ from maskdistill.evaluation import (
     corloc,
     curves,
     instances,
-    matched,
+    label_map_counts,
+    mask_matches,
     matching,
     over_seeds,
     semantic,
-    summed,
     tables,
 )
 
@@ -33,10 +33,10 @@ __all__ = [
     "corloc",
     "curves",
     "instances",
-    "matched",
+    "label_map_counts",
+    "mask_matches",
     "matching",
     "over_seeds",
     "semantic",
-    "summed",
     "tables",
 ]

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 
 from maskdistill.evaluation.instances import Records
-from maskdistill.evaluation.matched import Curve, Matched, match
+from maskdistill.evaluation.mask_matches import Curve, Matched, match
 from maskdistill.masks import boxes as box_ops
 from maskdistill.masks import rle
 

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 from faster_coco_eval import COCO, COCOeval_faster
 
-from maskdistill import collector
+from maskdistill import gc_paused
 from maskdistill.evaluation.clusters import class_of_best
 from maskdistill.evaluation.corloc import HIT
 from maskdistill.masks import boxes as box_ops
@@ -24,7 +24,7 @@ Records = Mapping[int, Sequence[Mapping[str, Any]]]  # picture id -> one mapping
 NAMES = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl")
 
 
-@collector.paused()
+@gc_paused.paused()
 def average_precision(
     truth: Records,
     results: Records,

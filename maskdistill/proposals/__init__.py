@@ -7,7 +7,8 @@ Contract: <method>.discover(features, *, max_masks=1, **constants) -> Found, for
           normalized_cut.second_eigenvector(operator) -> Cut; batched.second_eigenvectors(unit) for many, on a GPU
 """
 
-from maskdistill.proposals import batched, lost, maskcut, maskdistill, normalized_cut, pixels, tokencut
+from maskdistill.proposals import batched, lost, maskcut, maskdistill, pixels, tokencut
 from maskdistill.proposals.grid import to_pixels
+from maskdistill.proposals.spectral import normalized_cut
 
 __all__ = ["batched", "lost", "maskcut", "maskdistill", "normalized_cut", "pixels", "to_pixels", "tokencut"]

@@ -12,10 +12,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from maskdistill.proposals import normalized_cut
-from maskdistill.proposals.bits import Bits
-from maskdistill.proposals.graphs import TwoValued
-from maskdistill.proposals.normalized_cut import Cut
+from maskdistill.proposals.spectral import normalized_cut
+from maskdistill.proposals.spectral.bits import Bits
+from maskdistill.proposals.spectral.graphs import TwoValued
+from maskdistill.proposals.spectral.normalized_cut import Cut
 
 _ROUNDING = 1e-7  # of a float32 product: the residual that is estimated does not see it
 

@@ -14,10 +14,10 @@ import numpy as np
 import torch
 
 from maskdistill.proposals import scores
-from maskdistill.proposals.affinity import MAX_PATCHES, cosines, joined
 from maskdistill.proposals.grid import component
-from maskdistill.proposals.judged import check_limits, is_object
-from maskdistill.proposals.normalized_cut import Cut, second_eigenvector, strongest
+from maskdistill.proposals.object_test import check_limits, is_object
+from maskdistill.proposals.spectral.affinity import MAX_PATCHES, cosines, joined
+from maskdistill.proposals.spectral.normalized_cut import Cut, second_eigenvector, strongest
 from maskdistill.types import Facet, Features, Found, GridMask
 
 

@@ -13,9 +13,10 @@ from typing import Literal
 import numpy as np
 import torch
 
-from maskdistill.proposals import affinity, products, scores
+from maskdistill.proposals import scores
 from maskdistill.proposals.grid import component
-from maskdistill.proposals.judged import check_limits
+from maskdistill.proposals.object_test import check_limits
+from maskdistill.proposals.spectral import affinity, products
 from maskdistill.types import Facet, Features, Found, GridMask
 
 

@@ -14,11 +14,11 @@ import numpy as np
 import torch
 
 from maskdistill.proposals import scores
-from maskdistill.proposals.affinity import MAX_PATCHES, cosines, gaussian, joined
-from maskdistill.proposals.graphs import Dense, TwoValued
 from maskdistill.proposals.grid import component
-from maskdistill.proposals.judged import check_limits, is_object
-from maskdistill.proposals.normalized_cut import second_eigenvector, strongest
+from maskdistill.proposals.object_test import check_limits, is_object
+from maskdistill.proposals.spectral.affinity import MAX_PATCHES, cosines, gaussian, joined
+from maskdistill.proposals.spectral.graphs import Dense, TwoValued
+from maskdistill.proposals.spectral.normalized_cut import second_eigenvector, strongest
 from maskdistill.types import Facet, Features, Found, GridMask
 
 _MAX_CUT = {"threshold": 2.0, "gaussian": 0.3}  # 2 is the largest eigenvalue there is

@@ -14,13 +14,14 @@ from typing import Any
 
 import numpy as np
 
+from maskdistill.artifacts import weights_used
+from maskdistill.artifacts.mask_lines import MaskFile
+from maskdistill.engine.stage import Done, Image, Job, Stage, parts_of
 from maskdistill.errors import TrainingError
 from maskdistill.runs import arrays, atomic, lines
 from maskdistill.settings import RunSettings
-from maskdistill.stages import embedding, others, provenance
-from maskdistill.stages.embedding import Embedded
-from maskdistill.stages.masks_by_picture import MaskFile
-from maskdistill.stages.skeleton import Done, Image, Job, Stage, parts_of
+from maskdistill.stage_parts import embeddings, other_runs
+from maskdistill.stage_parts.embeddings import Embedded
 from maskdistill.types import Detections
 
 EXEMPLARS = 12  # of each kind, of each cluster
@@ -48,9 +49,9 @@ def parts(settings: RunSettings) -> dict[str, Any]:
         counted["pca_dims"] = own.pca_dims
     counted |= {name: getattr(own, name) for name in ("flag_far", "flag_border", "flag_area", "flag_score", "drop")}
     if own.support:
-        counted["support"] = others.content(own.support, "embeddings.npy")
+        counted["support"] = other_runs.content(own.support, "embeddings.npy")
     if own.align_to:
-        counted["align_to"] = others.content(own.align_to, "clusters.jsonl")
+        counted["align_to"] = other_runs.content(own.align_to, "clusters.jsonl")
     if own.embedding != "descriptors":
         counted |= {"backbone": own.backbone, "precision": settings.precision}
         counted |= {"background": own.background, "scales": list(own.scales), "flips": own.flips}
@@ -68,40 +69,40 @@ def again_parts(settings: RunSettings) -> dict[str, Any]:
 
 def weights(job: Job) -> str | None:
     """Digest of the embedding's weights."""
-    from maskdistill.stages import backbones
+    from maskdistill.engine import networks
 
     own = job.settings.cluster
-    return backbones.digest(job, "cluster", own.backbone) if own.embedding != "descriptors" else None
+    return networks.digest(job, "cluster", own.backbone) if own.embedding != "descriptors" else None
 
 
 def work(job: Job, folder: Path) -> Done:
     """Embed every mask, fit k-means on those of training pictures, assign the others."""
     from maskdistill.clusters import summary
-    from maskdistill.stages import fitting, flagging, whitened
+    from maskdistill.stage_parts import fit_clusters, noise_flags, whitened
 
     own, name = job.settings.cluster, folder.name
-    file = MaskFile(job.folder.root / others.SOURCES[name])
+    file = MaskFile(job.folder.root / other_runs.SOURCES[name])
     made_of = parts_of(AGAIN if name == "recluster" else STAGE, job)
     counted = made_of["settings"]
-    others.check_alignment(job)  # before the embeddings, which may take hours
-    supporting = others.support(job, counted, made_of.get("weights"))
-    taken = others.embeddings(job, made_of, file, folder) if name == "cluster" else None
-    embedded = taken or embedding.of_masks(job, folder, file)
+    other_runs.check_alignment(job)  # before the embeddings, which may take hours
+    supporting = other_runs.support(job, counted, made_of.get("weights"))
+    taken = other_runs.embeddings(job, made_of, file, folder) if name == "cluster" else None
+    embedded = taken or embeddings.of_masks(job, folder, file)
     fits = _fitted_on(job, name, file, embedded)
     left_out = {int(row): "not finite" for row in np.flatnonzero(~embedded.finite)}
     if left_out:
         job.ledger.write("warning", stage=name, what=f"{len(left_out)} embeddings are not finite: left out of training")
     rows = whitened.whitened(own, embedded.values, fits, supporting, folder=folder / "parts")
     space, normalised, learnt = rows.space, rows.all, rows.learnt
-    fitted = fitting.fit(job, name, learnt)
-    fitted = fitted.renamed(others.ids_as(job, name, file, fitted.assign(normalised), fitted.k))
+    fitted = fit_clusters.fit(job, name, learnt)
+    fitted = fitted.renamed(other_runs.ids_as(job, name, file, fitted.assign(normalised), fitted.k))
     ids = fitted.assign(normalised)
     arrays.write(folder / "centroids.npy", fitted.centroids)
     if space.projection is not None:
         arrays.write(folder / "projection.npy", space.projection)
-    flags = flagging.flags(job, file, fitted, normalised, ids, fits)
+    flags = noise_flags.flags(job, file, fitted, normalised, ids, fits)
     if own.drop:
-        left_out = flagging.dropped(job, name, flags, ids, left_out, fits)
+        left_out = noise_flags.dropped(job, name, flags, ids, left_out, fits)
     lines.write(folder / "clusters.jsonl", _rows(embedded.owners, ids, left_out, flags.far))
     middles = summary.means(learnt, fitted.assign(learnt), fitted.k)
     described = _described(job, normalised, ids, middles, embedded.owners)
@@ -118,7 +119,7 @@ def work(job: Job, folder: Path) -> Done:
         "groups": fitted.groups.tolist(),
         "curve": fitted.curve,
         "settings": counted,
-        "weights": provenance.used(job.settings, ["cluster"])[0],
+        "weights": weights_used.used(job.settings, ["cluster"])[0],
         "supported_by": 0 if supporting is None else len(supporting[1]),
         "scale": None if space.scale is None else [float(value) for value in space.scale],
         "projection": None if space.projection is None else "projection.npy",
@@ -198,9 +199,9 @@ def _scores(file: MaskFile, images: list[Image]) -> np.ndarray:
 def assigner(job: Job, folder: Path) -> Callable[[np.ndarray, Detections], np.ndarray]:
     """A function from a picture (H, W, 3) uint8 and detections in it to their clusters (n,) int64, by a clustering."""
     from maskdistill.clusters import kmeans, whitening
-    from maskdistill.stages import whitened
+    from maskdistill.stage_parts import whitened
 
-    embed = embedding.embedder(job)
+    embed = embeddings.embedder(job)
     centroids, groups = np.load(folder / "centroids.npy"), _read(folder).get("groups")
     space = whitened.read(folder)
 

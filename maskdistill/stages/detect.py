@@ -13,17 +13,19 @@ import numpy as np
 import torch
 
 from maskdistill import detector
+from maskdistill.artifacts.mask_lines import clusters_in
+from maskdistill.engine import networks
+from maskdistill.engine.picture_loop import over_pictures
+from maskdistill.engine.stage import Done, Image, Job, Stage
 from maskdistill.errors import TrainingError
 from maskdistill.masks import rle
 from maskdistill.proposals import pixels
 from maskdistill.runs import lines
 from maskdistill.runs.layout import RunFolder
 from maskdistill.settings import RunSettings, as_dict
-from maskdistill.stages import backbones, imported, training
-from maskdistill.stages.masks_by_picture import clusters_in
-from maskdistill.stages.passes import over_pictures
-from maskdistill.stages.skeleton import Done, Image, Job, Stage
-from maskdistill.stages.trained_on import TrainedOn
+from maskdistill.stage_parts import train_network
+from maskdistill.stage_parts.training_masks import TrainedOn
+from maskdistill.stages import imported
 from maskdistill.training import checkpoint
 from maskdistill.types import Detections
 
@@ -59,25 +61,25 @@ def train(job: Job, folder: Path) -> Done:
         max_side=own.max_side,
         seed=job.settings.seed_of_chain,
     )
-    training.fill_body(model.backbone.body, training.start_weights(job, "detect"))
+    train_network.fill_body(model.backbone.body, train_network.start_weights(job, "detect"))
 
     def sample(position: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         image = images[position]
         masks, clusters = given.of(image)
         return job.read_picture(image), rle.decode([mask["rle"] for mask in masks], size=image.size), clusters
 
-    steps = training.steps_of(own.train, len(images), "detect")
+    steps = train_network.steps_of(own.train, len(images), "detect")
     sizes = {"short_side": own.short_side, "max_side": own.max_side}
     batch_of = detector.batches(
         sample,
         n_pictures=len(images),
         batch=own.train.batch,
         seed=job.settings.seed_of_chain,
-        ranges=training.ranges(own.train),
+        ranges=train_network.ranges(own.train),
         **sizes,
     )
     loss_of = detector.losses(seed=job.settings.seed_of_chain)
-    halved = training.train(
+    halved = train_network.train(
         job, folder, model, own.train, steps=steps, batch_of=batch_of, loss_of=loss_of, title="detect: train"
     )
     return Done(
@@ -125,7 +127,7 @@ def trained(folder: RunFolder, settings: RunSettings) -> Any:
         max_detections=own.max_detections,
     )
     model.load_state_dict(state)
-    return training.placed(model, backbones.chosen(settings.device)).eval()
+    return train_network.placed(model, networks.chosen(settings.device)).eval()
 
 
 def predict(model: Any, rgb: np.ndarray, settings: RunSettings) -> Detections:
@@ -163,7 +165,7 @@ TRAIN = Stage(
     reads=("scan", "propose", "cluster"),
     parts=train_parts,
     work=train,
-    weights=lambda job: training.digest(job, "detect"),
+    weights=lambda job: train_network.digest(job, "detect"),
 )
 PREDICT = Stage(name="detect", version=2, reads=("scan", MODEL), parts=predict_parts, work=detect, keeps=("train",))
 

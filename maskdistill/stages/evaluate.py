@@ -14,15 +14,15 @@ from typing import Any
 
 import numpy as np
 
+from maskdistill.artifacts.finished_stages import Outputs
 from maskdistill.datasets import truth as truths
+from maskdistill.engine.stage import Image, Job
 from maskdistill.errors import GroundTruthError, listed
 from maskdistill.evaluation import bootstrap
 from maskdistill.evaluation.over_seeds import over_seeds, same_for_all
-from maskdistill.stages import against, published, tabulate
-from maskdistill.stages.measures import Joined, Measure, Measured
-from maskdistill.stages.outputs import Outputs
-from maskdistill.stages.skeleton import Image, Job
-from maskdistill.stages.tabulate import Evaluated
+from maskdistill.measuring import compare_runs, published, tables
+from maskdistill.measuring.run_measures import Joined, Measure, Measured
+from maskdistill.measuring.tables import Evaluated
 
 
 def work(job: Job, *, other: Job | None = None, repeated: Mapping[int, Job] = MappingProxyType({})) -> None:
@@ -56,15 +56,15 @@ def work(job: Job, *, other: Job | None = None, repeated: Mapping[int, Job] = Ma
             for number, twin in repeated.items()
         }
         for number, twin in repeated.items():
-            tabulate.write(twin.folder.stage("evaluate"), of_seeds[number], twin.settings)
+            tables.write(twin.folder.stage("evaluate"), of_seeds[number], twin.settings)
         over = over_seeds({number: each.rows for number, each in of_seeds.items()}, of=job.settings.seeds_of)
         made = replace(made, rows=made.rows + over)
-    tabulate.write(job.folder.stage("evaluate"), made, job.settings)
+    tables.write(job.folder.stage("evaluate"), made, job.settings)
     if made.rows:
-        job.progress.say(tabulate.text(made, job.settings))
+        job.progress.say(tables.text(made, job.settings))
     job.ledger.write("evaluated", sources=list(job.settings.ground_truth), metrics=len(made.rows))
     if other is not None:
-        against.work(job, other, joined, names)
+        compare_runs.work(job, other, joined, names)
 
 
 def _measured(

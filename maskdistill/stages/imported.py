@@ -19,17 +19,17 @@ from typing import IO, Any
 
 import numpy as np
 
-from maskdistill.datasets import imported
-from maskdistill.datasets.imported import Found, Key, Size, Tally
+from maskdistill.datasets import result_files
+from maskdistill.datasets.result_files import Found, Key, Size, Tally
 from maskdistill.datasets.truth import join
+from maskdistill.engine.stage import Done, Image, Job, Stage
 from maskdistill.errors import PredictionError, SettingsError, listed
 from maskdistill.masks import rle
+from maskdistill.measuring.match_names import unlike
 from maskdistill.runs import atomic, fingerprints, lines
 from maskdistill.settings import RunSettings
 from maskdistill.settings.detect import DetectSettings
 from maskdistill.settings.propose import ProposeSettings
-from maskdistill.stages.names import unlike
-from maskdistill.stages.skeleton import Done, Image, Job, Stage
 from maskdistill.types import MOST_IDS
 
 
@@ -127,11 +127,11 @@ def _joined(job: Job, own: ProposeSettings | DetectSettings) -> Joined:
         PredictionError: none is one of the run's, or one has another size. SettingsError: two lists of images.
     """
     source = Path(own.import_file)
-    about = imported.images(source)
+    about = result_files.images(source)
     if own.import_images:
         if about is not None:
             raise SettingsError(f"import_images: {source} lists its images itself. Leave out --import-images")
-        about = imported.images(Path(own.import_images))
+        about = result_files.images(Path(own.import_images))
         if about is None:
             raise PredictionError(f"{own.import_images}: lists no images. Wanted: a COCO dataset")
     if about is None:  # image ids are ours
@@ -217,7 +217,7 @@ def _read(job: Job, folder: Path, found: Joined, kept: _Kept, *, categories: Map
     source = found.source
     job.progress.say(f"{folder.name}: masks are imported from {source}")
     tally = Tally()
-    for each in imported.masks(source, found.sizes, known=found.listed.__contains__, categories=categories):
+    for each in result_files.masks(source, found.sizes, known=found.listed.__contains__, categories=categories):
         if isinstance(each, Tally):
             tally = each
         else:

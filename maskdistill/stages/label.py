@@ -11,6 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from maskdistill.artifacts import label_maps
+from maskdistill.artifacts.mask_lines import clustering_of_detections, detections, with_clusters
+from maskdistill.engine.stage import Done, Job, Stage
 from maskdistill.labels import paint, select
 from maskdistill.masks import rle
 from maskdistill.masks.boxes import masks_from_boxes
@@ -18,9 +21,6 @@ from maskdistill.runs import atomic
 from maskdistill.runs.journal import Journal
 from maskdistill.settings import RunSettings, as_dict
 from maskdistill.settings.label import LabelSettings
-from maskdistill.stages import label_maps
-from maskdistill.stages.masks_by_picture import clustering_of_detections, detections, with_clusters
-from maskdistill.stages.skeleton import Done, Job, Stage
 from maskdistill.types import Detections
 
 

@@ -12,15 +12,7 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from maskdistill.features import Prepared
-from maskdistill.masks import rle
-from maskdistill.pictures import of_like_shape
-from maskdistill.runs import lines
-from maskdistill.settings import RunSettings, as_dict
-from maskdistill.settings.propose import ProposeSettings
-from maskdistill.settings.run import HANDCRAFTED
-from maskdistill.stages import imported
-from maskdistill.stages.discover import (
+from maskdistill.discovery.find import (
     FALLBACK,
     FROM_PICTURE,
     METHODS,
@@ -34,8 +26,16 @@ from maskdistill.stages.discover import (
     padded_size,
     prepared,
 )
-from maskdistill.stages.passes import over_batches
-from maskdistill.stages.skeleton import Done, Image, Job, Stage
+from maskdistill.engine.picture_loop import over_batches
+from maskdistill.engine.stage import Done, Image, Job, Stage
+from maskdistill.features import Prepared
+from maskdistill.masks import rle
+from maskdistill.pictures import of_like_shape
+from maskdistill.runs import lines
+from maskdistill.settings import RunSettings, as_dict
+from maskdistill.settings.propose import ProposeSettings
+from maskdistill.settings.run import HANDCRAFTED
+from maskdistill.stages import imported
 from maskdistill.types import Features
 
 IMPORTS = ("import_file", "import_images", "import_top")  # settings that count where masks are imported, there alone
@@ -52,21 +52,21 @@ def parts(settings: RunSettings) -> dict[str, Any]:
 
 def weights(job: Job) -> str:
     """Digest of the backbone's weights."""
-    from maskdistill.stages import backbones
+    from maskdistill.engine import networks
 
-    return backbones.digest(job, "propose", job.settings.propose.backbone)
+    return networks.digest(job, "propose", job.settings.propose.backbone)
 
 
 def work(job: Job, folder: Path) -> Done:
     """Pictures through the backbone, and behind it, in threads, through the method to masks."""
-    from maskdistill.stages import backbones
+    from maskdistill.engine import networks
 
     own = job.settings.propose
-    network = backbones.backbone(job, "propose", own.backbone)
+    network = networks.backbone(job, "propose", own.backbone)
     if what := stand_in(own.method, network):
         job.ledger.write("note", stage="propose", what=what)
     recipe = recipe_of(own)
-    on_gpu = own.backbone != HANDCRAFTED and backbones.device(job).type != "cpu"
+    on_gpu = own.backbone != HANDCRAFTED and networks.device(job).type != "cpu"
     # A CPU gains nothing from several pictures at a time, and its results would depend on which they are.
     size = own.gpu_batch if on_gpu else 1
     shapes = [padded_size(image.size, patch=network.patch, shown=recipe.shown) for image in job.images]

@@ -14,9 +14,14 @@ from typing import Any
 import numpy as np
 
 import maskdistill
+from maskdistill.artifacts import freshness, label_maps, notices, weights_used
+from maskdistill.artifacts.finished_stages import Outputs
+from maskdistill.artifacts.mask_lines import MaskFile
+from maskdistill.engine.stage import Image, Job
 from maskdistill.errors import MaskDistillError
 from maskdistill.evaluation.tables import OF
 from maskdistill.masks import rle
+from maskdistill.measuring import match_names, tables
 from maskdistill.report import checks, overlays, page
 from maskdistill.report.colours import palette
 from maskdistill.report.content import (
@@ -33,10 +38,6 @@ from maskdistill.report.content import (
 from maskdistill.report.measured import where_by_class
 from maskdistill.runs import atomic, lines, record
 from maskdistill.settings import as_dict
-from maskdistill.stages import current, label_maps, names, notices, provenance, tabulate
-from maskdistill.stages.masks_by_picture import MaskFile
-from maskdistill.stages.outputs import Outputs
-from maskdistill.stages.skeleton import Image, Job
 
 DOES = {
     "scan": "Every picture gets a number, a size, a content hash.",
@@ -66,7 +67,7 @@ class _Run:
         self.side = job.settings.report.tile_px
         self.records = {name: record.read(self.folder.stage(name) / "stage.json") for name in DOES}
         self.outputs = Outputs(job)
-        self.stale = {name for name in current.ORDER if self.records[name] and self.outputs.others(name)}
+        self.stale = {name for name in freshness.ORDER if self.records[name] and self.outputs.others(name)}
         for name in self.stale:
             self.records[name] = None
         if not job.settings.cluster.again:
@@ -119,7 +120,7 @@ class _Run:
             coverage=coverage,
             metrics=self._evaluated("metrics"),
             published=self._evaluated("published"),
-            weights=provenance.used(settings),
+            weights=weights_used.used(settings),
             confusion=self._confusion(),
             settings=as_dict(settings),
             versions=opened.get("versions", {}),
@@ -190,7 +191,7 @@ class _Run:
         if place is None:
             return None
         stage, split = place
-        found = tabulate.read_confusion(self.folder.stage("evaluate"), split, stage)
+        found = tables.read_confusion(self.folder.stage("evaluate"), split, stage)
         return (f"Where the pixels of each class went, per cent: {stage}, {split}", *found) if found else None
 
     def _read(self, image: Image) -> np.ndarray | None:
@@ -280,7 +281,7 @@ class _Run:
         found = self._clusters(stage)
         colours = palette(max(found["k"], 1))
         images = {image.id: image for image in self.job.images}
-        words = names.of(self.folder.stage(stage))
+        words = match_names.of(self.folder.stage(stage))
         per_cluster = 8 if found["k"] <= 40 else 4
         galleries = []
         for cluster, exemplars in enumerate(found["exemplars"]):

@@ -13,12 +13,12 @@ from typing import Any
 
 from maskdistill.datasets.coco import read_list
 from maskdistill.datasets.truth import join
+from maskdistill.engine.stage import Done, Job, Stage
 from maskdistill.errors import GroundTruthError, PictureError, RunError, SettingsError
 from maskdistill.runs import fingerprints, lines, record
 from maskdistill.runs.fingerprints import sha256_file
 from maskdistill.runs.journal import Journal
 from maskdistill.settings import RunSettings
-from maskdistill.stages.skeleton import Done, Job, Stage
 
 
 def parts(settings: RunSettings) -> dict[str, Any]:

@@ -17,6 +17,11 @@ import numpy as np
 import torch
 
 from maskdistill import crf, detector, segmenter
+from maskdistill.artifacts import label_maps
+from maskdistill.artifacts.mask_lines import clustering_of_detections, clusters_in
+from maskdistill.engine import networks
+from maskdistill.engine.picture_loop import over_batches
+from maskdistill.engine.stage import Done, Image, Job, Stage
 from maskdistill.errors import TrainingError
 from maskdistill.proposals import pixels
 from maskdistill.runs import atomic
@@ -24,10 +29,8 @@ from maskdistill.runs.layout import RunFolder
 from maskdistill.settings import RunSettings, as_dict
 from maskdistill.settings.segment import BEST
 from maskdistill.settings.training import TrainSettings
-from maskdistill.stages import backbones, choosing, detect, label_maps, training
-from maskdistill.stages.masks_by_picture import clustering_of_detections, clusters_in
-from maskdistill.stages.passes import over_batches
-from maskdistill.stages.skeleton import Done, Image, Job, Stage
+from maskdistill.stage_parts import best_on_truth, train_network
+from maskdistill.stages import detect
 from maskdistill.training import checkpoint
 
 MODEL = "segment/train"
@@ -37,7 +40,7 @@ def train_parts(settings: RunSettings) -> dict[str, Any]:
     """Settings that change the trained network."""
     own = settings.segment
     schedule = {key: value for key, value in as_dict(_schedule(settings)).items() if key != "checkpoint_seconds"}
-    sizes = {"size": own.size, "side": own.side, "hardest": own.hardest, **choosing.parts(settings)}
+    sizes = {"size": own.size, "side": own.side, "hardest": own.hardest, **best_on_truth.parts(settings)}
     return {**sizes, "train": schedule, "precision": settings.precision, "seed": settings.seed_of_chain}
 
 
@@ -62,26 +65,26 @@ def train(job: Job, folder: Path) -> Done:
     model = segmenter.build(size=own.size, n_classes=1 + n_clusters, seed=job.settings.seed_of_chain)
     if job.settings.weights_of("segment") == "detect":
         state = checkpoint.read_weights(job.folder.stage(detect.MODEL) / "model.safetensors")
-        training.fill_body(model.backbone, detector.body_state(state, pyramid=own.size == "small"))
+        train_network.fill_body(model.backbone, detector.body_state(state, pyramid=own.size == "small"))
     else:
-        training.fill_body(model.body, training.start_weights(job, "segment"))
+        train_network.fill_body(model.body, train_network.start_weights(job, "segment"))
 
     def sample(position: int) -> tuple[np.ndarray, np.ndarray]:
         image = images[position]
         return job.read_picture(image), label_maps.read(maps / f"{image.id}.png")
 
-    steps = training.steps_of(own.train, len(images), "segment")
+    steps = train_network.steps_of(own.train, len(images), "segment")
     batch_of = segmenter.batches(
         sample,
         n_pictures=len(images),
         batch=own.train.batch,
         seed=job.settings.seed_of_chain,
         side=own.side,
-        ranges=training.ranges(own.train),
+        ranges=train_network.ranges(own.train),
     )
     loss_of = segmenter.losses(share=own.hardest)
     looks = _looks(job, folder, model, steps=steps, n_clusters=n_clusters) if own.keep == BEST else None
-    halved = training.train(
+    halved = train_network.train(
         job,
         folder,
         model,
@@ -99,15 +102,15 @@ def train(job: Job, folder: Path) -> Done:
     return Done(outputs=outputs, counts=counts, mixed=halved)
 
 
-def _looks(job: Job, folder: Path, model: Any, *, steps: int, n_clusters: int) -> choosing.Looks:
+def _looks(job: Job, folder: Path, model: Any, *, steps: int, n_clusters: int) -> best_on_truth.Looks:
     """What chooses the weights by ground truth, with a network of its own."""
     job.ledger.write("warning", stage=MODEL, what=f"weights are kept that are {BEST.replace('_', ' ')}")
-    twin = training.placed(copy.deepcopy(model), backbones.device(job))
+    twin = train_network.placed(copy.deepcopy(model), networks.device(job))
 
     def predicted(network: Any, rgb: np.ndarray) -> np.ndarray:
         return predict(network, rgb, job.settings)
 
-    return choosing.Looks(job, folder, twin, steps=steps, n_clusters=n_clusters, predict=predicted)
+    return best_on_truth.Looks(job, folder, twin, steps=steps, n_clusters=n_clusters, predict=predicted)
 
 
 def segment(job: Job, folder: Path) -> Done:
@@ -144,7 +147,7 @@ def trained(folder: RunFolder, settings: RunSettings) -> Any:
     last = "classifier.classify.bias" if settings.segment.size == "small" else "classifier.4.bias"
     model = segmenter.build(size=settings.segment.size, n_classes=len(state[last]))
     model.load_state_dict(state)
-    return training.placed(model, backbones.chosen(settings.device)).eval()
+    return train_network.placed(model, networks.chosen(settings.device)).eval()
 
 
 def predict(model: Any, rgb: np.ndarray, settings: RunSettings) -> np.ndarray:
@@ -181,7 +184,7 @@ def train_stage(settings: RunSettings) -> Stage:
         reads=reads,
         parts=train_parts,
         work=train,
-        weights=lambda job: training.digest(job, "segment"),
+        weights=lambda job: train_network.digest(job, "segment"),
     )
 
 

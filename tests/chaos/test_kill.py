@@ -13,10 +13,10 @@ import pytest
 import yaml
 
 import maskdistill
-from maskdistill.datasets import synthetic
 from maskdistill.runs import record
 from maskdistill.runs.journal import Journal
-from maskdistill.stages.embedding import TOGETHER
+from maskdistill.stage_parts.embeddings import TOGETHER
+from maskdistill.workflows import demo_pictures
 
 STAGES = ("scan", "propose", "cluster", "detect/train", "detect", "recluster", "label", "segment/train", "segment")
 TRAININGS = ("detect/train", "segment/train")
@@ -87,14 +87,14 @@ def added(log: Path, run: Path, stage: str) -> list[int]:
 def prepared(tmp_path: Path, *flags: str) -> tuple[Callable[[Path], list[str]], dict[str, str]]:
     """The command of a run over drawn pictures by the folder of its run, and its environment."""
     pictures = tmp_path / "pictures"
-    synthetic.write(pictures, tmp_path / "truth.json", n_pictures=24, seed=3, size=(64, 80))
+    demo_pictures.write(pictures, tmp_path / "truth.json", n_pictures=24, seed=3, size=(64, 80))
     config = tmp_path / "settings.yaml"
     config.write_text(yaml.safe_dump(SETTINGS))
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(maskdistill.__file__).parents[1])}
 
     def command(out: Path) -> list[str]:
         words = ["run", str(pictures), "--out", str(out), "--config", str(config), "--until", "segment", *flags]
-        return [sys.executable, "-m", "maskdistill.cli", *words]
+        return [sys.executable, "-m", "maskdistill", *words]
 
     return command, environment
 

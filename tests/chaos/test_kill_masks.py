@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from maskdistill.datasets import synthetic
+from maskdistill.workflows import demo_pictures
 
 N_PICTURES = 24
 
@@ -23,13 +23,13 @@ def outputs(out: Path) -> dict[str, bytes]:
 @pytest.mark.slow
 def test_masks_that_are_killed_on_the_way_end_with_the_same_bytes(tmp_path: Path) -> None:
     pictures = tmp_path / "pictures"
-    synthetic.write(pictures, tmp_path / "truth.json", n_pictures=N_PICTURES, seed=3, size=(96, 120))
+    demo_pictures.write(pictures, tmp_path / "truth.json", n_pictures=N_PICTURES, seed=3, size=(96, 120))
     (pictures / "bad.jpg").write_bytes(b"no picture")
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
 
     def command(out: Path) -> list[str]:
         flags = ["--backbone", "handcrafted", "--threads", "1", "--separate"]
-        return [sys.executable, "-m", "maskdistill.cli", "masks", str(pictures), "--out", str(out), *flags]
+        return [sys.executable, "-m", "maskdistill", "masks", str(pictures), "--out", str(out), *flags]
 
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     done = subprocess.run(command(whole), check=True, env=environment, capture_output=True, text=True)

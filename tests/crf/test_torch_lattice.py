@@ -3,7 +3,8 @@ import pytest
 import torch
 
 from maskdistill import crf
-from maskdistill.crf import inference, mean_field, torch_lattice
+from maskdistill.crf import mean_field, torch_lattice
+from maskdistill.crf.compiled import inference
 from tests.reference import crf as exact
 
 

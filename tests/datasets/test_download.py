@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from maskdistill.datasets.download import download
+from maskdistill.downloads.download import download
 from maskdistill.errors import DatasetError
 from tests.datasets.server import Manner, serving
 

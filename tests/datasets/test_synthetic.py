@@ -8,18 +8,18 @@ import pytest
 from PIL import Image
 from pycocotools.coco import COCO
 
-from maskdistill.datasets import synthetic
+from maskdistill.workflows import demo_pictures
 
 # Of each VERSION. Another hash is another set of pictures, on which old numbers do not hold: raise VERSION with it.
 FROZEN = {2: "6c4769a15ebd27558cae9c7becb2a5d3a75107b6033c3a54f12fe46010b1b4db"}
 
 
 @pytest.fixture(scope="module")
-def drawn() -> list[synthetic.Drawn]:
-    return [synthetic.draw(7, index, size=(96, 128), n_kinds=8) for index in range(150)]
+def drawn() -> list[demo_pictures.Drawn]:
+    return [demo_pictures.draw(7, index, size=(96, 128), n_kinds=8) for index in range(150)]
 
 
-def digest(pictures: list[synthetic.Drawn]) -> str:
+def digest(pictures: list[demo_pictures.Drawn]) -> str:
     seen = hashlib.sha256()
     for picture in pictures:
         for array in (picture.rgb, picture.masks, picture.kinds):
@@ -28,18 +28,18 @@ def digest(pictures: list[synthetic.Drawn]) -> str:
 
 
 def test_the_pictures_of_this_version_are_frozen():
-    pictures = [synthetic.draw(0, index, n_kinds=n_kinds) for n_kinds in (5, 8) for index in range(1, 13)]
-    assert digest(pictures) == FROZEN[synthetic.VERSION]
+    pictures = [demo_pictures.draw(0, index, n_kinds=n_kinds) for n_kinds in (5, 8) for index in range(1, 13)]
+    assert digest(pictures) == FROZEN[demo_pictures.VERSION]
 
 
 def test_the_same_seed_and_number_give_the_same_picture_in_any_order():
-    first = [synthetic.draw(3, index, size=(40, 56)) for index in (1, 2, 3)]
-    again = [synthetic.draw(3, index, size=(40, 56)) for index in (3, 2, 1)][::-1]
+    first = [demo_pictures.draw(3, index, size=(40, 56)) for index in (1, 2, 3)]
+    again = [demo_pictures.draw(3, index, size=(40, 56)) for index in (3, 2, 1)][::-1]
     assert digest(first) == digest(again)
 
 
 def test_seeds_and_numbers_give_different_pictures():
-    pictures = [synthetic.draw(seed, index, size=(40, 56)) for seed in (0, 1, 2) for index in range(4)]
+    pictures = [demo_pictures.draw(seed, index, size=(40, 56)) for seed in (0, 1, 2) for index in range(4)]
     assert len({picture.rgb.tobytes() for picture in pictures}) == len(pictures)
 
 
@@ -63,7 +63,7 @@ def test_a_tenth_of_the_pictures_shows_background_alone(drawn):
 
 @pytest.mark.parametrize("n_kinds", [2, 5, 8])
 def test_all_kinds_that_were_asked_for_come_and_no_others(n_kinds):
-    pictures = [synthetic.draw(1, index, size=(40, 56), n_kinds=n_kinds) for index in range(60)]
+    pictures = [demo_pictures.draw(1, index, size=(40, 56), n_kinds=n_kinds) for index in range(60)]
     assert set(np.concatenate([picture.kinds for picture in pictures])) == set(range(n_kinds))
 
 
@@ -71,7 +71,7 @@ def test_a_truth_is_where_its_object_was_painted():
     # A mask's inside differs from what is painted just outside it far more often than two rings of ground do.
     stronger = []
     for index in range(40):
-        picture = synthetic.draw(2, index)
+        picture = demo_pictures.draw(2, index)
         light = picture.rgb.astype(float)
         for mask in picture.masks:
             ring = _grown(mask, 3) & ~_grown(mask, 1) & ~picture.masks.any(axis=0)
@@ -112,12 +112,12 @@ def test_objects_vary_in_size_and_overlap(drawn):
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 def test_what_is_written_is_what_was_drawn_and_pycocotools_reads_the_truth(tmp_path):
     truth = tmp_path / "truth" / "t.json"
-    told = synthetic.write(tmp_path / "p", truth, n_pictures=6, seed=4, size=(64, 80), n_kinds=3, prefix="a-")
+    told = demo_pictures.write(tmp_path / "p", truth, n_pictures=6, seed=4, size=(64, 80), n_kinds=3, prefix="a-")
     assert sorted(path.name for path in (tmp_path / "p").iterdir()) == [f"a-{number:04d}.png" for number in range(1, 7)]
     dataset = COCO(str(truth))
-    assert [row["name"] for row in dataset.dataset["categories"]] == list(synthetic.KINDS[:3])
+    assert [row["name"] for row in dataset.dataset["categories"]] == list(demo_pictures.KINDS[:3])
     for number in range(1, 7):
-        wanted = synthetic.draw(4, number, size=(64, 80), n_kinds=3)
+        wanted = demo_pictures.draw(4, number, size=(64, 80), n_kinds=3)
         row = dataset.imgs[number]
         np.testing.assert_array_equal(np.array(Image.open(tmp_path / "p" / row["file_name"])), wanted.rgb)
         rows = dataset.loadAnns(dataset.getAnnIds(number))
@@ -127,9 +127,9 @@ def test_what_is_written_is_what_was_drawn_and_pycocotools_reads_the_truth(tmp_p
             ys, xs = np.nonzero(mask)
             box = [xs.min(), ys.min(), np.ptp(xs) + 1, np.ptp(ys) + 1]
             assert (annotation["area"], annotation["bbox"]) == (mask.sum(), box)
-    again = synthetic.write(tmp_path / "q", tmp_path / "q.json", n_pictures=6, seed=4, size=(64, 80), n_kinds=3)
+    again = demo_pictures.write(tmp_path / "q", tmp_path / "q.json", n_pictures=6, seed=4, size=(64, 80), n_kinds=3)
     assert again == told
-    other = synthetic.write(tmp_path / "q", tmp_path / "q.json", n_pictures=6, seed=5, size=(64, 80), n_kinds=3)
+    other = demo_pictures.write(tmp_path / "q", tmp_path / "q.json", n_pictures=6, seed=5, size=(64, 80), n_kinds=3)
     assert other != told
     assert json.loads((tmp_path / "q.json").read_text())["images"][0]["file_name"] == "0001.png"
 
@@ -137,7 +137,7 @@ def test_what_is_written_is_what_was_drawn_and_pycocotools_reads_the_truth(tmp_p
 @pytest.mark.parametrize("how", [{"n_kinds": 1}, {"n_kinds": 9}, {"size": (31, 200)}])
 def test_what_cannot_be_drawn_is_refused(how):
     with pytest.raises(ValueError, match=next(iter(how))):
-        synthetic.draw(0, 0, **how)
+        demo_pictures.draw(0, 0, **how)
 
 
 def _grown(mask: np.ndarray, by: int) -> np.ndarray:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from maskdistill.datasets.unpack import unpack, unpacked_bytes
+from maskdistill.downloads.unpack import unpack, unpacked_bytes
 from maskdistill.errors import DatasetError
 from tests.datasets import trees
 

@@ -23,11 +23,11 @@ import scipy.io
 from PIL import Image
 from scipy import ndimage
 
-from maskdistill.datasets import synthetic
 from maskdistill.datasets.voc import CLASSES
 from maskdistill.masks import rle
 from maskdistill.masks.boxes import boxes_from_masks
 from maskdistill.masks.polygons import polygons_from_mask
+from maskdistill.workflows import demo_pictures
 
 SIZE = (96, 120)
 N_KINDS = 4
@@ -36,13 +36,13 @@ COCO_CATEGORY = (44, 18, 3, 1)  # the same by COCO's ids, which have gaps
 PALETTE = [value for number in range(256) for value in (number * 37 % 256, number * 91 % 256, number * 151 % 256)]
 
 
-def drawn(seed: int, n: int, size: tuple[int, int] = SIZE) -> list[synthetic.Drawn]:
+def drawn(seed: int, n: int, size: tuple[int, int] = SIZE) -> list[demo_pictures.Drawn]:
     """So many drawn pictures with at least one object."""
-    found: list[synthetic.Drawn] = []
+    found: list[demo_pictures.Drawn] = []
     index = 0
     while len(found) < n:
         index += 1
-        picture = synthetic.draw(seed, index, size=size, n_kinds=N_KINDS)
+        picture = demo_pictures.draw(seed, index, size=size, n_kinds=N_KINDS)
         if len(picture.masks):
             found.append(picture)
     return found
@@ -222,7 +222,7 @@ def zip_of(folders: Sequence[Path], out: Path) -> Path:
     return out
 
 
-def label_maps(picture: synthetic.Drawn, *, void: bool = True) -> tuple[np.ndarray, np.ndarray]:
+def label_maps(picture: demo_pictures.Drawn, *, void: bool = True) -> tuple[np.ndarray, np.ndarray]:
     """Maps of classes and of objects (H, W) uint8: objects numbered from 1, a rim of 1 px around each void (255)."""
     classes, objects = np.zeros((2, *picture.rgb.shape[:2]), np.uint8)
     rim = np.zeros(classes.shape, bool)
@@ -242,7 +242,7 @@ def save_map(path: Path, values: np.ndarray) -> None:
     picture.save(path)
 
 
-def _xml(name: str, picture: synthetic.Drawn, folder: str) -> str:
+def _xml(name: str, picture: demo_pictures.Drawn, folder: str) -> str:
     height, width = picture.rgb.shape[:2]
     rows = []
     for number, (box, kind) in enumerate(zip(boxes_from_masks(picture.masks), picture.kinds, strict=True)):

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from maskdistill.evaluation import bootstrap, summed
+from maskdistill.evaluation import bootstrap, label_map_counts
 
 
 def test_the_interval_of_a_mean_is_that_of_the_normal_law(rng):
@@ -49,7 +49,7 @@ def test_resamples_without_a_value_are_left_out():
 
 
 def mean_of(values):
-    return summed.ratio(values, np.ones(len(values)))
+    return label_map_counts.ratio(values, np.ones(len(values)))
 
 
 def test_samples_are_those_of_the_interval(rng):
@@ -89,7 +89,7 @@ def test_a_small_difference_on_every_picture_is_sure_though_the_two_intervals_ov
 
 
 def test_samples_without_a_value_in_either_are_left_out():
-    one, other = summed.ratio(np.array([1, 0]), np.array([1, 0])), mean_of(np.zeros(2))
+    one, other = label_map_counts.ratio(np.array([1, 0]), np.array([1, 0])), mean_of(np.zeros(2))
     found = bootstrap.paired(one, other, np.array([[0, 2], [1, 1], [2, 0]]))
     assert found.interval == (1, 1)
     assert found.p == pytest.approx(2 / 3)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from maskdistill.evaluation import bootstrap, semantic, summed
+from maskdistill.evaluation import bootstrap, label_map_counts, semantic
 
 N_SETS, N_PICTURES, RESAMPLES = 200, 100, 400
 OFTEN = (0.5, 0.3, 0.2, 0.12, 0.08)  # share of the pictures that hold each class but the background
@@ -37,7 +37,7 @@ def test_the_interval_of_miou_holds_the_truth_as_often_as_it_says(rng):
     truths, intervals = [], []
     for number in range(N_SETS):
         chosen = everything[rng.integers(0, len(everything), N_PICTURES)]
-        of = summed.LabelMaps(list(chosen), rule=None)
+        of = label_map_counts.LabelMaps(list(chosen), rule=None)
         samples = bootstrap.draws(N_PICTURES, resamples=RESAMPLES, seed=number)
         intervals.append(bootstrap.spread(of.mean_iou()(samples)))
         truths.append(each[of.total.sum(axis=1) > 0].mean())  # over the classes of the set
@@ -54,7 +54,7 @@ def test_the_interval_of_corloc_holds_the_truth_as_often_as_it_says(rng):
         counted = rng.random(N_PICTURES) < 0.9
         hits = counted & (rng.random(N_PICTURES) < truth)
         samples = bootstrap.draws(N_PICTURES, resamples=RESAMPLES, seed=number)
-        intervals.append(bootstrap.spread(summed.ratio(hits, counted)(samples)))
+        intervals.append(bootstrap.spread(label_map_counts.ratio(hits, counted)(samples)))
         truths.append(truth)
     share = covered(truths, intervals)
     print(f"CorLoc: {share:.3f} of {N_SETS} intervals hold the truth")
@@ -67,7 +67,9 @@ def test_two_results_that_are_equally_good_are_seldom_told_apart_and_others_ofte
     for skill in (2.0, 8.0):
         n_told = 0
         for number in range(100):
-            one, other = (summed.LabelMaps(list(world(rng, N_PICTURES, skill=s)), rule=None) for s in (2.0, skill))
+            one, other = (
+                label_map_counts.LabelMaps(list(world(rng, N_PICTURES, skill=s)), rule=None) for s in (2.0, skill)
+            )
             samples = bootstrap.draws(N_PICTURES, resamples=RESAMPLES, seed=number)
             n_told += bootstrap.paired(one.mean_iou(), other.mean_iou(), samples).p < 0.05
         told[skill] = n_told / 100

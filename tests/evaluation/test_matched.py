@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from maskdistill.evaluation import instances, matched
+from maskdistill.evaluation import instances, mask_matches
 from maskdistill.masks import boxes as box_ops
 from maskdistill.masks import rle
 from tests.evaluation.test_instances import drawn
@@ -16,7 +16,7 @@ def matches(truth, results, iou_type):
             iou = rle.iou([row["rle"] for row in rows], [each["rle"] for each in objects], crowd=crowd)
         else:
             iou = box_ops.iou(*(np.array([each["box"] for each in side]).reshape(-1, 4) for side in (rows, objects)))
-        found.append(matched.match(np.array([row["score"] for row in rows]), iou, crowd))
+        found.append(mask_matches.match(np.array([row["score"] for row in rows]), iou, crowd))
     return found
 
 
@@ -27,12 +27,12 @@ def test_ap_is_the_ap50_of_cocos_own_evaluation(rng, iou_type):
         if iou_type == "bbox":  # boxes are compared without crowds
             truth = {number: [row for row in rows if not row["crowd"]] for number, rows in truth.items()}
         wanted = instances.average_precision(truth, results, iou_type=iou_type, class_agnostic=True)["AP50"]
-        assert matched.average_precision(matches(truth, results, iou_type)) == pytest.approx(wanted, abs=1e-9)
+        assert mask_matches.average_precision(matches(truth, results, iou_type)) == pytest.approx(wanted, abs=1e-9)
 
 
 def test_each_object_is_taken_once_by_the_mask_of_highest_score():
     iou = np.array([[0.9, 0.0], [0.6, 0.5], [0.8, 0.55]])
-    found = matched.match(np.array([0.1, 0.5, 0.3]), iou, np.zeros(2, bool))
+    found = mask_matches.match(np.array([0.1, 0.5, 0.3]), iou, np.zeros(2, bool))
     np.testing.assert_array_equal(found.scores, [0.5, 0.3, 0.1])
     np.testing.assert_array_equal(found.hits, [True, True, False])
     assert found.n_objects == 2
@@ -40,21 +40,23 @@ def test_each_object_is_taken_once_by_the_mask_of_highest_score():
 
 def test_a_mask_on_a_crowd_counts_neither_way():
     crowd = np.array([True, False])
-    found = matched.match(np.array([0.9, 0.8]), np.array([[0.9, 0.1], [0.7, 0.6]]), crowd)
+    found = mask_matches.match(np.array([0.9, 0.8]), np.array([[0.9, 0.1], [0.7, 0.6]]), crowd)
     np.testing.assert_array_equal(found.ignored, [True, False])
-    assert matched.average_precision([found]) == pytest.approx(1.0)
+    assert mask_matches.average_precision([found]) == pytest.approx(1.0)
 
 
 def test_nothing_found_is_zero_and_nothing_to_find_is_nan():
-    none = matched.match(np.zeros(0), np.zeros((0, 2)), np.zeros(2, bool))
-    assert matched.average_precision([none]) == 0.0
-    assert np.isnan(matched.average_precision([matched.match(np.ones(1), np.zeros((1, 0)), np.zeros(0, bool))]))
-    assert np.isnan(matched.average_precision([]))
+    none = mask_matches.match(np.zeros(0), np.zeros((0, 2)), np.zeros(2, bool))
+    assert mask_matches.average_precision([none]) == 0.0
+    assert np.isnan(
+        mask_matches.average_precision([mask_matches.match(np.ones(1), np.zeros((1, 0)), np.zeros(0, bool))])
+    )
+    assert np.isnan(mask_matches.average_precision([]))
 
 
 def test_the_area_under_the_curve_is_the_share_of_pairs_in_order(rng):
     scores, hits = rng.integers(0, 6, 40) / 5, rng.random(40) < 0.4
     pairs = [(one, other) for one in scores[hits] for other in scores[~hits]]
     wanted = np.mean([(one > other) + 0.5 * (one == other) for one, other in pairs])
-    assert matched.area_under_curve(scores, hits) == pytest.approx(wanted)
-    assert np.isnan(matched.area_under_curve(scores, np.ones(40, bool)))
+    assert mask_matches.area_under_curve(scores, hits) == pytest.approx(wanted)
+    assert np.isnan(mask_matches.area_under_curve(scores, np.ones(40, bool)))

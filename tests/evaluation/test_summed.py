@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from maskdistill.evaluation import matching, semantic, summed
+from maskdistill.evaluation import label_map_counts, matching, semantic
 
 
 def confusions(rng, n_pictures=5, n_classes=4, n_clusters=6):
@@ -12,7 +12,7 @@ def confusions(rng, n_pictures=5, n_classes=4, n_clusters=6):
 def test_each_picture_once_is_the_confusion_matched_whole(rng, rule):
     each = confusions(rng)
     mapping, wanted = matching.match_label_maps(sum(each), rule=rule)
-    found = summed.LabelMaps(each, rule=rule)
+    found = label_map_counts.LabelMaps(each, rule=rule)
     assert found.mapping == mapping
     np.testing.assert_array_equal(found.total, wanted)
     np.testing.assert_array_equal(found.confusions(np.ones((1, 5), int))[0], wanted)
@@ -20,7 +20,7 @@ def test_each_picture_once_is_the_confusion_matched_whole(rng, rule):
 
 def test_a_weight_is_as_many_copies_of_the_picture_under_the_matching_of_all(rng):
     each = confusions(rng)
-    of = summed.LabelMaps(each)
+    of = label_map_counts.LabelMaps(each)
     samples = np.array([[2, 0, 1, 3, 0], [0, 0, 0, 0, 1]])
     for row, weights in enumerate(samples):
         total = sum(times * counts for times, counts in zip(weights, each, strict=True))
@@ -34,23 +34,23 @@ def test_a_weight_is_as_many_copies_of_the_picture_under_the_matching_of_all(rng
 
 def test_columns_may_be_classes_already(rng):
     each = [rng.integers(0, 9, (3, 4)) for _ in range(2)]
-    of = summed.LabelMaps(each, rule=None)
+    of = label_map_counts.LabelMaps(each, rule=None)
     np.testing.assert_array_equal(of.total, sum(each))
     np.testing.assert_array_equal(of.confusions(np.array([[1, 2]]))[0], each[0] + 2 * each[1])
 
 
 def test_the_iou_of_a_class_that_a_samples_truth_does_not_hold_has_no_value():
     with_it, without = np.array([[5, 1, 0], [0, 4, 0]]), np.array([[5, 1, 0], [0, 0, 0]])
-    of = summed.LabelMaps([with_it, without], rule=None)
+    of = label_map_counts.LabelMaps([with_it, without], rule=None)
     np.testing.assert_allclose(of.iou_of_class(1)(np.array([[1, 0], [0, 1]])), [4 / 5, np.nan])
 
 
 def test_a_ratio_is_that_of_sums_and_without_a_whole_it_has_no_value():
-    of = summed.ratio(np.array([1, 0, 3]), np.array([2, 0, 4]))
+    of = label_map_counts.ratio(np.array([1, 0, 3]), np.array([2, 0, 4]))
     np.testing.assert_allclose(of(np.array([[1, 1, 1], [0, 5, 0], [2, 0, 1]])), [4 / 6, np.nan, 5 / 8])
 
 
 def test_a_mean_of_ratios_leaves_out_classes_without_a_whole():
     parts, wholes = np.array([[1, 0], [1, 3]]), np.array([[2, 0], [2, 4]])
-    of = summed.mean_of_ratios(parts, wholes)
+    of = label_map_counts.mean_of_ratios(parts, wholes)
     np.testing.assert_allclose(of(np.array([[1, 1], [1, 0], [0, 0]])), [(0.5 + 0.75) / 2, 0.5, np.nan])

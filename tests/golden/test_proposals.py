@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from maskdistill.proposals import affinity, lost, maskcut, maskdistill, normalized_cut, tokencut
+from maskdistill.proposals import lost, maskcut, maskdistill, tokencut
+from maskdistill.proposals.spectral import affinity, normalized_cut
 from maskdistill.types import Features
 
 RULE_CASES = (

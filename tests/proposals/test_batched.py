@@ -3,8 +3,8 @@ import pytest
 import torch
 
 from maskdistill.proposals import batched
-from maskdistill.proposals.graphs import TwoValued
-from maskdistill.proposals.normalized_cut import second_eigenvector
+from maskdistill.proposals.spectral.graphs import TwoValued
+from maskdistill.proposals.spectral.normalized_cut import second_eigenvector
 
 
 def unit_keys(rng, n_graphs=3, n=60, width=12):

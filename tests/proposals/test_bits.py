@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from maskdistill.proposals import bits
-from maskdistill.proposals.bits import Bits
+from maskdistill.proposals.spectral import bits
+from maskdistill.proposals.spectral.bits import Bits
 
 
 def unit_rows(rng, n, width=24, common=0.5):

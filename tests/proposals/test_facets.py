@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from maskdistill.proposals import affinity, lost, maskcut, maskdistill, tokencut
+from maskdistill.proposals import lost, maskcut, maskdistill, tokencut
+from maskdistill.proposals.spectral import affinity
 from maskdistill.types import FACETS, Features
 
 GRID, HEADS, DIM = (6, 7), 3, 8

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from maskdistill.proposals.graphs import Dense, TwoValued
+from maskdistill.proposals.spectral.graphs import Dense, TwoValued
 
 
 def joints(rng, n=19):

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from maskdistill.proposals import lost, products
+from maskdistill.proposals import lost
+from maskdistill.proposals.spectral import products
 from maskdistill.types import Features
 from tests.reference import lost as reference
 

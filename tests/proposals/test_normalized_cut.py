@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from maskdistill.proposals import normalized_cut
-from maskdistill.proposals.graphs import Dense, TwoValued
-from maskdistill.proposals.normalized_cut import second_eigenvector
+from maskdistill.proposals.spectral import normalized_cut
+from maskdistill.proposals.spectral.graphs import Dense, TwoValued
+from maskdistill.proposals.spectral.normalized_cut import second_eigenvector
 from tests.reference import normalized_cut as reference
 
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from maskdistill.proposals import products
+from maskdistill.proposals.spectral import products
 
 
 @pytest.mark.parametrize("n", [1, 3, 4, 9])

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from maskdistill.proposals import scores
-from maskdistill.proposals.affinity import two_valued
+from maskdistill.proposals.spectral.affinity import two_valued
 
 GRID = (9, 12)
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from maskdistill.proposals import lost, maskcut, maskdistill, tokencut
-from maskdistill.proposals.judged import is_object
+from maskdistill.proposals.object_test import is_object
 from maskdistill.types import Features
 
 METHODS = {

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from maskdistill.proposals import affinity, tokencut
+from maskdistill.proposals import tokencut
+from maskdistill.proposals.spectral import affinity
 from maskdistill.types import Features
 from tests.reference import normalized_cut as reference
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from maskdistill.errors import RunError
-from maskdistill.runs import fingerprints, taken
+from maskdistill.runs import fingerprints, reuse
 from maskdistill.runs.record import StageRecord
 
 
@@ -45,7 +45,7 @@ def contents(folder: Path) -> dict[str, str]:
 
 def test_outputs_replace_what_is_there_and_leave_the_rest(source, target):
     before = contents(source)
-    assert taken.take(source, entry_of(source), target, waiting=target / "parts" / "taken") == 3
+    assert reuse.take(source, entry_of(source), target, waiting=target / "parts" / "taken") == 3
     new = {name: f"new {name}" for name in ("coverage.json", "maps/1.png", "maps/3.png")}
     assert contents(target) == {**new, "train/model": "old train/model"}
     assert contents(source) == before
@@ -58,7 +58,7 @@ def test_without_links_they_are_copied(source, target, monkeypatch, code):
         raise OSError(code, os.strerror(code))
 
     monkeypatch.setattr(os, "link", refuse)
-    assert taken.take(source, entry_of(source), target, waiting=target / "parts" / "taken") == 0
+    assert reuse.take(source, entry_of(source), target, waiting=target / "parts" / "taken") == 0
     assert contents(target)["maps/3.png"] == "new maps/3.png"
     assert not (target / "maps" / "3.png").samefile(source / "maps" / "3.png")
 
@@ -68,7 +68,7 @@ def test_a_missing_or_changed_output_is_named_and_nothing_comes(source, target):
     (source / "maps" / "3.png").unlink()
     (source / "maps" / "1.png").write_text("other")
     with pytest.raises(RunError, match=r"cannot be reused: maps/1\.png, maps/3\.png missing or changed"):
-        taken.take(source, entry, target, waiting=target / "parts" / "taken")
+        reuse.take(source, entry, target, waiting=target / "parts" / "taken")
     assert contents(target) == before
     assert not (target / "parts" / "taken").exists()
 
@@ -82,9 +82,9 @@ def test_a_full_disk_leaves_the_folder_as_it_was(source, target, monkeypatch):
 
     before = contents(target)
     monkeypatch.setattr(os, "link", refuse)
-    monkeypatch.setattr(taken.shutil, "copyfileobj", full)
+    monkeypatch.setattr(reuse.shutil, "copyfileobj", full)
     with pytest.raises(RunError, match="Free some space"):
-        taken.take(source, entry_of(source), target, waiting=target / "parts" / "taken")
+        reuse.take(source, entry_of(source), target, waiting=target / "parts" / "taken")
     assert contents(target) == before
     assert not (target / "parts" / "taken").exists()
 
@@ -93,5 +93,5 @@ def test_what_waits_from_a_kill_before_is_not_taken(source, target):
     waiting = target / "parts" / "taken"
     (waiting / "maps").mkdir(parents=True)
     (waiting / "maps" / "7.png").write_text("of another call")
-    taken.take(source, entry_of(source), target, waiting=waiting)
+    reuse.take(source, entry_of(source), target, waiting=waiting)
     assert "maps/7.png" not in contents(target)

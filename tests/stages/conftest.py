@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from maskdistill import api
-from maskdistill.datasets import synthetic
+from maskdistill.workflows import demo_pictures
 
 SIZE = (96, 120)
 QUICK: dict[str, Any] = {
@@ -43,8 +43,8 @@ class TinyRun(NamedTuple):
 def drawn(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, list[str]]:
     root = tmp_path_factory.mktemp("drawn")
     truths = [root / "truth" / f"{name}.json" for name in ("pictures", "validation")]
-    synthetic.write(root / "pictures", truths[0], n_pictures=10, seed=5, size=SIZE, prefix="p")
-    synthetic.write(root / "validation", truths[1], n_pictures=4, seed=6, size=SIZE, prefix="v")
+    demo_pictures.write(root / "pictures", truths[0], n_pictures=10, seed=5, size=SIZE, prefix="p")
+    demo_pictures.write(root / "validation", truths[1], n_pictures=4, seed=6, size=SIZE, prefix="v")
     return root / "pictures", root / "validation", [str(path) for path in truths]
 
 
@@ -64,7 +64,7 @@ def tiny(drawn: tuple[Path, Path, list[str]], tmp_path_factory: pytest.TempPathF
 def small(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
     """Six drawn pictures and their objects as a COCO dataset: what others may have found."""
     root = tmp_path_factory.mktemp("drawn")
-    synthetic.write(root / "pictures", root / "truth.json", n_pictures=6, seed=3, size=SMALL_SIZE, prefix="p")
+    demo_pictures.write(root / "pictures", root / "truth.json", n_pictures=6, seed=3, size=SMALL_SIZE, prefix="p")
     return root / "pictures", json.loads((root / "truth.json").read_text())
 
 

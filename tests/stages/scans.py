@@ -8,15 +8,15 @@ import numpy as np
 from PIL import Image
 
 from maskdistill import api
-from maskdistill.datasets import synthetic
+from maskdistill.workflows import demo_pictures
 
 BY_HAND: dict[str, Any] = {"propose": {"backbone": "handcrafted"}, "threads": 1}
 
 
 def draw(root: Path) -> Path:
     """Four pictures p0001.png .. and two for validation, v0001.png .."""
-    synthetic.write(root / "pictures", root / "truth.json", n_pictures=4, seed=5, size=(64, 80), prefix="p")
-    synthetic.write(root / "validation", root / "truth.json", n_pictures=2, seed=6, size=(64, 80), prefix="v")
+    demo_pictures.write(root / "pictures", root / "truth.json", n_pictures=4, seed=5, size=(64, 80), prefix="p")
+    demo_pictures.write(root / "validation", root / "truth.json", n_pictures=2, seed=6, size=(64, 80), prefix="v")
     return root
 
 

@@ -9,12 +9,12 @@ import pytest
 import torch
 
 from maskdistill import api
-from maskdistill.datasets import synthetic
+from maskdistill.discovery.find import METHODS, NOT_FINITE, Recipe, discover
 from maskdistill.features import handcrafted
 from maskdistill.settings import load, resolve
-from maskdistill.stages.discover import METHODS, NOT_FINITE, Recipe, discover
 from maskdistill.stages.propose import input_of
 from maskdistill.types import Features
+from maskdistill.workflows import demo_pictures
 from tests.stages.conftest import QUICK
 
 KINDS = ("one colour", "all negative", "zero", "not finite", "one not finite", "infinite class token", "noise")
@@ -79,7 +79,7 @@ def test_no_features_break_a_method(method: str, rule: str, kind: str, size: tup
 def test_a_picture_whose_features_are_not_finite_stays_in_the_run_as_one_without_masks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    synthetic.write(tmp_path / "pictures", tmp_path / "truth.json", n_pictures=3, seed=5, size=(96, 120))
+    demo_pictures.write(tmp_path / "pictures", tmp_path / "truth.json", n_pictures=3, seed=5, size=(96, 120))
     own = handcrafted.Handcrafted._features
     seen: list[Features] = []
 

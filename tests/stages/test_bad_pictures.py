@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 from maskdistill import api
-from maskdistill.datasets import synthetic
 from maskdistill.errors import PictureError, RunError
+from maskdistill.workflows import demo_pictures
 from tests.stages.conftest import QUICK
 
 
@@ -18,9 +18,9 @@ def test_damaged_pictures_are_listed_with_reasons_and_the_others_go_through(tmp_
     (folder / "a").mkdir(parents=True)
     (folder / "b").mkdir()
     for number, name in enumerate(["a/same.png", "b/same.png", "ünï ©ode.png"]):
-        Image.fromarray(synthetic.draw(0, number + 1, size=(96, 120)).rgb).save(folder / name)
+        Image.fromarray(demo_pictures.draw(0, number + 1, size=(96, 120)).rgb).save(folder / name)
     whole = tmp_path / "whole.jpg"
-    Image.fromarray(synthetic.draw(0, 9, size=(96, 120)).rgb).save(whole, quality=95)
+    Image.fromarray(demo_pictures.draw(0, 9, size=(96, 120)).rgb).save(whole, quality=95)
     (folder / "truncated.jpg").write_bytes(whole.read_bytes()[:900])
     (folder / "empty.jpg").write_bytes(b"")
     (folder / "text.jpg").write_text("this is no picture")
@@ -48,7 +48,7 @@ def test_damaged_pictures_are_listed_with_reasons_and_the_others_go_through(tmp_
 @pytest.mark.parametrize("n_pictures", [1, 2, 12])
 def test_a_run_of_very_few_pictures_goes_through(tmp_path: Path, n_pictures: int) -> None:
     folder = tmp_path / "pictures"
-    synthetic.write(
+    demo_pictures.write(
         folder, tmp_path / "truth.json", n_pictures=n_pictures, seed=0, size=(128, 160) if n_pictures < 12 else (64, 80)
     )
     api.run(pictures=folder, out=tmp_path / "run", settings=QUICK, quiet=True)
@@ -64,7 +64,7 @@ def test_a_large_picture_is_made_smaller_for_the_backbone_and_its_masks_have_its
     tmp_path: Path, size: tuple[int, int], until: str, n_masks: int
 ) -> None:
     (tmp_path / "pictures").mkdir()
-    drawn = Image.fromarray(synthetic.draw(3, 23, size=(64, 80)).rgb).resize(size[::-1], Image.Resampling.NEAREST)
+    drawn = Image.fromarray(demo_pictures.draw(3, 23, size=(64, 80)).rgb).resize(size[::-1], Image.Resampling.NEAREST)
     drawn.save(tmp_path / "pictures" / "large.png", compress_level=1)
     out = tmp_path / "run"
     settings = {**QUICK, "propose": {**QUICK["propose"], "max_masks": 1, "max_patches": 200}}
@@ -85,7 +85,7 @@ def test_a_folder_without_any_readable_picture_says_so(tmp_path: Path) -> None:
 
 def test_the_run_folder_inside_the_pictures_is_not_searched(tmp_path: Path) -> None:
     folder = tmp_path / "pictures"
-    synthetic.write(folder, tmp_path / "truth.json", n_pictures=2, seed=5, size=(64, 80))
+    demo_pictures.write(folder, tmp_path / "truth.json", n_pictures=2, seed=5, size=(64, 80))
     out = folder / "run"
     api.run(pictures=folder, out=out, settings=QUICK, until="propose", quiet=True)
     (out / "label").mkdir()
@@ -95,7 +95,7 @@ def test_the_run_folder_inside_the_pictures_is_not_searched(tmp_path: Path) -> N
 
 def test_a_folder_that_goes_away_stops_the_run_and_nothing_is_recorded_of_its_pictures(tmp_path: Path) -> None:
     folder, away = tmp_path / "pictures", tmp_path / "away"
-    synthetic.write(folder, tmp_path / "truth.json", n_pictures=3, seed=3, size=(64, 80))
+    demo_pictures.write(folder, tmp_path / "truth.json", n_pictures=3, seed=3, size=(64, 80))
     out = tmp_path / "run"
     api.run(pictures=folder, out=out, settings=QUICK, until="scan", quiet=True)
     folder.rename(away)
@@ -110,7 +110,7 @@ def test_a_folder_that_goes_away_stops_the_run_and_nothing_is_recorded_of_its_pi
 
 def test_a_picture_that_was_mended_is_tried_again_when_the_stage_is_done_again(tmp_path: Path) -> None:
     folder = tmp_path / "pictures"
-    synthetic.write(folder, tmp_path / "truth.json", n_pictures=2, seed=3, size=(64, 80))
+    demo_pictures.write(folder, tmp_path / "truth.json", n_pictures=2, seed=3, size=(64, 80))
     whole = (folder / "0002.png").read_bytes()
     # Only the head of the file, at the same size, so that the scan sees no change.
     (folder / "0002.png").write_bytes(whole[:60] + bytes(len(whole) - 60))
@@ -126,7 +126,7 @@ def test_a_picture_that_was_mended_is_tried_again_when_the_stage_is_done_again(t
 
 def test_the_report_lists_the_pictures_that_are_left_out_now_and_not_those_that_were_mended(tmp_path: Path) -> None:
     folder, out = tmp_path / "pictures", tmp_path / "run"
-    synthetic.write(folder, tmp_path / "truth.json", n_pictures=2, seed=3, size=(64, 80))
+    demo_pictures.write(folder, tmp_path / "truth.json", n_pictures=2, seed=3, size=(64, 80))
     whole = (folder / "0001.png").read_bytes()
     (folder / "x.png").write_bytes(b"no picture")
     (folder / "0002.png").write_bytes(whole[:60] + bytes(len(whole) - 60))  # its head is whole: the scan takes it
@@ -143,7 +143,7 @@ def test_pictures_that_are_left_out_are_named_on_the_terminal(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = tmp_path / "pictures"
-    synthetic.write(folder, tmp_path / "truth.json", n_pictures=1, seed=3, size=(64, 80))
+    demo_pictures.write(folder, tmp_path / "truth.json", n_pictures=1, seed=3, size=(64, 80))
     for number in range(7):
         (folder / f"bad{number}.jpg").write_bytes(b"no picture")
     api.run(pictures=folder, out=tmp_path / "run", settings=QUICK, until="scan")

@@ -8,10 +8,13 @@ from typing import Any
 import pytest
 
 from maskdistill import api
+from maskdistill.artifacts import finished_stages
 from maskdistill.errors import GroundTruthError, SettingsError
 from maskdistill.runs import record
 from maskdistill.settings import load, resolve, validate
-from maskdistill.stages import choosing, outputs, segment, status
+from maskdistill.stage_parts import best_on_truth
+from maskdistill.stages import segment
+from maskdistill.workflows import status
 
 BEST = "best_on_the_reported_data"
 REUSED = ("propose", "cluster", "detect", "label")
@@ -64,7 +67,7 @@ def test_numbers_of_such_weights_stand_under_their_own_name_everywhere(chosen):
 
 def test_the_name_changes_and_the_numbers_do_not(chosen, tmp_path, monkeypatch):
     copied = Path(shutil.copytree(chosen, tmp_path / "copied"))
-    monkeypatch.setattr(outputs.Outputs, "chosen_by_truth", lambda self: False)
+    monkeypatch.setattr(finished_stages.Outputs, "chosen_by_truth", lambda self: False)
     api.evaluate(out=copied)
 
     def numbers(run: Path) -> list[Any]:
@@ -81,13 +84,13 @@ def test_the_name_changes_and_the_numbers_do_not(chosen, tmp_path, monkeypatch):
 
 def test_the_maps_are_read_where_the_stage_wrote_them(chosen, tmp_path, monkeypatch):
     copied = Path(shutil.copytree(chosen, tmp_path / "copied"))
-    own, read = outputs.Outputs.label_map, set()
+    own, read = finished_stages.Outputs.label_map, set()
 
     def label_map(self, stage, image):
         read.add(stage)
         return own(self, stage, image)
 
-    monkeypatch.setattr(outputs.Outputs, "label_map", label_map)
+    monkeypatch.setattr(finished_stages.Outputs, "label_map", label_map)
     api.evaluate(out=copied)
     assert read == {"label", "segment"}  # another name would be taken for a picture that has no map
 
@@ -106,18 +109,18 @@ class Killed(BaseException):
 
 @pytest.mark.parametrize("writes", ["write_bytes", "write_json"])
 def test_a_training_that_is_killed_at_a_look_goes_on_with_the_same_bytes(chosen, tiny, tmp_path, monkeypatch, writes):
-    own = getattr(choosing.atomic, writes)
+    own = getattr(best_on_truth.atomic, writes)
 
     class Shell:
-        write_bytes = staticmethod(choosing.atomic.write_bytes)
-        write_json = staticmethod(choosing.atomic.write_json)
+        write_bytes = staticmethod(best_on_truth.atomic.write_bytes)
+        write_json = staticmethod(best_on_truth.atomic.write_json)
 
     def killed(*given):
         own(*given)
         raise Killed
 
     monkeypatch.setattr(Shell, writes, staticmethod(killed))
-    monkeypatch.setattr(choosing, "atomic", Shell)
+    monkeypatch.setattr(best_on_truth, "atomic", Shell)
     with pytest.raises(Killed):
         go(tiny, tmp_path / "out", {"keep": BEST, "looks": 3})
     monkeypatch.undo()

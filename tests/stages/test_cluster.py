@@ -12,12 +12,14 @@ import torch
 from PIL import Image
 
 from maskdistill import api, detector
+from maskdistill.artifacts.mask_lines import detections
 from maskdistill.clusters import chunks, number
+from maskdistill.engine.stage import Job
 from maskdistill.errors import SettingsError, StaleError, TrainingError
 from maskdistill.settings import resolve, validate
-from maskdistill.stages import cluster, fitting, pipeline
-from maskdistill.stages.masks_by_picture import detections
-from maskdistill.stages.skeleton import Job
+from maskdistill.stage_parts import fit_clusters
+from maskdistill.stages import cluster
+from maskdistill.workflows import run
 from tests.stages.clusterings import DRAWN, NETWORK, clustered, lines_of, read
 from tests.stages.conftest import QUICK
 
@@ -143,7 +145,7 @@ def test_clusters_are_merged_to_the_number_wanted_and_a_loaded_run_would_assign_
     assert sorted(set(found["groups"])) == [0, 1, 2]
     assert len(np.load(out / "cluster" / "centroids.npy")) == 8
     assert found["fitted_on"] == sorted(found["fitted_on"], reverse=True)
-    settings = resolve(validate(pipeline.configured(out), source="config"))
+    settings = resolve(validate(run.configured(out), source="config"))
     assign = cluster.assigner(Job.alone(settings), out / "cluster")
     masks = json.loads((out / "propose" / "proposals.jsonl").read_text().splitlines()[0])["masks"]
     with Image.open(drawn[0] / "p0001.png") as picture:
@@ -279,7 +281,7 @@ def test_the_solver_in_torch_gives_the_clusters_of_scikit_learn_and_the_ledger_s
 def test_auto_takes_torch_for_what_is_large_and_scikit_learn_for_mini_batches(
     drawn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fitting, "IN_MEMORY", 100)
+    monkeypatch.setattr(fit_clusters, "IN_MEMORY", 100)
     for kmeans, wanted in (("full", True), ("minibatch", False)):
         _, _, events = clustered(drawn[0], tmp_path / kmeans, kmeans=kmeans)
         assert any(event.get("what") == "k-means in torch" for event in events) == wanted

@@ -7,11 +7,10 @@ from typing import Any
 
 import pytest
 
-from maskdistill.datasets import sources
-from maskdistill.datasets.sources import Dataset
+from maskdistill.downloads import coco20k, run_command, sources
+from maskdistill.downloads.sources import Dataset
 from maskdistill.errors import DatasetError, GroundTruthError, SettingsError
-from maskdistill.stages import coco20k, ready
-from maskdistill.stages.progress import Progress
+from maskdistill.runs.progress import Progress
 from tests.datasets import trees
 from tests.datasets.server import Manner, Served, serving
 from tests.stages.test_fetch import archive_of, how
@@ -87,7 +86,7 @@ def test_coco20k_is_the_pictures_of_the_list_one_by_one_and_their_objects(small,
     n_asked = len(small.served.asked)
     small.work(out)
     assert len(small.served.asked) == n_asked
-    (line,) = ready.make("coco20k", out, Progress(quiet=True))
+    (line,) = run_command.make("coco20k", out, Progress(quiet=True))
     assert line == (
         f"maskdistill run {folder} --only {out}/maskdistill/coco20k/names.txt --preset paper-coco20k "
         f"--ground-truth {out}/maskdistill/coco20k/instances.json --out runs/coco20k"

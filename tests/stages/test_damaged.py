@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 
 from maskdistill import api, cli
+from maskdistill.engine import stage
 from maskdistill.errors import RunError
 from maskdistill.runs import record
 from maskdistill.settings import validate
-from maskdistill.stages import pipeline, skeleton
+from maskdistill.workflows import run as whole_run
 
 
 @pytest.fixture
@@ -57,7 +58,7 @@ def test_a_report_over_a_file_that_was_cut_short_names_it_without_a_traceback(co
 def test_what_a_second_clustering_needs_is_told_with_a_command_that_there_is(copied) -> None:
     shutil.rmtree(copied / "recluster")
     with pytest.raises(RunError, match=f"Do it first: maskdistill label {copied}"):
-        skeleton.upstream(_job(copied), "recluster")
+        stage.upstream(_job(copied), "recluster")
 
 
 def test_outputs_are_looked_at_once_a_command(copied, monkeypatch) -> None:
@@ -68,13 +69,13 @@ def test_outputs_are_looked_at_once_a_command(copied, monkeypatch) -> None:
         seen.append(entry.stage)
         return own(folder, entry)
 
-    monkeypatch.setattr(skeleton.record, "verify", verify)
+    monkeypatch.setattr(stage.record, "verify", verify)
     api.run(out=copied, until="segment", quiet=True)
     assert len(seen) == len(set(seen))
 
 
-def _job(run: Path) -> skeleton.Job:
-    settings = validate(pipeline.configured(run), source=str(run))
-    job = skeleton.Job.alone(settings)
-    job.folder = skeleton.RunFolder(run)
+def _job(run: Path) -> stage.Job:
+    settings = validate(whole_run.configured(run), source=str(run))
+    job = stage.Job.alone(settings)
+    job.folder = stage.RunFolder(run)
     return job

@@ -8,11 +8,7 @@ import torch
 
 from maskdistill import api
 from maskdistill.crf import refined_mask
-from maskdistill.datasets import synthetic
-from maskdistill.features import handcrafted
-from maskdistill.proposals import pixels, to_pixels
-from maskdistill.settings import load, resolve
-from maskdistill.stages.discover import (
+from maskdistill.discovery.find import (
     Input,
     Recipe,
     discover,
@@ -21,7 +17,11 @@ from maskdistill.stages.discover import (
     prepared,
     seed_points_xy,
 )
+from maskdistill.features import handcrafted
+from maskdistill.proposals import pixels, to_pixels
+from maskdistill.settings import load, resolve
 from maskdistill.types import Found, GridMask
+from maskdistill.workflows import demo_pictures
 
 PATCH, CONTENT, SIZE = 8, (37, 60), (74, 90)  # the last row and column of patches are filled in part
 
@@ -103,7 +103,7 @@ def test_bilinear_is_a_setting_that_is_kept_for_every_backbone(backbone):
 
 
 def test_the_three_ways_give_three_masks_of_the_same_patches():
-    rgb = synthetic.draw(3, 23, size=(64, 80)).rgb
+    rgb = demo_pictures.draw(3, 23, size=(64, 80)).rgb
     ways = ("nearest", "bilinear", "refine")
     given = [{"max_masks": 1, "pixels": how} for how in ways]
     nearest, bilinear, refined = (
@@ -141,7 +141,7 @@ RECIPE = Recipe("tokencut", Input(), constants={"affinity": "gaussian"})
 
 @pytest.mark.parametrize("error", [MemoryError(), torch.OutOfMemoryError(), out_of_memory_on_the_cpu()])
 def test_a_picture_that_does_not_fit_into_memory_is_tried_smaller_and_the_notes_say_so(error):
-    rgb = synthetic.draw(3, 23, size=(160, 200)).rgb
+    rgb = demo_pictures.draw(3, 23, size=(160, 200)).rgb
     network = Small(200, error)
     masks, _, notes = discover(rgb, backbone=network, recipe=RECIPE)
     assert masks.shape[1:] == (160, 200)
@@ -152,7 +152,7 @@ def test_a_picture_that_does_not_fit_into_memory_is_tried_smaller_and_the_notes_
 
 
 def test_what_is_too_large_at_any_size_and_other_errors_are_raised():
-    rgb = synthetic.draw(3, 23, size=(160, 200)).rgb
+    rgb = demo_pictures.draw(3, 23, size=(160, 200)).rgb
     with pytest.raises(MemoryError):
         discover(rgb, backbone=Small(0, MemoryError()), recipe=RECIPE)
     with pytest.raises(RuntimeError, match="broken"):
@@ -161,7 +161,7 @@ def test_what_is_too_large_at_any_size_and_other_errors_are_raised():
 
 def test_a_batch_that_does_not_fit_into_memory_is_seen_in_parts():
     network = Small(900, torch.OutOfMemoryError())
-    ready = [prepared(synthetic.draw(3, n, size=(160, 200)).rgb, backbone=network, shown=Input()) for n in range(4)]
+    ready = [prepared(demo_pictures.draw(3, n, size=(160, 200)).rgb, backbone=network, shown=Input()) for n in range(4)]
     seen = looked_within_memory(ready, backbone=network, recipe=RECIPE)
     assert len(network.asked) > 1
     for each, features in zip(ready, seen, strict=True):
@@ -171,7 +171,7 @@ def test_a_batch_that_does_not_fit_into_memory_is_seen_in_parts():
 
 
 def test_such_pictures_of_a_run_get_their_masks_and_stand_in_the_ledger(tmp_path, monkeypatch):
-    synthetic.write(tmp_path / "pictures", tmp_path / "truth.json", n_pictures=3, seed=5, size=(160, 200))
+    demo_pictures.write(tmp_path / "pictures", tmp_path / "truth.json", n_pictures=3, seed=5, size=(160, 200))
     inner = handcrafted.Handcrafted.features
 
     def features(self, batch: torch.Tensor, **given):

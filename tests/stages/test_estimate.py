@@ -2,9 +2,9 @@
 
 import pytest
 
+from maskdistill.engine.stage import Image, Job
 from maskdistill.settings import load, resolve
-from maskdistill.stages import estimate
-from maskdistill.stages.skeleton import Image, Job
+from maskdistill.workflows import estimate
 
 ALL = ["propose", "cluster", "detect", "label", "segment"]
 

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from maskdistill import api, cli
+from maskdistill.artifacts import label_maps
 from maskdistill.datasets import truth
 from maskdistill.errors import GroundTruthError, RunError, SettingsError
 from maskdistill.evaluation import boundary, instances, matching, semantic
 from maskdistill.masks import rle
-from maskdistill.stages import label_maps
 from tests.stages.conftest import QUICK
 
 

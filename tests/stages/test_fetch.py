@@ -13,13 +13,13 @@ from typing import Any
 import pytest
 
 from maskdistill import api, cli
-from maskdistill.datasets import coco, sources, truth, voc
-from maskdistill.datasets.sources import Archive, Dataset
+from maskdistill.datasets import coco, truth, voc
+from maskdistill.downloads import fetch, run_command, sources
+from maskdistill.downloads.fetch import Fetch
+from maskdistill.downloads.sources import Archive, Dataset
 from maskdistill.errors import DatasetError, GroundTruthError, RunError, SettingsError
 from maskdistill.runs.lock import RunLock
-from maskdistill.stages import fetch, ready
-from maskdistill.stages.fetch import Fetch
-from maskdistill.stages.progress import Progress
+from maskdistill.runs.progress import Progress
 from tests.datasets import trees
 from tests.datasets.server import Manner, serving
 
@@ -107,11 +107,11 @@ def test_with_sbd_beside_it_the_command_of_a_run_has_trainaug_val_and_the_truth(
     out = tmp_path / "data"
     with serve(made) as served:
         fetch.work(small_voc(made, served.url("voc.tar")), how(out))
-        lines = ready.make("voc2012", out, Progress(quiet=True))
+        lines = run_command.make("voc2012", out, Progress(quiet=True))
         assert lines[0] == f"trainaug (10582 pictures) needs SBD's lists too: maskdistill data sbd --out {out}"
         assert f"--only {out}/maskdistill/voc2012/train.txt" in lines[1]
         fetch.work(small_sbd(made, served.url("sbd.tgz")), how(out))
-        (line,) = ready.make("sbd", out, Progress(quiet=True))
+        (line,) = run_command.make("sbd", out, Progress(quiet=True))
     home = out / "maskdistill" / "voc2012"
     assert line == (
         f"maskdistill run {out}/VOCdevkit/VOC2012/JPEGImages --only {home}/trainaug.txt --validation {home}/val.txt "
@@ -122,13 +122,13 @@ def test_with_sbd_beside_it_the_command_of_a_run_has_trainaug_val_and_the_truth(
     assert (home / "val.txt").read_text().split() == [f"{name}.jpg" for name in found.names("segmentation/val")]
     assert coco.read(home / "val.json").notes == []
     before = (home / "val.json").stat().st_mtime_ns
-    assert ready.make("voc2012", out, Progress(quiet=True)) == [line]
+    assert run_command.make("voc2012", out, Progress(quiet=True)) == [line]
     assert (home / "val.json").stat().st_mtime_ns == before
 
 
 def test_2007_has_lists_of_both_splits(tmp_path):
     trees.voc(tmp_path, year=2007)
-    line, support = ready.make("voc2007", tmp_path, Progress(quiet=True))
+    line, support = run_command.make("voc2007", tmp_path, Progress(quiet=True))
     assert f"--only {tmp_path}/maskdistill/voc2007/trainval.txt" in line
     assert support.endswith("--cluster.support runs/voc07")
     assert len((tmp_path / "maskdistill" / "voc2007" / "test.txt").read_text().split()) == 3
@@ -348,7 +348,7 @@ def test_a_name_of_trainaug_without_a_picture_is_refused(tmp_path):
     (name, *_) = (tmp_path / "benchmark_RELEASE" / "dataset" / "train.txt").read_text().split()
     (home / "JPEGImages" / f"{name}.jpg").unlink()
     with pytest.raises(GroundTruthError, match=f"the picture of 1 of 8 names is missing: {name}"):
-        ready.make("voc2012", tmp_path, Progress(quiet=True))
+        run_command.make("voc2012", tmp_path, Progress(quiet=True))
     (tmp_path / "benchmark_RELEASE" / "dataset" / "val.txt").unlink()
     with pytest.raises(GroundTruthError, match=r"val\.txt: missing\. Put SBD's lists there"):
-        ready.make("voc2012", tmp_path, Progress(quiet=True))
+        run_command.make("voc2012", tmp_path, Progress(quiet=True))

@@ -9,7 +9,7 @@ import pytest
 from maskdistill import api
 from maskdistill.errors import RunError
 from maskdistill.runs import atomic
-from maskdistill.stages import training
+from maskdistill.stage_parts import train_network
 from tests.stages.theirs import saved
 
 FULL = Path("/dev/full")
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.skipif(not FULL.exists(), reason="needs /dev/full")
 def test_a_training_on_a_full_disk_says_so_and_goes_on_with_the_same_bytes(tiny, tmp_path, monkeypatch) -> None:
     out = Path(shutil.copytree(tiny.out, tmp_path / "run"))
     shutil.rmtree(out / "detect" / "train")
-    own = training.lines.write
+    own = train_network.lines.write
 
     def write(path: Path, rows) -> None:
         own(path, rows)
@@ -27,7 +27,7 @@ def test_a_training_on_a_full_disk_says_so_and_goes_on_with_the_same_bytes(tiny,
         path.symlink_to(FULL)
 
     with monkeypatch.context() as patch:
-        patch.setattr(training.lines, "write", write)
+        patch.setattr(train_network.lines, "write", write)
         with pytest.raises(RunError, match=r"losses\.jsonl: cannot be written: No space left(.|\n)*Free some space"):
             api.detect(out=out)
     api.detect(out=out)

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from maskdistill import api, cli
-from maskdistill.datasets import synthetic
 from maskdistill.errors import PredictionError, SettingsError, StaleError
 from maskdistill.masks import polygons, rle
 from maskdistill.runs import record
+from maskdistill.workflows import demo_pictures
 from tests.stages.conftest import BY_HAND
 from tests.stages.conftest import SMALL_SIZE as SIZE
 from tests.stages.theirs import imported, lines_of, masks_by_path, results, saved, warnings_of
@@ -86,7 +86,7 @@ def test_polygons_and_both_kinds_of_run_lengths_are_read_and_the_best_come_first
 
 def test_the_folder_that_masks_makes_gives_what_propose_finds(tmp_path) -> None:
     pictures, scanned = tmp_path / "pictures", tmp_path / "run"
-    synthetic.write(pictures, tmp_path / "truth.json", n_pictures=3, seed=3, size=(96, 120), prefix="p")
+    demo_pictures.write(pictures, tmp_path / "truth.json", n_pictures=3, seed=3, size=(96, 120), prefix="p")
     api.run(pictures=pictures, out=scanned, settings=BY_HAND, until="scan", quiet=True)
     api.masks(pictures=pictures, out=tmp_path / "masks", backbone="handcrafted", quiet=True)
     rows = imported(scanned, tmp_path / "masks")

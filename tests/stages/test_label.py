@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 
 from maskdistill import api, cli
+from maskdistill.artifacts import label_maps
+from maskdistill.artifacts.mask_lines import detections, with_clusters
 from maskdistill.errors import StaleError
 from maskdistill.labels import paint, select
 from maskdistill.masks import rle
 from maskdistill.settings import load, validate
-from maskdistill.stages import label, label_maps, pipeline
-from maskdistill.stages.masks_by_picture import detections, with_clusters
+from maskdistill.stages import label
+from maskdistill.workflows import run
 from tests.reference import masks as reference
 
 
@@ -52,7 +54,7 @@ def test_another_shape_is_another_map_and_the_usual_one_no_part_of_a_fingerprint
     assert "shape" not in label.parts(load())
     assert label.parts(load({"label": {"shape": "box"}}))["shape"] == "box"
     api.label(out=tiny.out)
-    assert validate(pipeline.configured(tiny.out), source="").label.shape == "mask"
+    assert validate(run.configured(tiny.out), source="").label.shape == "mask"
 
 
 @pytest.mark.parametrize("overlap", ["skip", "below", "legacy"])

@@ -9,12 +9,12 @@ import pytest
 from PIL import Image
 
 from maskdistill import api, cli
-from maskdistill.datasets import synthetic
 from maskdistill.errors import MaskDistillError, RunError, SettingsError
+from maskdistill.inference import masks as stage
 from maskdistill.masks import rle
 from maskdistill.masks.boxes import boxes_from_masks
 from maskdistill.settings import RunSettings
-from maskdistill.stages import masks as stage
+from maskdistill.workflows import demo_pictures
 
 BY_HAND = ["--backbone", "handcrafted", "--threads", "1"]
 ONE_THREAD = {"threads": 1}
@@ -26,7 +26,7 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (root / "pictures" / "ä b").mkdir(parents=True)
     # Drawn ones in which more than one object is found.
     for name, number in (("p0001", 23), ("ä b/p0002", 24), ("p0003", 29)):
-        Image.fromarray(synthetic.draw(3, number, size=(64, 80)).rgb).save(root / "pictures" / f"{name}.png")
+        Image.fromarray(demo_pictures.draw(3, number, size=(64, 80)).rgb).save(root / "pictures" / f"{name}.png")
     return root / "pictures"
 
 

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from maskdistill.engine.picture_loop import over_batches
+from maskdistill.engine.stage import Image, Job
 from maskdistill.errors import PictureError
 from maskdistill.runs.journal import Journal
 from maskdistill.runs.layout import RunFolder
 from maskdistill.runs.ledger import Ledger
+from maskdistill.runs.progress import Progress
 from maskdistill.settings import RunSettings
-from maskdistill.stages.passes import over_batches
-from maskdistill.stages.progress import Progress
-from maskdistill.stages.skeleton import Image, Job
 
 
 def images(n: int) -> list[Image]:

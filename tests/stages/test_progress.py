@@ -4,7 +4,7 @@ import io
 
 import pytest
 
-from maskdistill.stages.progress import Progress
+from maskdistill.runs.progress import Progress
 
 
 class Terminal(io.StringIO):

@@ -10,8 +10,8 @@ import yaml
 
 from maskdistill import api, cli
 from maskdistill.datasets import truth, voc
-from maskdistill.stages import ready
-from maskdistill.stages.progress import Progress
+from maskdistill.downloads import run_command
+from maskdistill.runs.progress import Progress
 from tests.datasets import trees
 from tests.stages.conftest import QUICK
 
@@ -30,7 +30,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("data")
     home = trees.voc(root, n_train=5, n_val=4, n_others=4)
     trees.sbd(root, home)
-    ready.make("voc2012", root, Progress(quiet=True))
+    run_command.make("voc2012", root, Progress(quiet=True))
     trees.coco(root, n=8)
     return root
 

@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 
 from maskdistill import api, cli
+from maskdistill.engine import replaced, stage
 from maskdistill.errors import PictureError, PredictionError, SettingsError, StaleError, TrainingError
 from maskdistill.runs import record
-from maskdistill.stages import detect, retired, skeleton
+from maskdistill.runs.layout import RunFolder
+from maskdistill.stages import detect
 from tests.stages.theirs import saved
 
 ALONE = ["segment=none"]  # where the detections are imported there is no detector to start from
@@ -96,7 +98,7 @@ def test_an_unfinished_attempt_comes_back_from_a_refused_redo_too(copied, tmp_pa
         raise Killed
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(skeleton.record, "write", killed)
+        patch.setattr(stage.record, "write", killed)
         with pytest.raises(Killed):
             api.propose(out=copied)
     begun = content(copied / "propose")
@@ -181,7 +183,7 @@ def test_a_kill_at_any_moment_of_going_and_coming_back_loses_nothing(tiny, tmp_p
     own = Path.rename
     killed = 0
     for step in range(1000):
-        folder = skeleton.RunFolder(Path(shutil.copytree(tiny.out, tmp_path / "out")))
+        folder = RunFolder(Path(shutil.copytree(tiny.out, tmp_path / "out")))
         left = [step]
 
         def counted(path, target, left=left):
@@ -193,19 +195,19 @@ def test_a_kill_at_any_moment_of_going_and_coming_back_loses_nothing(tiny, tmp_p
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(Path, "rename", counted)
             try:
-                retired.retire(folder, stage, keeps=())
+                replaced.retire(folder, stage, keeps=())
                 (folder.stage(stage) / "parts").mkdir()
                 (folder.stage(stage) / "new").write_text("of the attempt")
-                retired.bring_back(folder, stage, keeps=())
+                replaced.bring_back(folder, stage, keeps=())
             except Killed:
                 killed += 1
             else:
                 break
         if not (folder.stage(stage) / "stage.json").exists():
-            kept = retired.kept(folder, stage)
+            kept = replaced.kept(folder, stage)
             assert kept is not None
             assert kept.fingerprint == fingerprint
-            retired.bring_back(folder, stage, keeps=())
+            replaced.bring_back(folder, stage, keeps=())
         assert content(folder.stage(stage)) == wanted
         shutil.rmtree(folder.root)
     assert killed > 3

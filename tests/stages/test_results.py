@@ -9,17 +9,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from maskdistill.datasets import synthetic
 from maskdistill.errors import PictureError, RunError
+from maskdistill.inference import result_folder
+from maskdistill.runs.progress import Progress
 from maskdistill.settings import RunSettings
-from maskdistill.stages import results
-from maskdistill.stages.progress import Progress
+from maskdistill.workflows import demo_pictures
 
 
 @pytest.fixture
 def pictures(tmp_path: Path) -> Path:
     folder = tmp_path / "pictures"
-    synthetic.write(folder, tmp_path / "truth.json", n_pictures=3, seed=5, size=(32, 40))
+    demo_pictures.write(folder, tmp_path / "truth.json", n_pictures=3, seed=5, size=(32, 40))
     return folder
 
 
@@ -29,11 +29,11 @@ def fill(pictures: Path, out: Path, *, seen: list[str] | None = None, made_with:
     def write(target: Path, path: str, rgb: np.ndarray) -> dict[str, int]:
         if seen is not None:
             seen.append(path)
-        for suffix in results.SUFFIXES:
-            results.file_of(target, suffix).write_text(path)
+        for suffix in result_folder.SUFFIXES:
+            result_folder.file_of(target, suffix).write_text(path)
         return {"pixels": rgb.shape[0] * rgb.shape[1]}
 
-    return results.fill(
+    return result_folder.fill(
         out,
         pictures,
         write,
@@ -46,11 +46,11 @@ def fill(pictures: Path, out: Path, *, seen: list[str] | None = None, made_with:
 
 
 def test_names_keep_their_extension_where_two_pictures_would_meet():
-    assert results.targets(["a.jpg", "b/a.jpg"]) == {"a.jpg": "a", "b/a.jpg": "b/a"}
-    assert results.targets(["a.jpg", "a.png", "b.png"]) == {"a.jpg": "a.jpg", "a.png": "a.png", "b.png": "b"}
-    assert results.targets(["A.jpg", "a.png"]) == {"A.jpg": "A.jpg", "a.png": "a.png"}  # one file on some disks
+    assert result_folder.targets(["a.jpg", "b/a.jpg"]) == {"a.jpg": "a", "b/a.jpg": "b/a"}
+    assert result_folder.targets(["a.jpg", "a.png", "b.png"]) == {"a.jpg": "a.jpg", "a.png": "a.png", "b.png": "b"}
+    assert result_folder.targets(["A.jpg", "a.png"]) == {"A.jpg": "A.jpg", "a.png": "a.png"}  # one file on some disks
     three = ["a.jpg", "a.jpg.png", "a.png"]
-    assert results.targets(three) == {path: path for path in three}
+    assert result_folder.targets(three) == {path: path for path in three}
 
 
 names = st.builds(
@@ -60,7 +60,7 @@ names = st.builds(
 
 @given(st.lists(names.map(lambda name: f"x{name}.jpg"), unique_by=str.casefold))
 def test_no_two_pictures_go_to_one_place(paths):
-    found = results.targets(paths)
+    found = result_folder.targets(paths)
     assert list(found) == paths
     assert len({target.casefold() for target in found.values()}) == len(paths)
 
@@ -96,7 +96,7 @@ def test_what_was_stopped_is_gone_on_with(pictures, tmp_path):
 
     arguments = {"title": "test", "made_with": {"method": "one"}, "settings": RunSettings()}
     with pytest.raises(KeyboardInterrupt):
-        results.fill(out, pictures, write, progress=Progress(quiet=True), **arguments)
+        result_folder.fill(out, pictures, write, progress=Progress(quiet=True), **arguments)
     assert fill(pictures, out, seen=seen) == {"new": 1, "done before": 2, "refused": 0, "pixels": 1280}
     assert seen == ["0001.png", "0002.png", "0003.png"]
 
@@ -146,7 +146,7 @@ def test_more_refused_pictures_than_are_shown_are_said_to_be_named_in_the_file(p
         return {}
 
     arguments = {"title": "test", "made_with": {}, "settings": RunSettings()}
-    results.fill(tmp_path / "out", pictures, write, progress=Progress(), **arguments)
+    result_folder.fill(tmp_path / "out", pictures, write, progress=Progress(), **arguments)
     said = capsys.readouterr().err
     assert said.count("left out: ") == 6
     assert "left out: 2 more; " in said
@@ -161,7 +161,7 @@ def test_a_folder_of_pictures_that_goes_away_stops_the_work(pictures, tmp_path):
 
     settings = RunSettings(workers=0)
     with pytest.raises(RunError, match=r"is not there any more\. Bring it back"):
-        results.fill(
+        result_folder.fill(
             tmp_path / "out",
             pictures,
             write,

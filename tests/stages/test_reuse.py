@@ -11,9 +11,9 @@ import yaml
 
 from maskdistill import api, cli
 from maskdistill.errors import MaskDistillError, RunError, SettingsError, StaleError
-from maskdistill.runs import record, taken
+from maskdistill.runs import record, reuse
 from maskdistill.settings import load, resolve
-from maskdistill.stages import pipeline
+from maskdistill.workflows import run as whole_run
 
 
 def outputs(run: Path, *stages: str) -> dict[str, bytes]:
@@ -47,7 +47,7 @@ def go(tiny, out: Path, *, until: str = "propose", reuse: dict[str, Any] | None 
 
 def test_the_names_that_can_be_reused_are_those_of_the_stages():
     settings = resolve(load({"propose": {"backbone": "handcrafted"}, "cluster": {"again": True}}))
-    stages = {stage.name for verb in api.VERBS for stage in pipeline.stages_of(verb, settings)}
+    stages = {stage.name for verb in api.VERBS for stage in whole_run.stages_of(verb, settings)}
     assert set(api.REUSABLE) == stages - {"scan"} | {"cluster/embeddings"}  # a part of a stage
 
 
@@ -192,10 +192,10 @@ def kill_at(monkeypatch: pytest.MonkeyPatch, step: int) -> list[int]:
         rmtree = staticmethod(counted(shutil.rmtree))
         copyfileobj = staticmethod(shutil.copyfileobj)
 
-    monkeypatch.setattr(taken, "_link_or_copy", counted(taken._link_or_copy))
-    monkeypatch.setattr(taken, "shutil", Shell)
-    monkeypatch.setattr(taken.record, "verify", counted(record.verify))
-    monkeypatch.setattr(taken.atomic, "sync_folder", counted(taken.atomic.sync_folder))
+    monkeypatch.setattr(reuse, "_link_or_copy", counted(reuse._link_or_copy))
+    monkeypatch.setattr(reuse, "shutil", Shell)
+    monkeypatch.setattr(reuse.record, "verify", counted(record.verify))
+    monkeypatch.setattr(reuse.atomic, "sync_folder", counted(reuse.atomic.sync_folder))
     monkeypatch.setattr(Path, "rename", counted(Path.rename))
     monkeypatch.setattr(record, "write", counted(record.write))
     return calls

@@ -11,7 +11,8 @@ import pytest
 from maskdistill import api, cli
 from maskdistill.errors import RunError, SettingsError, StaleError
 from maskdistill.runs import record
-from maskdistill.stages import cluster, embedding, training
+from maskdistill.stage_parts import embeddings, train_network
+from maskdistill.stages import cluster
 
 CHAIN = ("scan", "propose", "cluster", "detect/train", "detect", "recluster", "label", "segment/train", "segment")
 
@@ -174,7 +175,7 @@ def test_a_seed_that_was_killed_goes_on_with_the_same_bytes(three, tiny, tmp_pat
     owner, name = {
         "embeddings taken": (cluster.others, "embeddings"),
         "clustered": (cluster.lines, "write"),
-        "trained": (training, "placed"),
+        "trained": (train_network, "placed"),
     }[where]
     own = getattr(owner, name)
     calls = [0]
@@ -202,7 +203,7 @@ def test_clusters_alone_are_repeated_without_looking_at_the_pictures_again(tiny,
         raise AssertionError("embeddings were computed")
 
     out = tmp_path / "out"
-    monkeypatch.setattr(embedding, "embedder", refused)
+    monkeypatch.setattr(embeddings, "embedder", refused)
     go(tiny, out, settings={"seeds": 4, "seeds_of": "clusters", "seed": 0})
     assert {path.name for path in (out / "seeds" / "3").iterdir() if (path / "stage.json").exists()} == {
         "scan",

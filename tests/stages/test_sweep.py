@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from maskdistill import api, cli
-from maskdistill.datasets import synthetic
+from maskdistill.discovery.find import METHODS
 from maskdistill.errors import RunError, SettingsError
-from maskdistill.stages import sweep
-from maskdistill.stages.discover import METHODS
+from maskdistill.measuring import sweep
+from maskdistill.workflows import demo_pictures
 
 BY_HAND = {"threads": 1, "propose": {"backbone": "handcrafted", "max_masks": 2}}
 
@@ -20,7 +20,7 @@ BY_HAND = {"threads": 1, "propose": {"backbone": "handcrafted", "max_masks": 2}}
 def scanned(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """A run of five pictures that were only scanned, and their ground truth."""
     root = tmp_path_factory.mktemp("sweep")
-    synthetic.write(root / "pictures", root / "truth.json", n_pictures=5, seed=3, size=(64, 80))
+    demo_pictures.write(root / "pictures", root / "truth.json", n_pictures=5, seed=3, size=(64, 80))
     api.run(pictures=root / "pictures", out=root / "run", settings=BY_HAND, until="scan", quiet=True)
     return root / "run", root / "truth.json"
 

@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 
 from maskdistill import api
+from maskdistill.artifacts import weights_used
 from maskdistill.datasets import voc
 from maskdistill.errors import GroundTruthError
+from maskdistill.measuring import published, tables
 from maskdistill.settings import load, resolve
-from maskdistill.stages import provenance, published, tabulate
 
 
 def read_csv(path: Path) -> list[dict[str, str]]:
@@ -48,7 +49,7 @@ def test_the_table_by_class_has_a_row_a_class_and_a_column_a_stage(tiny):
 
 
 def test_the_confusion_names_its_classes_and_gives_the_iou_that_is_reported(tiny):
-    found = tabulate.read_confusion(tiny.out / "evaluate", "validation", "segment")
+    found = tables.read_confusion(tiny.out / "evaluate", "validation", "segment")
     assert found is not None
     names, counts = found
     assert counts.shape == (len(names), len(names) + 1)
@@ -68,20 +69,20 @@ def test_the_confusion_names_its_classes_and_gives_the_iou_that_is_reported(tiny
 def test_a_confusion_of_no_stage_any_more_is_removed(tiny, tmp_path):
     folder = tmp_path / "evaluate"
     counts = np.array([[3, 1, 0], [0, 2, 5]])
-    made = tabulate.Evaluated(names=["background", 'cat, "big"'], confusions={("train", "segment:x"): counts})
-    tabulate.write(folder, made, resolve(load({"propose": {"backbone": "handcrafted"}})))
-    found = tabulate.read_confusion(folder, "train", "segment:x")
+    made = tables.Evaluated(names=["background", 'cat, "big"'], confusions={("train", "segment:x"): counts})
+    tables.write(folder, made, resolve(load({"propose": {"backbone": "handcrafted"}})))
+    found = tables.read_confusion(folder, "train", "segment:x")
     assert found is not None
     assert found[0] == made.names
     np.testing.assert_array_equal(found[1], counts)
-    tabulate.write(folder, tabulate.Evaluated(), resolve(load({"propose": {"backbone": "handcrafted"}})))
-    assert tabulate.read_confusion(folder, "train", "segment:x") is None
+    tables.write(folder, tables.Evaluated(), resolve(load({"propose": {"backbone": "handcrafted"}})))
+    assert tables.read_confusion(folder, "train", "segment:x") is None
 
 
 def test_each_file_of_results_names_the_weights_and_their_licence(tiny):
     rows = metrics(tiny.out)["weights"]
     assert [row["stage"] for row in rows] == ["propose", "cluster", "detect", "segment"]
-    told = provenance.line(rows)
+    told = weights_used.line(rows)
     assert "handcrafted (none needed: no weights)" in told
     assert "this run's detector" in told
     folder = tiny.out / "evaluate"
@@ -94,11 +95,11 @@ def test_each_file_of_results_names_the_weights_and_their_licence(tiny):
 
 
 def test_the_papers_weights_are_told_with_their_licences():
-    rows = {row["stage"]: row for row in provenance.used(resolve(load(preset_name="paper-voc12")))}
+    rows = {row["stage"]: row for row in weights_used.used(resolve(load(preset_name="paper-voc12")))}
     assert (rows["cluster"]["weights"], rows["cluster"]["licence"]) == ("dino_vits8", "Apache-2.0")
     assert (rows["segment"]["weights"], rows["segment"]["licence"]) == ("moco_v2_resnet50", "CC-BY-NC-4.0")
     given = resolve(load({"weights": ["propose=/home/somebody/own.pth"]}))
-    rows = {row["stage"]: row for row in provenance.used(given)}
+    rows = {row["stage"]: row for row in weights_used.used(given)}
     assert rows["propose"]["weights"] == "dino_vits16, own.pth"
     assert rows["cluster"]["licence"] == "unknown: look at the source"
 

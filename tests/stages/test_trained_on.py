@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from maskdistill.engine.stage import Image, Job
 from maskdistill.masks import rle
 from maskdistill.runs.layout import RunFolder
 from maskdistill.settings import load, resolve
-from maskdistill.stages.skeleton import Image, Job
-from maskdistill.stages.trained_on import TrainedOn
+from maskdistill.stage_parts.training_masks import TrainedOn
 
 
 def square(left: int, score: float = 0.9) -> dict:

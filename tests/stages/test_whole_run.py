@@ -13,12 +13,12 @@ from PIL import Image
 from pycocotools.coco import COCO
 
 from maskdistill import api, cli, segmenter
+from maskdistill.artifacts import label_maps
 from maskdistill.crf import MASKDISTILL, dense_crf
 from maskdistill.errors import MaskDistillError, RunError, SettingsError, StaleError
 from maskdistill.masks import rle
 from maskdistill.pictures import read
 from maskdistill.runs import record
-from maskdistill.stages import label_maps
 
 STAGES = ("scan", "propose", "cluster", "detect/train", "detect", "recluster", "label", "segment/train", "segment")
 

@@ -1,0 +1,336 @@
+"""The permutohedral lattice of some points: which lattice points each touches, and who is whose neighbour.
+
+Paper:    Adams, Baek, Davis, Eurographics 2010, Sec. 3; as a CRF's filter: Kraehenbuehl and Koltun, NIPS 2011
+In:       features (points, d), each already divided by its deviation
+Out:      packed keys, barycentric weights, numbers of lattice points in the order of their keys, neighbours
+Differs:  lattice points are sorted by key, and neighbours found by merging the sorted keys with themselves, shifted
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from maskdistill.crf.compiled.lanes import OPTIONS, fetch_line
+from maskdistill.numba_jit import compiled
+
+BLOCK = 64  # points that are embedded together: loops over them compile to vectors
+_FREE = -1  # no key is negative
+_AHEAD = 16  # keys whose slots are asked for before they are looked at
+_KEYS = 2**62  # a lattice point's coordinates are packed into one int64
+
+
+class Packing(NamedTuple):
+    """How coordinates become keys, so that a neighbour's key is the key plus a constant.
+
+    Attributes:
+        scales: (d,) float32, factors of the features.
+        lowest: (d,) int64, least coordinates.
+        strides: (d,) int64, of the coordinates; the last coordinate is minus the sum of the others.
+    """
+
+    scales: np.ndarray
+    lowest: np.ndarray
+    strides: np.ndarray
+
+    def step(self, axis: int) -> int:
+        """What the key of the next point on an axis has more: one in each coordinate, d less in that of the axis."""
+        d = len(self.scales)
+        return int(self.strides.sum() - (self.strides[axis] * (d + 1) if axis < d else 0))
+
+
+class Table(NamedTuple):
+    """Hash table of keys, numbered from 0 in the order of their first appearance.
+
+    Attributes:
+        table: (2 << bits,) int64: key and number of each slot, side by side in one cache line.
+        bits: of the number of slots.
+        found: (n,) int64, the keys by number.
+    """
+
+    table: np.ndarray
+    bits: int
+    found: np.ndarray
+
+
+def packing(low: np.ndarray, high: np.ndarray) -> Packing:
+    """Packing for features between `low` and `high` (d,), with room for neighbours.
+
+    Raises:
+        ValueError: they spread over more of the lattice than 62 bits can number: a deviation is too small.
+    """
+    d = len(low)
+    scales = (np.sqrt(2 / 3) * (d + 1) / np.sqrt(np.arange(1, d + 1) * np.arange(2, d + 2))).astype(np.float32)
+    low, high = low.astype(np.float64) * scales, high.astype(np.float64) * scales
+    lowest, extents = np.empty(d, np.int64), []
+    strides, stride = np.empty(d, np.int64), 1
+    for axis in range(d):
+        # Coordinate i of a point is the sum of the scaled features from i on, less i times the one before.
+        least = low[axis:].sum() - axis * (high[axis - 1] if axis else 0.0)
+        most = high[axis:].sum() - axis * (low[axis - 1] if axis else 0.0)
+        # One cell for rounding, one for the other vertices of the simplex, two for neighbours and theirs.
+        least, most = np.floor(least) - 4 * (d + 1), np.ceil(most) + 4 * (d + 1)
+        extents.append(int(most) - int(least) + 1)
+        strides[axis] = stride
+        stride *= extents[axis]
+        if stride >= _KEYS:
+            raise ValueError(
+                f"features spread over {extents} steps of the lattice, more than fit in 62 bits: "
+                "the deviations are too small for this picture"
+            )
+        lowest[axis] = int(least)
+    return Packing(scales, lowest, strides)
+
+
+@compiled(**OPTIONS)
+def bounds(features):  # type: ignore[no-untyped-def]
+    """Least and largest of each feature: (2, d) float32."""
+    out = np.empty((2, len(features)), np.float32)
+    for axis in range(len(features)):
+        least = most = features[axis, 0]
+        for point in range(features.shape[1]):
+            least = min(least, features[axis, point])
+            most = max(most, features[axis, point])
+        out[0, axis], out[1, axis] = least, most
+    return out
+
+
+def number(
+    features: np.ndarray, packed: Packing, column: int, vertices: np.ndarray, weights: np.ndarray, lo: int, hi: int
+) -> Table:
+    """Embeds the points lo to hi and numbers the lattice points that they touch.
+
+    Args:
+        features: (d, points) float32 in units of the deviations.
+        column: vertices and weights (points, n) are written from this column on: numbers of the Table; barycentric.
+    """
+    bits = max(12, int(hi - lo).bit_length() + 1)
+    table = np.full(2 << bits, _FREE, np.int64)
+    found = np.empty(1 << (bits - 1), np.int64)
+    count, at = 0, lo
+    while True:
+        at, count = embed(features, *packed, column, vertices, weights, table, bits, found, count, at, hi)
+        if at == hi:
+            return Table(table, bits, found[:count])
+        bits += 1
+        table = np.full(2 << bits, _FREE, np.int64)
+        longer = np.empty(1 << (bits - 1), np.int64)
+        longer[:count] = found[:count]
+        found = longer
+        fill_table(table, bits, found, count)
+
+
+@compiled(**OPTIONS)
+def embed(  # type: ignore[no-untyped-def]
+    features, scales, lowest, strides, column, vertices, weights, table, bits, found, count, lo, hi
+):
+    """The simplices of the points lo to hi, block by block, until the table is half full: (next point, keys found)."""
+    d = len(features)
+    down, whole = np.float32(1.0 / (d + 1)), strides.sum()
+    raised = np.empty((d + 1, BLOCK), np.float32)  # coordinates on the lattice's hyperplane, then less the base's
+    total = np.empty(BLOCK, np.float32)
+    base = np.empty((d + 1, BLOCK), np.int32)
+    excess = np.empty(BLOCK, np.int32)
+    rank = np.empty((d + 1, BLOCK), np.int32)
+    share = np.empty((d + 2, BLOCK), np.float32)
+    keys = np.empty((BLOCK, d + 1), np.int64)
+    last = np.full(d + 1, _FREE, np.int64)
+    same = np.zeros(d + 1, np.uint32)
+    for first in range(lo, hi, BLOCK):
+        if count + BLOCK * (d + 1) > len(found):
+            return first, count
+        n = min(BLOCK, hi - first)
+        total[:] = 0
+        excess[:] = 0
+        for axis in range(d, 0, -1):
+            scale, times = scales[axis - 1], np.float32(axis)
+            for b in range(n):
+                part = features[axis - 1, first + b] * scale
+                raised[axis, b] = total[b] - times * part
+                total[b] += part
+        raised[0, :] = total
+        for axis in range(d + 1):
+            for b in range(n):
+                cell = np.rint(raised[axis, b] * down)  # half to even, as the published filter
+                excess[b] += np.int32(cell)
+                base[axis, b] = np.int32(cell) * np.int32(d + 1)
+                raised[axis, b] -= cell * np.float32(d + 1)
+        for axis in range(d + 1):
+            rank[axis, :] = excess
+            for other in range(d + 1):
+                if other < axis:
+                    for b in range(n):
+                        rank[axis, b] += np.int32(raised[axis, b] <= raised[other, b])
+                elif other > axis:
+                    for b in range(n):
+                        rank[axis, b] += np.int32(raised[axis, b] < raised[other, b])
+        for axis in range(d + 1):
+            for b in range(n):
+                turn = np.int32(d + 1) * (np.int32(rank[axis, b] < 0) - np.int32(rank[axis, b] > d))
+                rank[axis, b] += turn
+                base[axis, b] += turn
+                raised[axis, b] -= np.float32(turn)
+        share[:] = 0
+        for axis in range(d + 1):
+            for vertex in range(d + 1):
+                for b in range(n):
+                    rest = raised[axis, b] * down if rank[axis, b] == d - vertex else np.float32(0.0)
+                    share[vertex, b] += rest
+                    share[vertex + 1, b] -= rest
+        for b in range(n):
+            share[0, b] += np.float32(1.0) + share[d + 1, b]
+            key = np.int64(0)
+            for axis in range(d):
+                key += (np.int64(base[axis, b]) - lowest[axis]) * strides[axis]
+            # Vertex k is vertex 0 plus k on every axis, less d + 1 where the rank is above d - k.
+            for vertex in range(d + 1):
+                keys[b, vertex] = key
+                key += whole
+            for axis in range(d):
+                for vertex in range(d - rank[axis, b] + 1, d + 1):
+                    keys[b, vertex] -= (d + 1) * strides[axis]
+        for b in range(n):
+            for vertex in range(d + 1):
+                fetch_line(table, 2 * slot_of(keys[b, vertex], bits))
+        for b in range(n):
+            for vertex in range(d + 1):
+                weights[first + b, column + vertex] = share[vertex, b]
+                key = keys[b, vertex]
+                if last[vertex] != key:  # pixels next to each other often share a simplex
+                    last[vertex] = key
+                    slot = find(table, key, bits)
+                    if table[2 * slot] == _FREE:
+                        table[2 * slot] = key
+                        table[2 * slot + 1] = count
+                        found[count] = key
+                        count += 1
+                    same[vertex] = table[2 * slot + 1]
+                vertices[first + b, column + vertex] = same[vertex]
+    return hi, count
+
+
+@compiled(**OPTIONS, inline="always")
+def slot_of(key, bits):  # type: ignore[no-untyped-def]
+    """Where a key belongs: the high bits of its product with 2^64 over the golden ratio."""
+    return np.int64((np.uint64(key) * np.uint64(11400714819323198485)) >> np.uint64(64 - bits))
+
+
+@compiled(**OPTIONS, inline="always")
+def find(table, key, bits):  # type: ignore[no-untyped-def]
+    """The slot that holds the key, or the free one where it would go."""
+    slot = slot_of(key, bits)
+    while table[2 * slot] != key and table[2 * slot] != _FREE:
+        slot = (slot + 1) & ((1 << bits) - 1)
+    return slot
+
+
+@compiled(**OPTIONS)
+def fill_table(table, bits, found, count):  # type: ignore[no-untyped-def]
+    """Puts keys with their numbers into an empty table."""
+    for at in range(count):
+        slot = find(table, found[at], bits)
+        table[2 * slot] = found[at]
+        table[2 * slot + 1] = at
+
+
+@compiled(**OPTIONS)
+def place(keys, own, table, bits, first):  # type: ignore[no-untyped-def]
+    """For each number of a Table the place of its key among all sorted keys, counted from `first`.
+
+    Args:
+        own: the Table's keys, sorted.
+    """
+    out = np.empty(len(own), np.uint32)
+    at = 0
+    for index in range(len(own)):
+        if index + _AHEAD < len(own):
+            fetch_line(table, 2 * slot_of(own[index + _AHEAD], bits))
+        while keys[at] < own[index]:
+            at += 1
+        out[table[2 * find(table, own[index], bits) + 1]] = first + at
+    return out
+
+
+@compiled(**OPTIONS)
+def union(one, other):  # type: ignore[no-untyped-def]
+    """Two sorted lists of distinct keys as one."""
+    out = np.empty(len(one) + len(other), np.int64)
+    i = j = count = 0
+    while i < len(one) and j < len(other):
+        a, b = one[i], other[j]
+        out[count] = min(a, b)
+        count += 1
+        i += a <= b
+        j += b <= a
+    for rest in range(i, len(one)):
+        out[count] = one[rest]
+        count += 1
+    for rest in range(j, len(other)):
+        out[count] = other[rest]
+        count += 1
+    return out[:count].copy()
+
+
+@compiled(**OPTIONS)
+def neighbours(keys, step, first, before, after):  # type: ignore[no-untyped-def]
+    """Where key - step and key + step stand among the sorted keys, counted from `first`; 0 if they do not."""
+    if step < 0:
+        before, after, step = after, before, -step
+    size = len(keys)
+    at = other = 0
+    while at < size and other < size:  # written without branches: which list goes on cannot be foreseen
+        wanted, found = keys[at] + step, keys[other]
+        same = np.uint32(wanted == found)
+        after[at] = same * np.uint32(first + other)
+        before[other] = same * np.uint32(first + at)
+        at += np.int64(wanted <= found)
+        other += np.int64(found <= wanted)
+    after[at:] = 0
+    before[other:] = 0
+
+
+@compiled(**OPTIONS)
+def renumber(vertices, column, width, places, counts, lo, hi):  # type: ignore[no-untyped-def]
+    """Numbers of a Table to places in the order of keys, in place; `counts` counts how often each occurs."""
+    for point in range(lo, hi):
+        for vertex in range(column, column + width):
+            at = places[vertices[point, vertex]]
+            vertices[point, vertex] = at
+            counts[at] += 1
+
+
+@compiled(**OPTIONS)
+def starts_of(counts, starts, total, lo, hi):  # type: ignore[no-untyped-def]
+    """Where the entries of the lattice points lo to hi end, the first of them beginning at `total`.
+
+    The counts (threads, lattice points) become where each thread's entries begin.
+    """
+    for row in range(lo, hi):
+        for rank in range(counts.shape[0]):
+            n = counts[rank, row]
+            counts[rank, row] = total
+            total += n
+        starts[row] = total
+
+
+@compiled(**OPTIONS)
+def fill(vertices, weights, width, begins, points, shares, lo, hi):  # type: ignore[no-untyped-def]
+    """The vertices turned round: which points touch each lattice point, and with which weight.
+
+    Args:
+        points, shares: (2 * entries,) uint32 and the same memory as float32: point and weight of an entry side by side.
+    """
+    for point in range(lo, hi):
+        if point + _AHEAD < hi:
+            for vertex in range(width):
+                fetch_line(begins, np.int64(vertices[point + _AHEAD, vertex]))
+        if point + _AHEAD // 2 < hi:
+            for vertex in range(width):
+                fetch_line(points, 2 * np.int64(begins[vertices[point + _AHEAD // 2, vertex]]))
+        for vertex in range(width):
+            row = vertices[point, vertex]
+            entry = begins[row]
+            begins[row] = entry + 1
+            points[2 * entry] = point
+            shares[2 * entry + 1] = weights[point, vertex]

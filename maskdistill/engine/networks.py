@@ -1,0 +1,112 @@
+"""Which backbone and weights a stage uses: loaded once, and known by content."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from maskdistill.engine.stage import Job
+from maskdistill.errors import SettingsError, WeightsError
+from maskdistill.features import handcrafted, vit, weights
+from maskdistill.settings.run import HANDCRAFTED
+
+
+def device(job: Job) -> torch.device:
+    """The device asked for; `auto` is the first GPU, else the CPU."""
+    return chosen(job.settings.device)
+
+
+def chosen(wanted: str) -> torch.device:
+    """A device by name; SettingsError if this machine has no such one."""
+    if wanted == "auto":
+        wanted = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(wanted)
+    except RuntimeError as error:
+        raise SettingsError(f"device: there is no {wanted!r}. Wanted: auto, cpu, cuda, cuda:N") from error
+    if device.type not in ("cpu", "cuda"):  # others do some of the stages, and fail hours later at the detector
+        raise SettingsError(f"device: {wanted!r} cannot do all stages. Wanted: auto, cpu, cuda, cuda:N")
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise SettingsError(f"device: {wanted} was asked for, but this machine has no usable GPU. Use auto or cpu")
+    return device
+
+
+def backbone(job: Job, stage: str, name: str) -> Any:
+    """The backbone `name` with the weights that the run gives to `stage`.
+
+    Raises:
+        WeightsError: as `vit.load`, behind the setting that names the backbone.
+    """
+    if name == HANDCRAFTED:
+        return handcrafted.load()
+    dtype = torch.bfloat16 if job.settings.precision == "bfloat16" else torch.float32
+    state = _state(job, stage, name)
+    rotated = stage == "propose" and job.settings.propose.rotated
+    try:
+        return vit.load(name, weights=state, device=device(job), dtype=dtype, rotated=rotated)
+    except WeightsError as error:
+        raise WeightsError(f"{stage}.backbone: {error}") from error
+
+
+# The one exception to having no globals: a loop over pictures calls a function that has nowhere else to hold it.
+_kept: dict[tuple[Any, ...], Any] = {}
+_keeping = threading.Lock()
+
+
+def kept(job: Job, stage: str, name: str) -> Any:
+    """As `backbone`, but that of the last call is held, and given again while it would be the same.
+
+    Weights in a file are known by path, size and time of change, others by their name.
+    """
+    given = job.settings.weights_of(stage)
+    path = Path(given or "").expanduser().resolve()
+    file = (path, path.stat().st_size, path.stat().st_mtime_ns) if given and path.is_file() else None
+    key = (stage, name, given, file, device(job), job.settings.precision, job.settings.propose.rotated)
+    with _keeping:
+        if key not in _kept:
+            _kept.clear()
+            _kept[key] = backbone(job, stage, name)
+        return _kept[key]
+
+
+def digest(job: Job, stage: str, name: str) -> str:
+    """The content of a backbone's weights, as it counts in fingerprints."""
+    if name == HANDCRAFTED:
+        return HANDCRAFTED
+    state = _state(job, stage, name)
+    return state if isinstance(state, str) else weights.fingerprint(state)
+
+
+def fetch(job: Job, stage: str) -> None:
+    """Fetch the weights that `propose`, `cluster`, `detect` or `segment` starts from, where they go by a name.
+
+    Raises:
+        WeightsError: not to be had offline, or no such backbone.
+    """
+    if stage in ("detect", "segment"):
+        weights.fetch(job.settings.weights_of(stage) or "none")
+        return
+    name = getattr(job.settings, stage).backbone
+    if name != HANDCRAFTED and (given := _given(job, stage, name)) != "none":
+        vit.check(name)
+        weights.fetch(given)
+
+
+def _given(job: Job, stage: str, name: str) -> str:
+    """The name or file of a backbone's weights; `none` for weights drawn at random."""
+    given = job.settings.weights_of(stage)
+    if given is None and stage == "cluster" and name == job.settings.propose.backbone:
+        given = job.settings.weights_of("propose")
+    return given or name
+
+
+def _state(job: Job, stage: str, name: str) -> Any:
+    """A state dict, or `none` for weights drawn at random."""
+    given = _given(job, stage, name)
+    if given == "none":
+        return "none"
+    vit.check(name)  # before anything is fetched for it
+    return weights.read(given, name=name)

@@ -1,0 +1,132 @@
+"""masks: a folder of pictures -> their masks as PNG and JSON; no run, nothing trained.
+
+Out:  for each picture, at its relative path: <name>.png, a palette PNG (0 background, 1 .. n the masks by falling
+      score, where they overlap the better one); <name>.json, box, area, score and the whole mask of each;
+      if separate also <name>.masks/1.png .. n.png, black and white
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from maskdistill.artifacts import label_maps
+from maskdistill.discovery.find import discover
+from maskdistill.engine import networks
+from maskdistill.engine.stage import Job
+from maskdistill.errors import SettingsError
+from maskdistill.inference import result_folder
+from maskdistill.masks import rle
+from maskdistill.runs import atomic
+from maskdistill.runs.progress import Progress
+from maskdistill.settings import RunSettings
+from maskdistill.stages import propose
+from maskdistill.types import MOST_IDS
+
+
+def work(pictures: Path, out: Path, settings: RunSettings, *, separate: bool, quiet: bool) -> dict[str, int]:
+    """Masks of every picture that has none yet, by resolved settings.
+
+    Returns:
+        Counts: pictures and masks made now, pictures among them without a mask, pictures done before, refused.
+    """
+    own = settings.propose
+    if own.max_masks > MOST_IDS:
+        raise SettingsError(f"max_masks: a PNG holds {MOST_IDS} masks, got {own.max_masks}")
+    if settings.threads:
+        torch.set_num_threads(settings.threads)
+    job = Job.alone(settings)
+    progress = Progress(quiet=quiet)
+    made_with = {
+        "version": propose.STAGE.version,
+        "settings": propose.parts(settings),
+        "weights": propose.weights(job),
+        "orientation": settings.orientation,
+        "separate": separate,
+    }
+    network = networks.backbone(job, "propose", own.backbone)
+    recipe = propose.recipe_of(own)
+
+    def begin(names: Mapping[str, str]) -> None:
+        if separate:
+            _check_folders(names)
+        progress.say(f"device: {networks.device(job)}, backbone: {own.backbone}, method: {own.method}")
+        if what := propose.stand_in(own.method, network):
+            progress.say(what)
+
+    def masks(target: Path, path: str, rgb: np.ndarray) -> dict[str, int]:
+        found, scores, notes = discover(rgb, backbone=network, recipe=recipe)
+        rows = propose.mask_rows(found, scores)
+        write(target, path, rows, size=rgb.shape[:2], notes=notes, separate=separate)
+        return {"masks": len(rows), "without masks": not rows}
+
+    counts = result_folder.fill(
+        out,
+        pictures,
+        masks,
+        title="masks",
+        made_with=made_with,
+        settings=settings,
+        progress=progress,
+        begin=begin,
+        limit=settings.limit,
+    )
+    first = {"pictures": counts.pop("new"), "masks": counts.pop("masks", 0)}
+    return {**first, "without masks": counts.pop("without masks", 0), **counts}
+
+
+def write(
+    target: Path,
+    path: str,
+    rows: list[dict[str, Any]],
+    *,
+    size: tuple[int, int],
+    notes: list[tuple[str, float | int | str]],
+    separate: bool,
+) -> None:
+    """The files of one picture, the JSON last; rows as `propose.mask_rows` gives them."""
+    label_map = np.zeros(size, np.uint8)
+    folder = result_folder.file_of(target, ".masks")
+    if separate:
+        atomic.make_folder(folder)
+    for number in range(len(rows), 0, -1):
+        (mask,) = rle.decode([rows[number - 1]["rle"]])
+        label_map[mask] = number
+        if separate:
+            buffer = io.BytesIO()
+            Image.fromarray(mask.astype(np.uint8) * 255).save(buffer, format="PNG")
+            atomic.write_bytes(folder / f"{number}.png", buffer.getvalue())
+    if separate:  # of a picture that was replaced
+        number = len(rows) + 1
+        while (old := folder / f"{number}.png").exists():
+            old.unlink()
+            number += 1
+    label_maps.write(result_folder.file_of(target, ".png"), label_map)
+    described = [
+        {
+            "label": number,
+            "score": row["score"],
+            "area": row["area"],
+            "box_xyxy": row["box"],
+            "mask": row["rle"],
+        }
+        for number, row in enumerate(rows, 1)
+    ]
+    about = {"picture": path, "size": list(size), "masks": described, "notes": [[word, value] for word, value in notes]}
+    atomic.write_json(result_folder.file_of(target, ".json"), about)
+
+
+def _check_folders(names: Mapping[str, str]) -> None:
+    """SettingsError where the folder of a picture's masks would hold another picture's results too."""
+    owners = {f"{target}.masks": path for path, target in names.items()}
+    for path in names:
+        if owner := owners.get(str(PurePosixPath(path).parent)):
+            raise SettingsError(
+                f"separate: the masks of {owner} would meet what is made of {path}. Rename one, or leave out --separate"
+            )

@@ -1,0 +1,83 @@
+"""predict: a trained run on a folder of new pictures.
+
+Out:  for each picture, at its relative path: a label map (palette PNG) and its instances (JSON)
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from maskdistill.artifacts import label_maps
+from maskdistill.inference import result_folder
+from maskdistill.inference import trained_run as models
+from maskdistill.runs import atomic, record
+from maskdistill.runs.layout import RunFolder
+from maskdistill.runs.progress import Progress
+from maskdistill.settings import RunSettings
+from maskdistill.stages import detect, segment
+from maskdistill.types import Detections, Prediction
+
+
+def work(root: Path, pictures: Path, out: Path, *, device: str, crf: bool, quiet: bool) -> dict[str, int]:
+    """Predict every picture that is not predicted yet; the same command goes on where it was stopped."""
+    model = models.load(root, device=device, crf=crf)
+    progress = Progress(quiet=quiet)
+    if model.segmenter is None:
+        progress.say(f"{root}: has no trained segmenter: instances alone, no label maps. To train it: --until segment")
+
+    def predict(target: Path, path: str, rgb: np.ndarray) -> dict[str, int]:
+        write(target, path, model.predict(rgb))
+        return {}
+
+    counts = result_folder.fill(
+        out,
+        pictures,
+        predict,
+        title="predict",
+        made_with=_made_with(RunFolder(root), model.settings, model.names),
+        settings=model.settings,
+        progress=progress,
+        exclude=[root],
+    )
+    return {"predicted": counts.pop("new"), **counts}
+
+
+def write(target: Path, path: str, prediction: Prediction) -> None:
+    """TARGET.png (if there is a label map) and TARGET.json, the latter last."""
+    if prediction.label_map is not None:
+        label_maps.write(result_folder.file_of(target, ".png"), prediction.label_map)
+    atomic.write_json(result_folder.file_of(target, ".json"), {"picture": path, **instances(prediction)})
+
+
+def instances(prediction: Prediction) -> dict[str, Any]:
+    """A prediction's instances as plain records: size, names, and per instance cluster, name, score, box, RLE mask."""
+    found: Detections = prediction.instances
+    return {
+        "size": list(found.size),
+        "names": prediction.names,
+        "instances": [
+            {
+                "cluster": int(cluster),
+                "name": prediction.names[int(cluster)],
+                "score": round(float(score), 6),
+                "box_xyxy": [float(edge) for edge in box],
+                "mask": mask,
+            }
+            for mask, box, score, cluster in zip(
+                found.rles, found.boxes_xyxy, found.scores, found.clusters, strict=True
+            )
+        ],
+    }
+
+
+def _made_with(folder: RunFolder, settings: RunSettings, words: list[str]) -> dict[str, Any]:
+    """The networks and clusters by fingerprint, the settings of prediction, and names where somebody gave some."""
+    names = ["detect/train", "segment/train", *(["recluster"] if settings.cluster.again else [])]
+    entries = {name: record.read(folder.stage(name) / "stage.json") for name in names}
+    made: dict[str, Any] = {name: entry.fingerprint for name, entry in entries.items() if entry is not None}
+    if any(word != f"cluster {number}" for number, word in enumerate(words)):
+        made["names"] = words
+    return {**made, "detect": detect.PREDICT.parts(settings), "segment": segment.PREDICT.parts(settings)}

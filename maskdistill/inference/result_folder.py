@@ -1,0 +1,157 @@
+"""Results for a folder of pictures, each at its picture's relative path: what `predict` and `masks` share.
+
+Out:  OUT/<path>.png and .json as the verb writes them; OUT/.maskdistill/ holds what they were made with, the journal by
+      which the next call goes on, and refused.json (pictures that could not be read, with the reason)
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+
+from maskdistill.errors import MaskDistillError, PictureError, RunError
+from maskdistill.pictures import find, prefetched, read
+from maskdistill.runs import atomic, fingerprints
+from maskdistill.runs.journal import Journal
+from maskdistill.runs.lock import RunLock
+from maskdistill.runs.progress import Progress
+from maskdistill.settings import RunSettings
+
+OWN = ".maskdistill"
+SUFFIXES = (".png", ".json")
+
+# A target (the place of a picture's results, without suffix), the picture's relative path, the picture (H, W, 3) uint8.
+Write = Callable[[Path, str, np.ndarray], Mapping[str, int]]
+
+
+def fill(
+    out: Path,
+    pictures: Path,
+    write: Write,
+    *,
+    title: str,
+    made_with: Mapping[str, Any],
+    settings: RunSettings,
+    progress: Progress,
+    exclude: Iterable[Path] = (),
+    begin: Callable[[Mapping[str, str]], None] = lambda names: None,
+    limit: int = 0,
+) -> dict[str, int]:
+    """Write the results of every picture that has none yet; the same call goes on where it was stopped.
+
+    A picture that was replaced, or whose results go elsewhere because of a new neighbour, is done again; one that was
+    refused is tried again.
+
+    Args:
+        write: writes the results of one picture and returns what is to be counted.
+        made_with: what the results depend on: a folder that was made with other values is refused.
+        begin: is handed the targets by picture, and may refuse them, before anything is made.
+        limit: the first pictures by path alone; 0: all.
+    Returns:
+        Counts: new, done before, refused, and those of `write`.
+    """
+    paths = find(pictures, exclude=[out, *exclude])[: limit or None]
+    names = targets(paths)
+    begin(names)
+    own = out / OWN
+    if out.exists() and not out.is_dir():
+        raise RunError(f"{out}: is a file, where a folder for the results is wanted. Give another --out")
+    atomic.make_folder(own)
+    counts = Counter({"new": 0, "done before": 0, "refused": 0})
+    refused: dict[str, str] = {}
+    with RunLock(own / "lock"):
+        _stamp(out, made_with, names)
+        with Journal(own / "parts") as journal:
+            # The journal knows a picture by path, size and time: pictures may come, go and be replaced between calls.
+            keys = {path: _key(pictures, path, names[path]) for path in paths}
+            pending = [path for path in paths if keys[path] not in journal]
+            counts["done before"] = len(paths) - len(pending)
+
+            def load(path: str) -> np.ndarray:
+                return read(pictures / path, orientation=settings.orientation, max_megapixels=settings.max_megapixels)
+
+            with progress.bar(title, total=len(paths), done=counts["done before"], unit="pictures") as bar:
+                for path, rgb in prefetched(pending, load, workers=settings.workers):
+                    if isinstance(rgb, PictureError):
+                        if not pictures.is_dir():
+                            raise RunError(
+                                f"{pictures}: is not there any more. Bring it back and give the same command again"
+                            )
+                        refused[path] = str(rgb)
+                    else:
+                        target = out / names[path]
+                        with atomic.telling(target):
+                            target.parent.mkdir(parents=True, exist_ok=True)
+                        counts.update(write(target, path, rgb))
+                        journal.add(keys[path], {"path": path})
+                        counts["new"] += 1
+                    bar.advance()
+        counts["refused"] = len(refused)
+        _list(own / "refused.json", refused)
+    progress.left_out(list(refused.values()), names=f"{own / 'refused.json'} names")
+    return dict(counts)
+
+
+def targets(paths: list[str]) -> dict[str, str]:
+    """Where the results of pictures go, without suffix: no two to one place, also where case does not count.
+
+    The path without its extension; with it where two pictures differ by that alone, or where the rest is the name of
+    another picture (a.jpg.png beside a.jpg).
+    """
+    short = {path: str(PurePosixPath(path).with_suffix("")) for path in paths}
+    shared = Counter(stem.casefold() for stem in short.values())
+    whole = {path.casefold() for path in paths}
+    return {
+        path: path if shared[stem.casefold()] > 1 or stem.casefold() in whole else stem for path, stem in short.items()
+    }
+
+
+def file_of(target: Path, suffix: str) -> Path:
+    """A file of a target, whose own name may hold dots."""
+    return target.with_name(target.name + suffix)
+
+
+def _key(pictures: Path, path: str, target: str) -> int:
+    """What the journal knows a picture by."""
+    try:
+        found = (pictures / path).stat()
+        content: dict[str, int | None] = {"bytes": found.st_size, "time": found.st_mtime_ns}
+    except OSError:  # gone since, or a link to nowhere: reading it will say so
+        content = {"bytes": None, "time": None}
+    return int(fingerprints.digest({"path": path, "target": target, **content})[:15], 16)
+
+
+def _stamp(out: Path, made_with: Mapping[str, Any], names: Mapping[str, str]) -> None:
+    """Say what the results of a folder are made with; RunError if it holds others, or files that are none of ours."""
+    stamp = out / OWN / "made-with.json"
+    if stamp.exists():
+        if found := fingerprints.differences(_read(stamp), made_with):
+            raise RunError(
+                f"{out}: holds results of other networks or settings ({'; '.join(found)}). Give another --out"
+            )
+        return
+    for name in names.values():
+        for suffix in SUFFIXES:
+            if (there := file_of(out / name, suffix)).exists():
+                raise RunError(f"{there}: was not made by this command and would be overwritten. Give another --out")
+    atomic.write_json(stamp, dict(made_with))
+
+
+def _read(stamp: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads(stamp.read_text(encoding="utf-8")))
+    except ValueError as error:
+        raise MaskDistillError(f"{stamp}: damaged ({error}). Remove it, or give another --out") from error
+
+
+def _list(path: Path, refused: Mapping[str, str]) -> None:
+    """The pictures that were refused, each with its reason; no file where there are none."""
+    if refused:
+        atomic.write_json(path, [{"picture": picture, "reason": reason} for picture, reason in refused.items()])
+    else:
+        path.unlink(missing_ok=True)

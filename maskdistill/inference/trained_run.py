@@ -1,0 +1,112 @@
+"""A trained run as one object that predicts: what `api.load` gives and `predict` uses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from maskdistill.artifacts import freshness
+from maskdistill.artifacts.mask_lines import clustering_of_detections, detections
+from maskdistill.engine.stage import Job
+from maskdistill.errors import RunError
+from maskdistill.measuring import match_names
+from maskdistill.pictures import as_rgb
+from maskdistill.runs import record
+from maskdistill.runs.layout import RunFolder
+from maskdistill.settings import RunSettings, validate
+from maskdistill.stages import cluster, detect, segment
+from maskdistill.types import Detections, Prediction
+from maskdistill.workflows.run import configured
+
+
+class Model:
+    """The detector and, where the run has one, the segmenter of a run; no detector where detections were imported."""
+
+    def __init__(
+        self,
+        settings: RunSettings,
+        detector: Any | None,
+        segmenter: Any | None,
+        names: list[str],
+        assign: Callable[[np.ndarray, Detections], np.ndarray] | None = None,
+    ) -> None:
+        self.settings, self.detector, self.segmenter, self.names = settings, detector, segmenter, names
+        self.assign = assign
+
+    def predict(self, picture: np.ndarray | str | Path) -> Prediction:
+        """What the run sees in a picture (H, W, 3) uint8 RGB, or in a file.
+
+        Raises:
+            PictureError: the file cannot be decoded. ValueError: an array of another shape or dtype.
+        """
+        settings = self.settings
+        picture = as_rgb(picture, orientation=settings.orientation, max_megapixels=settings.max_megapixels)
+        with torch.inference_mode():
+            if self.detector is None:
+                instances = detections({}, picture.shape[:2])
+            else:
+                instances = detect.predict(self.detector, picture, self.settings)
+            if self.assign is not None and len(instances):
+                instances = replace(instances, clusters=self.assign(picture, instances))
+            label_map = segment.predict(self.segmenter, picture, self.settings) if self.segmenter is not None else None
+        return Prediction(instances=instances, label_map=label_map, names=self.names)
+
+
+def load(root: Path, *, device: str = "auto", crf: bool = False) -> Model:
+    """The networks of a run.
+
+    Args:
+        crf: draw the segmenter's label maps to the edges of the picture by a dense CRF, whatever the run's setting.
+    Raises:
+        RunError: not a run, or its detector is not trained yet; `crf`, and there is no segmenter; a network counts
+            in other clusters than those that are there now.
+    """
+    folder = RunFolder(root)
+    if not folder.config.exists():
+        raise RunError(f"{root}: not the folder of a run (no config.yaml)")
+    settings = validate({**configured(root), "device": device}, source=str(folder.config))
+    _check_clusters(folder, settings)
+    segmenter = segment.trained(folder, settings) if record.read(folder.stage("segment/train") / "stage.json") else None
+    detector = None
+    if not settings.detect.import_file:
+        if record.read(folder.stage("detect/train") / "stage.json") is None:
+            raise RunError(f"{root}: has no trained detector. Train it first: maskdistill run --out {root}")
+        detector = detect.trained(folder, settings)
+    elif segmenter is None:
+        raise RunError(
+            f"{root}: its detections are imported, and it has no trained segmenter. Train it: --until segment"
+        )
+    if crf and segmenter is None:
+        raise RunError(
+            f"{root}: has no trained segmenter, whose label maps a CRF is for. Train it first: --until segment"
+        )
+    if crf:
+        settings = replace(settings, segment=replace(settings.segment, pixels="crf"))
+    assign = None
+    if settings.cluster.again and record.read(folder.stage("recluster") / "stage.json"):
+        # Label maps, and so the segmenter, count in clusters of the detections: the instances must too.
+        assign = cluster.assigner(Job.alone(settings), folder.stage("recluster")) if detector is not None else None
+        words = match_names.of(folder.stage("recluster"))
+    elif (own := folder.stage(clustering_of_detections(settings, again=False)) / "clusters.json").exists():
+        words = match_names.of(own.parent)
+    else:
+        assert detector is not None  # what is imported has its clusters.json
+        words = [f"cluster {number}" for number in range(len(detector.roi_heads.box_predictor.cls_score.bias) - 1)]
+    return Model(settings, detector, segmenter, words, assign)
+
+
+def _check_clusters(folder: RunFolder, settings: RunSettings) -> None:
+    """RunError where the networks were trained on other clusters than those that would be named and counted in."""
+    again = settings.cluster.again and record.read(folder.stage("recluster") / "stage.json") is not None
+    clustering = clustering_of_detections(settings, again=again)
+    trained = [(segment.MODEL, "label"), ("label", clustering)]
+    if not again and not settings.detect.import_file:  # else the detector's own clusters are not looked at
+        trained.insert(0, (detect.MODEL, clustering))
+    for name, read in trained:
+        if not freshness.is_of(folder, name, read):
+            raise RunError(f"{folder.root}: {freshness.sentence(folder, [name], [read])}")

@@ -1,0 +1,127 @@
+"""Names of clusters: matched with the classes of a few labelled pictures, after everything was learnt without them.
+
+In:   a complete clustering, its masks, labelled pictures of the run (COCO JSON, or a folder of label maps)
+Out:  names.json beside clusters.json; nothing that is trained reads it
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from maskdistill.artifacts import freshness
+from maskdistill.artifacts.mask_lines import MaskFile, clusters_in
+from maskdistill.datasets import truth as truths
+from maskdistill.engine.stage import Job
+from maskdistill.errors import GroundTruthError, RunError
+from maskdistill.evaluation import clusters, matching
+from maskdistill.masks import rle
+from maskdistill.runs import atomic, lines, record
+from maskdistill.stage_parts.other_runs import SOURCES
+from maskdistill.stages import evaluate
+
+MATCHED = 0.5  # IoU with an object, or share of the mask that has one class, from which a mask counts
+
+
+def of(folder: Path) -> list[str]:
+    """A word for each cluster of a clustering: its name, or "cluster 3".
+
+    Raises:
+        RunError: names.json has more or fewer names than there are clusters, or two alike.
+    """
+    k, path = clusters_in(folder), folder / "names.json"
+    if not path.exists():
+        return [f"cluster {number}" for number in range(k)]
+    names: list[str] = json.loads(path.read_text(encoding="utf-8"))["names"]
+    if len(names) != k or len(set(names)) != k:
+        raise RunError(
+            f"{path}: holds {len(names)} names ({len(set(names))} of them unlike) for {k} clusters. "
+            "Name them again: maskdistill cluster RUN --name-with LABELLED, or remove the file"
+        )
+    return names
+
+
+def work(job: Job, labelled: list[Path]) -> list[dict[str, Any]]:
+    """Name the clusters of each clustering that is complete; rows for the command: stage, cluster, name, masks."""
+    sources = [truths.read(source) for source in labelled]
+    classes = evaluate.class_names(sources)
+    joined = evaluate.join(job, sources, job.images, partial=True)
+    if not joined:
+        raise GroundTruthError(
+            f"{labelled[0]}: none of its pictures is one of the run's {len(job.images)}. "
+            "Its file names must be their relative paths or names"
+        )
+    rows: list[dict[str, Any]] = []
+    for stage in ("cluster", "recluster"):
+        folder = job.folder.stage(stage)
+        if record.read(folder / "stage.json") is None:
+            continue
+        if others := freshness.others(job.folder, stage):
+            job.progress.say(f"{freshness.sentence(job.folder, [stage], others)}. Until then it is not named")
+            continue
+        k = clusters_in(folder)
+        counts = _counts(job, stage, joined, k=k, n_classes=len(classes))
+        partner = {row: which for row, which in matching.hungarian(counts).items() if counts[row, which]}
+        names = unlike([classes[partner[row]] if row in partner else f"cluster {row}" for row in range(k)])
+        seen = counts.sum(axis=1).tolist()
+        agreed = [int(counts[row, partner[row]]) if row in partner else 0 for row in range(k)]
+        atomic.write_json(
+            folder / "names.json",
+            {
+                "names": names,
+                "by": f"Hungarian by count, masks that meet a labelled object by {MATCHED}",
+                "labelled": [str(source) for source in labelled],
+                "pictures": len(joined),
+                "masks": seen,
+                "agreed": agreed,
+            },
+        )
+        job.ledger.write("named", stage=stage, labelled=[str(source) for source in labelled], names=names)
+        rows += [
+            {"stage": stage, "cluster": row, "name": names[row], "masks": seen[row], "agreed": agreed[row]}
+            for row in range(k)
+        ]
+    if not rows:
+        raise RunError(f"{job.folder.root}: has no clusters yet. Do it first: maskdistill cluster {job.folder.root}")
+    return rows
+
+
+def _counts(job: Job, stage: str, joined: list[Any], *, k: int, n_classes: int) -> np.ndarray:
+    """(k, classes) int64: how often masks of each cluster meet each class in the labelled pictures."""
+    file = MaskFile(job.folder.root / SOURCES[stage])
+    ids = np.array([row["cluster"] for row in lines.read(job.folder.stage(stage) / "clusters.jsonl")], np.int64)
+    counts = np.zeros((k, n_classes), np.int64)
+    for image, source, key in joined:
+        rles = [mask["rle"] for mask in file.masks(image.id)]
+        if not rles:
+            continue
+        own = ids[file.first[image.id] :][: len(rles)]
+        met = _met(rles, source, key, image.size)
+        counts += clusters.table(own[met > 0], met[met > 0] - 1, n_clusters=k, n_classes=n_classes)
+    return counts
+
+
+def _met(rles: list[Any], source: truths.Truth, key: str, size: tuple[int, int]) -> np.ndarray:
+    """(n,) class 1 .. C of what each mask shows, 0 or less where it shows nothing that is labelled."""
+    if key in source.objects:
+        found = source.objects[key]
+        solid = [place for place, crowd in enumerate(found.crowds) if not crowd]
+        iou = rle.iou(rles, [found.rles[place] for place in solid])
+        return clusters.class_of_best(iou, np.array(found.classes, np.int64)[solid], at_least=MATCHED)
+    label_map = source.label_map(key)
+    return np.array([clusters.class_inside(label_map[mask], at_least=MATCHED) for mask in rle.decode(rles, size=size)])
+
+
+def unlike(names: list[str]) -> list[str]:
+    """The same names, a number behind one that occurred before: exports and people tell clusters apart by name."""
+    found: list[str] = []
+    for name in names:
+        number, shown = 1, name
+        while shown in found:
+            number += 1
+            shown = f"{name} {number}"
+        found.append(shown)
+    return found

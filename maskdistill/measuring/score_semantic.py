@@ -1,0 +1,203 @@
+"""score semantic: two folders of label maps, anybody's; protocol `semantic` of docs/reproduce.md.
+
+In:   predictions and truth as PNG, palette or grey, joined by relative path, else file name
+Out:  Score; what does not fit is refused by name, what is odd stands beside the numbers
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Literal
+
+import numpy as np
+
+from maskdistill.datasets import coco, voc
+from maskdistill.datasets.truth import join, read_map
+from maskdistill.errors import GroundTruthError, PredictionError, SettingsError, listed
+from maskdistill.evaluation import label_map_counts, semantic
+from maskdistill.evaluation.bootstrap import Statistic
+from maskdistill.measuring.run_measures import RULES
+from maskdistill.measuring.score_files import Score, rows_of
+
+NO_CLASS = 255  # in a prediction: a miss; in the truth: ignored
+
+
+def score(
+    predictions: Path,
+    ground_truth: Path,
+    *,
+    classes: str,
+    rule: Literal["none", "iou", "pixels", "majority"],
+    protocol: Literal["occurring", "paper"],
+    missing: Literal["refuse", "background"],
+    only: Path | None,
+    resamples: int,
+    seed: int,
+) -> Score:
+    """Label maps (PNG) against label maps, joined by relative path, else file name; docs/reproduce.md, `semantic`.
+
+    Args:
+        classes: voc, or a file with a name a line, background first. only: a list of names of truths.
+        rule: none: ids are classes; else of matching.match_label_maps.
+        missing: what a truth without a prediction does: refuse, or count as background.
+    Raises:
+        GroundTruthError, PredictionError: what does not fit, how many and which.
+    """
+    names = class_names(classes)
+    truths, found = _maps(ground_truth, GroundTruthError), _maps(predictions, PredictionError)
+    if only is not None:
+        truths = _kept(truths, ground_truth, only)
+    pairs, notes = _paired(predictions, found, ground_truth, truths, missing)
+    by_picture, seen, other_sizes = [], np.zeros(256, np.int64), []
+    for key, path in truths.items():
+        truth = read_map(path)
+        prediction = _prediction(found[pairs[key]]) if key in pairs else np.zeros_like(truth)
+        if prediction.shape != truth.shape:
+            other_sizes.append(f"{pairs[key]} is {_size(prediction)}, {key} {_size(truth)}")
+            continue
+        try:
+            # The last column, any other value, is 255 alone: what an id of no class costs is told apart from it below.
+            by_picture.append(semantic.confusion(prediction, truth, len(names), columns=NO_CLASS))
+        except ValueError as error:
+            raise GroundTruthError(f"{path}: {error}. Give the classes that it was made with: --classes") from error
+        seen += np.bincount(prediction[truth != NO_CLASS], minlength=256)
+    if other_sizes:
+        raise PredictionError(
+            f"{predictions}: {len(other_sizes)} of {len(truths)} predictions have another size than their truth "
+            f"(first: {'; '.join(other_sizes[:3])}). Resize them first, by nearest"
+        )
+    used = max((int(value) for value in np.flatnonzero(seen[:NO_CLASS])), default=0)
+    columns = len(names) if rule == "none" else used + 1
+    by_picture = [_folded(each, columns) for each in by_picture]
+    of = label_map_counts.LabelMaps(by_picture, rule=None if rule == "none" else rule)
+    notes += _on_ids(seen, of, names, rule)
+    text = "ids are classes" if rule == "none" else f"{RULES[rule]}, background fixed"
+    text = f"{len(truths)} label maps; {text}; 255 ignored"
+    whole = f"{text}; classes: {protocol}"
+    background = label_map_counts.LabelMaps(
+        [_folded(each.sum(axis=1, keepdims=True), len(names)) for each in by_picture], rule=None
+    )
+    measures: list[tuple[str, str, str, Statistic]] = [
+        ("baseline:background", "mIoU", whole, background.mean_iou(protocol=protocol)),
+        ("baseline:background", "pixel_accuracy", text, background.pixel_accuracy()),
+        ("score", "mIoU", whole, of.mean_iou(protocol=protocol)),
+        ("score", "pixel_accuracy", text, of.pixel_accuracy()),
+    ]
+    for number, name in enumerate(names):
+        if of.total[number].any():
+            measures.append(("score", f"IoU/{name}", text, of.iou_of_class(number)))
+    return Score(rows_of(measures, len(truths), resamples, seed), notes)
+
+
+def class_names(classes: str) -> list[str]:
+    """`voc`, or a file with a name a line, background first."""
+    if classes == "voc":
+        return list(voc.CLASSES)
+    names = coco.read_list(Path(classes))
+    twice = [name for name, times in Counter(names).items() if times > 1]
+    if twice:
+        raise SettingsError(f"classes: {classes} names {twice[0]} more than once")
+    if not 2 <= len(names) <= NO_CLASS:
+        raise SettingsError(f"classes: {classes} has {len(names)} names, wanted 2 to {NO_CLASS}, background first")
+    return names
+
+
+def _maps(folder: Path, error_of: type[GroundTruthError] | type[PredictionError]) -> dict[str, Path]:
+    if not folder.is_dir():
+        raise error_of(f"{folder}: no such folder. Wanted: label maps (PNG), one a picture")
+    files = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*.png"))}
+    if not files:
+        raise error_of(f"{folder}: holds no .png. Wanted: label maps (palette or grey), one a picture")
+    return files
+
+
+def _kept(truths: Mapping[str, Path], ground_truth: Path, only: Path) -> dict[str, Path]:
+    """The truths of a list of names, all of which must be there."""
+    wanted = [line.split()[0] for line in coco.read_list(only)]
+    found = join(list(truths), wanted)
+    missing = [name for name in wanted if name not in found]
+    if missing:
+        raise GroundTruthError(
+            f"{ground_truth}: has no label map of {len(missing)} of {len(wanted)} names of {only}: {listed(missing)}"
+        )
+    return {key: truths[key] for key in sorted(found.values())}
+
+
+def _prediction(path: Path) -> np.ndarray:
+    try:
+        return read_map(path)
+    except GroundTruthError as error:
+        raise PredictionError(str(error)) from error
+
+
+def _paired(
+    predictions: Path, found: Mapping[str, Path], ground_truth: Path, truths: Mapping[str, Path], missing: str
+) -> tuple[dict[str, str], list[str]]:
+    """Truth -> prediction, by name, and what to say of those without a partner."""
+    pairs = join(list(found), list(truths))
+    without = [key for key in truths if key not in pairs]
+    stems: dict[str, list[str]] = {}
+    for key in found:
+        stems.setdefault(PurePosixPath(key).stem, []).append(key)
+    several = {key: stems[PurePosixPath(key).stem] for key in without if PurePosixPath(key).stem in stems}
+    if several:
+        first, candidates = next(iter(several.items()))
+        raise PredictionError(
+            f"{predictions}: {len(several)} truths cannot be told which prediction is theirs: {first} may be "
+            f"{' or '.join(candidates)}, or another truth has its name. Give predictions at the truths' relative paths"
+        )
+    notes = []
+    if without and missing == "refuse":
+        raise PredictionError(
+            f"{predictions}: {len(without)} of {len(truths)} label maps of {ground_truth} have no prediction "
+            f"({listed(without)}). Predict them, or count them as background: --missing background"
+        )
+    if without:
+        notes.append(
+            f"{len(without)} of {len(truths)} truths have no prediction, counted as background: {listed(without)}"
+        )
+    extra = sorted(set(found) - set(pairs.values()))
+    if extra:
+        notes.append(f"{len(extra)} predictions have no ground truth and are not counted: {listed(extra)}")
+    return pairs, notes
+
+
+def _on_ids(seen: np.ndarray, of: label_map_counts.LabelMaps, names: Sequence[str], rule: str) -> list[str]:
+    """Ids of predictions that the truth does not have, and the reverse."""
+    notes = []
+    if seen[NO_CLASS]:
+        notes.append(f"{seen[NO_CLASS]} valid pixels are predicted {NO_CLASS}, no class: counted as misses")
+    if rule == "none":
+        strange = [int(value) for value in np.flatnonzero(seen[:NO_CLASS]) if value >= len(names)]
+        if strange:
+            notes.append(
+                f"{seen[strange].sum()} valid pixels are predicted ids that are no class (0 to {len(names) - 1}): "
+                f"{listed(strange)}; counted as misses"
+            )
+    else:
+        n_clusters = int((seen[1:NO_CLASS] > 0).sum())
+        notes.append(f"{n_clusters} clusters were predicted, {len(of.mapping)} of {len(names) - 1} classes have one")
+    held, predicted = of.total.sum(axis=1) > 0, of.total[:, : len(names)].sum(axis=0) > 0
+    for which, what in (
+        (held & ~predicted, "classes of the truth are never predicted"),
+        (predicted & ~held, "classes are predicted that the truth never holds"),
+        (~held & ~predicted, "classes occur in neither truth nor prediction"),
+    ):
+        if which.any():
+            notes.append(f"{which.sum()} {what}: {listed([names[n] for n in np.flatnonzero(which).tolist()], 25)}")
+    return notes
+
+
+def _folded(counts: np.ndarray, columns: int) -> np.ndarray:
+    """A confusion with only so many columns and a last one for all others."""
+    folded = np.zeros((len(counts), columns + 1), np.int64)
+    kept = min(columns, counts.shape[1])
+    folded[:, :kept] = counts[:, :kept]
+    folded[:, columns] = counts[:, kept:].sum(axis=1)
+    return folded
+
+
+def _size(label_map: np.ndarray) -> str:
+    return f"{label_map.shape[1]} x {label_map.shape[0]} px"

@@ -1,0 +1,219 @@
+"""sweep: a grid of method x block x facet x centring on a few pictures, to see what a new backbone needs.
+
+In:   images.jsonl, the pictures, ground truth where there is some
+Out:  sweep/table.json; nothing of the run is changed
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from maskdistill.datasets import truth as truths
+from maskdistill.discovery.find import METHODS, NEEDS, in_pixels, look, search
+from maskdistill.engine import networks
+from maskdistill.engine.picture_loop import over_pictures
+from maskdistill.engine.stage import Image, Job, upstream
+from maskdistill.errors import PictureError, SettingsError
+from maskdistill.evaluation import corloc
+from maskdistill.masks import rle
+from maskdistill.masks.boxes import boxes_from_masks
+from maskdistill.runs import atomic
+from maskdistill.runs.fingerprints import digest
+from maskdistill.settings import as_dict
+from maskdistill.settings.run import HANDCRAFTED
+from maskdistill.stages import evaluate
+from maskdistill.stages.propose import input_of
+from maskdistill.types import FACETS, Facet, Rle
+
+CROP = 0.1  # of each side, cut off all around, for the agreement under crops
+
+
+@dataclass(frozen=True)
+class Grid:
+    """What is tried; every combination of it."""
+
+    methods: tuple[str, ...] = tuple(METHODS)
+    blocks: tuple[int, ...] = (-1, -2, -3, -4)
+    facets: tuple[Facet, ...] = FACETS
+    centred: tuple[bool, ...] = (False, True)
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One combination."""
+
+    method: str
+    block: int
+    facet: Facet
+    centred: bool
+
+
+def work(job: Job, *, grid: Grid, n_pictures: int) -> list[dict[str, Any]]:
+    """A row a combination, the best first: by CorLoc with ground truth, else by agreement.
+
+    With ground truth: CorLoc, mean_best_iou. Without: flips, crops (mean IoU of each mask with the most like one found
+    in the mirrored, the cropped picture). Always: masks (a picture), area (mean share of the picture).
+    """
+    upstream(job, "scan")
+    trials = _trials(job, grid)
+    images, joined = _chosen(job, n_pictures)
+    folder = job.folder.stage("sweep")
+    key = digest(
+        {
+            "trials": [vars(trial) for trial in trials],
+            "images": [image.sha256 for image in images],
+            "truth": [joined.get(image.id) for image in images],
+            "settings": as_dict(job.settings.propose),
+            "precision": job.settings.precision,
+            "weights": networks.digest(job, "propose", job.settings.propose.backbone),
+        }
+    )
+    plan = folder / "parts" / "plan.json"
+    if plan.exists() and json.loads(plan.read_text(encoding="utf-8")) != key:
+        shutil.rmtree(folder / "parts")
+    atomic.make_folder(folder / "parts")
+    atomic.write_json(plan, key)
+    network = networks.backbone(job, "propose", job.settings.propose.backbone)
+
+    def describe(image: Image, rgb: np.ndarray) -> dict[str, Any]:
+        truth = joined.get(image.id)
+        own = _masks(job, network, rgb, trials)
+        others = [] if truth is not None else [_flipped(job, network, rgb, trials), _cropped(job, network, rgb, trials)]
+        return {"trials": [_measured(trial, own, others, truth) for trial in range(len(trials))]}
+
+    with over_pictures(job, folder, images, describe, title="sweep") as journal:
+        records = [entry["trials"] for _, entry in journal.records() if "refused" not in entry]
+    if not records:
+        raise PictureError(f"{job.roots['pictures']}: none of the {len(images)} pictures of the sweep can be read")
+    rows = [_row(trial, [record[number] for record in records]) for number, trial in enumerate(trials)]
+    rows.sort(key=lambda row: -(row["CorLoc"] if "CorLoc" in row else (row["flips"] + row["crops"]) / 2))
+    atomic.write_json(folder / "table.json", {"format": 1, "pictures": len(records), "rows": rows})
+    shutil.rmtree(folder / "parts", ignore_errors=True)
+    return rows
+
+
+def _trials(job: Job, grid: Grid) -> list[Trial]:
+    """The combinations; of handcrafted only what it has."""
+    unknown = [*(set(grid.methods) - set(METHODS)), *(set(grid.facets) - set(FACETS))]
+    if unknown:
+        raise SettingsError(
+            f"sweep: there is no {', '.join(sorted(unknown))}. "
+            f"Methods: {', '.join(METHODS)}; facets: {', '.join(FACETS)}"
+        )
+    blocks, facets = grid.blocks, grid.facets
+    if job.settings.propose.backbone == HANDCRAFTED:
+        blocks, facets = (-1,), tuple(facet for facet in facets if facet != "values")
+    return [Trial(*each) for each in itertools.product(grid.methods, blocks, facets, grid.centred)]
+
+
+def _chosen(job: Job, n_pictures: int) -> tuple[list[Image], dict[int, list[Rle]]]:
+    """Pictures spread over the folder, those with objects alone where ground truth says so, and these (no crowds)."""
+    joined: dict[int, list[Rle]] = {}
+    sources = [truths.read(Path(source)) for source in job.settings.ground_truth]
+    for image, source, key in evaluate.join(job, sources, job.images) if sources else []:
+        seen = source.objects.get(key)
+        rles = [mask for mask, crowd in zip(seen.rles, seen.crowds, strict=True) if not crowd] if seen else []
+        if rles:
+            joined[image.id] = rles
+    images = [image for image in job.images if image.id in joined] if joined else job.images
+    picked = np.unique(np.linspace(0, len(images) - 1, min(n_pictures, len(images))).round().astype(int))
+    return [images[number] for number in picked], joined
+
+
+def _masks(job: Job, network: Any, rgb: np.ndarray, trials: list[Trial]) -> list[np.ndarray]:
+    """Masks (n, H, W) bool of each trial by falling score; one pass of the backbone a block and input."""
+    settings = job.settings.propose
+    seen: dict[Any, Any] = {}
+    found = []
+    for trial in trials:
+        shown, constants = input_of(settings, trial.method)
+        key = (shown, trial.block)
+        if key not in seen:
+            want = {
+                facet for other in trials if other.block == trial.block for facet in (other.facet, *NEEDS[other.method])
+            }
+            seen[key] = look(rgb, backbone=network, block=trial.block, want=tuple(sorted(want)), shown=shown)
+        features, content = seen[key]
+        with torch.inference_mode():
+            features = features.centred() if trial.centred else features
+        proposed = search(
+            features,
+            trial.method,
+            facet=trial.facet,
+            max_masks=settings.max_masks,
+            stop_score=settings.stop_score,
+            **constants,
+        )
+        masks, scores = in_pixels(
+            proposed,
+            rgb=rgb,
+            patch=features.patch,
+            content=content,
+            size=rgb.shape[:2],
+            min_score=settings.min_score,
+            # Combinations are compared, not outlines: a CRF of each mask would take most of the time.
+            how="nearest" if settings.pixels == "crf" else settings.pixels,
+        )
+        order = [row for row in np.argsort(-scores, kind="stable") if masks[row].any()]
+        found.append(masks[order])
+    return found
+
+
+def _flipped(job: Job, network: Any, rgb: np.ndarray, trials: list[Trial]) -> tuple[Any, list[np.ndarray]]:
+    """Masks of the mirrored picture, mirrored back, and where in the picture they are compared."""
+    masks = _masks(job, network, np.ascontiguousarray(rgb[:, ::-1]), trials)
+    return (slice(None), slice(None)), [each[:, :, ::-1] for each in masks]
+
+
+def _cropped(job: Job, network: Any, rgb: np.ndarray, trials: list[Trial]) -> tuple[Any, list[np.ndarray]]:
+    """Masks of the picture without its margins, and where in the picture they are compared."""
+    down, right = (int(CROP * side) for side in rgb.shape[:2])
+    inner = (slice(down, rgb.shape[0] - down), slice(right, rgb.shape[1] - right))
+    return inner, _masks(job, network, np.ascontiguousarray(rgb[inner]), trials)
+
+
+def _measured(trial: int, own: list[np.ndarray], others: list[Any], truth: list[Rle] | None) -> dict[str, Any]:
+    """What one trial gives in one picture."""
+    masks = own[trial]
+    measured: dict[str, Any] = {
+        "masks": len(masks),
+        "area": float(masks.mean(axis=(1, 2)).mean()) if len(masks) else 0.0,
+    }
+    if truth is not None:
+        box = boxes_from_masks(masks[:1])[0] if len(masks) else None
+        best = rle.iou(rle.encode(masks), truth).max(axis=0) if len(masks) else np.zeros(len(truth))
+        measured |= {"hit": corloc.hits([box], [rle.boxes(truth)])[0], "best": [float(value) for value in best]}
+    for name, (place, found) in zip(("flips", "crops"), others, strict=False):
+        here = masks[(slice(None), *place)]
+        measured[name] = _agreement(here[here.any(axis=(1, 2))], found[trial])
+    return measured
+
+
+def _agreement(one: np.ndarray, other: np.ndarray) -> float:
+    """Mean over both sides' masks of the IoU with the most like one of the other side; 1 where both have none."""
+    if not len(one) or not len(other):
+        return float(len(one) == len(other))
+    overlap = rle.iou(rle.encode(np.ascontiguousarray(one)), rle.encode(np.ascontiguousarray(other)))
+    return float((overlap.max(axis=1).mean() + overlap.max(axis=0).mean()) / 2)
+
+
+def _row(trial: Trial, measured: list[dict[str, Any]]) -> dict[str, Any]:
+    """A combination's means over the pictures."""
+    row: dict[str, Any] = {"method": trial.method, "block": trial.block, "facet": trial.facet, "centred": trial.centred}
+    if measured and "hit" in measured[0]:
+        row |= {
+            "CorLoc": float(np.mean([each["hit"] for each in measured])),
+            "mean_best_iou": float(np.mean([value for each in measured for value in each["best"]])),
+        }
+    for name in ("flips", "crops", "masks", "area"):
+        if measured and name in measured[0]:
+            row[name] = float(np.mean([each[name] for each in measured]))
+    return row

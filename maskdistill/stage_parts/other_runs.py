@@ -1,0 +1,174 @@
+"""What other runs give to a clustering: embeddings, a support set that only helps to fit, ids to be in line with.
+
+In:   the folders of other runs, their `cluster` (or `recluster`) complete
+Out:  embeddings (n, d); a permutation of our ids
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from maskdistill.artifacts.mask_lines import MaskFile, clusters_in
+from maskdistill.clusters.alignment import aligned
+from maskdistill.engine.stage import Job
+from maskdistill.errors import RunError, SettingsError, StaleError
+from maskdistill.masks import rle
+from maskdistill.runs import arrays, fingerprints, lines, record, reuse
+from maskdistill.runs.layout import RunFolder
+from maskdistill.stage_parts.embeddings import Embedded
+
+# Parts of a clustering that say what space its embeddings lie in.
+SPACE = ("embedding", "min_side", "max_side", "backbone", "precision", "background", "scales", "flips", "blur")
+EMBEDDINGS = "cluster/embeddings"  # what --reuse calls them
+SOURCES = {"cluster": Path("propose") / "proposals.jsonl", "recluster": Path("detect") / "detections.jsonl"}
+
+
+def content(root: str, name: str) -> str:
+    """What a file of another run's clustering is known by in a fingerprint; a word where it is not there."""
+    entry = record.read(RunFolder(Path(root)).stage("cluster") / "stage.json")
+    return "missing" if entry is None else entry.outputs.get(name, "missing")
+
+
+def embeddings(job: Job, parts: Mapping[str, Any], file: MaskFile, folder: Path) -> Embedded | None:
+    """The embeddings of this run's own masks, taken of another run to `folder`; None where `job.sources` names none.
+
+    Args:
+        parts: what the fingerprint of our clustering is made of; what only concerns k-means may differ.
+    Raises:
+        RunError: not complete there, or damaged. StaleError: other masks, weights or settings of the embedding.
+    """
+    source = job.sources.get(EMBEDDINGS)
+    if source is None:
+        return None
+    theirs = source.stage("cluster")
+    entry = check_embeddings(source, parts)
+    needed = {
+        name: replace(entry, outputs={name: entry.outputs[name]}) for name in ("clusters.jsonl", "embeddings.npy")
+    }
+    if record.verify(theirs, needed["clusters.jsonl"]):
+        raise RunError(f"{theirs}: cannot be reused: clusters.jsonl missing or changed. Leave out its --reuse")
+    reuse.take(theirs, needed["embeddings.npy"], folder, waiting=folder / "taken")
+    owners = [(image.id, mask) for image in job.images for mask in range(file.n_in(image.id))]
+    finite = [row.get("left_out") != "not finite" for row in lines.read(theirs / "clusters.jsonl")]
+    job.ledger.write("reuse", stage="cluster", run=str(source.root.resolve()), what="embeddings", masks=len(owners))
+    values = arrays.mapped(folder / "embeddings.npy")
+    return Embedded(values, np.array(owners, np.int64).reshape(-1, 2), np.array(finite, bool))
+
+
+def check_embeddings(source: RunFolder, parts: Mapping[str, Any]) -> record.StageRecord:
+    """The record of another run's clustering, whose embeddings are those that this run would make.
+
+    Args:
+        parts: of our clustering, or those that are known so far.
+    """
+    folder = source.stage("cluster")
+    entry = record.read(folder / "stage.json")
+    if entry is None:
+        raise RunError(
+            f"{folder}: not complete, so that its embeddings cannot be reused. "
+            f"Complete it first: maskdistill run --out {source.root} --until cluster, or leave out its --reuse"
+        )
+    theirs, ours = (_of_embeddings(each) for each in (entry.parts, parts))
+    if found := fingerprints.differences({name: value for name, value in theirs.items() if name in ours}, ours):
+        raise StaleError(
+            f"{folder} holds embeddings made otherwise than is asked for here, so that they cannot be reused:\n"
+            + "\n".join(f"  {line}" for line in found)
+            + f"\nLeave out its --reuse, or give the settings, weights and pictures that {source.root} has"
+        )
+    return entry
+
+
+def _of_embeddings(parts: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a clustering's parts its embeddings depend on."""
+    settings = {name: value for name, value in parts["settings"].items() if name in SPACE}
+    return {**{name: value for name, value in parts.items() if name != "settings"}, "settings": settings}
+
+
+def support(job: Job, parts: dict[str, Any], weights: str | None) -> tuple[np.ndarray, np.ndarray] | None:
+    """Embeddings (n, d) of another run, a memory map, and the places of its masks of training pictures.
+
+    None where no support set is asked for.
+
+    Args:
+        parts, weights: of our clustering, by which the embeddings of the other run must have been made too.
+    Raises:
+        SettingsError: the run has no clustering, or one made with another backbone, weights or embedding.
+    """
+    root = job.settings.cluster.support
+    if not root:
+        return None
+    folder, entry = _complete(root, "support")
+    theirs: dict[str, Any] = entry.parts["settings"]
+    differ = [
+        f"{name}: {theirs.get(name)} there, {parts.get(name)} here"
+        for name in SPACE
+        if theirs.get(name) != parts.get(name)
+    ]
+    if entry.parts.get("weights") != weights:
+        differ.append("weights: others there than here")
+    if differ:
+        raise SettingsError(
+            f"cluster.support: the embeddings of {root} lie in another space ({'; '.join(differ)}). "
+            "Cluster it with the settings and weights of this run, or leave out --cluster.support"
+        )
+    split = {row["id"]: row["split"] for row in lines.read(RunFolder(Path(root)).images)}
+    rows = lines.read(folder / "clusters.jsonl")
+    usable = [row.get("left_out") != "not finite" and split[row["id"]] == "train" for row in rows]
+    return arrays.mapped(folder / "embeddings.npy"), np.flatnonzero(usable)
+
+
+def check_alignment(job: Job) -> None:
+    """SettingsError where the run `cluster.align_to` has no clustering, is of other pictures, or has them turned."""
+    root = job.settings.cluster.align_to
+    if not root:
+        return
+    _complete(root, "align_to")
+    theirs = list(lines.read(RunFolder(Path(root)).images))
+    if [row["sha256"] for row in theirs] != [image.sha256 for image in job.images]:
+        raise SettingsError(f"cluster.align_to: {root} is a run over other pictures, so that no masks can overlap")
+    for row, image in zip(theirs, job.images, strict=True):
+        if (size := (row["height"], row["width"])) != image.size:  # the same files, turned by another --orientation
+            raise SettingsError(
+                f"cluster.align_to: {image.path} is {size[1]} x {size[0]} px in {root}, "
+                f"{image.width} x {image.height} here, so that no masks can overlap. "
+                "Give a run with the --orientation of this one"
+            )
+
+
+def ids_as(job: Job, stage: str, file: MaskFile, ids: np.ndarray, k: int) -> np.ndarray:
+    """(k,) int64: the new id of each of our clusters, by pixels shared with those of the run `cluster.align_to`."""
+    root = job.settings.cluster.align_to
+    if not root:
+        return np.arange(k)
+    folder = RunFolder(Path(root)).stage("cluster")
+    other = MaskFile(Path(root) / SOURCES["cluster"])
+    their_ids = np.array([row["cluster"] for row in lines.read(folder / "clusters.jsonl")], np.int64)
+    overlap = np.zeros((k, clusters_in(folder)))
+    for image in job.images:
+        own, seen = file.masks(image.id), other.masks(image.id)
+        if not own or not seen:
+            continue
+        iou = rle.iou([mask["rle"] for mask in own], [mask["rle"] for mask in seen])
+        areas = np.array([mask["area"] for mask in own])[:, None] + np.array([mask["area"] for mask in seen])[None]
+        shared = iou * areas / (1 + iou)  # px of the intersections
+        rows = ids[file.first[image.id] :][: len(own)], their_ids[other.first[image.id] :][: len(seen)]
+        np.add.at(overlap, np.ix_(*rows), shared)
+    job.ledger.write("note", stage=stage, what="ids aligned", value=root)
+    return aligned(overlap)
+
+
+def _complete(root: str, setting: str) -> tuple[Path, record.StageRecord]:
+    """The folder and the record of another run's clustering of proposals."""
+    folder = RunFolder(Path(root)).stage("cluster")
+    entry = record.read(folder / "stage.json")
+    if entry is None:
+        raise SettingsError(
+            f"cluster.{setting}: {folder} is not complete. "
+            f"Complete it first: maskdistill run --out {root} --until cluster"
+        )
+    return folder, entry

@@ -1,0 +1,165 @@
+"""What detect and segment share: training with checkpoints, losses on disk, the network's weights at the end."""
+
+from __future__ import annotations
+
+import dataclasses
+import errno
+import json
+import os
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from maskdistill.engine import networks
+from maskdistill.engine.stage import Job
+from maskdistill.features import weights
+from maskdistill.runs import atomic, lines
+from maskdistill.settings.training import TrainSettings
+from maskdistill.training import Plan, augment, bodies, checkpoint, fit
+
+if TYPE_CHECKING:
+    from maskdistill.stage_parts.best_on_truth import Looks
+
+EPOCHS = 25  # of the pictures, where the steps are not given; docs/log/training.md
+LEAST, MOST = (
+    {"detect": 600, "segment": 1500},
+    12000,
+)  # steps then; fewer leave a segmenter of photographs all background
+
+
+def steps_of(settings: TrainSettings, n_pictures: int, stage: str) -> int:
+    """Steps of a training: as set, or from the number of pictures."""
+    return settings.steps or max(LEAST[stage], min(MOST, round(EPOCHS * n_pictures / settings.batch)))
+
+
+def ranges(settings: TrainSettings) -> augment.Ranges:
+    """What the pictures of a training are turned, moved and coloured by."""
+    return augment.Ranges(**dataclasses.asdict(settings.augment))
+
+
+def start_weights(job: Job, stage: str) -> dict[str, Tensor] | None:
+    """The body's weights that the run gives to `detect` or `segment`; None: drawn at random."""
+    what = job.settings.weights_of(stage)
+    return None if what in (None, "none", "detect") else weights.read(what, name=stage)
+
+
+def digest(job: Job, stage: str) -> str:
+    """What a training starts from, by content."""
+    state = start_weights(job, stage)
+    return weights.fingerprint(state) if state is not None else (job.settings.weights_of(stage) or "none")
+
+
+def train(
+    job: Job,
+    folder: Path,
+    model: nn.Module,
+    settings: TrainSettings,
+    *,
+    steps: int,
+    batch_of: Callable[[int], list[Any]],
+    loss_of: Callable[[nn.Module, list[Any], int], Mapping[str, Tensor]],
+    title: str,
+    looks: Looks | None = None,
+) -> bool:
+    """Train from the last checkpoint on; FOLDER/model.safetensors and losses.jsonl are the result.
+
+    Args:
+        looks: is shown the weights of each step, and says in the end which are the result; None: the last ones.
+    Returns:
+        Whether a batch had to be cut to fit into memory: its bytes are then not those of a larger device.
+    """
+    checkpoints = folder / "parts"
+    state = checkpoint.read_latest(checkpoints)
+    done = int(state["step"]) if state else 0
+    losses_path = checkpoints / "losses.jsonl"
+    kept = [row for row in _rows(losses_path) if row["step"] <= done]
+    lines.write(losses_path, kept)
+    placed(model, networks.device(job))
+    halved = (checkpoints / "halved").exists()
+    saved = time.monotonic()
+    plan = Plan(
+        steps=steps,
+        optimiser=settings.optimiser,
+        learning_rate=settings.learning_rate,
+        weight_decay=settings.weight_decay,
+        warm_up=settings.warm_up,
+        decay=settings.decay,
+        drops=settings.drops,
+        clip_norm=settings.clip_norm,
+        average=settings.average,
+        bfloat16=job.settings.precision == "bfloat16",
+        seed=job.settings.seed_of_chain,
+    )
+    # Unbuffered: what a full disk refused must not be tried once more when the file is closed.
+    with _appending(losses_path) as file, job.progress.bar(title, total=steps, done=done, unit="steps") as bar:
+
+        def on_step(step: int, losses: dict[str, float], state_of: Callable[[], dict[str, Any]]) -> None:
+            nonlocal saved
+            row = lines.encoded({"step": step, **{name: round(value, 6) for name, value in losses.items()}})
+            with atomic.telling(losses_path):
+                if file.write(row) != len(row):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            bar.advance(f"loss {losses['loss']:.3f}")
+            if looks is not None:
+                looks.look(step, state_of)
+            if time.monotonic() - saved >= settings.checkpoint_seconds and step < steps:
+                # The losses reach the disk before the checkpoint does: a power cut must not leave it ahead of them.
+                with atomic.telling(losses_path):
+                    os.fsync(file.fileno())
+                checkpoint.write(checkpoints, step, state_of(), write_bytes=atomic.write_bytes)
+                saved = time.monotonic()
+
+        def on_halved(step: int, parts: int) -> None:
+            nonlocal halved
+            halved = True
+            atomic.write_bytes(checkpoints / "halved", b"")
+            job.ledger.write("halved", stage=title, step=step, parts=parts)
+
+        fit(
+            model,
+            plan,
+            batch_of=batch_of,
+            loss_of=loss_of,
+            state=state,
+            on_step=on_step,
+            on_halved=on_halved,
+            workers=1,
+        )
+    if looks is not None:
+        model.load_state_dict(looks.chosen()[1])
+    atomic.write_bytes(folder / "losses.jsonl", losses_path.read_bytes())
+    atomic.write_bytes(folder / "model.safetensors", checkpoint.weights_bytes(model.state_dict()))
+    return halved
+
+
+def fill_body(body: nn.Module, state: dict[str, Tensor] | None) -> None:
+    """Start a body from weights, if there are any."""
+    if state is not None:
+        bodies.fill(body, state)
+
+
+def placed(model: nn.Module, device: torch.device) -> nn.Module:
+    """The model on a device, its maps with the channels last: convolutions are a seventh faster so (docs/log/)."""
+    return model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+def _appending(path: Path) -> IO[bytes]:
+    with atomic.telling(path):
+        return path.open("ab", buffering=0)
+
+
+def _rows(path: Path) -> list[dict[str, Any]]:
+    """Loss rows up to a torn line."""
+    if not path.exists():
+        return []
+    found = []
+    for line in path.read_bytes().split(b"\n"):
+        try:
+            found.append(json.loads(line))
+        except ValueError:
+            break
+    return found

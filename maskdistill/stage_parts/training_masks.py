@@ -1,0 +1,70 @@
+"""The masks that the detector is trained on, and how many of them it finds again.
+
+In:   propose/proposals.jsonl, cluster/clusters.jsonl, detect/detections.jsonl
+Out:  masks and clusters of a picture; counts
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from maskdistill.artifacts.mask_lines import MaskFile
+from maskdistill.engine.stage import Image, Job
+from maskdistill.masks import rle
+from maskdistill.runs import lines
+from maskdistill.runs.layout import RunFolder
+
+MET = 0.5  # IoU from which a detection counts as a mask found again
+
+
+class TrainedOn:
+    """Proposals of training pictures, without those of low score and those left out as noise.
+
+    Attributes:
+        file: the proposals. clusters: (n,) int64 in their order. images: training pictures that can be read, those
+            without masks too: they say what is no object.
+    """
+
+    PROPOSALS, CLUSTERS = Path("propose") / "proposals.jsonl", Path("cluster") / "clusters.jsonl"
+
+    @classmethod
+    def is_there(cls, folder: RunFolder) -> bool:
+        """Whether the run still has them: a trained detector predicts without."""
+        return all((folder.root / path).exists() for path in (cls.PROPOSALS, cls.CLUSTERS))
+
+    def __init__(self, job: Job) -> None:
+        self.file = MaskFile(job.folder.root / self.PROPOSALS)
+        rows = list(lines.read(job.folder.root / self.CLUSTERS))
+        self.clusters = np.array([row["cluster"] for row in rows], np.int64)
+        self._left_out = np.array(["left_out" in row for row in rows], bool)
+        self._min_score = job.settings.detect.min_proposal_score or 0.0
+        self.images = [image for image in job.images if image.split == "train" and not self.file.refused(image.id)]
+
+    def of(self, image: Image) -> tuple[list[dict[str, Any]], np.ndarray]:
+        """Mask records of a picture, and their clusters (n,)."""
+        first, rows = self.file.first[image.id], self.file.masks(image.id)
+        trusted = [
+            number
+            for number, mask in enumerate(rows)
+            if mask["score"] >= self._min_score and not self._left_out[first + number]
+        ]
+        return [rows[number] for number in trusted], self.clusters[[first + number for number in trusted]]
+
+    def found_again(self, detections: Path) -> tuple[int, int]:
+        """How many masks there are, and how many of them the best detections meet, as many a picture as it has masks.
+
+        No ground truth is in it: a detector that has learnt finds most of its own training masks, one that has not
+        puts the same blot into every picture.
+        """
+        found, n_masks, n_met = MaskFile(detections), 0, 0
+        for image in self.images:
+            wanted, _ = self.of(image)
+            best = found.masks(image.id)[: len(wanted)]  # detections are sorted by score
+            n_masks += len(wanted)
+            if best:
+                iou = rle.iou([mask["rle"] for mask in wanted], [mask["rle"] for mask in best])
+                n_met += int((iou.max(axis=1) >= MET).sum())
+        return n_masks, n_met

@@ -1,0 +1,98 @@
+"""status: what is done, unfinished, stale or missing in a run, and why."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from maskdistill.engine.stage import Stage, identity
+from maskdistill.errors import RunError
+from maskdistill.runs import fingerprints, record
+from maskdistill.runs.journal import Journal
+from maskdistill.runs.layout import RunFolder
+from maskdistill.runs.ledger import Ledger
+from maskdistill.settings import RunSettings, validate
+from maskdistill.settings.run import VERBS
+from maskdistill.workflows import run
+
+
+def rows(root: Path) -> list[dict[str, Any]]:
+    """A row a stage, in order: stage, state, counts, seconds, why (lines that say what made it stale)."""
+    folder = RunFolder(root)
+    if not folder.config.exists():
+        raise RunError(
+            f"{root}: not the folder of a run (no config.yaml). Start one: maskdistill run PICTURES --out {root}"
+        )
+    settings = validate(run.configured(root), source=str(folder.config))
+    seconds: dict[str, float] = {}
+    for event in Ledger(folder.ledger).read():
+        if event["event"] == "end":
+            seconds[event["stage"]] = event["seconds"]
+    made: dict[str, str] = {}
+    found = []
+    for verb in VERBS:
+        for stage in run.stages_of(verb, settings):
+            row = _row(stage, folder, settings, made)
+            found.append({**row, "seconds": seconds.get(stage.name)})
+    for name, file in (("evaluate", "metrics.json"), ("report", "index.html")):
+        state = "done" if (folder.stage(name) / file).exists() else "missing"
+        found.append({"stage": name, "state": state, "counts": {}, "seconds": None, "why": []})
+    if settings.seeds > 1:
+        for number in settings.chain_seeds:
+            state, why = of_seed(folder, settings, number)
+            found.append({"stage": f"seeds/{number}", "state": state, "counts": {}, "seconds": None, "why": why})
+    return found
+
+
+def repeated(settings: RunSettings) -> tuple[str, ...]:
+    """The verbs that are done for each seed."""
+    until = "cluster" if settings.seeds_of == "clusters" else "segment"
+    verbs = VERBS[: VERBS.index(until) + 1]
+    if settings.detect.import_file:  # nothing reads what comes before the detections of others
+        return tuple(verb for verb in verbs if verb not in ("propose", "cluster"))
+    return verbs
+
+
+def of_seed(folder: RunFolder, settings: RunSettings, number: int) -> tuple[str, list[str]]:
+    """State (done | unfinished | missing | stale) of the run with another seed, and why it is not done.
+
+    Args:
+        settings: of the run that it repeats, resolved; its scan and its proposals must be those of that run.
+    """
+    place, given = folder.seed(number), settings.with_chain_seed(number)
+    made: dict[str, str] = {}
+    stages = [stage for verb in repeated(settings) for stage in run.stages_of(verb, given)]
+    for position, stage in enumerate(stages):
+        row = _row(stage, place, given, made)
+        ours = record.read(folder.stage(stage.name) / "stage.json") if stage.name in ("scan", "propose") else None
+        if row["state"] == "done" and ours is not None and identity(ours) != made[stage.name]:
+            row |= {"state": "stale", "why": [f"other than that of {folder.root}"]}
+        if row["state"] == "stale":
+            return "stale", [f"{stage.name}: {line}" for line in row["why"]]
+        if row["state"] != "done":  # those behind it are to be done whatever they are
+            left = [each.name for each in stages[position:]]
+            state = "missing" if row["state"] == "missing" and not position else "unfinished"
+            return state, [] if state == "missing" else [f"to do: {', '.join(left)}"]
+    return "done", []
+
+
+def _row(stage: Stage, folder: RunFolder, settings: RunSettings, made: dict[str, str]) -> dict[str, Any]:
+    place = folder.stage(stage.name)
+    entry = record.read(place / "stage.json")
+    if entry is None:
+        if not (place / "parts").exists():
+            return {"stage": stage.name, "state": "missing", "counts": {}, "why": []}
+        with Journal(place / "parts") as journal:
+            counts = {"pictures so far": len(journal.done)}
+        return {"stage": stage.name, "state": "unfinished", "counts": counts, "why": []}
+    made[stage.name] = identity(entry)
+    now = {
+        "version": stage.version,
+        "settings": stage.parts(settings),
+        "reads": {name: made.get(name, "missing") for name in stage.reads},
+        # Weights are compared when the stage runs: reading them here would make status slow.
+        **({"weights": entry.parts["weights"]} if "weights" in entry.parts else {}),
+    }
+    why = fingerprints.differences(entry.parts, now)
+    counts = {**entry.counts, **({"mixed": 1} if entry.mixed else {})}
+    return {"stage": stage.name, "state": "stale" if why else "done", "counts": counts, "why": why}
