@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
+from tests.tiny_runs import drawn, scanned, small, tiny  # noqa: F401 -- fixtures for all
+
 # No deadline: a machine that is busy for half a second is no fault of the code.
 settings.register_profile("here", deadline=None)
 settings.load_profile("here")

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from maskdistill import api
-from tests.stages.conftest import QUICK
+from tests.tiny_runs import QUICK
 
 NETWORK = {"backbone": "timm/vit_tiny_patch16_224", "embedding": "class_token", "min_side": 0, "max_side": 64}
 DRAWN = ["propose=handcrafted", "cluster=none"]

@@ -11,9 +11,9 @@ from maskdistill import api
 from maskdistill.errors import PredictionError, SettingsError
 from maskdistill.masks import rle
 from maskdistill.runs import record
-from tests.stages.conftest import BY_HAND
-from tests.stages.conftest import SMALL_SIZE as SIZE
 from tests.stages.theirs import imported, lines_of, refusal, results, saved, warnings_of
+from tests.tiny_runs import BY_HAND
+from tests.tiny_runs import SMALL_SIZE as SIZE
 
 
 def test_a_file_of_which_nothing_remains_gives_pictures_without_masks(small, scanned, tmp_path) -> None:

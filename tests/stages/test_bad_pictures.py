@@ -10,7 +10,7 @@ from PIL import Image
 from maskdistill import api
 from maskdistill.errors import PictureError, RunError
 from maskdistill.workflows import demo_pictures
-from tests.stages.conftest import QUICK
+from tests.tiny_runs import QUICK
 
 
 def test_damaged_pictures_are_listed_with_reasons_and_the_others_go_through(tmp_path: Path) -> None:

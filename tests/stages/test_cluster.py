@@ -21,7 +21,7 @@ from maskdistill.stage_parts import fit_clusters
 from maskdistill.stages import cluster
 from maskdistill.workflows import run
 from tests.stages.clusterings import DRAWN, NETWORK, clustered, lines_of, read
-from tests.stages.conftest import QUICK
+from tests.tiny_runs import QUICK
 
 
 def test_clusters_json_says_of_each_cluster_what_it_is(tiny) -> None:

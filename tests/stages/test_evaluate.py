@@ -13,7 +13,7 @@ from maskdistill.datasets import truth
 from maskdistill.errors import GroundTruthError, RunError, SettingsError
 from maskdistill.evaluation import boundary, instances, matching, semantic
 from maskdistill.masks import rle
-from tests.stages.conftest import QUICK
+from tests.tiny_runs import QUICK
 
 
 def metrics(out: Path) -> dict[tuple[str, str, str], dict]:

@@ -12,9 +12,9 @@ from maskdistill.errors import PredictionError, SettingsError, StaleError
 from maskdistill.masks import polygons, rle
 from maskdistill.runs import record
 from maskdistill.workflows import demo_pictures
-from tests.stages.conftest import BY_HAND
-from tests.stages.conftest import SMALL_SIZE as SIZE
 from tests.stages.theirs import imported, lines_of, masks_by_path, results, saved, warnings_of
+from tests.tiny_runs import BY_HAND
+from tests.tiny_runs import SMALL_SIZE as SIZE
 
 FEW_STEPS = {"short_side": 48, "max_side": 64, "train": {"steps": 2, "batch": 2, "warm_up": 1}}
 

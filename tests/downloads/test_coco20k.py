@@ -12,8 +12,8 @@ from maskdistill.downloads.sources import Dataset
 from maskdistill.errors import DatasetError, GroundTruthError, SettingsError
 from maskdistill.runs.progress import Progress
 from tests.datasets import trees
-from tests.datasets.server import Manner, Served, serving
-from tests.stages.test_fetch import archive_of, how
+from tests.downloads.server import Manner, Served, serving
+from tests.downloads.test_fetch import archive_of, how
 
 
 @pytest.fixture(autouse=True)

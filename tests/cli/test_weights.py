@@ -8,7 +8,7 @@ import torch
 from maskdistill import cli
 from maskdistill.features import weights
 from maskdistill.workflows import demo_pictures
-from tests.test_cli import BY_HAND, config, refused, scanned
+from tests.cli.test_commands import BY_HAND, config, refused, scanned
 
 
 @pytest.fixture(autouse=True)

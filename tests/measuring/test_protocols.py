@@ -13,7 +13,7 @@ from maskdistill.datasets import truth, voc
 from maskdistill.downloads import run_command
 from maskdistill.runs.progress import Progress
 from tests.datasets import trees
-from tests.stages.conftest import QUICK
+from tests.tiny_runs import QUICK
 
 
 def command(*words: object) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from maskdistill.downloads.download import download
 from maskdistill.errors import DatasetError
-from tests.datasets.server import Manner, serving
+from tests.downloads.server import Manner, serving
 
 BODY = bytes(range(256)) * 5000
 SHA = hashlib.sha256(BODY).hexdigest()

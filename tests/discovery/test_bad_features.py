@@ -15,7 +15,7 @@ from maskdistill.settings import load, resolve
 from maskdistill.stages.propose import input_of
 from maskdistill.types import Features
 from maskdistill.workflows import demo_pictures
-from tests.stages.conftest import QUICK
+from tests.tiny_runs import QUICK
 
 KINDS = ("one colour", "all negative", "zero", "not finite", "one not finite", "infinite class token", "noise")
 

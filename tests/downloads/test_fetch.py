@@ -21,7 +21,7 @@ from maskdistill.errors import DatasetError, GroundTruthError, RunError, Setting
 from maskdistill.runs.lock import RunLock
 from maskdistill.runs.progress import Progress
 from tests.datasets import trees
-from tests.datasets.server import Manner, serving
+from tests.downloads.server import Manner, serving
 
 QUICKLY = {"pause": lambda seconds: None, "tries": 2, "timeout_seconds": 5}
 
@@ -250,7 +250,7 @@ from maskdistill.datasets import unpack
 from maskdistill.datasets.sources import Archive, Dataset
 from maskdistill.stages import fetch
 from maskdistill.stages.progress import Progress
-from tests.stages.test_fetch import small_voc
+from tests.downloads.test_fetch import small_voc
 import time
 
 def slowly(archive, member, target, write=unpack._write):
