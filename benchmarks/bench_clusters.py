@@ -54,7 +54,10 @@ REFERENCE = Path(os.environ.get("MASKDISTILL_REFERENCE", "../shared"))
 
 def photographs() -> list[Path]:
     """Pictures of both sets of the reference data, in the order of their names."""
-    folders = REFERENCE / "data" / "coco-dev" / "images", REFERENCE / "data" / "voc-dev" / "VOC2012" / "JPEGImages"
+    folders = (
+        REFERENCE / "data" / "coco-dev" / "images",
+        REFERENCE / "data" / "voc-dev" / "VOC2012" / "JPEGImages",
+    )
     return sorted(path for folder in folders for path in folder.iterdir())
 
 
@@ -72,9 +75,20 @@ def boxes_of_proposals() -> Iterator[tuple[Path, np.ndarray]]:
 
     own = {"backbone": network.NETWORK, "pixels": "nearest"}
     recipes = [
-        recipe_of(resolve(load({"propose": {**own, **seen, "method": method, "centre_keys": centre}})).propose)
-        for seen in ({"facet": facet, "block": block} for facet in ("tokens", "keys") for block in (-2, -1))
-        for method, centre in (("tokencut", "no"), ("maskdistill", "yes"), ("lost", "no"), ("maskcut", "no"))
+        recipe_of(
+            resolve(
+                load({"propose": {**own, **seen, "method": method, "centre_keys": centre}})
+            ).propose
+        )
+        for seen in (
+            {"facet": facet, "block": block} for facet in ("tokens", "keys") for block in (-2, -1)
+        )
+        for method, centre in (
+            ("tokencut", "no"),
+            ("maskdistill", "yes"),
+            ("lost", "no"),
+            ("maskcut", "no"),
+        )
     ]
     for path in photographs():
         rgb, found = read(path), []
@@ -92,9 +106,15 @@ def cut(given: argparse.Namespace) -> list[crops.Crop]:
     low, high = given.sides
     within = np.flatnonzero((sides.min(axis=1) >= low) & (sides.max(axis=1) <= high))
     chosen = within[np.linspace(0, len(within) - 1, min(given.crops, len(within))).astype(int)]
-    print(f"{len(boxes)} boxes of {given.of}, {len(within)} within {low} .. {high} px, {len(chosen)} taken", flush=True)
+    print(
+        f"{len(boxes)} boxes of {given.of}, {len(within)} within {low} .. {high} px, {len(chosen)} taken",
+        flush=True,
+    )
     rows = [boxes[place] for place in chosen]
-    return [crops.crops(read(path), np.array([box]), min_side=given.min_side)[0][0] for path, box in rows]
+    return [
+        crops.crops(read(path), np.array([box]), min_side=given.min_side)[0][0]
+        for path, box in rows
+    ]
 
 
 def of_crops(given: argparse.Namespace) -> None:
@@ -108,14 +128,19 @@ def of_crops(given: argparse.Namespace) -> None:
     def prepare(pixels: np.ndarray) -> torch.Tensor:
         return padded(normalised(pixels, mean=backbone.mean, std=backbone.std), backbone.patch)
 
-    patches = np.array([-(-view.pixels.shape[0] // 8) * -(-view.pixels.shape[1] // 8) for view in views])
+    patches = np.array(
+        [-(-view.pixels.shape[0] // 8) * -(-view.pixels.shape[1] // 8) for view in views]
+    )
     print(
         f"{len(views)} crops, patches: quartiles {np.percentile(patches, [25, 50, 75]).astype(int).tolist()}, "
         f"mean {patches.mean():.0f}, most {patches.max()}"
     )
 
     def whole(part: list[list[crops.Crop]]) -> np.ndarray:
-        tokens = [backbone.features(prepare(one.pixels)[None], want=("tokens",))[0].tokens for (one,) in part]
+        tokens = [
+            backbone.features(prepare(one.pixels)[None], want=("tokens",))[0].tokens
+            for (one,) in part
+        ]
         return np.stack([each[0].numpy() for each in tokens])
 
     def by(network: Any, pack: int) -> Callable[[list[list[crops.Crop]]], np.ndarray]:
@@ -138,7 +163,9 @@ def of_crops(given: argparse.Namespace) -> None:
                 least = min(least, clock() - began)
             seconds[name].append(least)
             apart[name] = max(apart[name], float(np.abs(found - wanted).max()))
-    print("\n| way | crops a second | times the first | of slices: least to most | largest difference |")
+    print(
+        "\n| way | crops a second | times the first | of slices: least to most | largest difference |"
+    )
     print("| --- | --- | --- | --- | --- |")
     plain = np.array(next(iter(seconds.values())))
     for name, own in seconds.items():
@@ -149,9 +176,13 @@ def of_crops(given: argparse.Namespace) -> None:
         )
 
 
-def blobs(n: int, width: int, kinds: int, *, apart: float, seed: int = 0) -> Callable[[int], tuple[Any, Any]]:
+def blobs(
+    n: int, width: int, kinds: int, *, apart: float, seed: int = 0
+) -> Callable[[int], tuple[Any, Any]]:
     """From a chunk's number to its rows (10 000 or what is left, width) float32 and kinds: Gaussians of deviation 1."""
-    middles = apart * np.random.default_rng([seed, 1]).standard_normal((kinds, width)).astype(np.float32)
+    middles = apart * np.random.default_rng([seed, 1]).standard_normal((kinds, width)).astype(
+        np.float32
+    )
 
     def chunk(number: int) -> tuple[np.ndarray, np.ndarray]:
         rng = np.random.default_rng([seed, 2, number])
@@ -168,7 +199,13 @@ def of_kmeans(given: argparse.Namespace) -> None:
     rows = np.concatenate([chunk(number)[0] for number in range(-(-n // 10_000))])
     start = rows[np.random.default_rng(0).choice(n, 80, replace=False)]
     print(f"{n} x 384 into 80, {given.iterations} iterations, {given.repeats} times each in turn\n")
-    head = ["threads", "scikit-learn, s, least", "ours, s, least", "times", "of pairs: median (all)"]
+    head = [
+        "threads",
+        "scikit-learn, s, least",
+        "ours, s, least",
+        "times",
+        "of pairs: median (all)",
+    ]
     head += ["iterations", "same ids", "inertia"]
     print(f"| {' | '.join(head)} |\n|{' --- |' * len(head)}")
     for threads in (1, 2):
@@ -178,10 +215,14 @@ def of_kmeans(given: argparse.Namespace) -> None:
         for _ in range(given.repeats):
             began = clock()
             with threadpool_limits(threads):
-                theirs = KMeans(80, init=start, n_init=1, max_iter=given.iterations, tol=0).fit(rows)
+                theirs = KMeans(80, init=start, n_init=1, max_iter=given.iterations, tol=0).fit(
+                    rows
+                )
             seconds["sklearn"].append(clock() - began)
             began = clock()
-            ours = streamed.lloyd(rows, start[None], rounds=given.iterations, tolerance=0, threads=threads)
+            ours = streamed.lloyd(
+                rows, start[None], rounds=given.iterations, tolerance=0, threads=threads
+            )
             seconds["torch"].append(clock() - began)
         least = {name: min(each) for name, each in seconds.items()}
         ratios = np.array(seconds["sklearn"]) / np.array(seconds["torch"])
@@ -222,7 +263,13 @@ def anonymous_mib() -> float:
 def apart_from_this_process(part: str, *words: str) -> dict[str, Any]:
     """What a part of this file prints, as JSON, in a process of its own."""
     command = [sys.executable, __file__, part, *words]
-    return dict(json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1]))
+    return dict(
+        json.loads(
+            subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[
+                -1
+            ]
+        )
+    )
 
 
 def of_streamed(given: argparse.Namespace) -> None:
@@ -238,14 +285,21 @@ def of_streamed(given: argparse.Namespace) -> None:
                 writer.add(rows)
                 kinds.append(own)
         truth = np.concatenate(kinds)
-        found = apart_from_this_process("streamed-one", "--folder", name, "--threads", str(given.threads))
+        found = apart_from_this_process(
+            "streamed-one", "--folder", name, "--threads", str(given.threads)
+        )
         ids = np.load(folder / "ids.npy")
-        print(f"{n} x 384, {len(set(ids.tolist()))} clusters, {given.threads} threads: {json.dumps(found)}", flush=True)
+        print(
+            f"{n} x 384, {len(set(ids.tolist()))} clusters, {given.threads} threads: {json.dumps(found)}",
+            flush=True,
+        )
         print(f"NMI to the truth: {clusters.nmi(ids, truth):.4f}", flush=True)
         places = np.sort(np.random.default_rng(1).choice(n, few, replace=False))
         rows = np.array(arrays.mapped(folder / "rows.npy")[places])
         inside = KMeans(80, init=np.load(folder / "start.npy"), n_init=1).fit(rows)
-    print(f"in memory, {few} rows: {clusters.nmi(inside.labels_, truth[places]):.4f}, {inside.n_iter_} iterations")
+    print(
+        f"in memory, {few} rows: {clusters.nmi(inside.labels_, truth[places]):.4f}, {inside.n_iter_} iterations"
+    )
     print(f"NMI of ours to it on those rows: {clusters.nmi(ids[places], inside.labels_):.4f}")
 
 
@@ -260,27 +314,41 @@ def of_streamed_one(given: argparse.Namespace) -> None:
         ids = kmeans.by_size(rows, kmeans.reseeded(rows, found.centroids[0])).ids
     np.save(folder / "ids.npy", ids)
     np.save(folder / "start.npy", start[0])
-    values = {"seconds": time.perf_counter() - began, "CPU seconds": time.process_time(), "rounds": found.rounds[0]}
+    values = {
+        "seconds": time.perf_counter() - began,
+        "CPU seconds": time.process_time(),
+        "rounds": found.rounds[0],
+    }
     values |= {"anonymous MiB before": peak.before, "peak": peak.most}
     print(json.dumps({name: round(float(value), 1) for name, value in values.items()}))
 
 
 def of_memory(given: argparse.Namespace) -> None:
     """Peak of the stage `cluster` behind the network: embeddings of 384 numbers in its journal, ten masks a picture."""
-    print("| masks | k-means by | seconds | anonymous MiB before | peak |\n| --- | --- | --- | --- | --- |")
+    print(
+        "| masks | k-means by | seconds | anonymous MiB before | peak |\n| --- | --- | --- | --- | --- |"
+    )
     for masks in given.masks:
         with tempfile.TemporaryDirectory(dir=given.folder) as name:
             _write_journal(Path(name) / "cluster" / "parts", Path(name) / "propose", masks)
             for solver in ("sklearn", "torch"):
                 found = apart_from_this_process("memory-one", "--folder", name, "--solver", solver)
-                print(f"| {masks} | {solver} | " + " | ".join(str(each) for each in found.values()) + " |", flush=True)
+                print(
+                    f"| {masks} | {solver} | "
+                    + " | ".join(str(each) for each in found.values())
+                    + " |",
+                    flush=True,
+                )
 
 
 def _write_journal(parts: Path, propose: Path, masks: int) -> None:
     chunk, box = blobs(masks, 384, 20, apart=0.2), [4.0, 4.0, 12.0, 12.0]
     mask = {"rle": {"size": [16, 16], "counts": "0" * 200}, "box": box, "area": 64, "score": 0.5}
     propose.mkdir(parents=True)
-    lines.write(propose / "proposals.jsonl", ({"id": 1 + at, "masks": [mask] * 10} for at in range(masks // 10)))
+    lines.write(
+        propose / "proposals.jsonl",
+        ({"id": 1 + at, "masks": [mask] * 10} for at in range(masks // 10)),
+    )
     with Journal(parts) as journal:
         for number in range(-(-masks // 10_000)):
             rows = chunk(number)[0].reshape(-1, 10, 384)
@@ -291,9 +359,17 @@ def _write_journal(parts: Path, propose: Path, masks: int) -> None:
 def of_memory_one(given: argparse.Namespace) -> None:
     """The stage on what `memory` wrote; a line of JSON."""
     root = Path(given.folder)
-    wanted = {"cluster": {"solver": given.solver}, "propose": {"backbone": "handcrafted"}, "device": "cpu"}
+    wanted = {
+        "cluster": {"solver": given.solver},
+        "propose": {"backbone": "handcrafted"},
+        "device": "cpu",
+    }
     job = Job.alone(resolve(load(wanted)))
-    job.folder, job.ledger, job.progress = RunFolder(root), Ledger(root / "ledger.jsonl"), Progress(quiet=True)
+    job.folder, job.ledger, job.progress = (
+        RunFolder(root),
+        Ledger(root / "ledger.jsonl"),
+        Progress(quiet=True),
+    )
     with (root / "propose" / "proposals.jsonl").open("rb") as file:
         count = sum(1 for _ in file)
     job._images = [Image(1 + at, f"{at}.png", 16, 16, 1, 1, "", "train") for at in range(count)]
@@ -315,21 +391,40 @@ PARTS: dict[str, Callable[[argparse.Namespace], None]] = {
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("part", choices=PARTS)
     parser.add_argument("--crops", type=int, default=1000)
-    parser.add_argument("--of", choices=["proposals", "objects"], default="proposals", help="whose boxes are cut out")
-    parser.add_argument("--sides", type=int, nargs=2, default=[32, 320], help="px, least and most of a crop")
-    parser.add_argument("--min-side", type=int, default=0, help="px that crops are enlarged to; 0: native")
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", help="of crops")
+    parser.add_argument(
+        "--of",
+        choices=["proposals", "objects"],
+        default="proposals",
+        help="whose boxes are cut out",
+    )
+    parser.add_argument(
+        "--sides", type=int, nargs=2, default=[32, 320], help="px, least and most of a crop"
+    )
+    parser.add_argument(
+        "--min-side", type=int, default=0, help="px that crops are enlarged to; 0: native"
+    )
+    parser.add_argument(
+        "--device", default="cuda" if torch.cuda.is_available() else "cpu", help="of crops"
+    )
     parser.add_argument("--slice", type=int, default=20)
     parser.add_argument("--packs", type=int, nargs="+", default=[256])
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--rows", type=int, default=0, help="of kmeans and streamed; 0: 100 000 and 1 000 000")
-    parser.add_argument("--apart", type=float, default=0.215, help="deviation of the blobs' middles")
+    parser.add_argument(
+        "--rows", type=int, default=0, help="of kmeans and streamed; 0: 100 000 and 1 000 000"
+    )
+    parser.add_argument(
+        "--apart", type=float, default=0.215, help="deviation of the blobs' middles"
+    )
     parser.add_argument("--iterations", type=int, default=20)
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--folder", default=None, help="for files of several GB; the system's temporary one")
+    parser.add_argument(
+        "--folder", default=None, help="for files of several GB; the system's temporary one"
+    )
     parser.add_argument("--masks", type=int, nargs="+", default=[10_000, 100_000])
     parser.add_argument("--solver", choices=["sklearn", "torch"], default="sklearn")
     given = parser.parse_args()

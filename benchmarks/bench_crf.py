@@ -39,11 +39,17 @@ def probabilities(kind: str, classes: int, size: tuple[int, int]) -> np.ndarray:
     row, col = np.arange(height) / 40, np.arange(width) / 40
     down, right = (row % 1)[:, None], (col % 1)[None, :]
     at = [coarse[:, row.astype(int) + i][:, :, col.astype(int) + j] for i in (0, 1) for j in (0, 1)]
-    field = (at[0] * (1 - right) + at[1] * right) * (1 - down) + (at[2] * (1 - right) + at[3] * right) * down
+    field = (at[0] * (1 - right) + at[1] * right) * (1 - down) + (
+        at[2] * (1 - right) + at[3] * right
+    ) * down
     logits = 2 * field
     if kind == "peaked":
-        labels = np.where(rng.random(size) < 0.1, rng.integers(0, classes, size), field.argmax(axis=0))
-        logits = 4.5 * (labels == np.arange(classes)[:, None, None]) + rng.standard_normal(field.shape)
+        labels = np.where(
+            rng.random(size) < 0.1, rng.integers(0, classes, size), field.argmax(axis=0)
+        )
+        logits = 4.5 * (labels == np.arange(classes)[:, None, None]) + rng.standard_normal(
+            field.shape
+        )
     raised = np.exp(logits - logits.max(axis=0))
     return (raised / raised.sum(axis=0)).astype(np.float32)
 
@@ -61,7 +67,9 @@ def usual(image: np.ndarray, given: np.ndarray, setting: crf.mean_field.Setting)
     return np.array(model.inference(setting["iterations"])).reshape(given.shape)
 
 
-def in_turn(calls: dict[str, Callable[[], np.ndarray]], runs: int) -> tuple[dict[str, list[float]], dict]:
+def in_turn(
+    calls: dict[str, Callable[[], np.ndarray]], runs: int
+) -> tuple[dict[str, list[float]], dict]:
     """Seconds of each call and its answer; each is called once before."""
     answers = {name: call() for name, call in calls.items()}
     seconds: dict[str, list[float]] = {name: [] for name in calls}
@@ -82,7 +90,10 @@ def speed(given: argparse.Namespace) -> None:
     except ImportError:
         with_usual = False
         print("pydensecrf2 is not installed: its column is left out")
-    print(f"{'setting':<12} {'classes':>7} {'kind':<7} {'what':<20} {'median s':>9} {'least':>7} {'most':>7}", end="")
+    print(
+        f"{'setting':<12} {'classes':>7} {'kind':<7} {'what':<20} {'median s':>9} {'least':>7} {'most':>7}",
+        end="",
+    )
     print(f" {'times':>6} {'labels %':>9} {'mean |dq|':>10}")
     for name in given.settings:
         setting = SETTINGS[name]
@@ -95,19 +106,25 @@ def speed(given: argparse.Namespace) -> None:
                 for accuracy in given.accuracies:
                     for threads in given.threads:
                         calls[f"{accuracy}, {threads} thread{'s' * (threads > 1)}"] = (
-                            lambda p=p, setting=setting, accuracy=accuracy, threads=threads: crf.dense_crf(
-                                image, p, accuracy=accuracy, threads=threads, **setting
+                            lambda p=p, setting=setting, accuracy=accuracy, threads=threads: (
+                                crf.dense_crf(
+                                    image, p, accuracy=accuracy, threads=threads, **setting
+                                )
                             )
                         )
                     if given.device:
-                        calls[f"{accuracy}, {given.device}"] = lambda p=p, setting=setting, accuracy=accuracy: (
-                            on_device(image, p, given.device, accuracy=accuracy, **setting)
+                        calls[f"{accuracy}, {given.device}"] = (
+                            lambda p=p, setting=setting, accuracy=accuracy: on_device(
+                                image, p, given.device, accuracy=accuracy, **setting
+                            )
                         )
                 seconds, answers = in_turn(calls, given.runs)
                 base = next(iter(calls))
                 for what, taken in seconds.items():
                     median = statistics.median(taken)
-                    labels = 100 * (answers[what].argmax(axis=0) != answers[base].argmax(axis=0)).mean()
+                    labels = (
+                        100 * (answers[what].argmax(axis=0) != answers[base].argmax(axis=0)).mean()
+                    )
                     print(
                         f"{name:<12} {classes:>7} {kind:<7} {what:<20} {median:>9.3f} {min(taken):>7.3f} "
                         f"{max(taken):>7.3f} {statistics.median(seconds[base]) / median:>6.2f} {labels:>9.4f} "
@@ -120,7 +137,9 @@ def on_device(image: np.ndarray, given: np.ndarray, device: str, **arguments: ob
     """There and back: both copies are part of the time, and wait for the device."""
     import torch
 
-    found = crf.dense_crf(torch.from_numpy(image).to(device), torch.from_numpy(given).to(device), **arguments)
+    found = crf.dense_crf(
+        torch.from_numpy(image).to(device), torch.from_numpy(given).to(device), **arguments
+    )
     return found.cpu().numpy()
 
 
@@ -146,9 +165,13 @@ def exactness() -> None:
         arrays = np.load(REFERENCE / f"{name}.npz")
         step = 4 if halved else 1
         q, exact = (
-            arrays[f"{kind}10_grid4"] if halved else arrays[f"{kind}10_u16"] / 65535.0 for kind in ("q", "exact")
+            arrays[f"{kind}10_grid4"] if halved else arrays[f"{kind}10_u16"] / 65535.0
+            for kind in ("q", "exact")
         )
-        row = [np.abs(q - exact).mean(), 100 * (arrays["label10"] != arrays["exact_label10"]).mean()]
+        row = [
+            np.abs(q - exact).mean(),
+            100 * (arrays["label10"] != arrays["exact_label10"]).mean(),
+        ]
         for accuracy in ("lattice", "close"):
             found = crf.dense_crf(image, p, accuracy=accuracy, **setting)
             row += [
@@ -156,8 +179,14 @@ def exactness() -> None:
                 100 * (found.argmax(axis=0) != arrays["exact_label10"]).mean(),
             ]
         rows.append(row)
-        print(f"{name:<36}" + "".join(f" {m:.5f} {n:6.3f} %" for m, n in np.reshape(row, (-1, 2))), flush=True)
-    print(f"{'mean':<36}" + "".join(f" {m:.5f} {n:6.3f} %" for m, n in np.mean(rows, axis=0).reshape(-1, 2)))
+        print(
+            f"{name:<36}" + "".join(f" {m:.5f} {n:6.3f} %" for m, n in np.reshape(row, (-1, 2))),
+            flush=True,
+        )
+    print(
+        f"{'mean':<36}"
+        + "".join(f" {m:.5f} {n:6.3f} %" for m, n in np.mean(rows, axis=0).reshape(-1, 2))
+    )
     print("columns: pydensecrf (as stored), lattice, close")
 
 
@@ -197,7 +226,9 @@ def folder(n: int) -> None:
             call()
             taken = time.perf_counter() - began
             base = base or taken
-            print(f"{name:<26} {n / taken:>7.2f} pictures/s  {base / taken:>5.2f} times", flush=True)
+            print(
+                f"{name:<26} {n / taken:>7.2f} pictures/s  {base / taken:>5.2f} times", flush=True
+            )
 
 
 def _one(image: np.ndarray, given: np.ndarray) -> int:
@@ -205,15 +236,21 @@ def _one(image: np.ndarray, given: np.ndarray) -> int:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--runs", type=int, default=7)
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--classes", type=int, nargs="+", default=[2, 21])
     parser.add_argument("--settings", nargs="+", default=list(SETTINGS), choices=list(SETTINGS))
     parser.add_argument("--kinds", nargs="+", default=["soft"], choices=["soft", "peaked"])
-    parser.add_argument("--accuracies", nargs="+", default=["lattice"], choices=["lattice", "close"])
+    parser.add_argument(
+        "--accuracies", nargs="+", default=["lattice"], choices=["lattice", "close"]
+    )
     parser.add_argument("--exact", action="store_true", help="how far from the exact sums")
-    parser.add_argument("--folder", type=int, default=0, metavar="N", help="pictures a second over N pictures")
+    parser.add_argument(
+        "--folder", type=int, default=0, metavar="N", help="pictures a second over N pictures"
+    )
     parser.add_argument("--device", default="", help="a device of torch's besides")
     given = parser.parse_args()
     if given.exact:

@@ -30,15 +30,30 @@ def make(out: Path, n_images: int, n_objects: int, seed: int = 0) -> None:
     rng = np.random.default_rng(seed)
     began = time.perf_counter()
     heights, widths = rng.integers(360, 641, n_images), rng.integers(360, 641, n_images)
-    ids = np.sort(rng.choice(581_930, n_images, replace=False)) if n_images < 581_930 else np.arange(n_images)
+    ids = (
+        np.sort(rng.choice(581_930, n_images, replace=False))
+        if n_images < 581_930
+        else np.arange(n_images)
+    )
     owners = np.sort(rng.integers(0, n_images, n_objects))
     with out.open("w", encoding="utf-8") as file:
         file.write('{"info": {"description": "made"}, "licenses": [], "images": [')
         for place in range(n_images):
             name = f"{ids[place]:012d}.jpg"
-            row = {"license": 3, "file_name": name, "coco_url": f"http://images.cocodataset.org/train2017/{name}"}
-            row |= {"height": int(heights[place]), "width": int(widths[place]), "date_captured": "2013-11-14 11:18:45"}
-            row |= {"flickr_url": f"http://farm9.staticflickr.com/8186/8119368305_{name}", "id": int(ids[place])}
+            row = {
+                "license": 3,
+                "file_name": name,
+                "coco_url": f"http://images.cocodataset.org/train2017/{name}",
+            }
+            row |= {
+                "height": int(heights[place]),
+                "width": int(widths[place]),
+                "date_captured": "2013-11-14 11:18:45",
+            }
+            row |= {
+                "flickr_url": f"http://farm9.staticflickr.com/8186/8119368305_{name}",
+                "id": int(ids[place]),
+            }
             file.write(("" if place == 0 else ", ") + json.dumps(row))
         file.write('], "annotations": [')
         for number, place in enumerate(owners.tolist()):
@@ -47,7 +62,9 @@ def make(out: Path, n_images: int, n_objects: int, seed: int = 0) -> None:
             x, y = rng.uniform(0, width - side), rng.uniform(0, height - side)
             crowd = number % 85 == 0
             row = {
-                "segmentation": _counts(rng, height, width) if crowd else _polygons(rng, x, y, side),
+                "segmentation": _counts(rng, height, width)
+                if crowd
+                else _polygons(rng, x, y, side),
                 "area": round(side * side * 0.6, 4),
                 "iscrowd": int(crowd),
                 "image_id": int(ids[place]),
@@ -56,7 +73,10 @@ def make(out: Path, n_images: int, n_objects: int, seed: int = 0) -> None:
                 "id": number + 1,
             }
             file.write(("" if number == 0 else ", ") + json.dumps(row, separators=(",", ":")))
-        categories = [{"supercategory": "thing", "id": k + 1, "name": f"class {k + 1}"} for k in range(N_CATEGORIES)]
+        categories = [
+            {"supercategory": "thing", "id": k + 1, "name": f"class {k + 1}"}
+            for k in range(N_CATEGORIES)
+        ]
         file.write(f'], "categories": {json.dumps(categories)}}}')
     print(f"{out}: {out.stat().st_size / 1e6:.0f} MB in {time.perf_counter() - began:.0f} s")
 
@@ -67,7 +87,9 @@ def _polygons(rng: np.random.Generator, x: float, y: float, side: float) -> list
         n = int(np.clip(rng.lognormal(3.0, 0.7), 4, 300))
         turn = np.linspace(0, 2 * math.pi, n, endpoint=False)
         radius = side / 2 * rng.uniform(0.5, 1.0, n) / (1 + part)
-        points = np.stack([x + side / 2 + radius * np.cos(turn), y + side / 2 + radius * np.sin(turn)], 1)
+        points = np.stack(
+            [x + side / 2 + radius * np.cos(turn), y + side / 2 + radius * np.sin(turn)], 1
+        )
         found.append(np.round(points.ravel(), 2).tolist())
     return found
 
@@ -75,7 +97,10 @@ def _polygons(rng: np.random.Generator, x: float, y: float, side: float) -> list
 def _counts(rng: np.random.Generator, height: int, width: int) -> dict[str, object]:
     n = int(rng.integers(100, 500))
     edges = np.sort(rng.choice(height * width - 1, n, replace=False) + 1)
-    return {"counts": np.diff([0, *edges.tolist(), height * width]).tolist(), "size": [height, width]}
+    return {
+        "counts": np.diff([0, *edges.tolist(), height * width]).tolist(),
+        "size": [height, width],
+    }
 
 
 def open_one(source: Path, how: str) -> None:
@@ -94,14 +119,22 @@ def open_one(source: Path, how: str) -> None:
 
         began, used = time.perf_counter(), time.process_time()
         known = truth.read(source)
-        n_images, n_objects = len(known.objects), sum(len(each.rles) for each in known.objects.values())
+        n_images, n_objects = (
+            len(known.objects),
+            sum(len(each.rles) for each in known.objects.values()),
+        )
     seconds, of_processor = time.perf_counter() - began, time.process_time() - used
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    print(f"| {how} | {n_images} | {n_objects} | {seconds:.1f} s | {of_processor:.1f} s | {peak:.2f} GiB |", flush=True)
+    print(
+        f"| {how} | {n_images} | {n_objects} | {seconds:.1f} s | {of_processor:.1f} s | {peak:.2f} GiB |",
+        flush=True,
+    )
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     commands = parser.add_subparsers(dest="what", required=True)
     making = commands.add_parser("make")
     making.add_argument("--out", type=Path, required=True)
@@ -110,7 +143,9 @@ def main() -> None:
     opening = commands.add_parser("open")
     opening.add_argument("source", type=Path)
     opening.add_argument("--how", nargs="+", default=["json", "score", "evaluate"])
-    opening.add_argument("--alone", action="store_true", help="in this process; else each in one of its own")
+    opening.add_argument(
+        "--alone", action="store_true", help="in this process; else each in one of its own"
+    )
     given = parser.parse_args()
     if given.what == "make":
         make(given.out, given.images, given.objects)

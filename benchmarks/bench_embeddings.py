@@ -44,7 +44,9 @@ KMEANS: tuple[tuple[Any, int], ...] = (("minibatch", 1), ("full", 10), ("spheric
 SIDES = (96, 128, 160, 224, 320, 448)  # px that small crops are enlarged to
 MET = 0.5  # IoU from which a proposal counts as one of an object
 
-Pictures = Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]  # rgb, masks (n, H, W) bool, classes (n,)
+Pictures = Iterator[
+    tuple[np.ndarray, np.ndarray, np.ndarray]
+]  # rgb, masks (n, H, W) bool, classes (n,)
 
 
 @dataclass(frozen=True)
@@ -97,23 +99,43 @@ def golden(given: argparse.Namespace) -> None:
     for k, rule in ((20, matching.hungarian), (40, matching.majority)):
         for algorithm, restarts in KMEANS:
             found = [
-                kmeans.fit(spaced(rows, "deviation"), k=k, algorithm=algorithm, restarts=restarts, seed=seed).ids
+                kmeans.fit(
+                    spaced(rows, "deviation"),
+                    k=k,
+                    algorithm=algorithm,
+                    restarts=restarts,
+                    seed=seed,
+                ).ids
                 for seed in [1234, *range(given.seeds)]
             ]
             of = [scores(ids, labels, rule) for ids in found]
             to = [clusters.ari(ids, stored[f"clusters_{k}"]) for ids in found]
             each = [mean(column) for column in zip(*of[1:], strict=True)]
             lines.append(
-                [f"{k}, {algorithm}, {restarts} starts", f"{of[0][0]:.4f}", *each, f"{to[0]:.3f}", mean(to[1:])]
+                [
+                    f"{k}, {algorithm}, {restarts} starts",
+                    f"{of[0][0]:.4f}",
+                    *each,
+                    f"{to[0]:.3f}",
+                    mean(to[1:]),
+                ]
             )
     head = ["clusters, k-means", "accuracy, the original's seed", "accuracy", "NMI", "ARI"]
     table([*head, "ARI to the original's clusters, its seed", "other seeds"], lines)
 
 
-def scores(ids: np.ndarray, labels: np.ndarray, rule: Callable[..., dict[int, int]] = matching.hungarian) -> tuple:
+def scores(
+    ids: np.ndarray, labels: np.ndarray, rule: Callable[..., dict[int, int]] = matching.hungarian
+) -> tuple:
     """Accuracy, NMI, ARI."""
-    counts = clusters.table(ids, labels, n_clusters=int(ids.max()) + 1, n_classes=int(labels.max()) + 1)
-    return clusters.accuracy(counts, rule(counts)), clusters.nmi(ids, labels), clusters.ari(ids, labels)
+    counts = clusters.table(
+        ids, labels, n_clusters=int(ids.max()) + 1, n_classes=int(labels.max()) + 1
+    )
+    return (
+        clusters.accuracy(counts, rule(counts)),
+        clusters.nmi(ids, labels),
+        clusters.ari(ids, labels),
+    )
 
 
 def spaced(rows: np.ndarray, how: str) -> np.ndarray:
@@ -156,7 +178,13 @@ def drawn(seed: int, n_kinds: int, of: str) -> Pictures:
 
 @cache
 def tokencut() -> Recipe:
-    own = {"backbone": NETWORK, "method": "tokencut", "facet": "tokens", "block": -2, "centre_keys": "no"}
+    own = {
+        "backbone": NETWORK,
+        "method": "tokencut",
+        "facet": "tokens",
+        "block": -2,
+        "centre_keys": "no",
+    }
     return recipe_of(resolve(load({"propose": own})).propose)
 
 
@@ -166,9 +194,16 @@ def photographs(of: str) -> Pictures:
     for key, found in sorted(truths.read(folder / "instances.json").objects.items()):
         rgb = read(folder / "images" / key)
         solid = [place for place, crowd in enumerate(found.crowds) if not crowd]
-        rles, classes = [found.rles[place] for place in solid], np.array(found.classes, np.int64)[solid]
+        rles, classes = (
+            [found.rles[place] for place in solid],
+            np.array(found.classes, np.int64)[solid],
+        )
         if of == "truth":
-            large = [place for place, area in enumerate(rle.areas(rles)) if area >= 32**2] if rles else []
+            large = (
+                [place for place, area in enumerate(rle.areas(rles)) if area >= 32**2]
+                if rles
+                else []
+            )
             yield rgb, rle.decode([rles[place] for place in large], size=found.size), classes[large]
         else:
             masks, _, _ = discover(rgb, backbone=network(), recipe=tokencut())
@@ -180,7 +215,10 @@ def boxed(of: str) -> Pictures:
     """54 pictures of voc-dev: boxes of their objects as masks, but difficult ones; or proposals that they meet."""
     found = voc.find(REFERENCE / "data" / "voc-dev" / "VOC2012")
     for path in sorted((found.root / "JPEGImages").iterdir()):
-        rgb, boxes = read(path), [each for each in voc.boxes(found, path.stem) if not each.difficult]
+        rgb, boxes = (
+            read(path),
+            [each for each in voc.boxes(found, path.stem) if not each.difficult],
+        )
         masks = filled([each.box for each in boxes], rgb.shape[:2])
         classes = np.array([each.category for each in boxes], np.int64)
         if of == "proposals":
@@ -203,11 +241,15 @@ def filled(boxes: Any, size: tuple[int, ...]) -> np.ndarray:
 
 def met(masks: np.ndarray, objects: list[Any], classes: np.ndarray) -> np.ndarray:
     """(n,) class of the object that each mask overlaps most, -1 where none by half."""
-    iou = rle.iou(rle.encode(masks), objects) if len(masks) and objects else np.zeros((len(masks), 0))
+    iou = (
+        rle.iou(rle.encode(masks), objects) if len(masks) and objects else np.zeros((len(masks), 0))
+    )
     return clusters.class_of_best(iou, classes, at_least=MET)
 
 
-def kept(given: argparse.Namespace, name: str, pictures: Callable[[], Pictures], ways: Sequence[str]) -> dict[str, Any]:
+def kept(
+    given: argparse.Namespace, name: str, pictures: Callable[[], Pictures], ways: Sequence[str]
+) -> dict[str, Any]:
     """Embeddings by way, classes, and the picture of each mask; made once, then read from OUT."""
     path = given.out / f"{name}.npz"
     found: dict[str, Any] = dict(np.load(path)) if path.exists() else {}
@@ -244,14 +286,23 @@ def of_drawn(given: argparse.Namespace) -> None:
         for of in ("truth", "proposals"):
             each = []
             for seed in range(given.seeds):
-                found = kept(given, f"drawn-5-{seed}-{of}", lambda seed=seed, of=of: drawn(seed, 5, of), given.ways)
+                found = kept(
+                    given,
+                    f"drawn-5-{seed}-{of}",
+                    lambda seed=seed, of=of: drawn(seed, 5, of),
+                    given.ways,
+                )
                 restarts = dict(KMEANS)[algorithm]
-                ids = kmeans.fit(spaced(found[way], how), k=5, algorithm=algorithm, restarts=restarts, seed=seed).ids
+                ids = kmeans.fit(
+                    spaced(found[way], how), k=5, algorithm=algorithm, restarts=restarts, seed=seed
+                ).ids
                 meets = found["classes"] >= 0
                 each.append(scores(ids[meets], found["classes"][meets]))
             line += [mean(column) for column in zip(*each, strict=True)]
         lines.append(line)
-    names = [f"{of}: {name}" for of in ("truth", "proposals") for name in ("accuracy", "NMI", "ARI")]
+    names = [
+        f"{of}: {name}" for of in ("truth", "proposals") for name in ("accuracy", "NMI", "ARI")
+    ]
     table(["embedding; whitening; k-means", *names], lines)
 
 
@@ -263,11 +314,18 @@ def of_number(given: argparse.Namespace) -> None:
         for n_kinds in (3, 5, 8):
             found = []
             for seed in range(given.first, given.first + given.seeds):
-                name, of_seed = f"drawn-{n_kinds}-{seed}-{of}", lambda s=seed, k=n_kinds, of=of: drawn(s, k, of)
+                name, of_seed = (
+                    f"drawn-{n_kinds}-{seed}-{of}",
+                    lambda s=seed, k=n_kinds, of=of: drawn(s, k, of),
+                )
                 path = given.out / f"curve-{name}.json"
                 if not path.exists():
-                    rows = spaced(kept(given, name, of_seed, ["descriptors"])["descriptors"], "deviation")
-                    path.write_text(json.dumps(number.curve(rows, range(2, 17), seed=seed)), encoding="utf-8")
+                    rows = spaced(
+                        kept(given, name, of_seed, ["descriptors"])["descriptors"], "deviation"
+                    )
+                    path.write_text(
+                        json.dumps(number.curve(rows, range(2, 17), seed=seed)), encoding="utf-8"
+                    )
                 found.append(number.chosen(json.loads(path.read_text(encoding="utf-8"))))
             near += sum(abs(k - n_kinds) <= 1 for k in found)
             lines.append([of, str(n_kinds), " ".join(map(str, found)), ""])
@@ -288,7 +346,10 @@ def of_photographs(given: argparse.Namespace, sets: dict[str, Callable[[], Pictu
             rows = spaced(found[way], how)[meets]
             each = [
                 scores(
-                    kmeans.fit(rows, k=k, algorithm=algorithm, restarts=dict(KMEANS)[algorithm], seed=seed).ids, labels
+                    kmeans.fit(
+                        rows, k=k, algorithm=algorithm, restarts=dict(KMEANS)[algorithm], seed=seed
+                    ).ids,
+                    labels,
                 )
                 for seed in range(given.seeds)
             ]
@@ -331,13 +392,19 @@ PARTS: dict[str, Callable[[argparse.Namespace], None]] = {
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("parts", nargs="+", choices=PARTS)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--first", type=int, default=0, help="seed of `number`'s pictures")
-    parser.add_argument("--masks", nargs="+", choices=["truth", "proposals"], default=["truth", "proposals"])
+    parser.add_argument(
+        "--masks", nargs="+", choices=["truth", "proposals"], default=["truth", "proposals"]
+    )
     parser.add_argument("--ways", nargs="+", choices=WAYS, default=list(WAYS))
-    parser.add_argument("--variants-of", choices=WAYS, help="the embedding of other whitenings; the first of --ways")
+    parser.add_argument(
+        "--variants-of", choices=WAYS, help="the embedding of other whitenings; the first of --ways"
+    )
     parser.add_argument("--out", type=Path, default=Path("runs/embeddings"))
     given = parser.parse_args()
     torch.set_num_threads(1)

@@ -84,22 +84,31 @@ def of_semantic(repeats: int, limit: int) -> None:
     pairs = [(decoded(one), decoded(other)) for one, other in zip(predictions, truths, strict=True)]
     right, false, missed = sum(np.array(plain.loop_over_classes(*pair, 21)) for pair in pairs)
     counts = sum(semantic.confusion(*pair, 21) for pair in pairs)
-    np.testing.assert_allclose(semantic.iou(counts), right / (right + false + missed), rtol=0, atol=1e-12)
+    np.testing.assert_allclose(
+        semantic.iou(counts), right / (right + false + missed), rtol=0, atol=1e-12
+    )
     found = in_turn(
         {
             "loop over 21 classes": lambda: [plain.loop_over_classes(*pair, 21) for pair in pairs],
             "ours": lambda: [semantic.confusion(*pair, 21) for pair in pairs],
-            "decoding both PNGs": lambda: [(decoded(a), decoded(b)) for a, b in zip(predictions, truths, strict=True)],
+            "decoding both PNGs": lambda: [
+                (decoded(a), decoded(b)) for a, b in zip(predictions, truths, strict=True)
+            ],
             "decoding and ours": lambda: [
-                semantic.confusion(decoded(a), decoded(b), 21) for a, b in zip(predictions, truths, strict=True)
+                semantic.confusion(decoded(a), decoded(b), 21)
+                for a, b in zip(predictions, truths, strict=True)
             ],
         },
         repeats,
     )
     print(f"{len(pairs)} masks, {repeats} rounds, mIoU {semantic.mean_iou(counts):.4f} both ways")
     medians = show(found, 1, "s")
-    print(f"ours against the loop: {medians['loop over 21 classes'] / medians['ours']:.1f} times as fast")
-    print(f"decoding and ours over decoding: {medians['decoding and ours'] / medians['decoding both PNGs']:.2f}")
+    print(
+        f"ours against the loop: {medians['loop over 21 classes'] / medians['ours']:.1f} times as fast"
+    )
+    print(
+        f"decoding and ours over decoding: {medians['decoding and ours'] / medians['decoding both PNGs']:.2f}"
+    )
 
 
 def of_matching(repeats: int) -> None:
@@ -110,7 +119,9 @@ def of_matching(repeats: int) -> None:
         show(
             in_turn(
                 {
-                    f"{rule.__name__} by {by}": lambda rule=rule, by=by, counts=counts: rule(counts, by)  # type: ignore[misc]
+                    f"{rule.__name__} by {by}": lambda rule=rule, by=by, counts=counts: rule(
+                        counts, by
+                    )  # type: ignore[misc]
                     for rule in (matching.hungarian, matching.majority)
                     for by in ("count", "iou")
                 },
@@ -134,23 +145,49 @@ def of_instances(repeats: int, copies: int) -> None:
     for copy in range(copies):
         for place, (number, own) in enumerate(truth.objects.items()):
             here = copy * len(truth.objects) + place + 1
-            images.append({"id": here, "height": truth.sizes[number][0], "width": truth.sizes[number][1]})
+            images.append(
+                {"id": here, "height": truth.sizes[number][0], "width": truth.sizes[number][1]}
+            )
             objects[here], results[here] = own, []
             for row in own:
                 x1, y1, x2, y2 = row["box"]
-                record = {"id": len(annotations) + 1, "image_id": here, "category_id": row["category"]}
-                record |= {"bbox": [x1, y1, x2 - x1, y2 - y1], "area": row["area"], "segmentation": row["rle"]}
+                record = {
+                    "id": len(annotations) + 1,
+                    "image_id": here,
+                    "category_id": row["category"],
+                }
+                record |= {
+                    "bbox": [x1, y1, x2 - x1, y2 - y1],
+                    "area": row["area"],
+                    "segmentation": row["rle"],
+                }
                 annotations.append(record | {"iscrowd": int(row["crowd"])})
                 mask = rle.decode([row["rle"]])[0]
                 for _ in range(rng.integers(0, 5)):
-                    moved = rle.encode(np.roll(mask, tuple(rng.integers(-9, 10, 2)), (0, 1))[None])[0]
-                    category = row["category"] if rng.random() < 0.8 else int(rng.choice([1, 3, 18]))
+                    moved = rle.encode(np.roll(mask, tuple(rng.integers(-9, 10, 2)), (0, 1))[None])[
+                        0
+                    ]
+                    category = (
+                        row["category"] if rng.random() < 0.8 else int(rng.choice([1, 3, 18]))
+                    )
                     x1, y1, x2, y2 = map(float, rle.boxes([moved])[0])
-                    found = {"rle": moved, "box": [x1, y1, x2, y2], "category": category, "score": float(rng.random())}
+                    found = {
+                        "rle": moved,
+                        "box": [x1, y1, x2, y2],
+                        "category": category,
+                        "score": float(rng.random()),
+                    }
                     results[here].append(found)
                     row_of = {"image_id": here, "category_id": category, "segmentation": moved}
-                    rows.append(row_of | {"bbox": [x1, y1, x2 - x1, y2 - y1], "score": found["score"]})
-    dataset = {"info": {}, "images": images, "annotations": annotations, "categories": loaded["categories"]}
+                    rows.append(
+                        row_of | {"bbox": [x1, y1, x2 - x1, y2 - y1], "score": found["score"]}
+                    )
+    dataset = {
+        "info": {},
+        "images": images,
+        "annotations": annotations,
+        "categories": loaded["categories"],
+    }
 
     def theirs(iou_type: str) -> np.ndarray:
         with contextlib.redirect_stdout(io.StringIO()):
@@ -164,19 +201,25 @@ def of_instances(repeats: int, copies: int) -> None:
             evaluation.summarize()
         return np.where(evaluation.stats < 0, np.nan, evaluation.stats)
 
-    print(f"{len(images)} pictures, {len(annotations)} objects, {len(rows)} results, 80 categories, {repeats} rounds")
+    print(
+        f"{len(images)} pictures, {len(annotations)} objects, {len(rows)} results, 80 categories, {repeats} rounds"
+    )
     for iou_type, by in (("segm", "mask"), ("bbox", "box")):
         ours = lambda iou_type=iou_type: instances.average_precision(  # noqa: E731
             objects, results, iou_type=iou_type, class_agnostic=False
         )
         difference = np.nanmax(np.abs(theirs(iou_type) - np.array(list(ours().values()))))
-        found = in_turn({f"pycocotools, {by}": lambda i=iou_type: theirs(i), f"ours, {by}": ours}, repeats)  # type: ignore[misc]
+        found = in_turn(
+            {f"pycocotools, {by}": lambda i=iou_type: theirs(i), f"ours, {by}": ours}, repeats
+        )  # type: ignore[misc]
         first, second = show(found, 1, "s").values()
         print(f"by {by}: {first / second:.1f} times as fast, largest difference {difference:.1e}")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("what", choices=["semantic", "matching", "instances"])
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--limit", type=int, default=0, help="of masks, for `semantic`; 0: all")

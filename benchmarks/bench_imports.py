@@ -71,7 +71,10 @@ def read(source: Path, n_pictures: int, how: str) -> None:
             roots={},
         )
         paths = (f"{number:012d}.jpg" for number in range(1, n_pictures + 1))
-        job._images = [Image(number, path, SIZE[1], SIZE[0], 1, 1, "", "train") for number, path in enumerate(paths, 1)]
+        job._images = [
+            Image(number, path, SIZE[1], SIZE[0], 1, 1, "", "train")
+            for number, path in enumerate(paths, 1)
+        ]
         before, began, used = peak(), time.perf_counter(), time.process_time()
         if how == "import":
             n_masks = int(imported.detect(job, folder.stage("detect")).counts["detections"])
@@ -81,7 +84,10 @@ def read(source: Path, n_pictures: int, how: str) -> None:
                 by_picture[row["image_id"]].append(row)
             n_masks = sum(map(len, by_picture.values()))
         seconds, of_processor = time.perf_counter() - began, time.process_time() - used
-    print(f"| {how} | {n_masks} | {seconds:.1f} s | {of_processor:.1f} s | {peak() - before:.0f} MiB |", flush=True)
+    print(
+        f"| {how} | {n_masks} | {seconds:.1f} s | {of_processor:.1f} s | {peak() - before:.0f} MiB |",
+        flush=True,
+    )
 
 
 def peak() -> float:
@@ -90,7 +96,9 @@ def peak() -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--pictures", type=int, default=100_000)
     parser.add_argument("--source", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--how", help=argparse.SUPPRESS)
@@ -102,7 +110,10 @@ def main() -> None:
         source = Path(folder) / "results.json"
         make(source, given.pictures)
         print(f"{given.pictures} pictures, {source.stat().st_size / 1e6:.0f} MB\n")
-        print("| how | masks | time | of the processor | memory |\n| --- | --- | --- | --- | --- |", flush=True)
+        print(
+            "| how | masks | time | of the processor | memory |\n| --- | --- | --- | --- | --- |",
+            flush=True,
+        )
         for how in ("import", "json.load"):
             words = ["--source", str(source), "--how", how, "--pictures", str(given.pictures)]
             subprocess.run([sys.executable, __file__, *words], check=True)

@@ -30,7 +30,9 @@ WEIGHTS = REFERENCE / "data" / "weights" / "vit_tiny_patch16_224_supervised_in1k
 def agreement(one: Found, other: Found) -> tuple[bool, float, float]:
     """Whether all masks are the same, the mean best IoU of the first's masks, the difference of the first scores."""
     masks, others = ([each.mask.numpy() for each in found.masks] for found in (one, other))
-    same = len(masks) == len(others) and all(np.array_equal(a, b) for a, b in zip(masks, others, strict=True))
+    same = len(masks) == len(others) and all(
+        np.array_equal(a, b) for a, b in zip(masks, others, strict=True)
+    )
     if not masks or not others:
         return same, float(same), 0.0
     best = [max((a & b).sum() / (a | b).sum() for b in others) for a in masks]
@@ -38,7 +40,9 @@ def agreement(one: Found, other: Found) -> tuple[bool, float, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--pictures", type=int, default=40)
     parser.add_argument("--max-masks", type=int, default=3)
     given = parser.parse_args()
@@ -48,24 +52,40 @@ def main() -> None:
         vit.load("timm/deit_tiny_patch16_224", weights=WEIGHTS, dtype=dtype)
         for dtype in (torch.float32, torch.bfloat16)
     ]
-    trials = [(method, facet, centred) for method in METHODS for facet, centred in (("tokens", False), ("keys", True))]
-    rows: dict[tuple[str, str, bool], list[tuple[bool, float, float]]] = {trial: [] for trial in trials}
+    trials = [
+        (method, facet, centred)
+        for method in METHODS
+        for facet, centred in (("tokens", False), ("keys", True))
+    ]
+    rows: dict[tuple[str, str, bool], list[tuple[bool, float, float]]] = {
+        trial: [] for trial in trials
+    }
     for path in paths:
         rgb = read(path)
         # bfloat16 is slow where the processor has no instructions for it: each network sees an input once.
         seen = {
-            shown: [look(rgb, backbone=each, block=-2, want=FIELDS, shown=shown)[0] for each in networks]
+            shown: [
+                look(rgb, backbone=each, block=-2, want=FIELDS, shown=shown)[0] for each in networks
+            ]
             for shown in (SQUARE, SHORT)
         }
         for trial in trials:
             method, facet, centred = trial
             shown = SQUARE if method == "maskcut" else SHORT
-            recipe = Recipe(method, shown, facet=facet, centre_keys=centred, max_masks=given.max_masks)
-            rows[trial].append(agreement(*(found_in(features, recipe=recipe) for features in seen[shown])))
-    print(f"{'method':<12} {'compared by':<13} {'same':>6} {'mean IoU':>9} {'score':>7}   ({len(paths)} pictures)")
+            recipe = Recipe(
+                method, shown, facet=facet, centre_keys=centred, max_masks=given.max_masks
+            )
+            rows[trial].append(
+                agreement(*(found_in(features, recipe=recipe) for features in seen[shown]))
+            )
+    print(
+        f"{'method':<12} {'compared by':<13} {'same':>6} {'mean IoU':>9} {'score':>7}   ({len(paths)} pictures)"
+    )
     for (method, facet, centred), found in rows.items():
         same, overlap, score = (float(np.mean(column)) for column in zip(*found, strict=True))
-        print(f"{method:<12} {'centred keys' if centred else facet:<13} {same:>6.2f} {overlap:>9.3f} {score:>7.3f}")
+        print(
+            f"{method:<12} {'centred keys' if centred else facet:<13} {same:>6.2f} {overlap:>9.3f} {score:>7.3f}"
+        )
 
 
 if __name__ == "__main__":

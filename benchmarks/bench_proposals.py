@@ -73,7 +73,9 @@ def read_case(name: str) -> Features:
     arguments = json.loads((folder / "cases.json").read_text())["rule_cases"][name]
     queries, keys = rule["features"](**arguments)
     rows, cols = arguments["rows"], arguments["cols"]
-    return Features(grid=(rows, cols), patch=16, queries=torch.from_numpy(queries), keys=torch.from_numpy(keys))
+    return Features(
+        grid=(rows, cols), patch=16, queries=torch.from_numpy(queries), keys=torch.from_numpy(keys)
+    )
 
 
 def eigh(graph: graphs.TwoValued) -> np.ndarray:
@@ -94,15 +96,22 @@ def methods(given: argparse.Namespace) -> None:
             calls: dict[str, Callable[[], object]] = {
                 "eigh of (D - A, D)": lambda graph=graph: eigh(graph),
                 "second_eigenvector": lambda graph=graph: normalized_cut.second_eigenvector(graph),
-                "keys to partition, float32": lambda features=features: partition(features, bfloat16=False),
+                "keys to partition, float32": lambda features=features: partition(
+                    features, bfloat16=False
+                ),
                 "keys to partition": lambda features=features: partition(features),
-                **{method: lambda method=method, features=features: METHODS[method](features) for method in METHODS},
+                **{
+                    method: lambda method=method, features=features: METHODS[method](features)
+                    for method in METHODS
+                },
             }
             seconds = in_turn(calls, given.repeats)
             theirs = eigh(graph)
             wanted = theirs > theirs.mean()
             differ = {
-                "second_eigenvector": differing(normalized_cut.second_eigenvector(graph).vector, wanted),
+                "second_eigenvector": differing(
+                    normalized_cut.second_eigenvector(graph).vector, wanted
+                ),
                 "keys to partition": differing(partition(features), wanted),
             }
             base = min(seconds["eigh of (D - A, D)"])
@@ -117,7 +126,9 @@ def methods(given: argparse.Namespace) -> None:
 
 def partition(features: Features, *, bfloat16: bool | None = None) -> np.ndarray:
     """A whole cut: from keys to the vector whose mean parts the patches; bfloat16 where the processor has it."""
-    graph = affinity.two_valued(affinity.joined(features), threshold=0.2, floor=1e-5, bfloat16=bfloat16)
+    graph = affinity.two_valued(
+        affinity.joined(features), threshold=0.2, floor=1e-5, bfloat16=bfloat16
+    )
     return normalized_cut.second_eigenvector(graph).vector
 
 
@@ -141,13 +152,19 @@ class Plain:
         self.model.blocks[-1].attn.qkv.register_forward_hook(self._keep)
 
     def _keep(self, _: Any, __: Any, output: torch.Tensor) -> None:
-        queries, keys, _values = output.unflatten(2, (3, self.network.heads, -1)).permute(2, 0, 3, 1, 4)
+        queries, keys, _values = output.unflatten(2, (3, self.network.heads, -1)).permute(
+            2, 0, 3, 1, 4
+        )
         self.queries, self.keys = queries[0], keys[0]
 
     def masks(self, path: Path, short_side: int | None) -> Any:
         rgb = read(path)
         ready = prepare(
-            rgb, patch=self.network.patch, mean=self.network.mean, std=self.network.std, short_side=short_side
+            rgb,
+            patch=self.network.patch,
+            mean=self.network.mean,
+            std=self.network.std,
+            short_side=short_side,
         )
         with torch.inference_mode():
             self.model.forward_features(ready.tensor[None])
@@ -165,7 +182,9 @@ class Plain:
         like = (products[sources].sum(dim=0) > 0).reshape(*grid).numpy()
         labels, _ = ndimage.label(like)
         mask = labels == labels[divmod(int(seed), grid[1])]
-        pixels = to_pixels(mask, patch=self.network.patch, content=ready.content, size=rgb.shape[:2])
+        pixels = to_pixels(
+            mask, patch=self.network.patch, content=ready.content, size=rgb.shape[:2]
+        )
         return rle.encode(pixels[None])
 
 
@@ -174,7 +193,9 @@ def stage(given: argparse.Namespace) -> None:
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     height, width = given.size
-    network = vit.load(given.backbone, weights="none", device=device, dtype=getattr(torch, given.precision))
+    network = vit.load(
+        given.backbone, weights="none", device=device, dtype=getattr(torch, given.precision)
+    )
     patch = network.patch
     tensor = torch.randn(1, 3, -(-height // patch) * patch, -(-width // patch) * patch)
     print(
@@ -184,15 +205,23 @@ def stage(given: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory() as folder:
         pictures = Path(folder) / "pictures"
         demo_pictures.write(
-            pictures, Path(folder) / "truth.json", n_pictures=given.pictures, seed=0, size=(height, width)
+            pictures,
+            Path(folder) / "truth.json",
+            n_pictures=given.pictures,
+            seed=0,
+            size=(height, width),
         )
         paths = sorted(pictures.iterdir())
         for method in given.methods:
             plain = Plain(given.backbone, method) if method in ("maskdistill", "lost") else None
-            rates: dict[str, list[float]] = {"stage": [], "bare forward": []} | ({"plain": []} if plain else {})
+            rates: dict[str, list[float]] = {"stage": [], "bare forward": []} | (
+                {"plain": []} if plain else {}
+            )
             for number in range(given.rounds):
                 rates["bare forward"].append(given.pictures / bare(network, tensor, given.pictures))
-                rates["stage"].append(whole(pictures, Path(folder) / f"{method}-{number}", method, given))
+                rates["stage"].append(
+                    whole(pictures, Path(folder) / f"{method}-{number}", method, given)
+                )
                 if plain:
                     few = max(1, given.pictures // 4)
                     began = time.perf_counter()
@@ -200,16 +229,23 @@ def stage(given: argparse.Namespace) -> None:
                         plain.masks(path, None)
                     rates["plain"].append(few / (time.perf_counter() - began))
             for name, seen in rates.items():
-                print(f"{method:<12} {name:<14} {statistics.median(seen):8.3f} ({min(seen):.3f}, {max(seen):.3f})")
+                print(
+                    f"{method:<12} {name:<14} {statistics.median(seen):8.3f} ({min(seen):.3f}, {max(seen):.3f})"
+                )
             for other in list(rates)[1:]:
-                ratios = [ours / theirs for ours, theirs in zip(rates["stage"], rates[other], strict=True)]
+                ratios = [
+                    ours / theirs for ours, theirs in zip(rates["stage"], rates[other], strict=True)
+                ]
                 print(
                     f"{method:<12} stage / {other}: {statistics.median(ratios):.2f} "
                     f"({min(ratios):.2f}, {max(ratios):.2f})"
                 )
         for method in given.methods:
             split = parts(paths[: given.pictures // 2], network, method)
-            print(f"{method:<12} ms a picture: " + ", ".join(f"{name} {ms:.1f}" for name, ms in split.items()))
+            print(
+                f"{method:<12} ms a picture: "
+                + ", ".join(f"{name} {ms:.1f}" for name, ms in split.items())
+            )
 
 
 def bare(network: vit.ViT, tensor: torch.Tensor, n_pictures: int) -> float:
@@ -250,8 +286,14 @@ def whole(pictures: Path, out: Path, method: str, given: argparse.Namespace) -> 
     vit.load(given.backbone, weights="none")
     loading = time.perf_counter() - loaded
     api.run(pictures=pictures, out=out, settings=settings, until="propose", quiet=True)
-    events = [json.loads(line) for line in (out / "ledger.jsonl").read_text(encoding="utf-8").splitlines()]
-    seconds = next(event["seconds"] for event in events if event["event"] == "end" and event["stage"] == "propose")
+    events = [
+        json.loads(line) for line in (out / "ledger.jsonl").read_text(encoding="utf-8").splitlines()
+    ]
+    seconds = next(
+        event["seconds"]
+        for event in events
+        if event["event"] == "end" and event["stage"] == "propose"
+    )
     return given.pictures / (seconds - loading)
 
 
@@ -270,13 +312,20 @@ def parts(paths: list[Path], network: vit.ViT, method: str) -> dict[str, float]:
     want = ("queries", "keys") if method == "maskdistill" else ("keys",)
     for path in paths:
         rgb = timed("decode", lambda path=path: read(path))
-        ready = timed("prepare", lambda rgb=rgb: prepare(rgb, patch=network.patch, mean=network.mean, std=network.std))
-        (features,) = timed("forward", lambda ready=ready: network.features(ready.tensor[None], want=want))
+        ready = timed(
+            "prepare",
+            lambda rgb=rgb: prepare(rgb, patch=network.patch, mean=network.mean, std=network.std),
+        )
+        (features,) = timed(
+            "forward", lambda ready=ready: network.features(ready.tensor[None], want=want)
+        )
         found = timed("method", lambda features=features: METHODS[method](features))
         place = {"patch": network.patch, "content": ready.content, "size": rgb.shape[:2]}
         masks = timed(
             "pixels",
-            lambda found=found, place=place: np.array([to_pixels(each.mask.numpy(), **place) for each in found.masks]),
+            lambda found=found, place=place: np.array(
+                [to_pixels(each.mask.numpy(), **place) for each in found.masks]
+            ),
         )
         timed("encode", lambda masks=masks: rle.encode(masks))
     return {name: statistics.median(values) for name, values in taken.items()}
@@ -284,7 +333,11 @@ def parts(paths: list[Path], network: vit.ViT, method: str) -> dict[str, float]:
 
 def solver(given: argparse.Namespace) -> None:
     """A batch of graphs at once on a device, beside torch.linalg.eigh of the same matrices."""
-    device = "cuda" if given.device == "auto" and torch.cuda.is_available() else given.device.replace("auto", "cpu")
+    device = (
+        "cuda"
+        if given.device == "auto" and torch.cuda.is_available()
+        else given.device.replace("auto", "cpu")
+    )
     print(f"{device}: graphs a second, {given.graphs} at once, least time of {given.repeats}")
 
     def wait() -> None:
@@ -304,14 +357,23 @@ def solver(given: argparse.Namespace) -> None:
         seconds = {name: min(taken) for name, taken in in_turn(calls, given.repeats).items()}
         for name, least in seconds.items():
             ratio = seconds["torch.linalg.eigh"] / least
-            print(f"{n:>5} patches {name:<20} {given.graphs / least:10.2f} ({ratio:.1f} x)", flush=True)
+            print(
+                f"{n:>5} patches {name:<20} {given.graphs / least:10.2f} ({ratio:.1f} x)",
+                flush=True,
+            )
 
 
 def memory(given: argparse.Namespace) -> None:
     if given.one:
         with tempfile.TemporaryDirectory() as folder:
             pictures = Path(folder) / "pictures"
-            demo_pictures.write(pictures, Path(folder) / "t.json", n_pictures=given.one, seed=0, size=tuple(given.size))
+            demo_pictures.write(
+                pictures,
+                Path(folder) / "t.json",
+                n_pictures=given.one,
+                seed=0,
+                size=tuple(given.size),
+            )
             given.pictures = given.one
             rate = whole(pictures, Path(folder) / "run", given.methods[0], given)
         print(json.dumps([rate, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024]))
@@ -320,22 +382,35 @@ def memory(given: argparse.Namespace) -> None:
     for method in given.methods:
         for count in given.counts:
             words = [sys.executable, __file__, "memory", "--one", str(count), "--methods", method]
-            words += ["--threads", str(given.threads), "--size", *map(str, given.size), "--backbone", given.backbone]
+            words += [
+                "--threads",
+                str(given.threads),
+                "--size",
+                *map(str, given.size),
+                "--backbone",
+                given.backbone,
+            ]
             words += ["--precision", given.precision, "--device", given.device]
-            made = subprocess.run(words, check=True, capture_output=True, text=True).stdout.splitlines()[-1]
+            made = subprocess.run(
+                words, check=True, capture_output=True, text=True
+            ).stdout.splitlines()[-1]
             rate, peak = json.loads(made)
             print(f"{method:<12} {count:>8} {rate:>9.3f} {peak:>9.0f}", flush=True)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("what", choices=["stage", "methods", "solver", "memory"])
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--repeats", type=int, default=5, help="of methods")
     parser.add_argument("--cases", nargs="+", default=list(CASES), help="of methods")
     parser.add_argument("--backbone", default="dino_vits16")
     parser.add_argument("--size", type=int, nargs=2, default=(640, 848))
-    parser.add_argument("--methods", nargs="+", default=["maskdistill", "lost"], choices=list(METHODS))
+    parser.add_argument(
+        "--methods", nargs="+", default=["maskdistill", "lost"], choices=list(METHODS)
+    )
     parser.add_argument("--precision", default="float32", choices=["float32", "bfloat16"])
     parser.add_argument("--device", default="auto")
     parser.add_argument("--pictures", type=int, default=16, help="of stage")

@@ -47,7 +47,11 @@ PAPER = {
     "maskcut": {"rule": "paper"},
 }
 ALONE = {"maskdistill": 1, "lost": 1, "tokencut": 1, "maskcut": 3}  # masks a picture in the papers
-VARIANTS = ("paper", "sound", "default")  # the last two are the first masks of one search without a stop
+VARIANTS = (
+    "paper",
+    "sound",
+    "default",
+)  # the last two are the first masks of one search without a stop
 STOPS = (0.0, 0.02, 0.05, 0.1, 0.2)
 SCORES = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
 
@@ -65,8 +69,20 @@ class Look:
 
 LOOKS = (
     Look("handcrafted", "handcrafted", -1, "keys", ()),
-    Look("supervised DeiT-Tiny, centred keys of the last block but one", NETWORK, -2, "keys", tuple(METHODS)),
-    Look("supervised DeiT-Tiny, tokens of the last block but one", NETWORK, -2, "tokens", ("maskdistill", "lost")),
+    Look(
+        "supervised DeiT-Tiny, centred keys of the last block but one",
+        NETWORK,
+        -2,
+        "keys",
+        tuple(METHODS),
+    ),
+    Look(
+        "supervised DeiT-Tiny, tokens of the last block but one",
+        NETWORK,
+        -2,
+        "tokens",
+        ("maskdistill", "lost"),
+    ),
 )
 
 
@@ -103,7 +119,10 @@ def voc() -> list[Picture]:
     pictures = []
     for path in sorted((folder / "Annotations").glob("*.xml")):
         edges = [
-            [float(each.findtext(f"bndbox/{name}", "nan")) for name in ("xmin", "ymin", "xmax", "ymax")]
+            [
+                float(each.findtext(f"bndbox/{name}", "nan"))
+                for name in ("xmin", "ymin", "xmax", "ymax")
+            ]
             for each in ElementTree.parse(path).iter("object")
         ]
         boxes = np.array(edges, np.float32).reshape(-1, 4) - np.array([1, 1, 0, 0], np.float32)
@@ -132,7 +151,12 @@ SETS = {"coco-dev": coco, "voc-dev": voc}
 def settings_of(look_at: Look, method: str, *, paper: bool) -> ProposeSettings:
     """The stage's settings of the preset `quick`; the paper's rule and number of masks, or ours. Neither stops."""
     own = PAPER[method] if paper else {}
-    given: dict[str, Any] = {"backbone": look_at.backbone, "method": method, method: own, "facet": look_at.facet}
+    given: dict[str, Any] = {
+        "backbone": look_at.backbone,
+        "method": method,
+        method: own,
+        "facet": look_at.facet,
+    }
     given |= {"block": look_at.block, "centre_keys": "yes" if method in look_at.centred else "no"}
     settings = resolve(load({"propose": {**given, "stop_score": 0.0, "min_score": 0.0}})).propose
     return replace(settings, max_masks=ALONE[method]) if paper else settings
@@ -148,7 +172,9 @@ class Shown:
     def features(self, block: int, shown: Any) -> Any:
         if (block, shown) not in self.seen:
             want = ("queries", "keys", "tokens")
-            self.seen[block, shown] = look(self.rgb, backbone=self.backbone, block=block, want=want, shown=shown)
+            self.seen[block, shown] = look(
+                self.rgb, backbone=self.backbone, block=block, want=want, shown=shown
+            )
         return self.seen[block, shown]
 
 
@@ -200,13 +226,18 @@ def rows_of(
 def compared(masks: np.ndarray, scores: np.ndarray, picture: Picture) -> dict[str, Any]:
     """What is kept of a picture's masks: scores and IoU with each object, by box and, where there are, by mask."""
     encoded = rle.encode(masks)
-    row: dict[str, Any] = {"scores": scores.tolist(), "box": box_ops.iou(rle.boxes(encoded), picture.boxes).tolist()}
+    row: dict[str, Any] = {
+        "scores": scores.tolist(),
+        "box": box_ops.iou(rle.boxes(encoded), picture.boxes).tolist(),
+    }
     if picture.rles is not None:
         row["mask"] = rle.iou(encoded, picture.rles, crowd=picture.crowds).tolist()
     return row
 
 
-def records(path: Path, keys: list[str], make: Callable[[int], dict[str, Any]]) -> dict[str, dict[str, Any]]:
+def records(
+    path: Path, keys: list[str], make: Callable[[int], dict[str, Any]]
+) -> dict[str, dict[str, Any]]:
     """One record a key, those that the file holds read from it, the others made and appended."""
     lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
     found = {row["key"]: row for row in map(json.loads, lines)}
@@ -220,8 +251,12 @@ def records(path: Path, keys: list[str], make: Callable[[int], dict[str, Any]]) 
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, required=True, help="a folder for what was measured so far")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--out", type=Path, required=True, help="a folder for what was measured so far"
+    )
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--backbones", nargs="+", default=["handcrafted", NETWORK])
     parser.add_argument("--resamples", type=int, default=500, help="of the 95 %% intervals")
@@ -242,7 +277,8 @@ def main() -> None:
                 shown = Shown(own[number].rgb(), backbone)
                 return {
                     each.name: {
-                        what: compared(masks, scores, own[number]) for what, masks, scores in proposed(shown, each)
+                        what: compared(masks, scores, own[number])
+                        for what, masks, scores in proposed(shown, each)
                     }
                     for each in looks
                 }
@@ -270,7 +306,11 @@ class _Numbers:
     """The numbers of one method on one set, from its records."""
 
     def __init__(
-        self, rows: list[dict[str, Any]], pictures: list[Picture], *, keep: Callable[[Any], int] = len
+        self,
+        rows: list[dict[str, Any]],
+        pictures: list[Picture],
+        *,
+        keep: Callable[[Any], int] = len,
     ) -> None:
         self.hits, self.best, self.matches, self.counts = [], [], [], []
         for row, picture in zip(rows, pictures, strict=True):
@@ -297,7 +337,8 @@ class _Numbers:
     def cells(self, resamples: int) -> list[str]:
         """CorLoc, mean best IoU and AP50, each with its interval."""
         return [
-            _cell(statistic, len(self.counts), resamples) for statistic in (self.corloc, self.mean_best_iou, self.ap50)
+            _cell(statistic, len(self.counts), resamples)
+            for statistic in (self.corloc, self.mean_best_iou, self.ap50)
         ]
 
     @property
@@ -305,16 +346,24 @@ class _Numbers:
         return sum(int(each.hits.sum()) for each in self.matches)
 
 
-def _cell(statistic: Callable[[np.ndarray], float], n_pictures: int, resamples: int, sign: str = "") -> str:
+def _cell(
+    statistic: Callable[[np.ndarray], float], n_pictures: int, resamples: int, sign: str = ""
+) -> str:
     around = bootstrap.interval(statistic, n_pictures, resamples=resamples)
     edges = f" ({around[0]:{sign}.3f} to {around[1]:{sign}.3f})" if around else ""
     return f"{statistic(np.arange(n_pictures)):{sign}.3f}{edges}"
 
 
-def _print_quality(measured: Any, trivial: Any, pictures: dict[str, list[Picture]], resamples: int) -> None:
+def _print_quality(
+    measured: Any, trivial: Any, pictures: dict[str, list[Picture]], resamples: int
+) -> None:
     head = [
         "",
-        *(f"{what}, {name}" for name in pictures for what in ("CorLoc", "mean best IoU", "AP50", "masks", "none")),
+        *(
+            f"{what}, {name}"
+            for name in pictures
+            for what in ("CorLoc", "mean best IoU", "AP50", "masks", "none")
+        ),
     ]
     for look_name in dict.fromkeys(name for name, _ in measured):
         print(f"\n### {look_name}\n")
@@ -336,7 +385,10 @@ def _print_quality(measured: Any, trivial: Any, pictures: dict[str, list[Picture
 def _print_differences(measured: Any, pictures: dict[str, list[Picture]], resamples: int) -> None:
     """Ours less the paper's on the same drawn pictures: far narrower than the intervals of either."""
     print("\n### Differences to the paper's variant, both on the same pictures\n")
-    head = ["", *(f"{what}, {name}" for name in pictures for what in ("CorLoc", "mean best IoU", "AP50"))]
+    head = [
+        "",
+        *(f"{what}, {name}" for name in pictures for what in ("CorLoc", "mean best IoU", "AP50")),
+    ]
     print(f"| {' | '.join(head)} |\n|{' --- |' * len(head)}")
     for look_name, method, variant in itertools.product(
         dict.fromkeys(name for name, _ in measured), METHODS, VARIANTS[1:]
@@ -345,7 +397,9 @@ def _print_differences(measured: Any, pictures: dict[str, list[Picture]], resamp
         for name, own in pictures.items():
             ours, paper = (
                 _Numbers(rows, own, keep=keep)
-                for rows, keep in (rows_of(measured[look_name, name], method, each) for each in (variant, "paper"))
+                for rows, keep in (
+                    rows_of(measured[look_name, name], method, each) for each in (variant, "paper")
+                )
             )
             for statistic in ("corloc", "mean_best_iou", "ap50"):
                 one, other = getattr(ours, statistic), getattr(paper, statistic)
@@ -357,7 +411,9 @@ def _print_differences(measured: Any, pictures: dict[str, list[Picture]], resamp
 def _print_ranking(measured: Any, pictures: dict[str, list[Picture]]) -> None:
     """How well the score tells masks that meet an object from others, all masks of a search without a stop."""
     print("\n### AUC of the score against IoU >= 0.5 (masks that hit / all)\n")
-    print(f"| | {' | '.join(f'{method}, {name}' for method in METHODS for name in pictures)} |\n|{' --- |' * 9}")
+    print(
+        f"| | {' | '.join(f'{method}, {name}' for method in METHODS for name in pictures)} |\n|{' --- |' * 9}"
+    )
     for look_name in dict.fromkeys(name for name, _ in measured):
         cells = [look_name]
         for method in METHODS:
@@ -365,7 +421,9 @@ def _print_ranking(measured: Any, pictures: dict[str, list[Picture]]) -> None:
                 scores, hits = [], []
                 for row, picture in zip(measured[look_name, name], own, strict=True):
                     found = row[f"{method}/search"]
-                    for score, iou in zip(found["scores"], found.get("mask", found["box"]), strict=True):
+                    for score, iou in zip(
+                        found["scores"], found.get("mask", found["box"]), strict=True
+                    ):
                         scores.append(score)
                         hits.append(bool((np.array(iou)[~picture.crowds] >= 0.5).any()))
                 value = mask_matches.area_under_curve(np.array(scores), np.array(hits, bool))
@@ -375,7 +433,9 @@ def _print_ranking(measured: Any, pictures: dict[str, list[Picture]]) -> None:
 
 def _print_stops(measured: Any, pictures: dict[str, list[Picture]]) -> None:
     """What a stop gives: masks a picture, pictures without any, objects met, the share of masks that meet one, AP50."""
-    print("\n### Up to six masks a picture, by stop_score: masks a picture / none / met / precision / AP50\n")
+    print(
+        "\n### Up to six masks a picture, by stop_score: masks a picture / none / met / precision / AP50\n"
+    )
     print(f"| | {' | '.join(f'{stop}, {name}' for name in pictures for stop in STOPS)} |")
     print(f"|{' --- |' * (1 + 2 * len(STOPS))}")
 
@@ -389,7 +449,9 @@ def _print_stops(measured: Any, pictures: dict[str, list[Picture]]) -> None:
                     total, ap50 = sum(numbers.counts), numbers.ap50(np.arange(len(own)))
                     none = sum(count == 0 for count in numbers.counts)
                     share = numbers.met / max(1, total)
-                    cells.append(f"{total / len(own):.1f} / {none} / {numbers.met} / {share:.2f} / {ap50:.3f}")
+                    cells.append(
+                        f"{total / len(own):.1f} / {none} / {numbers.met} / {share:.2f} / {ap50:.3f}"
+                    )
             print(f"| {' | '.join(cells)} |")
 
 
@@ -414,7 +476,9 @@ def _print_drawn(out: Path, by_hand: Any) -> None:
             how=settings.pixels,
         )
         truth = rle.encode(each.masks)
-        picture = Picture(split, lambda: each.rgb, rle.boxes(truth), truth, np.zeros(len(truth), bool))
+        picture = Picture(
+            split, lambda: each.rgb, rle.boxes(truth), truth, np.zeros(len(truth), bool)
+        )
         return {"split": split, **compared(masks, scores, picture)}
 
     rows = records(out / "drawn.jsonl", [str(number) for number in range(len(kinds))], make)
@@ -433,12 +497,17 @@ def _print_drawn(out: Path, by_hand: Any) -> None:
                 false.append(int(kept.sum()))
             if split != "empty":
                 matches[split].append(
-                    mask_matches.match(np.array(row["scores"])[kept], iou, np.zeros(len(each.masks), bool))
+                    mask_matches.match(
+                        np.array(row["scores"])[kept], iou, np.zeros(len(each.masks), bool)
+                    )
                 )
         for of_split in matches.values():
             n_masks = sum(len(each.scores) for each in of_split)
             met = sum(int(each.hits.sum()) for each in of_split)
-            cells += [f"{mask_matches.average_precision(of_split):.3f}", f"{met / max(1, n_masks):.2f}"]
+            cells += [
+                f"{mask_matches.average_precision(of_split):.3f}",
+                f"{met / max(1, n_masks):.2f}",
+            ]
         cells += [f"{np.mean([n > 0 for n in false]):.2f} of {len(false)}", f"{np.mean(false):.2f}"]
         print(f"| {' | '.join(cells)} |")
 

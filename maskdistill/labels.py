@@ -52,11 +52,17 @@ def paint(
     if overlap not in ("skip", "below", "legacy"):
         raise ValueError(f"overlap: wanted skip, below or legacy, got {overlap!r}")
     if not len(masks) == len(clusters) == len(scores):
-        raise ValueError(f"masks, clusters, scores must have one length: {len(masks)}, {len(clusters)}, {len(scores)}")
+        raise ValueError(
+            f"masks, clusters, scores must have one length: {len(masks)}, {len(clusters)}, {len(scores)}"
+        )
     if len(masks) and (masks.shape[1:] != tuple(size) or masks.dtype != bool):
-        raise ValueError(f"masks: wanted (n, {size[0]}, {size[1]}) bool, found {masks.shape} {masks.dtype}")
+        raise ValueError(
+            f"masks: wanted (n, {size[0]}, {size[1]}) bool, found {masks.shape} {masks.dtype}"
+        )
     if len(clusters) and (np.min(clusters) < 0 or np.max(clusters) >= MOST_IDS):
-        raise ValueError(f"clusters must be in 0..{MOST_IDS - 1}, found {np.min(clusters)}..{np.max(clusters)}")
+        raise ValueError(
+            f"clusters must be in 0..{MOST_IDS - 1}, found {np.min(clusters)}..{np.max(clusters)}"
+        )
     if len(clusters) and not np.issubdtype(np.asarray(clusters).dtype, np.integer):
         raise ValueError(f"clusters: wanted integers, found {np.asarray(clusters).dtype}")
     clusters = np.asarray(clusters).astype(np.int64)  # 1 + 127 does not fit into 8 bits
@@ -73,4 +79,6 @@ def paint(
 
 def _touches_the_top(label_map: np.ndarray, mask: np.ndarray) -> bool:
     """The release indexes the map by the mask's 0/1 integers, which NumPy takes as row numbers 0 and 1."""
-    return bool(label_map[0].any() and not mask.all()) or bool(len(label_map) > 1 and label_map[1].any() and mask.any())
+    return bool(label_map[0].any() and not mask.all()) or bool(
+        len(label_map) > 1 and label_map[1].any() and mask.any()
+    )

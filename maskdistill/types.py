@@ -24,7 +24,9 @@ class Rle(TypedDict):
     counts: str
 
 
-Facet = Literal["keys", "queries", "values", "tokens"]  # of a block: what the patches are compared by
+Facet = Literal[
+    "keys", "queries", "values", "tokens"
+]  # of a block: what the patches are compared by
 FACETS: tuple[Facet, ...] = ("keys", "queries", "values", "tokens")
 
 
@@ -57,7 +59,9 @@ class Features:
             ValueError: features that hold nothing.
         """
         changed: dict[str, Any] = {
-            name: _centred(getattr(self, name)) for name in FACETS if getattr(self, name) is not None
+            name: _centred(getattr(self, name))
+            for name in FACETS
+            if getattr(self, name) is not None
         }
         if not changed:
             raise ValueError("these features hold nothing to centre")
@@ -114,7 +118,9 @@ class Detections:
     def __post_init__(self) -> None:
         lengths = {len(self.rles), len(self.boxes_xyxy), len(self.scores), len(self.clusters)}
         if len(lengths) != 1:
-            raise ValueError(f"rles, boxes_xyxy, scores, clusters must have one length, got {sorted(lengths)}")
+            raise ValueError(
+                f"rles, boxes_xyxy, scores, clusters must have one length, got {sorted(lengths)}"
+            )
 
     def __len__(self) -> int:
         return len(self.rles)

@@ -17,7 +17,11 @@ REFERENCE = Path(os.environ.get("MASKDISTILL_REFERENCE", Path(__file__).parents[
 
 
 def pytest_report_header(config: pytest.Config) -> str:
-    state = "found" if REFERENCE.is_dir() else "missing: tests that compare with the originals are skipped"
+    state = (
+        "found"
+        if REFERENCE.is_dir()
+        else "missing: tests that compare with the originals are skipped"
+    )
     return f"reference data: {state}; seed of the drawn inputs: {seed()}"
 
 
@@ -33,7 +37,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     counts = {
-        outcome: sum("golden" in report.keywords for report in terminalreporter.stats.get(outcome, []))
+        outcome: sum(
+            "golden" in report.keywords for report in terminalreporter.stats.get(outcome, [])
+        )
         for outcome in ("passed", "failed", "skipped")
     }
     ran = counts["passed"] + counts["failed"]

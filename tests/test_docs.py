@@ -25,7 +25,9 @@ FLAG = re.compile(r"(?<![\w-])--[a-z][\w.-]*\w")
 
 def anchors(page: Path) -> set[str]:
     """Of the headings, as code hosts make them: lower case, spaces as hyphens, other signs left out."""
-    text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    text = re.sub(
+        r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL
+    )
     headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
@@ -55,7 +57,9 @@ def code_in(page: Path) -> list[str]:
     lines = re.findall(r"^    .*$", text, re.MULTILINE)
     for block in re.findall(r"^```.*?^```", text, re.MULTILINE | re.DOTALL):
         lines += block.splitlines()[1:-1] if not block.startswith("```python") else []
-    return lines + re.findall(r"`([^`\n]+)`", re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL))
+    return lines + re.findall(
+        r"`([^`\n]+)`", re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
+    )
 
 
 @functools.cache
@@ -69,7 +73,11 @@ def flags_of(*words: str) -> frozenset[str]:
 
 def flags_of_all() -> frozenset[str]:
     alone = [(verb,) for verb in commands.VERBS if verb not in ("data", "score")]
-    below = [("score", "semantic"), ("score", "instances"), *(("data", name) for name in data_flags.DATA)]
+    below = [
+        ("score", "semantic"),
+        ("score", "instances"),
+        *(("data", name) for name in data_flags.DATA),
+    ]
     return frozenset().union(*(flags_of(*words) for words in [*alone, *below]))
 
 
@@ -78,33 +86,52 @@ def test_every_command_that_a_page_shows_is_one_and_has_its_flags(page: Path) ->
     for line in code_in(page):
         for verb, rest in COMMAND.findall(line):
             assert verb in commands.VERBS, line
-            words = [verb, *re.findall(r"^ ([a-z][\w-]*)", rest)] if verb in ("data", "score") else [verb]
+            words = (
+                [verb, *re.findall(r"^ ([a-z][\w-]*)", rest)]
+                if verb in ("data", "score")
+                else [verb]
+            )
             assert set(FLAG.findall(rest)) <= flags_of(*words), line
 
 
 # results.md speaks of the benchmarks' own flags.
-@pytest.mark.parametrize("page", [page for page in MANUAL if page.name != "results.md"], ids=lambda page: page.name)
+@pytest.mark.parametrize(
+    "page", [page for page in MANUAL if page.name != "results.md"], ids=lambda page: page.name
+)
 def test_every_flag_that_a_page_speaks_of_is_one_of_a_command(page: Path) -> None:
     others = r"\b(pip|pytest|ruff|mypy|make|git|python3?)\b"
-    told = {flag for line in code_in(page) if not re.search(others, line) for flag in FLAG.findall(line)}
+    told = {
+        flag for line in code_in(page) if not re.search(others, line) for flag in FLAG.findall(line)
+    }
     assert told - flags_of_all() == set()
 
 
 def part_of(module: str, name: str) -> object:
     """What `from module import name` gives: an attribute, or else a module below."""
     package = importlib.import_module(module)
-    return getattr(package, name) if hasattr(package, name) else importlib.import_module(f"{module}.{name}")
+    return (
+        getattr(package, name)
+        if hasattr(package, name)
+        else importlib.import_module(f"{module}.{name}")
+    )
 
 
 @pytest.mark.parametrize("page", MANUAL, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_every_call_that_a_page_shows_takes_the_arguments_that_it_is_given(page: Path) -> None:
-    for block in re.findall(r"^```python\n(.*?)^```", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL):
+    for block in re.findall(
+        r"^```python\n(.*?)^```", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
+    ):
         known = {}
         for node in ast.walk(ast.parse(block)):
             if isinstance(node, ast.Import):
-                known |= {each.asname or each.name: importlib.import_module(each.name) for each in node.names}
+                known |= {
+                    each.asname or each.name: importlib.import_module(each.name)
+                    for each in node.names
+                }
             if isinstance(node, ast.ImportFrom):
-                known |= {each.asname or each.name: part_of(node.module, each.name) for each in node.names}
+                known |= {
+                    each.asname or each.name: part_of(node.module, each.name) for each in node.names
+                }
         for node in ast.walk(ast.parse(block)):
             called = node.func if isinstance(node, ast.Call) else None
             if isinstance(called, ast.Attribute) and getattr(called.value, "id", None) in known:

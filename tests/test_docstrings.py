@@ -8,7 +8,17 @@ import maskdistill
 
 PACKAGE = Path(maskdistill.__file__).parent
 ROOMS = (
-    *("features", "proposals", "clusters", "detector", "segmenter", "training", "crf", "evaluation", "masks"),
+    *(
+        "features",
+        "proposals",
+        "clusters",
+        "detector",
+        "segmenter",
+        "training",
+        "crf",
+        "evaluation",
+        "masks",
+    ),
     *("labels.py", "types.py"),
 )
 Function = ast.FunctionDef | ast.AsyncFunctionDef
@@ -21,7 +31,9 @@ def test_public_functions_of_rooms_that_raise_say_what_they_raise() -> None:
             raised = set(_raised(function))
             told = ast.get_docstring(function) or ""
             if any(name not in told for name in raised):
-                silent.append(f"{path.relative_to(PACKAGE)}:{function.lineno} {function.name}: {sorted(raised)}")
+                silent.append(
+                    f"{path.relative_to(PACKAGE)}:{function.lineno} {function.name}: {sorted(raised)}"
+                )
     assert not silent, "\n".join(silent)
 
 
@@ -41,7 +53,11 @@ def _public(node: ast.AST) -> Iterator[Function]:
 def _raised(node: ast.AST) -> Iterator[str]:
     """Names of what is raised in a function itself, not in functions inside it."""
     for child in ast.iter_child_nodes(node):
-        if isinstance(child, ast.Raise) and isinstance(child.exc, ast.Call) and isinstance(child.exc.func, ast.Name):
+        if (
+            isinstance(child, ast.Raise)
+            and isinstance(child.exc, ast.Call)
+            and isinstance(child.exc.func, ast.Name)
+        ):
             if not child.exc.func.id.startswith("_"):
                 yield child.exc.func.id
         elif not isinstance(child, Function):

@@ -59,7 +59,9 @@ def test_the_painted_map_equals_painting_pixel_by_pixel(rng, overlap, density):
 
 
 def test_skip_leaves_out_a_mask_that_overlaps_an_earlier_one():
-    found = paint(squares((0, 0), (2, 2), (3, 6)), np.array([4, 5, 6]), np.ones(3), (6, 9), overlap="skip")
+    found = paint(
+        squares((0, 0), (2, 2), (3, 6)), np.array([4, 5, 6]), np.ones(3), (6, 9), overlap="skip"
+    )
     assert set(found.ravel().tolist()) == {0, 5, 7}
 
 

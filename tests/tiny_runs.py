@@ -64,7 +64,9 @@ def tiny(drawn: tuple[Path, Path, list[str]], tmp_path_factory: pytest.TempPathF
 def small(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
     """Six drawn pictures and their objects as a COCO dataset: what others may have found."""
     root = tmp_path_factory.mktemp("drawn")
-    demo_pictures.write(root / "pictures", root / "truth.json", n_pictures=6, seed=3, size=SMALL_SIZE, prefix="p")
+    demo_pictures.write(
+        root / "pictures", root / "truth.json", n_pictures=6, seed=3, size=SMALL_SIZE, prefix="p"
+    )
     return root / "pictures", json.loads((root / "truth.json").read_text())
 
 

@@ -52,7 +52,13 @@ def discover(
     """
     from maskdistill.inference import one_picture
 
-    given = {"method": method, "backbone": backbone, "max_masks": max_masks, "min_score": min_score, "pixels": pixels}
+    given = {
+        "method": method,
+        "backbone": backbone,
+        "max_masks": max_masks,
+        "min_score": min_score,
+        "pixels": pixels,
+    }
     chosen = _settings_of_masks(
         given, {"device": device}, weights, settings, ("precision", "orientation", "max_megapixels")
     )
@@ -91,11 +97,21 @@ def masks(
     """
     from maskdistill.inference import masks as stage
 
-    if not Path(pictures).is_dir():  # before weights are looked for, which a stranger may have to fetch first
+    if not Path(
+        pictures
+    ).is_dir():  # before weights are looked for, which a stranger may have to fetch first
         raise PictureError(f"{pictures}: not a folder. Give the folder that holds your pictures")
-    given = {"method": method, "backbone": backbone, "max_masks": max_masks, "min_score": min_score, "pixels": pixels}
+    given = {
+        "method": method,
+        "backbone": backbone,
+        "max_masks": max_masks,
+        "min_score": min_score,
+        "pixels": pixels,
+    }
     others = ("precision", "orientation", "max_megapixels", "threads", "workers")
-    chosen = _settings_of_masks(given, {"device": device, "limit": limit}, weights, settings, others)
+    chosen = _settings_of_masks(
+        given, {"device": device, "limit": limit}, weights, settings, others
+    )
     return stage.work(Path(pictures), Path(out), chosen, separate=separate, quiet=quiet)
 
 
@@ -112,12 +128,18 @@ def _settings_of_masks(
         others: settings of the run that may stand in the mapping beside those of `propose`.
     """
     if isinstance(settings, RunSettings):
-        extra = [name for name, value in {**given, **common, "weights": weights}.items() if value is not None]
+        extra = [
+            name
+            for name, value in {**given, **common, "weights": weights}.items()
+            if value is not None
+        ]
         if extra:
             raise SettingsError(f"{extra[0]}: stands in RunSettings already. Give it there alone")
         return _resolved(settings)
     if settings is not None and not isinstance(settings, Mapping):
-        raise SettingsError(f"settings: wanted a mapping of settings of propose, found {type(settings).__name__}")
+        raise SettingsError(
+            f"settings: wanted a mapping of settings of propose, found {type(settings).__name__}"
+        )
     propose = {name: value for name, value in given.items() if value is not None}
     rest = dict(settings or {})
     twice = [name for name in (*propose, *common, "weights") if name in rest]

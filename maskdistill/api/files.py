@@ -13,7 +13,12 @@ if TYPE_CHECKING:
 
 
 def voc_instances(
-    *, root: str | Path, split: str, out: str | Path, of: str = "masks", class_agnostic: bool = False
+    *,
+    root: str | Path,
+    split: str,
+    out: str | Path,
+    of: str = "masks",
+    class_agnostic: bool = False,
 ) -> dict[str, int]:
     """A split of a VOC devkit as a COCO instances JSON: of its maps of objects (masks), or its XML files (boxes).
 
@@ -22,7 +27,9 @@ def voc_instances(
     """
     from maskdistill.downloads import voc_instances
 
-    return voc_instances.instances(Path(root), split, Path(out), of=of, class_agnostic=class_agnostic)
+    return voc_instances.instances(
+        Path(root), split, Path(out), of=of, class_agnostic=class_agnostic
+    )
 
 
 def fetch(
@@ -57,13 +64,20 @@ def fetch(
     from maskdistill.downloads import fetch as stage
     from maskdistill.runs.progress import Progress
 
-    of_coco20k = {"names": names, "names_sha256": names_sha256, "pictures": pictures, "whole_archive": whole_archive}
+    of_coco20k = {
+        "names": names,
+        "names_sha256": names_sha256,
+        "pictures": pictures,
+        "whole_archive": whole_archive,
+    }
     wanted = stage.named(dataset)
     given = [name for name, value in of_coco20k.items() if value]
     if given and dataset != "coco20k":
         raise SettingsError(f"{given[0]}: is of coco20k alone, not of {dataset}")
     progress = Progress(quiet=quiet)
-    how = stage.Fetch(Path(out), mirrors=tuple(mirrors), keep_archives=keep_archives, progress=progress)
+    how = stage.Fetch(
+        Path(out), mirrors=tuple(mirrors), keep_archives=keep_archives, progress=progress
+    )
     if dataset == "coco20k":
         coco20k.work(
             how,

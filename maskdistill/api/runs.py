@@ -65,18 +65,28 @@ def run(
                 f"{name}: there is no stage {verb!r}. Stages, in order: {', '.join(VERBS)}.{nearest(verb, VERBS)}"
             )
     if until is not None and start is not None and VERBS.index(start) > VERBS.index(until):
-        raise SettingsError(f"from: {start} comes after {until}, the last stage to do. In order: {', '.join(VERBS)}")
+        raise SettingsError(
+            f"from: {start} comes after {until}, the last stage to do. In order: {', '.join(VERBS)}"
+        )
     sources = _sources(reuse or {}, Path(out), until)
-    chosen = settings if isinstance(settings, RunSettings) else settings_for(out, pictures, preset, config, settings)
+    chosen = (
+        settings
+        if isinstance(settings, RunSettings)
+        else settings_for(out, pictures, preset, config, settings)
+    )
     if chosen.cluster.of == "detections":
         raise SettingsError(
             "cluster.of: a run clusters proposals first. Give --cluster.again to cluster the detections too"
         )
     verbs = list(VERBS[: VERBS.index(until) + 1]) if until else list(VERBS)
-    if chosen.detect.import_file and "detect" in verbs:  # nothing reads what comes before the detections of others
+    if (
+        chosen.detect.import_file and "detect" in verbs
+    ):  # nothing reads what comes before the detections of others
         verbs = [verb for verb in verbs if verb not in ("propose", "cluster")]
         start = "detect" if start in ("propose", "cluster") else start
-    return _do(out, chosen, verbs, pictures=pictures, start=start, reuse=sources, repeat=True, quiet=quiet)
+    return _do(
+        out, chosen, verbs, pictures=pictures, start=start, reuse=sources, repeat=True, quiet=quiet
+    )
 
 
 def _sources(reuse: Mapping[str, str | Path], out: Path, until: str | None) -> dict[str, Path]:
@@ -96,7 +106,9 @@ def _sources(reuse: Mapping[str, str | Path], out: Path, until: str | None) -> d
         # A run that was reused may be gone when the same command goes on.
         made = out / ("cluster" if stage == "cluster/embeddings" else stage) / "stage.json"
         if not (run / "config.yaml").is_file() and not made.is_file():
-            raise RunError(f"{run}: not the folder of a run (no config.yaml), so that {stage} cannot be reused")
+            raise RunError(
+                f"{run}: not the folder of a run (no config.yaml), so that {stage} cannot be reused"
+            )
     return found
 
 
@@ -117,7 +129,9 @@ def scan(
     return _do(out, chosen, ["scan"], pictures=pictures, start="scan" if redo else None)
 
 
-def propose(*, out: str | Path, settings: Mapping[str, Any] | RunSettings | None = None, redo: bool = False) -> Path:
+def propose(
+    *, out: str | Path, settings: Mapping[str, Any] | RunSettings | None = None, redo: bool = False
+) -> Path:
     """Pictures to proposals: masks of a self-supervised backbone's attention."""
     return _verb("propose", out, settings, redo)
 
@@ -139,7 +153,11 @@ def sweep(
     from maskdistill.measuring import sweep as stage
     from maskdistill.workflows import run
 
-    chosen = settings if isinstance(settings, RunSettings) else settings_for(out, None, None, None, settings)
+    chosen = (
+        settings
+        if isinstance(settings, RunSettings)
+        else settings_for(out, None, None, None, settings)
+    )
     if n_pictures < 1:
         raise SettingsError(f"n_pictures must be at least 1, got {n_pictures}")
     grid = stage.Grid(methods=methods, blocks=blocks, facets=facets)  # type: ignore[arg-type]
@@ -163,33 +181,51 @@ def name_clusters(
     from maskdistill.measuring import match_names as stage
     from maskdistill.workflows import run
 
-    chosen = settings if isinstance(settings, RunSettings) else settings_for(out, None, None, None, settings)
+    chosen = (
+        settings
+        if isinstance(settings, RunSettings)
+        else settings_for(out, None, None, None, settings)
+    )
     sources = [labelled] if isinstance(labelled, str | Path) else list(labelled)
     if not sources:
-        raise SettingsError("labelled: wanted a COCO instances JSON or a folder of label maps, found nothing")
+        raise SettingsError(
+            "labelled: wanted a COCO instances JSON or a folder of label maps, found nothing"
+        )
     with run.opened(Path(out), chosen, pictures=None, keep_config=True) as job:
         return stage.work(job, [Path(source) for source in sources])
 
 
-def cluster(*, out: str | Path, settings: Mapping[str, Any] | RunSettings | None = None, redo: bool = False) -> Path:
+def cluster(
+    *, out: str | Path, settings: Mapping[str, Any] | RunSettings | None = None, redo: bool = False
+) -> Path:
     """Masks to clusters: embeddings and k-means. Of detections, label maps are made of these clusters from then on."""
-    chosen = settings if isinstance(settings, RunSettings) else settings_for(out, None, None, None, settings)
+    chosen = (
+        settings
+        if isinstance(settings, RunSettings)
+        else settings_for(out, None, None, None, settings)
+    )
     if chosen.cluster.of == "detections":
         chosen = replace(chosen, cluster=replace(chosen.cluster, again=True))
     return _verb("cluster", out, chosen, redo)
 
 
-def detect(*, out: str | Path, settings: Mapping[str, Any] | RunSettings | None = None, redo: bool = False) -> Path:
+def detect(
+    *, out: str | Path, settings: Mapping[str, Any] | RunSettings | None = None, redo: bool = False
+) -> Path:
     """Noisy masks and cluster ids to a Mask R-CNN, and its detections in every picture."""
     return _verb("detect", out, settings, redo)
 
 
-def label(*, out: str | Path, settings: Mapping[str, Any] | RunSettings | None = None, redo: bool = False) -> Path:
+def label(
+    *, out: str | Path, settings: Mapping[str, Any] | RunSettings | None = None, redo: bool = False
+) -> Path:
     """Confident detections to one label map a picture."""
     return _verb("label", out, settings, redo)
 
 
-def segment(*, out: str | Path, settings: Mapping[str, Any] | RunSettings | None = None, redo: bool = False) -> Path:
+def segment(
+    *, out: str | Path, settings: Mapping[str, Any] | RunSettings | None = None, redo: bool = False
+) -> Path:
     """Label maps to a DeepLabv3, and its predictions for every picture."""
     return _verb("segment", out, settings, redo)
 
@@ -206,7 +242,11 @@ def evaluate(
         against: another run: each number of both on the pictures that both have, with a paired test, and how far
             the two agree (without ground truth that alone): evaluate/against.json.
     """
-    chosen = settings if isinstance(settings, RunSettings) else settings_for(out, None, None, None, settings)
+    chosen = (
+        settings
+        if isinstance(settings, RunSettings)
+        else settings_for(out, None, None, None, settings)
+    )
     if against is None:
         return _do(out, chosen, ["evaluate"], pictures=None)
     if Path(against).resolve() == Path(out).resolve():
@@ -240,7 +280,9 @@ def demo(
     from maskdistill.workflows import demo as stage
 
     try:
-        drawn = stage.draw(Path(out), n_pictures=n_pictures, n_validation=n_validation, n_kinds=n_kinds)
+        drawn = stage.draw(
+            Path(out), n_pictures=n_pictures, n_validation=n_validation, n_kinds=n_kinds
+        )
     except ValueError as error:
         raise SettingsError(str(error)) from error
     values = {
@@ -250,7 +292,9 @@ def demo(
         "validation": str(drawn.validation),
         "ground_truth": [str(path) for path in drawn.ground_truth],
     }
-    return run(pictures=drawn.pictures, out=Path(out) / "run", preset="demo", settings=values, quiet=quiet)
+    return run(
+        pictures=drawn.pictures, out=Path(out) / "run", preset="demo", settings=values, quiet=quiet
+    )
 
 
 def settings_for(
@@ -277,8 +321,14 @@ def settings_for(
     return validate(merge(before, file, flags), source=str(out))
 
 
-def _verb(verb: str, out: str | Path, settings: Mapping[str, Any] | RunSettings | None, redo: bool) -> Path:
-    chosen = settings if isinstance(settings, RunSettings) else settings_for(out, None, None, None, settings)
+def _verb(
+    verb: str, out: str | Path, settings: Mapping[str, Any] | RunSettings | None, redo: bool
+) -> Path:
+    chosen = (
+        settings
+        if isinstance(settings, RunSettings)
+        else settings_for(out, None, None, None, settings)
+    )
     return _do(out, chosen, [verb], pictures=None, start=verb if redo else None)
 
 

@@ -37,7 +37,13 @@ def predict(
     return stage.work(Path(run), Path(pictures), Path(out), device=device, crf=crf, quiet=quiet)
 
 
-def export(*, run: str | Path, of: str = "detections", out: str | Path | None = None, polygons: bool = False) -> Path:
+def export(
+    *,
+    run: str | Path,
+    of: str = "detections",
+    out: str | Path | None = None,
+    polygons: bool = False,
+) -> Path:
     """Proposals or detections as one COCO dataset file; its path is returned.
 
     Args:

@@ -9,7 +9,12 @@ from typing import Any
 import numpy as np
 
 from maskdistill.artifacts import freshness, label_maps
-from maskdistill.artifacts.mask_lines import cluster_files, clustering_of_detections, clusters_in, with_clusters
+from maskdistill.artifacts.mask_lines import (
+    cluster_files,
+    clustering_of_detections,
+    clusters_in,
+    with_clusters,
+)
 from maskdistill.engine.stage import Image, Job
 from maskdistill.runs import record
 from maskdistill.settings.segment import BEST
@@ -24,7 +29,9 @@ class Outputs:
 
     def complete(self, stage: str) -> bool:
         """Whether a stage is finished, and was made from what is there now."""
-        return record.read(self.folder.stage(stage) / "stage.json") is not None and not self.others(stage)
+        return record.read(self.folder.stage(stage) / "stage.json") is not None and not self.others(
+            stage
+        )
 
     def others(self, stage: str) -> list[str]:
         """The stages that a finished one was made from and that are others now."""
@@ -37,7 +44,11 @@ class Outputs:
 
     def stale(self) -> str:
         """What to tell of all finished stages that were made from others than are there; empty where there is none."""
-        found = {stage: self.others(stage) for stage in freshness.ORDER if stage != "recluster" or self.again}
+        found = {
+            stage: self.others(stage)
+            for stage in freshness.ORDER
+            if stage != "recluster" or self.again
+        }
         stale = [stage for stage, others in found.items() if others]
         every = dict.fromkeys(name for stage in stale for name in found[stage])
         return freshness.sentence(self.folder, stale, list(every)) if stale else ""
@@ -50,12 +61,20 @@ class Outputs:
     def masks(self, stage: str, ids: Container[int]) -> dict[int, list[dict[str, Any]]]:
         """Picture id -> proposals, or detections with the clusters that the label maps count in, of some pictures."""
         file = self.cluster_file("detections") if stage == "detect" else None
-        path = self.folder.stage(stage) / ("detections.jsonl" if stage == "detect" else "proposals.jsonl")
-        return {row["id"]: row.get("masks", []) for row in with_clusters(path, file) if row["id"] in ids}
+        path = self.folder.stage(stage) / (
+            "detections.jsonl" if stage == "detect" else "proposals.jsonl"
+        )
+        return {
+            row["id"]: row.get("masks", []) for row in with_clusters(path, file) if row["id"] in ids
+        }
 
     def label_map(self, stage: str, image: Image) -> np.ndarray:
         """(H, W) uint8 of `label` or `segment`; all background for a picture without any detection."""
-        path = self.folder.stage(stage) / ("maps" if stage == "label" else "predictions") / f"{image.id}.png"
+        path = (
+            self.folder.stage(stage)
+            / ("maps" if stage == "label" else "predictions")
+            / f"{image.id}.png"
+        )
         return label_maps.read(path) if path.exists() else np.zeros(image.size, np.uint8)
 
     def n_clusters(self, stage: str) -> int:
@@ -70,4 +89,6 @@ class Outputs:
 
     def _clustering(self) -> str:
         """The stage whose clusters detections and label maps count in."""
-        return clustering_of_detections(self.settings, again=self.again and self.complete("recluster"))
+        return clustering_of_detections(
+            self.settings, again=self.again and self.complete("recluster")
+        )

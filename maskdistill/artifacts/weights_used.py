@@ -25,7 +25,9 @@ def used(settings: RunSettings, stages: Sequence[str] = WEIGHT_STAGES) -> list[d
         if what not in licences.KNOWN and not what.startswith("timm/"):
             shown = shown.replace(what, PurePath(what).name)  # of a file its name: results may move
         licence = licences.of(what)
-        rows.append({"stage": stage, "weights": shown, "licence": licence.name, "source": licence.source})
+        rows.append(
+            {"stage": stage, "weights": shown, "licence": licence.name, "source": licence.source}
+        )
     return rows
 
 
@@ -40,7 +42,10 @@ def _named(settings: RunSettings, stage: str) -> tuple[str, str]:
     propose = settings.propose
     if stage == "propose":
         what = given or propose.backbone
-        return what, what if what in (propose.backbone, "handcrafted") else f"{propose.backbone}, {what}"
+        return what, what if what in (
+            propose.backbone,
+            "handcrafted",
+        ) else f"{propose.backbone}, {what}"
     if stage == "cluster":
         own = settings.cluster
         if own.embedding == "descriptors":

@@ -22,7 +22,13 @@ from maskdistill.cli.flags import VERBS
 from maskdistill.errors import MaskDistillError, SettingsError
 from maskdistill.settings import RunSettings, load, merge, nearest
 
-AT_ONCE = ("evaluate", "report", "status", "export", "score")  # verbs that keep nothing of what was half done
+AT_ONCE = (
+    "evaluate",
+    "report",
+    "status",
+    "export",
+    "score",
+)  # verbs that keep nothing of what was half done
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -40,17 +46,25 @@ def main(arguments: list[str] | None = None) -> int:
     verb, rest = words[0], words[1:]
     try:
         if verb not in VERBS:
-            raise SettingsError(f"there is no command {verb!r}. Commands: {', '.join(VERBS)}.{nearest(verb, VERBS)}")
+            raise SettingsError(
+                f"there is no command {verb!r}. Commands: {', '.join(VERBS)}.{nearest(verb, VERBS)}"
+            )
         print_lines(_command(verb)(rest))
     except MaskDistillError as error:
         print(f"maskdistill {verb}: {error}", file=sys.stderr)
         return 2
     except OSError as error:  # of the system, wherever nobody has said more of it
         where = f"{error.filename}: " if error.filename else ""
-        print(f"maskdistill {verb}: {where}{error.strerror or error}. {_advice(error)}", file=sys.stderr)
+        print(
+            f"maskdistill {verb}: {where}{error.strerror or error}. {_advice(error)}",
+            file=sys.stderr,
+        )
         return 2
     except KeyboardInterrupt:
-        print("\nstopped" + ("" if verb in AT_ONCE else "; the same command goes on where it was"), file=sys.stderr)
+        print(
+            "\nstopped" + ("" if verb in AT_ONCE else "; the same command goes on where it was"),
+            file=sys.stderr,
+        )
         return 130
     return 0
 
@@ -61,7 +75,9 @@ def print_lines(lines: list[str]) -> None:
         for line in lines:
             print(line)
         sys.stdout.flush()
-    except BrokenPipeError:  # `| head`: nobody reads on; the interpreter's own flush at the end must not fail again
+    except (
+        BrokenPipeError
+    ):  # `| head`: nobody reads on; the interpreter's own flush at the end must not fail again
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
@@ -102,7 +118,9 @@ def _parse(cls: Any, verb: str, rest: list[str], default: Any = None, **more: An
     chosen = more if default is None else {"default": default, **more}
     try:
         return tyro.cli(cls, prog=f"maskdistill {verb}", args=rest, **chosen)
-    except ValueError as error:  # of a range, where tyro has no name for the settings that it belongs to
+    except (
+        ValueError
+    ) as error:  # of a range, where tyro has no name for the settings that it belongs to
         raise SettingsError(str(error)) from error
 
 
@@ -134,15 +152,23 @@ def _run(rest: list[str]) -> list[str]:
     below = _layers(rest, run=None)
     names = {each.name for each in fields(RunSettings)}
     given = _parse(
-        flags.Run, "run", rest, flags.Run(**{name: getattr(below, name) for name in names}, out=tyro.MISSING)
+        flags.Run,
+        "run",
+        rest,
+        flags.Run(**{name: getattr(below, name) for name in names}, out=tyro.MISSING),
     )
     if given.pictures is None and out is not None:
         # Without PICTURES the run's own config.yaml stands in place of defaults and preset.
         below = _layers(rest, run=Path(out))
         given = _parse(
-            flags.Run, "run", rest, flags.Run(**{name: getattr(below, name) for name in names}, out=tyro.MISSING)
+            flags.Run,
+            "run",
+            rest,
+            flags.Run(**{name: getattr(below, name) for name in names}, out=tyro.MISSING),
         )
-    values = {name: getattr(given, name) for name in names} | {"ground_truth": _truths(given, below)}
+    values = {name: getattr(given, name) for name in names} | {
+        "ground_truth": _truths(given, below)
+    }
     of_backbones = {"propose": "--propose.backbone", "cluster": "--cluster.backbone"}
     settings = RunSettings(**{**values, "weights": _weights(rest, given, below, of_backbones)})
     made = api.run(
@@ -162,7 +188,9 @@ def _truths(given: Any, below: RunSettings) -> tuple[str, ...]:
     return given.ground_truth[len(below.ground_truth) :] or below.ground_truth
 
 
-def _weights(rest: list[str], given: Any, below: RunSettings, flags: dict[str, str]) -> tuple[str, ...]:
+def _weights(
+    rest: list[str], given: Any, below: RunSettings, flags: dict[str, str]
+) -> tuple[str, ...]:
     """The weights of the run and of the flags; a flag with another backbone stands above those that name the run's."""
     backbones = {stage: {"backbone": _value_of(rest, flag)} for stage, flag in flags.items()}
     above = {"weights": list(given.weights[len(below.weights) :]), **backbones}
@@ -173,13 +201,19 @@ def _sources(entries: tuple[str, ...]) -> dict[str, str]:
     """STAGE=RUN1 as {stage: run}; the last one of a stage counts."""
     for entry in entries:
         if not all(entry.partition("=")):
-            raise SettingsError(f"reuse: {entry!r} is not STAGE=RUN1. For example: --reuse propose=runs/a")
+            raise SettingsError(
+                f"reuse: {entry!r} is not STAGE=RUN1. For example: --reuse propose=runs/a"
+            )
     return {entry.partition("=")[0]: entry.partition("=")[2] for entry in entries}
 
 
 def _scan(rest: list[str]) -> list[str]:
     out = _value_of(rest, "--out")
-    below = _layers([], run=Path(out)) if out is not None and (Path(out) / "config.yaml").is_file() else None
+    below = (
+        _layers([], run=Path(out))
+        if out is not None and (Path(out) / "config.yaml").is_file()
+        else None
+    )
     given = _parse(flags.scan(below), "scan", rest)
     values = {name: getattr(given, name) for name in flags.OF_SCAN}
     return [str(api.scan(pictures=given.pictures, out=given.out, settings=values, redo=given.redo))]
@@ -198,7 +232,9 @@ def _stage(verb: str, rest: list[str]) -> list[str]:
     if "ground_truth" in names:
         values["ground_truth"] = _truths(given, below)
     if "weights" in names:
-        values["weights"] = _weights(rest, given, below, {verb: "--backbone"} if verb in ("propose", "cluster") else {})
+        values["weights"] = _weights(
+            rest, given, below, {verb: "--backbone"} if verb in ("propose", "cluster") else {}
+        )
     settings = _checked(values)
     if verb == "propose" and given.sweep:
         rows = api.sweep(
@@ -225,10 +261,16 @@ def _table(rows: list[dict[str, Any]]) -> list[str]:
     """Rows of equal keys as lines of text, in columns."""
     shown = [
         list(rows[0]),
-        *([f"{value:.3f}" if isinstance(value, float) else str(value) for value in row.values()] for row in rows),
+        *(
+            [f"{value:.3f}" if isinstance(value, float) else str(value) for value in row.values()]
+            for row in rows
+        ),
     ]
     widths = [max(map(len, column)) for column in zip(*shown, strict=True)]
-    return ["  ".join(f"{word:<{width}}" for word, width in zip(line, widths, strict=True)).rstrip() for line in shown]
+    return [
+        "  ".join(f"{word:<{width}}" for word, width in zip(line, widths, strict=True)).rstrip()
+        for line in shown
+    ]
 
 
 def _status(rest: list[str]) -> list[str]:
@@ -239,7 +281,9 @@ def _status(rest: list[str]) -> list[str]:
 def _row(row: dict[str, Any]) -> str:
     counts = _counted(row["counts"])
     seconds = f"{row['seconds']:8.1f} s" if row["seconds"] is not None else " " * 10
-    return f"{row['stage']:<14} {row['state']:<10} {seconds}  {counts}" + "".join(f"\n    {why}" for why in row["why"])
+    return f"{row['stage']:<14} {row['state']:<10} {seconds}  {counts}" + "".join(
+        f"\n    {why}" for why in row["why"]
+    )
 
 
 def _predict(rest: list[str]) -> list[str]:
@@ -267,7 +311,11 @@ def _masks(rest: list[str]) -> list[str]:
         {"weights": list(values["weights"]), "propose": {"backbone": _value_of(rest, "--backbone")}}
     )  # do they agree?
     counts = api.masks(
-        pictures=given.pictures, out=given.out, separate=given.separate, settings=_checked(values), quiet=given.quiet
+        pictures=given.pictures,
+        out=given.out,
+        separate=given.separate,
+        settings=_checked(values),
+        quiet=given.quiet,
     )
     return [_counted(counts), str(given.out)]
 
@@ -291,12 +339,16 @@ def _export(rest: list[str]) -> list[str]:
 def _data(rest: list[str]) -> list[str]:
     if rest and not rest[0].startswith("-") and rest[0] not in data_flags.DATA:
         near = nearest(rest[0], data_flags.DATA)
-        raise SettingsError(f"there is no {rest[0]!r}. There are: {', '.join(data_flags.DATA)}.{near}")
+        raise SettingsError(
+            f"there is no {rest[0]!r}. There are: {', '.join(data_flags.DATA)}.{near}"
+        )
     given = _parse(data_flags.DATAS, "data", rest or ["--help"], description=data_flags.DATA_HELP)
     if isinstance(given, data_flags.VocInstances):
         words = {each.name: getattr(given, each.name) for each in fields(given)}
         return [_counted(api.voc_instances(**words)), str(given.out)]
-    words = {each.name: getattr(given, each.name) for each in fields(given) if each.name != "mirror"}
+    words = {
+        each.name: getattr(given, each.name) for each in fields(given) if each.name != "mirror"
+    }
     name = next(name for name, cls in data_flags.FETCHES.items() if type(given) is cls)
     return api.fetch(dataset=name, mirrors=given.mirror, **words)
 

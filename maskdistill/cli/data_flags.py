@@ -19,7 +19,9 @@ class VocInstances:
     root: tyro.conf.Positional[Path]  # the devkit, VOC2007 or VOC2012, or the folder above one
     split: str  # segmentation/val, detection/trainval, ...
     out: Path  # JSON to write
-    of: Literal["masks", "boxes"] = "masks"  # what the objects are; boxes can be scored by `score instances` alone
+    of: Literal["masks", "boxes"] = (
+        "masks"  # what the objects are; boxes can be scored by `score instances` alone
+    )
     class_agnostic: bool = False  # one category, object
 
 
@@ -76,7 +78,9 @@ class FetchCoco20k(Fetch):
     names: Annotated[str | None, tyro.conf.arg(name="list")] = None
     # SHA-256 of the list; without one that of a URL is recorded at the first fetch and compared from then on
     names_sha256: Annotated[str | None, tyro.conf.arg(name="list-sha256")] = None
-    pictures: Path | None = None  # a folder with pictures of train2014: they are linked, not fetched
+    pictures: Path | None = (
+        None  # a folder with pictures of train2014: they are linked, not fetched
+    )
     whole_archive: bool = False  # fetch train2014.zip (13.5 GB) in place of single pictures
 
 

@@ -23,7 +23,9 @@ class Place:
 
     # folder of pictures, searched recursively; may be left out where RUN exists
     pictures: tyro.conf.Positional[Path | None] = None
-    out: Path = field(default=tyro.MISSING)  # RUN: the folder of the run; the same command goes on where it was stopped
+    out: Path = field(
+        default=tyro.MISSING
+    )  # RUN: the folder of the run; the same command goes on where it was stopped
     until: Verb | None = None  # last stage to do
     # do stages again from here on, where their settings changed
     start: Annotated[Verb | None, tyro.conf.arg(name="from")] = None
@@ -69,7 +71,9 @@ class Predict:
     pictures: tyro.conf.Positional[Path]  # folder of pictures
     out: Path  # folder for label maps and instances
     device: str = "auto"  # auto | cpu | cuda | cuda:N
-    crf: bool = False  # draw label maps to the edges of the picture by a dense CRF, as the paper does
+    crf: bool = (
+        False  # draw label maps to the edges of the picture by a dense CRF, as the paper does
+    )
     quiet: bool = False  # no progress
 
 
@@ -100,7 +104,9 @@ class ScoreSemantic:
     classes: str  # voc, or a file with a name a line, background first
     # none: ids are classes; else clusters are matched: one to one by iou or pixels, or majority (several may share one)
     matching: Literal["none", "iou", "pixels", "majority"] = "none"
-    protocol: Literal["occurring", "paper"] = "occurring"  # mIoU over classes in the truth; paper: absent ones are 0
+    protocol: Literal["occurring", "paper"] = (
+        "occurring"  # mIoU over classes in the truth; paper: absent ones are 0
+    )
     missing: Literal["refuse", "background"] = "refuse"  # a truth without prediction
     # a list of names, one a line, plain or gzipped: these pictures alone (a split of VOC, COCO20k)
     only: Path | None = None
@@ -194,11 +200,19 @@ def scan(below: RunSettings | None) -> Any:
         [
             (
                 "pictures",
-                Annotated[Path, tyro.conf.Positional, tyro.conf.arg(help="folder of pictures, searched recursively")],
+                Annotated[
+                    Path,
+                    tyro.conf.Positional,
+                    tyro.conf.arg(help="folder of pictures, searched recursively"),
+                ],
             ),
             ("out", Annotated[Path, tyro.conf.arg(help="RUN: the folder of the run")]),
             *_common_flags(*OF_SCAN, below=below),
-            ("redo", Annotated[bool, tyro.conf.arg(help="scan again if pictures or settings changed")], False),
+            (
+                "redo",
+                Annotated[bool, tyro.conf.arg(help="scan again if pictures or settings changed")],
+                False,
+            ),
         ],
         frozen=True,
     )
@@ -208,7 +222,9 @@ def scan(below: RunSettings | None) -> Any:
 
 def stage(verb: str, below: RunSettings) -> Any:
     """The class of a stage's own verb: its settings without prefix, over those of the run."""
-    flags: list[Any] = [("run", Annotated[Path, tyro.conf.Positional, tyro.conf.arg(help="the run's folder")])]
+    flags: list[Any] = [
+        ("run", Annotated[Path, tyro.conf.Positional, tyro.conf.arg(help="the run's folder")])
+    ]
     own = getattr(below, verb)
     flags += [(verb, Annotated[type(own), tyro.conf.arg(name="")], own)]
     flags += _common_flags(*common(verb), below=below)
@@ -221,7 +237,13 @@ def stage(verb: str, below: RunSettings) -> Any:
         text = "cluster nothing: name the clusters that are there by a few labelled pictures, COCO JSON or label maps"
         flags += [("name_with", Annotated[Repeated, tyro.conf.arg(help=text)], ())]
     if verb not in ("evaluate", "report"):
-        flags += [("redo", Annotated[bool, tyro.conf.arg(help="do it again where its settings changed")], False)]
+        flags += [
+            (
+                "redo",
+                Annotated[bool, tyro.conf.arg(help="do it again where its settings changed")],
+                False,
+            )
+        ]
     cls = make_dataclass(verb.title(), flags, frozen=True)
     cls.__doc__ = f"{VERBS[verb]}.\n\nExample: maskdistill {verb} runs/photos"
     return cls
@@ -249,11 +271,17 @@ def masks(below: RunSettings) -> Any:
         [
             *((name, Annotated[kind, tyro.conf.arg(help=text)]) for name, kind, text in named),
             ("propose", Annotated[type(own), tyro.conf.arg(name="")], own),
-            ("weights", Annotated[str | None, tyro.conf.arg(help="of the backbone: a name, a file, none")], None),
+            (
+                "weights",
+                Annotated[str | None, tyro.conf.arg(help="of the backbone: a name, a file, none")],
+                None,
+            ),
             *_common_flags(*OF_MASKS, below=below),
             (
                 "separate",
-                Annotated[bool, tyro.conf.arg(help="a black and white PNG a mask too: NAME.masks/1.png")],
+                Annotated[
+                    bool, tyro.conf.arg(help="a black and white PNG a mask too: NAME.masks/1.png")
+                ],
                 False,
             ),
             ("quiet", Annotated[bool, tyro.conf.arg(help="no progress")], False),
@@ -271,15 +299,31 @@ def masks(below: RunSettings) -> Any:
 
 def _sweep_flags() -> list[Any]:
     """Flags of `propose --sweep`, which are no settings: they change nothing of a run."""
-    methods, facets = ("maskdistill", "lost", "tokencut", "maskcut"), ("keys", "queries", "values", "tokens")
+    methods, facets = (
+        ("maskdistill", "lost", "tokencut", "maskcut"),
+        ("keys", "queries", "values", "tokens"),
+    )
     named: list[tuple[str, Any, Any, str]] = [
-        ("sweep", bool, False, "make no proposals: try method x block x facet x centring on a few pictures"),
-        ("sweep_pictures", int, 12, "how many, spread over the folder; with ground truth those with objects"),
+        (
+            "sweep",
+            bool,
+            False,
+            "make no proposals: try method x block x facet x centring on a few pictures",
+        ),
+        (
+            "sweep_pictures",
+            int,
+            12,
+            "how many, spread over the folder; with ground truth those with objects",
+        ),
         ("sweep_blocks", tuple[int, ...], (-1, -2, -3, -4), "to try, negative from the last"),
         ("sweep_methods", tuple[str, ...], methods, "to try"),
         ("sweep_facets", tuple[str, ...], facets, "to try"),
     ]
-    return [(name, Annotated[kind, tyro.conf.arg(help=text)], start) for name, kind, start, text in named]
+    return [
+        (name, Annotated[kind, tyro.conf.arg(help=text)], start)
+        for name, kind, start, text in named
+    ]
 
 
 def _common_flags(*names: str, below: RunSettings | None = None) -> list[Any]:
@@ -302,4 +346,7 @@ def _common_flags(*names: str, below: RunSettings | None = None) -> list[Any]:
         "orientation": "exif: turned as the EXIF tag says; stored: as they are stored",
     }
     start = below or RunSettings()
-    return [(name, Annotated[hints[name], tyro.conf.arg(help=helps[name])], getattr(start, name)) for name in names]
+    return [
+        (name, Annotated[hints[name], tyro.conf.arg(help=helps[name])], getattr(start, name))
+        for name in names
+    ]

@@ -6,7 +6,18 @@ Contract: descriptors(rgb, masks) -> (n, d) float32, or crops.crops(rgb, boxes, 
           summary.exemplars, means, spreads, nearest_others.
 """
 
-from maskdistill.clusters import alignment, chunks, crops, kmeans, merging, noise, number, streamed, summary, whitening
+from maskdistill.clusters import (
+    alignment,
+    chunks,
+    crops,
+    kmeans,
+    merging,
+    noise,
+    number,
+    streamed,
+    summary,
+    whitening,
+)
 from maskdistill.clusters.handmade import descriptors
 
 __all__ = [

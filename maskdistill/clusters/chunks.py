@@ -90,7 +90,8 @@ def mean_at(rows: Rows, places: np.ndarray) -> np.ndarray:
     if len(places) <= step:
         return at(rows, places).mean(axis=0)
     sums = [
-        at(rows, places[first : first + step]).sum(axis=0, dtype=np.float64) for first in range(0, len(places), step)
+        at(rows, places[first : first + step]).sum(axis=0, dtype=np.float64)
+        for first in range(0, len(places), step)
     ]
     return sum(sums, np.zeros(rows.shape[1])) / len(places)
 

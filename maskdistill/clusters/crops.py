@@ -66,8 +66,14 @@ def crops(
     given = iter(masks) if masks is not None else None
     whole = np.ones((height, width), bool)
     for x1, y1, x2, y2 in np.asarray(boxes_xyxy):
-        left, top = min(width - 1, max(0, int(np.floor(x1)))), min(height - 1, max(0, int(np.floor(y1))))
-        right, bottom = min(width, max(left + 1, int(np.ceil(x2)))), min(height, max(top + 1, int(np.ceil(y2))))
+        left, top = (
+            min(width - 1, max(0, int(np.floor(x1)))),
+            min(height - 1, max(0, int(np.floor(y1)))),
+        )
+        right, bottom = (
+            min(width, max(left + 1, int(np.ceil(x2)))),
+            min(height, max(top + 1, int(np.ceil(y2)))),
+        )
         pixels = rgb[top:bottom, left:right]
         mask = (whole if given is None else _next(given, (height, width)))[top:bottom, left:right]
         pixels = _on_background(pixels, mask, background, blur=blur, colour=colour)
@@ -109,8 +115,12 @@ def embed(
     """
     flat = [view for each in views for view in each]
     prepared = [prepare(view.pixels) for view in flat]
-    tokens = backbone.tokens_of(prepared, pack=pack, class_alone=read == "class_token") if flat else []
-    vectors = [_read(own, view, backbone.patch, read) for own, view in zip(tokens, flat, strict=True)]
+    tokens = (
+        backbone.tokens_of(prepared, pack=pack, class_alone=read == "class_token") if flat else []
+    )
+    vectors = [
+        _read(own, view, backbone.patch, read) for own, view in zip(tokens, flat, strict=True)
+    ]
     found, first = np.zeros((len(views), backbone.width), np.float32), 0
     for row, each in enumerate(views):
         found[row] = torch.stack(vectors[first : first + len(each)]).mean(dim=0).numpy()
@@ -125,7 +135,9 @@ def _read(tokens: torch.Tensor, view: Crop, patch: int, read: Read) -> torch.Ten
     if read != "patch_mean":
         raise ValueError(f"read: wanted class_token or patch_mean, got {read!r}")
     height, width = view.inside.shape
-    inside = functional.pad(torch.from_numpy(view.inside.copy()), (0, -width % patch, 0, -height % patch))
+    inside = functional.pad(
+        torch.from_numpy(view.inside.copy()), (0, -width % patch, 0, -height % patch)
+    )
     shares = functional.avg_pool2d(inside[None], patch).flatten()  # (patches,)
     if not shares.sum() > 0:
         shares = torch.ones_like(shares)
@@ -133,7 +145,12 @@ def _read(tokens: torch.Tensor, view: Crop, patch: int, read: Read) -> torch.Ten
 
 
 def _on_background(
-    pixels: np.ndarray, mask: np.ndarray, background: Background, *, blur: float, colour: Sequence[float]
+    pixels: np.ndarray,
+    mask: np.ndarray,
+    background: Background,
+    *,
+    blur: float,
+    colour: Sequence[float],
 ) -> np.ndarray:
     if background == "keep":
         return pixels
@@ -143,7 +160,9 @@ def _on_background(
     if background != "blur":
         raise ValueError(f"background: wanted keep, blur or fill, got {background!r}")
     deviation = blur * max(pixels.shape[:2])
-    soft = ndimage.gaussian_filter(pixels.astype(np.float32), (deviation, deviation, 0), mode="nearest")
+    soft = ndimage.gaussian_filter(
+        pixels.astype(np.float32), (deviation, deviation, 0), mode="nearest"
+    )
     return np.where(mask[..., None], pixels, np.rint(soft).astype(np.uint8))
 
 
@@ -154,6 +173,8 @@ def _scaled(pixels: np.ndarray, mask: np.ndarray, scale: float, max_side: int | 
     inside = mask.astype(np.float32)
     if (rows, columns) != pixels.shape[:2]:
         how = Image.Resampling.BILINEAR
-        pixels = np.asarray(Image.fromarray(np.ascontiguousarray(pixels)).resize((columns, rows), how))
+        pixels = np.asarray(
+            Image.fromarray(np.ascontiguousarray(pixels)).resize((columns, rows), how)
+        )
         inside = np.asarray(Image.fromarray(inside).resize((columns, rows), how))
     return Crop(pixels, inside)

@@ -23,7 +23,9 @@ SCALES_PX = (0.7, 1.4, 2.8, 5.6)  # deviations between which the bands of lightn
 RAYS = 64  # directions in which the outline is sampled
 
 
-def descriptors(rgb: np.ndarray, masks: Iterable[np.ndarray], *, max_side: int | None = None) -> np.ndarray:
+def descriptors(
+    rgb: np.ndarray, masks: Iterable[np.ndarray], *, max_side: int | None = None
+) -> np.ndarray:
     """(n, d) float32 of n masks (H, W) bool; an empty mask gets zeros. A turned object keeps its vector, nearly.
 
     Blocks, each of length about 1: hue histogram weighted by saturation, saturation and lightness, energies of
@@ -41,15 +43,21 @@ def descriptors(rgb: np.ndarray, masks: Iterable[np.ndarray], *, max_side: int |
     height, width = within(rgb.shape[:2], max_side)
     small = (height, width) != rgb.shape[:2]
     measured = _Measured.of(
-        np.asarray(Image.fromarray(rgb).resize((width, height), Image.Resampling.BOX)) if small else rgb
+        np.asarray(Image.fromarray(rgb).resize((width, height), Image.Resampling.BOX))
+        if small
+        else rgb
     )
     found = []
     for mask in masks:
         if mask.shape != rgb.shape[:2] or mask.dtype != bool:
-            raise ValueError(f"masks: wanted {rgb.shape[:2]} bool each, found {mask.shape} {mask.dtype}")
+            raise ValueError(
+                f"masks: wanted {rgb.shape[:2]} bool each, found {mask.shape} {mask.dtype}"
+            )
         seen = _reduced(mask, (height, width)) if small else mask
         box = slices(seen)
-        found.append(_one(seen[box], measured.within(box)) if box else np.zeros(_length(), np.float32))
+        found.append(
+            _one(seen[box], measured.within(box)) if box else np.zeros(_length(), np.float32)
+        )
     return np.stack(found) if found else np.zeros((0, _length()), np.float32)
 
 
@@ -68,7 +76,11 @@ class _Measured:
     def of(rgb: np.ndarray) -> _Measured:
         picture = rgb.astype(np.float32) / 255
         lightness = picture.mean(axis=2)
-        opponent = [lightness, picture[..., 0] - picture[..., 1], picture[..., 2] - picture[..., :2].mean(axis=2)]
+        opponent = [
+            lightness,
+            picture[..., 0] - picture[..., 1],
+            picture[..., 2] - picture[..., :2].mean(axis=2),
+        ]
         bands = []
         for channel in opponent:
             levels = [channel, *(ndimage.gaussian_filter(channel, scale) for scale in SCALES_PX)]
@@ -77,8 +89,12 @@ class _Measured:
         return _Measured(
             *_hsv(picture),
             bands=np.stack(bands),
-            down=np.stack([ndimage.gaussian_filter(lightness, scale, order=(1, 0)) for scale in scales]),
-            right=np.stack([ndimage.gaussian_filter(lightness, scale, order=(0, 1)) for scale in scales]),
+            down=np.stack(
+                [ndimage.gaussian_filter(lightness, scale, order=(1, 0)) for scale in scales]
+            ),
+            right=np.stack(
+                [ndimage.gaussian_filter(lightness, scale, order=(0, 1)) for scale in scales]
+            ),
         )
 
     def within(self, box: tuple[slice, slice]) -> _Measured:
@@ -113,8 +129,13 @@ def _one(mask: np.ndarray, measured: _Measured) -> np.ndarray:
     # Deviation inside the mask of each band of lightness and colour, relative to their sum.
     spectrum = np.sqrt(measured.bands[:, core].mean(axis=1))
     bands = np.sqrt(spectrum / max(spectrum.sum(), 1e-6))
-    turns = [_turns(down[core], right[core]) for down, right in zip(measured.down, measured.right, strict=True)]
-    return np.concatenate([1.6 * hues, tones, bands, *turns, 1.2 * _outline(mask)]).astype(np.float32)
+    turns = [
+        _turns(down[core], right[core])
+        for down, right in zip(measured.down, measured.right, strict=True)
+    ]
+    return np.concatenate([1.6 * hues, tones, bands, *turns, 1.2 * _outline(mask)]).astype(
+        np.float32
+    )
 
 
 def _turns(down: np.ndarray, right: np.ndarray) -> np.ndarray:
@@ -134,7 +155,9 @@ def _outline(mask: np.ndarray) -> np.ndarray:
     rows, columns = np.nonzero(mask)
     middle = rows.mean(), columns.mean()
     radius = np.sqrt(mask.sum() / np.pi)
-    angle = ((np.arctan2(rows - middle[0], columns - middle[1]) / (2 * np.pi) % 1) * RAYS).astype(int) % RAYS
+    angle = ((np.arctan2(rows - middle[0], columns - middle[1]) / (2 * np.pi) % 1) * RAYS).astype(
+        int
+    ) % RAYS
     away = np.hypot(rows - middle[0], columns - middle[1]) / max(radius, 1e-6)
     reach = np.zeros(RAYS)
     np.maximum.at(reach, angle, away)
@@ -151,7 +174,9 @@ def _hsv(picture: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     safe = np.where(spread > 0, spread, 1)
     red, green, blue = np.moveaxis(picture, 2, 0)
     hue = np.where(
-        top == red, (green - blue) / safe, np.where(top == green, 2 + (blue - red) / safe, 4 + (red - green) / safe)
+        top == red,
+        (green - blue) / safe,
+        np.where(top == green, 2 + (blue - red) / safe, 4 + (red - green) / safe),
     )
     return (hue / 6) % 1, np.where(top > 0, spread / np.where(top > 0, top, 1), 0), top
 

@@ -56,7 +56,11 @@ def fit(
         if algorithm == "spherical":
             centroids = _spherical(embeddings, k=k, restarts=restarts, seed=seed)
         elif algorithm == "full":
-            centroids = KMeans(k, n_init=restarts, random_state=seed % 2**32).fit(embeddings).cluster_centers_
+            centroids = (
+                KMeans(k, n_init=restarts, random_state=seed % 2**32)
+                .fit(embeddings)
+                .cluster_centers_
+            )
         else:
             model = MiniBatchKMeans(k, n_init=restarts, random_state=seed % 2**32, batch_size=1000)
             centroids = model.fit(embeddings).cluster_centers_
@@ -110,7 +114,9 @@ def reseeded(embeddings: chunks.Rows, centroids: np.ndarray) -> np.ndarray:
         embeddings: at least as many distinct rows as there are centroids.
     """
     centroids = centroids.copy()
-    for _ in range(10 * len(centroids)):  # each time the inertia falls; a bound, should rounding stop that
+    for _ in range(
+        10 * len(centroids)
+    ):  # each time the inertia falls; a bound, should rounding stop that
         ids = assign(embeddings, centroids)
         sizes = np.bincount(ids, minlength=len(centroids))
         empty = np.flatnonzero(sizes == 0)
@@ -126,7 +132,9 @@ def reseeded(embeddings: chunks.Rows, centroids: np.ndarray) -> np.ndarray:
     return centroids
 
 
-def squared_distances(embeddings: chunks.Rows, centroids: np.ndarray, ids: np.ndarray) -> np.ndarray:
+def squared_distances(
+    embeddings: chunks.Rows, centroids: np.ndarray, ids: np.ndarray
+) -> np.ndarray:
     """(n,) float32, of each row to the centroid of its id."""
     found = np.zeros(len(embeddings), np.float32)
     for part in chunks.pieces(embeddings):

@@ -39,7 +39,9 @@ def merged(centroids: np.ndarray, sizes: np.ndarray, *, k: int) -> np.ndarray:
         cost[np.tril_indices(len(places))] = np.inf
         first, second = (places[each] for each in np.unravel_index(cost.argmin(), cost.shape))
         total = weights[first] + weights[second]
-        middles[first] = (weights[first] * middles[first] + weights[second] * middles[second]) / total
+        middles[first] = (
+            weights[first] * middles[first] + weights[second] * middles[second]
+        ) / total
         weights[first] = total
         alive[second] = False
         groups[groups == second] = first

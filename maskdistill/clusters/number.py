@@ -24,7 +24,12 @@ ERRORS = 2.0  # standard errors of a mean over the halvings, within which two nu
 
 
 def curve(
-    embeddings: np.ndarray, numbers: Iterable[int], *, halvings: int = 10, most: int = 2000, seed: int = 0
+    embeddings: np.ndarray,
+    numbers: Iterable[int],
+    *,
+    halvings: int = 10,
+    most: int = 2000,
+    seed: int = 0,
 ) -> list[dict[str, Any]]:
     """For each number of clusters how stable and how well parted they are.
 
@@ -46,13 +51,18 @@ def curve(
             if not 2 <= k <= distinct // 4:
                 continue
             ids = KMeans(k, n_init=10, random_state=seed % 2**32).fit(rows).labels_
-            agreed = [_agreement(rows, k, np.random.default_rng([seed, k, draw]), seed) for draw in range(halvings)]
+            agreed = [
+                _agreement(rows, k, np.random.default_rng([seed, k, draw]), seed)
+                for draw in range(halvings)
+            ]
             found.append(
                 {
                     "k": int(k),
                     "stability": round(float(np.mean(agreed)), 6),
                     "spread": round(float(np.std(agreed)), 6),
-                    "silhouette": round(float(silhouette_score(rows, ids)), 6) if len(set(ids)) > 1 else 0.0,
+                    "silhouette": round(float(silhouette_score(rows, ids)), 6)
+                    if len(set(ids)) > 1
+                    else 0.0,
                 }
             )
     return found
@@ -85,7 +95,12 @@ def _agreement(rows: np.ndarray, k: int, rng: np.random.Generator, seed: int) ->
     order = rng.permutation(len(rows))
     halves = order[: len(rows) // 2], order[len(rows) // 2 :]
     ids = [
-        assign(rows, KMeans(k, n_init=3, random_state=seed % 2**32).fit(rows[np.sort(half)]).cluster_centers_)
+        assign(
+            rows,
+            KMeans(k, n_init=3, random_state=seed % 2**32)
+            .fit(rows[np.sort(half)])
+            .cluster_centers_,
+        )
         for half in halves
     ]
     return float(adjusted_rand_score(*ids))

@@ -71,7 +71,9 @@ def fit(
         return kmeans.by_size(rows, kmeans.reseeded(rows, best))
 
 
-def drawn(rows: chunks.Rows, *, k: int, spherical: bool = False, restarts: int = 1, seed: int = 0) -> np.ndarray:
+def drawn(
+    rows: chunks.Rows, *, k: int, spherical: bool = False, restarts: int = 1, seed: int = 0
+) -> np.ndarray:
     """(restarts, k, d) float32: starts by k-means++ on at most SAMPLE rows, drawn without repetition by the seed."""
     if len(rows) > SAMPLE:
         places = np.random.default_rng([seed, SAMPLE]).choice(len(rows), SAMPLE, replace=False)
@@ -80,12 +82,19 @@ def drawn(rows: chunks.Rows, *, k: int, spherical: bool = False, restarts: int =
         sample = rows[:]
     sample = np.asarray(sample, np.float32)
     if spherical:
-        return np.stack([kmeans.spherical_start(sample, k=k, seed=seed, start=start) for start in range(restarts)])
+        return np.stack(
+            [
+                kmeans.spherical_start(sample, k=k, seed=seed, start=start)
+                for start in range(restarts)
+            ]
+        )
     # As KMeans draws: one generator for all starts, on centred rows.
     generator = np.random.RandomState(seed % 2**32)
     middle = sample.mean(axis=0)
     centred = sample - middle
-    return np.stack([kmeans_plusplus(centred, k, random_state=generator)[0] + middle for _ in range(restarts)])
+    return np.stack(
+        [kmeans_plusplus(centred, k, random_state=generator)[0] + middle for _ in range(restarts)]
+    )
 
 
 def lloyd(
@@ -115,7 +124,9 @@ def lloyd(
     if k > 256:
         raise ValueError(f"starts: wanted at most 256 centroids each, found {k}")
     # Distances of float32 to a far origin drown: rows are centred as they are read. Directions must not be.
-    middle = np.zeros(rows.shape[1], np.float32) if spherical else chunks.mean(rows).astype(np.float32)
+    middle = (
+        np.zeros(rows.shape[1], np.float32) if spherical else chunks.mean(rows).astype(np.float32)
+    )
     least = -1.0 if spherical else 0.0
     if not spherical and tolerance:
         least = tolerance * float(chunks.variance(rows).mean())
@@ -133,7 +144,9 @@ def lloyd(
             for place, start in enumerate(alive):
                 if (counts[place] == 0).any():
                     _refill(source, before[place], labels[start], sums[place], counts[place])
-                after[place] = _middles(before[place], sums[place], counts[place], spherical=spherical)
+                after[place] = _middles(
+                    before[place], sums[place], counts[place], spherical=spherical
+                )
             centroids[alive] = after.float()
             taken[alive] = number + 1
             moved = (centroids[alive] - before).double().square().sum(dim=(1, 2))
@@ -148,7 +161,13 @@ class _Source:
     two threads that share a core with others wait for each other most of the time (docs/log/clusters.md)."""
 
     def __init__(
-        self, rows: chunks.Rows, middle: np.ndarray, device: torch.device, *, width: int, threads: int
+        self,
+        rows: chunks.Rows,
+        middle: np.ndarray,
+        device: torch.device,
+        *,
+        width: int,
+        threads: int,
     ) -> None:
         self.rows, self.middle, self.device = rows, middle, device
         numbers = NUMBERS["cpu" if device.type == "cpu" else "cuda"]
@@ -162,7 +181,9 @@ class _Source:
         if self.device.type == "cpu":
             self.stack.callback(torch.set_num_threads, torch.get_num_threads())
             torch.set_num_threads(1)
-        self.pool = self.stack.enter_context(ThreadPoolExecutor(self.threads)) if self.threads > 1 else None
+        self.pool = (
+            self.stack.enter_context(ThreadPoolExecutor(self.threads)) if self.threads > 1 else None
+        )
         if _fits(self.device, 4 * len(self.rows) * self.rows.shape[1]):
             self.held = list(self.made(lambda _, x: x.clone()))
         return self
@@ -201,7 +222,9 @@ def _fits(device: torch.device, n_bytes: int) -> bool:
     return device.type == "cuda" and 3 * n_bytes <= torch.cuda.mem_get_info(device)[0]
 
 
-def _summed(source: _Source, centroids: Tensor, labels: Tensor, alive: list[int]) -> tuple[Tensor, Tensor, Tensor]:
+def _summed(
+    source: _Source, centroids: Tensor, labels: Tensor, alive: list[int]
+) -> tuple[Tensor, Tensor, Tensor]:
     """One pass: sums (a, k, d) float64, counts (a, k) of the rows nearest to each centroid (a, k, d); ids that changed.
 
     `labels` (starts, n) uint8 are replaced in the rows `alive` (a).
@@ -223,7 +246,11 @@ def _summed(source: _Source, centroids: Tensor, labels: Tensor, alive: list[int]
         order = torch.argsort(groups, stable=True)
         sizes = torch.bincount(groups, minlength=many * k)
         # A bag a cluster: 25 times as fast as a product with one-hot ids, and in one order on every device.
-        return functional.embedding_bag(order % len(x), x, sizes.cumsum(0) - sizes, mode="sum"), sizes, differ
+        return (
+            functional.embedding_bag(order % len(x), x, sizes.cumsum(0) - sizes, mode="sum"),
+            sizes,
+            differ,
+        )
 
     for bags, sizes, differ in source.made(summed):
         sums += bags.double()
@@ -251,7 +278,9 @@ def _middles(before: Tensor, sums: Tensor, counts: Tensor, *, spherical: bool) -
     return torch.where(stays[:, None], before.double(), means)
 
 
-def _refill(source: _Source, centroids: Tensor, labels: Tensor, sums: Tensor, counts: Tensor) -> None:
+def _refill(
+    source: _Source, centroids: Tensor, labels: Tensor, sums: Tensor, counts: Tensor
+) -> None:
     """Give each empty cluster the row that is farthest from its own centroid; sums and counts are changed in place.
 
     A row that is alone in its cluster stays there, and so does one that equals a row that was given already.
@@ -291,9 +320,13 @@ def _inertia(source: _Source, centroids: Tensor) -> np.ndarray:
 
     def summed(_: slice, x: Tensor) -> Tensor:
         nearest = zip(centroids, _nearest(x, flat, half, many), strict=True)
-        return torch.stack([(x - own[ids]).square().sum(dim=1).double().sum() for own, ids in nearest])
+        return torch.stack(
+            [(x - own[ids]).square().sum(dim=1).double().sum() for own, ids in nearest]
+        )
 
     found: np.ndarray = (
-        sum(source.made(summed), torch.zeros(many, dtype=torch.float64, device=flat.device)).cpu().numpy()
+        sum(source.made(summed), torch.zeros(many, dtype=torch.float64, device=flat.device))
+        .cpu()
+        .numpy()
     )
     return found

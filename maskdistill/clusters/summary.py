@@ -45,7 +45,9 @@ def spreads(embeddings: chunks.Rows, ids: np.ndarray, centroids: np.ndarray) -> 
     """Root mean square distance of each cluster's rows to its centroid, in [0, 2]; None for one without rows."""
     squared = np.zeros(len(ids))
     for part in chunks.pieces(embeddings):
-        squared[part] = ((embeddings[part] - centroids[ids[part]]) ** 2).sum(axis=1, dtype=np.float64)
+        squared[part] = ((embeddings[part] - centroids[ids[part]]) ** 2).sum(
+            axis=1, dtype=np.float64
+        )
     found = [squared[ids == cluster] for cluster in range(len(centroids))]
     return [round(float(np.sqrt(each.mean())), 6) if len(each) else None for each in found]
 

@@ -43,7 +43,11 @@ def scale_of(embeddings: chunks.Rows, *, whiten: bool = True) -> np.ndarray:
     varies = np.zeros(width, bool)
     for part in chunks.pieces(embeddings):
         varies |= (embeddings[part] != first).any(axis=0)
-    spread = embeddings[:].std(axis=0) if chunks.is_one(embeddings) else np.sqrt(chunks.variance(embeddings))
+    spread = (
+        embeddings[:].std(axis=0)
+        if chunks.is_one(embeddings)
+        else np.sqrt(chunks.variance(embeddings))
+    )
     # Float32 sums give a thousand equal values of 0.3 a deviation of 6e-8: divided by it they would outweigh all else.
     deviation = np.where(varies, spread, 0)
     return np.where(deviation > 0, deviation, 1).astype(np.float32)
@@ -69,7 +73,11 @@ def principal(embeddings: chunks.Rows, *, dims: int) -> np.ndarray:
             away = embeddings[part] - middle
             products += away.T @ away
         variances, directions = np.linalg.eigh(products / len(embeddings))
-    kept = [place for place in range(len(variances))[::-1][:dims] if variances[place] > FLAT * max(variances[-1], FLAT)]
+    kept = [
+        place
+        for place in range(len(variances))[::-1][:dims]
+        if variances[place] > FLAT * max(variances[-1], FLAT)
+    ]
     if not kept:
         return np.column_stack([middle, np.eye(len(middle), 1)]).astype(np.float32)
     turned = directions[:, kept]

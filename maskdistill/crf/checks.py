@@ -24,20 +24,26 @@ SUMS = 1e-3  # how far from 1 the probabilities of a pixel may add up to: those 
 def image(found: np.ndarray) -> None:
     """ValueError unless an RGB picture: (height, width, 3) uint8, or floats in [0, 255]."""
     if found.ndim != 3 or found.shape[2] != 3 or 0 in found.shape:
-        raise ValueError(f"image must be (height, width, 3) with at least one pixel, got {found.shape}")
+        raise ValueError(
+            f"image must be (height, width, 3) with at least one pixel, got {found.shape}"
+        )
     if found.dtype == np.uint8:
         return
     if not np.issubdtype(found.dtype, np.floating):
         raise ValueError(f"image must be uint8 or floating, 0 to 255, got {found.dtype}")
     least, most = float(found.min()), float(found.max())
     if not 0 <= least <= most <= 255:  # nan fails too
-        raise ValueError(f"image must be in [0, 255] and finite, got values from {least:g} to {most:g}")
+        raise ValueError(
+            f"image must be in [0, 255] and finite, got values from {least:g} to {most:g}"
+        )
 
 
 def probabilities(found: np.ndarray, size: tuple[int, int]) -> None:
     """ValueError unless (classes, height, width), not negative, summing to 1 over them, of the picture's size."""
     if found.ndim != 3 or not np.issubdtype(found.dtype, np.floating):
-        raise ValueError(f"probabilities must be (classes, height, width) floating, got {found.shape} {found.dtype}")
+        raise ValueError(
+            f"probabilities must be (classes, height, width) floating, got {found.shape} {found.dtype}"
+        )
     if found.shape[0] == 0:
         raise ValueError("probabilities must have at least one class, got none")
     if found.shape[1:] != size:
@@ -98,7 +104,9 @@ def kernel(name: str, found: Sequence[float], n_deviations: int) -> None:
     if len(found) != n_deviations + 1:
         raise ValueError(f"{name} must be {wanted}, got {len(found)} values")
     if not all(0 < value < math.inf for value in found[:-1]):
-        raise ValueError(f"{name}: deviations must be above zero and finite, got {tuple(found[:-1])}")
+        raise ValueError(
+            f"{name}: deviations must be above zero and finite, got {tuple(found[:-1])}"
+        )
     if not math.isfinite(found[-1]):
         raise ValueError(f"{name}: the weight must be finite, got {found[-1]}")
 

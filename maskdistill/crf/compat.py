@@ -70,7 +70,9 @@ class DenseCRF:
         """
         energies = np.asarray(u)
         if energies.shape != self._shape:
-            raise ValueError(f"u: bad shape for unary energy (need {self._shape}, got {energies.shape})")
+            raise ValueError(
+                f"u: bad shape for unary energy (need {self._shape}, got {energies.shape})"
+            )
         if not np.isfinite(energies).all():
             raise ValueError("u: energies must be finite; clip probabilities before the logarithm")
         self._logits = -energies.astype(np.float32)
@@ -99,12 +101,16 @@ class DenseCRF:
         if not np.isfinite(features).all():
             raise ValueError("features must be finite")
         if np.ndim(compat) != 0:
-            raise ValueError(f"compat must be a number, the weight of a Potts model, got shape {np.shape(compat)}")
+            raise ValueError(
+                f"compat must be a number, the weight of a Potts model, got shape {np.shape(compat)}"
+            )
         if not np.isfinite(compat):
             raise ValueError(f"compat must be finite, got {compat}")
         _known("kernel", kernel, KernelType)
         word = _WORDS[NormalizationType(_known("normalization", normalization, NormalizationType))]
-        self._kernels.append(Kernel(np.ascontiguousarray(features[:, self._order]), float(compat), word))
+        self._kernels.append(
+            Kernel(np.ascontiguousarray(features[:, self._order]), float(compat), word)
+        )
 
     def inference(self, niter: int) -> np.ndarray:
         """Probabilities (labels, variables) float32 after so many iterations of mean field.
@@ -117,7 +123,9 @@ class DenseCRF:
             raise ValueError("no unary energy: call setUnaryEnergy before inference")
         if self._shape[0] == 1:
             return np.ones(self._shape, np.float32)
-        return mean_field(self._logits, self._kernels, self._order, iterations=niter, threads=self._threads)
+        return mean_field(
+            self._logits, self._kernels, self._order, iterations=niter, threads=self._threads
+        )
 
     def __getattr__(self, name: str) -> None:
         raise AttributeError(
@@ -171,17 +179,23 @@ class DenseCRF2D(DenseCRF):
         """
         image = np.asarray(rgbim)
         if image.shape != (*self._size, 3):
-            raise ValueError(f"rgbim: bad shape for pairwise bilateral (need {(*self._size, 3)}, got {image.shape})")
+            raise ValueError(
+                f"rgbim: bad shape for pairwise bilateral (need {(*self._size, 3)}, got {image.shape})"
+            )
         checks.image(image)
         colours = image.reshape(-1, 3).T.astype(np.float32) / _deviations("srgb", srgb, 3)
-        self.addPairwiseEnergy(np.concatenate([self._places(sxy), colours]), compat, kernel, normalization)
+        self.addPairwiseEnergy(
+            np.concatenate([self._places(sxy), colours]), compat, kernel, normalization
+        )
 
     def _places(self, sxy: float | tuple[float, float]) -> np.ndarray:
         y, x = np.divmod(np.arange(self._shape[1], dtype=np.float32), np.float32(self._size[1]))
         return np.stack([x, y]) / _deviations("sxy", sxy, 2)
 
 
-def unary_from_softmax(sm: np.ndarray, scale: float | None = None, clip: float | None = 1e-5) -> np.ndarray:
+def unary_from_softmax(
+    sm: np.ndarray, scale: float | None = None, clip: float | None = 1e-5
+) -> np.ndarray:
     """Energies (classes, pixels) float32 of probabilities (classes, ...).
 
     Args:
@@ -193,7 +207,9 @@ def unary_from_softmax(sm: np.ndarray, scale: float | None = None, clip: float |
     """
     probabilities = np.asarray(sm)
     if probabilities.ndim < 2 or 0 in probabilities.shape:
-        raise ValueError(f"sm must be (classes, ...) with at least one class and pixel, got {probabilities.shape}")
+        raise ValueError(
+            f"sm must be (classes, ...) with at least one class and pixel, got {probabilities.shape}"
+        )
     if scale is not None:
         if not 0 < scale <= 1:
             raise ValueError(f"scale must be above 0 and at most 1, got {scale}")
@@ -205,7 +221,9 @@ def unary_from_softmax(sm: np.ndarray, scale: float | None = None, clip: float |
     return np.ascontiguousarray(-np.log(probabilities).reshape(len(probabilities), -1), np.float32)
 
 
-def unary_from_labels(labels: np.ndarray, n_labels: int, gt_prob: float, zero_unsure: bool = True) -> np.ndarray:
+def unary_from_labels(
+    labels: np.ndarray, n_labels: int, gt_prob: float, zero_unsure: bool = True
+) -> np.ndarray:
     """Energies (n_labels, pixels) float32 of a map of labels that are right with probability `gt_prob`.
 
     Args:
@@ -246,5 +264,7 @@ def _deviations(name: str, found: float | tuple[float, ...], n: int) -> np.ndarr
 
 def _known(name: str, found: int, kinds: type[IntEnum]) -> int:
     if found not in list(kinds):
-        raise ValueError(f"{name} must be one of {', '.join(kind.name for kind in kinds)}, got {found!r}")
+        raise ValueError(
+            f"{name} must be one of {', '.join(kind.name for kind in kinds)}, got {found!r}"
+        )
     return int(found)

@@ -15,7 +15,9 @@ from scipy import ndimage
 from maskdistill.crf.mean_field import MASKCUT, Accuracy, Setting, dense_crf
 from maskdistill.masks.resize import resized, within
 
-_SURE = float(1 / (1 + np.exp(-1)))  # softmax of (1 - m, m) of a mask m: 0.73 for the side that a pixel is on
+_SURE = float(
+    1 / (1 + np.exp(-1))
+)  # softmax of (1 - m, m) of a mask m: 0.73 for the side that a pixel is on
 
 
 def refined_mask(
@@ -38,13 +40,20 @@ def refined_mask(
     Raises:
         ValueError: another shape or type, min_overlap outside [0, 1], max_side below 1.
     """
-    if image.shape != (*mask.shape, 3) or mask.ndim != 2 or mask.dtype != bool or image.dtype != np.uint8:
+    if (
+        image.shape != (*mask.shape, 3)
+        or mask.ndim != 2
+        or mask.dtype != bool
+        or image.dtype != np.uint8
+    ):
         raise ValueError(
             f"image must be (H, W, 3) uint8 and mask (H, W) bool, got {image.shape} {image.dtype}, "
             f"{mask.shape} {mask.dtype}"
         )
     if not 0 <= min_overlap <= 1 or max_side < 1:
-        raise ValueError(f"min_overlap must be in [0, 1] and max_side at least 1, got {min_overlap}, {max_side}")
+        raise ValueError(
+            f"min_overlap must be in [0, 1] and max_side at least 1, got {min_overlap}, {max_side}"
+        )
     if mask.all() or not mask.any():
         return mask.copy()
     height, width = mask.shape

@@ -31,7 +31,9 @@ _FLOOR = 1e-5  # of a probability before its logarithm
 # With its ring the lattice's kernel is a little wider than the Gaussian: of 1.00, 1.03, 1.06, 1.08 and 1.10 this has
 # the least difference to the exact sums, on pictures that it was not chosen on too (docs/log/crf.md).
 _SHARPER = 1.06
-TILE = 16  # pixels are worked at in squares: what a square touches of the lattice stays in the cache
+TILE = (
+    16  # pixels are worked at in squares: what a square touches of the lattice stays in the cache
+)
 
 
 class Setting(TypedDict):
@@ -82,7 +84,15 @@ def dense_crf(
         return found
     if _is_tensor(image):
         image = checks.array_of(cast("Tensor", image))
-    found = _of_arrays(np.asarray(image), np.asarray(probabilities), iterations, gaussian, bilateral, accuracy, threads)
+    found = _of_arrays(
+        np.asarray(image),
+        np.asarray(probabilities),
+        iterations,
+        gaussian,
+        bilateral,
+        accuracy,
+        threads,
+    )
     return found
 
 
@@ -107,7 +117,9 @@ def _of_arrays(
     logits = np.empty((n_classes, n_pixels), np.float32)
     built, plane = [], None
     if gaussian[1] and close:
-        plane = separable(height, width, gaussian[0], (2.0 if n_classes == 2 else 1.0) * gaussian[1])
+        plane = separable(
+            height, width, gaussian[0], (2.0 if n_classes == 2 else 1.0) * gaussian[1]
+        )
     elif gaussian[1]:
         built.append(Kernel(np.empty((2, n_pixels), np.float32), gaussian[1]))
     if bilateral[2]:
@@ -119,8 +131,19 @@ def _of_arrays(
     def prepare(lo: int, hi: int) -> None:
         np.log(np.clip(given[:, lo:hi], _FLOOR, 1), out=logits[:, lo:hi])
         for kernel in built:
-            std_px = np.float32(gaussian[0] if len(kernel.features) == 2 else bilateral[0] / sharper)
-            fill_features(order, width, std_px, pixels, np.float32(bilateral[1] / sharper), kernel.features, lo, hi)
+            std_px = np.float32(
+                gaussian[0] if len(kernel.features) == 2 else bilateral[0] / sharper
+            )
+            fill_features(
+                order,
+                width,
+                std_px,
+                pixels,
+                np.float32(bilateral[1] / sharper),
+                kernel.features,
+                lo,
+                hi,
+            )
 
     spread(prepare, n_pixels, threads)
     found = mean_field(logits, built, order, plane=plane, iterations=iterations, threads=threads)
@@ -145,7 +168,9 @@ def dense_crf_many(
         ValueError: as `dense_crf`, with the number of the picture; or the lists differ in length.
     """
     if len(images) != len(probabilities):
-        raise ValueError(f"images and probabilities must be as many, got {len(images)} and {len(probabilities)}")
+        raise ValueError(
+            f"images and probabilities must be as many, got {len(images)} and {len(probabilities)}"
+        )
     _check(iterations, gaussian, bilateral, accuracy, threads)
 
     def one(index: int) -> Array:
@@ -190,7 +215,9 @@ def _of_tensors(
     if probabilities.device.type == "cpu":
         given = checks.array_of(probabilities)
         picture = checks.array_of(image) if isinstance(image, torch.Tensor) else np.asarray(image)
-        return torch.from_numpy(_of_arrays(picture, given, iterations, gaussian, bilateral, accuracy, threads))
+        return torch.from_numpy(
+            _of_arrays(picture, given, iterations, gaussian, bilateral, accuracy, threads)
+        )
     picture_on_device = torch.as_tensor(image).detach()
     torch_lattice.check(picture_on_device, probabilities)
     return torch_lattice.dense_crf(

@@ -29,7 +29,11 @@ def check(image: Tensor, probabilities: Tensor) -> None:
     """As `checks` for arrays; the picture comes back from the device, of the probabilities one value if all is well."""
     checks.image(checks.array_of(image))
     size = (int(image.shape[0]), int(image.shape[1]))
-    shaped = probabilities.ndim == 3 and len(probabilities) > 0 and tuple(probabilities.shape[1:]) == size
+    shaped = (
+        probabilities.ndim == 3
+        and len(probabilities) > 0
+        and tuple(probabilities.shape[1:]) == size
+    )
     if shaped and probabilities.is_floating_point():
         off = (probabilities.sum(dim=0, dtype=torch.float32) - 1).abs().amax()
         if bool((probabilities.amin() >= 0) & (off <= checks.SUMS)):
@@ -59,9 +63,13 @@ def dense_crf(
         (classes, height, width) float32.
     """
     n_classes, height, width = probabilities.shape
-    logits = probabilities.detach().float().clamp(floor, 1).log().reshape(n_classes, -1).T.contiguous()
+    logits = (
+        probabilities.detach().float().clamp(floor, 1).log().reshape(n_classes, -1).T.contiguous()
+    )
     device = logits.device
-    row, col = torch.meshgrid(torch.arange(height, device=device), torch.arange(width, device=device), indexing="ij")
+    row, col = torch.meshgrid(
+        torch.arange(height, device=device), torch.arange(width, device=device), indexing="ij"
+    )
     places = torch.stack([col.flatten(), row.flatten()], dim=1).float()
     filters: list[Filter] = []
     if iterations and gaussian[1] and close:
@@ -71,7 +79,9 @@ def dense_crf(
     if iterations and bilateral[2]:
         colours = image.to(device).reshape(-1, 3).float()
         factor = sharper if close else 1.0
-        features = torch.cat([places / (bilateral[0] / factor), colours / (bilateral[1] / factor)], dim=1)
+        features = torch.cat(
+            [places / (bilateral[0] / factor), colours / (bilateral[1] / factor)], dim=1
+        )
         filters.append(_lattice(features, bilateral[2], with_ring=close))
     found = logits.softmax(dim=1)
     for _ in range(iterations):
@@ -118,7 +128,9 @@ def _lattice(features: Tensor, weight: float, *, with_ring: bool) -> Filter:
     starts = counts.cumsum(0) - counts
 
     def spread(found: Tensor, before: Tensor) -> Tensor:
-        values = embedding_bag(points, found, starts, per_sample_weights=before.flatten()[order], mode="sum")
+        values = embedding_bag(
+            points, found, starts, per_sample_weights=before.flatten()[order], mode="sum"
+        )
         for own, first, second in levels:
             blurred = 0.5 * values[own] + 0.25 * (values[first] + values[second])
             values = torch.cat([values.new_zeros(1, values.shape[1]), blurred])
@@ -128,7 +140,9 @@ def _lattice(features: Tensor, weight: float, *, with_ring: bool) -> Filter:
     sums = embedding_bag(vertices, spread(ones, shares), per_sample_weights=shares, mode="sum")
     root = (sums + 1e-20).rsqrt()
     before, after = shares * root, shares * root * weight
-    return lambda found: embedding_bag(vertices, spread(found, before), per_sample_weights=after, mode="sum")
+    return lambda found: embedding_bag(
+        vertices, spread(found, before), per_sample_weights=after, mode="sum"
+    )
 
 
 def _embedded(features: Tensor, packed: lattice.Packing) -> tuple[Tensor, Tensor]:
@@ -145,25 +159,34 @@ def _embedded(features: Tensor, packed: lattice.Packing) -> tuple[Tensor, Tensor
     rest = raised - cells * (d + 1)
     base = cells.long() * (d + 1)
     order = torch.argsort(rest, dim=1, descending=True, stable=True)
-    rank = torch.empty_like(order).scatter_(1, order, torch.arange(d + 1, device=device).expand(n, -1)) + excess
+    rank = (
+        torch.empty_like(order).scatter_(1, order, torch.arange(d + 1, device=device).expand(n, -1))
+        + excess
+    )
     turn = (d + 1) * ((rank < 0).long() - (rank > d).long())
     rank, base, rest = rank + turn, base + turn, (rest - turn) / (d + 1)
     shares = rest.new_zeros(n, d + 2)
     shares.scatter_add_(1, d - rank, rest).scatter_add_(1, d + 1 - rank, -rest)
     shares[:, 0] += 1 + shares[:, d + 1]
-    strides, lowest = (torch.from_numpy(part).to(device) for part in (packed.strides, packed.lowest))
+    strides, lowest = (
+        torch.from_numpy(part).to(device) for part in (packed.strides, packed.lowest)
+    )
     vertex = torch.arange(d + 1, device=device)
     above = rank[:, None, :d] > d - vertex[None, :, None]
     coordinates = base[:, None, :d] - lowest + vertex[None, :, None] - (d + 1) * above.long()
     return (coordinates * strides).sum(dim=2), shares[:, : d + 1].contiguous()
 
 
-def _levels(touched: Tensor, packed: lattice.Packing, with_ring: bool) -> list[tuple[Tensor, Tensor, Tensor]]:
+def _levels(
+    touched: Tensor, packed: lattice.Packing, with_ring: bool
+) -> list[tuple[Tensor, Tensor, Tensor]]:
     """The blurs, axis by axis: rows of the level before, row 0 what is absent."""
     steps = [packed.step(axis) for axis in range(len(packed.scales) + 1)]
     points = touched
     if with_ring:
-        points = torch.unique(torch.cat([touched, *(touched + sign * step for step in steps for sign in (-1, 1))]))
+        points = torch.unique(
+            torch.cat([touched, *(touched + sign * step for step in steps for sign in (-1, 1))])
+        )
         if len(points) > ring.MOST:
             points = touched
     sides = [(_place(points, points - step), _place(points, points + step)) for step in steps]

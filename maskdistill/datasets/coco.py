@@ -109,7 +109,9 @@ def read(source: Path, *, objects_of: Sequence[str] | None = None) -> Instances:
         _refuse_twice(source, "annotation", ids)
         for category, first in first_of.items():
             if category not in names:
-                raise GroundTruthError(f"{source}: annotation {first} has category_id {category}, which is not listed")
+                raise GroundTruthError(
+                    f"{source}: annotation {first} has category_id {category}, which is not listed"
+                )
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise GroundTruthError(
             f"{source}: not a COCO instances file ({type(error).__name__}: {error}). "
@@ -117,9 +119,13 @@ def read(source: Path, *, objects_of: Sequence[str] | None = None) -> Instances:
         ) from error
     notes = []
     if empty:
-        notes.append(f"{listed(empty)}: {len(empty)} annotations of the ground truth have neither mask nor box")
+        notes.append(
+            f"{listed(empty)}: {len(empty)} annotations of the ground truth have neither mask nor box"
+        )
     if any(row["id"] == 0 for rows in objects.values() for row in rows):
-        notes.append("the ground truth has an object of id 0, which pycocotools never counts as found; here it counts")
+        notes.append(
+            "the ground truth has an object of id 0, which pycocotools never counts as found; here it counts"
+        )
     return Instances(source, files, sizes, names, objects, notes)
 
 
@@ -142,7 +148,9 @@ def _numbers(source: Path, files: dict[int, str], wanted: Sequence[str]) -> list
     """Ids of the images that names go by, sorted; GroundTruthError where one goes by none."""
     twice = [name for name, times in Counter(wanted).items() if times > 1]
     if twice:
-        raise GroundTruthError(f"{listed(twice)}: {len(twice)} names stand twice in the list. Give each once")
+        raise GroundTruthError(
+            f"{listed(twice)}: {len(twice)} names stand twice in the list. Give each once"
+        )
     number_of = {name: number for number, name in files.items()}
     found = join(list(number_of), list(wanted))
     missing = [name for name in wanted if name not in found]
@@ -188,9 +196,13 @@ def read_results(
     loaded = _load(source)
     rows = loaded.get("annotations") if isinstance(loaded, dict) else loaded
     if not isinstance(rows, list):
-        raise PredictionError(f"{source}: not a list of results. Wanted: [{{image_id, category_id, score, ...}}, ...]")
+        raise PredictionError(
+            f"{source}: not a list of results. Wanted: [{{image_id, category_id, score, ...}}, ...]"
+        )
     if not rows:
-        raise PredictionError(f"{source}: holds no result. Nothing was predicted, or the file was cut short")
+        raise PredictionError(
+            f"{source}: holds no result. Nothing was predicted, or the file was cut short"
+        )
     try:
         n_all = len(rows)
         if isinstance(loaded, dict) and "images" in loaded:
@@ -198,11 +210,15 @@ def read_results(
         _refuse_unknown(source, rows, truth, same_categories)
         rows = [row for row in rows if kept is None or row["image_id"] in kept]
         if not rows:
-            raise PredictionError(f"{source}: none of its {n_all} results is of the images that were chosen")
+            raise PredictionError(
+                f"{source}: none of its {n_all} results is of the images that were chosen"
+            )
         has_masks, has_boxes = (_all_or_none(source, rows, key) for key in ("segmentation", "bbox"))
         if not has_masks and not has_boxes:
             raise PredictionError(f"{source}: its records have neither segmentation nor bbox")
-        records: dict[int, list[Record]] = {number: [] for number in truth.files if kept is None or number in kept}
+        records: dict[int, list[Record]] = {
+            number: [] for number in truth.files if kept is None or number in kept
+        }
         for place, row in enumerate(rows):
             record = _result(source, place, row, truth, has_masks, has_boxes)
             records[row["image_id"]].append(record)
@@ -213,11 +229,16 @@ def read_results(
         ) from error
     notes = _odd(rows, records, truth, has_boxes)
     if len(rows) < n_all:
-        notes.insert(0, f"{n_all - len(rows)} of {n_all} results are of images that were not chosen, and not counted")
+        notes.insert(
+            0,
+            f"{n_all - len(rows)} of {n_all} results are of images that were not chosen, and not counted",
+        )
     return Results(records, has_masks, has_boxes, notes)
 
 
-def _by_name(source: Path, images: list[Record], rows: list[Record], truth: Instances, *, some: bool) -> list[Record]:
+def _by_name(
+    source: Path, images: list[Record], rows: list[Record], truth: Instances, *, some: bool
+) -> list[Record]:
     """Results with the image ids of the truth in place of their file's own, by file name.
 
     Where no image goes by a name of the truth the ids are taken for the truth's, as in a list of results.
@@ -230,27 +251,45 @@ def _by_name(source: Path, images: list[Record], rows: list[Record], truth: Inst
     found = join(list(number_of), list(names.values()))
     if not found:
         return rows
-    unknown = sorted({names[row["image_id"]] for row in rows if names[row["image_id"]] not in found})
+    unknown = sorted(
+        {names[row["image_id"]] for row in rows if names[row["image_id"]] not in found}
+    )
     if unknown and not some:
         raise PredictionError(
             f"{source}: has results of {len(unknown)} images that {truth.source.name} does not have: "
             f"{listed(unknown)}. Give --only with a list of those that count, or the ground truth of all"
         )
     of_truth = {number: number_of[found[name]] for number, name in names.items() if name in found}
-    return [{**row, "image_id": of_truth[row["image_id"]]} for row in rows if row["image_id"] in of_truth]
+    return [
+        {**row, "image_id": of_truth[row["image_id"]]}
+        for row in rows
+        if row["image_id"] in of_truth
+    ]
 
 
 def _refuse_unknown(source: Path, rows: list[Any], truth: Instances, same_categories: bool) -> None:
     tests: list[tuple[str, Callable[[Any], bool], str]] = [
-        ("image_id", lambda value: value in truth.files, f"which {truth.source.name} does not have"),
-        ("score", lambda value: isinstance(value, int | float) and math.isfinite(value), "which is no number"),
+        (
+            "image_id",
+            lambda value: value in truth.files,
+            f"which {truth.source.name} does not have",
+        ),
+        (
+            "score",
+            lambda value: isinstance(value, int | float) and math.isfinite(value),
+            "which is no number",
+        ),
     ]
     if same_categories:
         known = f"which {truth.source.name} does not have (its {len(truth.names)} ids: {listed(sorted(truth.names))})"
         tests.append(("category_id", lambda value: value in truth.names, known))
     else:
         tests.append(
-            ("category_id", lambda value: isinstance(value, int) and value >= 0, "which is no cluster (0, 1, ...)")
+            (
+                "category_id",
+                lambda value: isinstance(value, int) and value >= 0,
+                "which is no cluster (0, 1, ...)",
+            )
         )
     for key, is_right, why in tests:
         wrong = [row[key] for row in rows if not is_right(row[key])]
@@ -265,12 +304,19 @@ def _refuse_unknown(source: Path, rows: list[Any], truth: Instances, same_catego
 def _all_or_none(source: Path, rows: list[Any], key: str) -> bool:
     n_with = sum(bool(row.get(key)) for row in rows)
     if 0 < n_with < len(rows):
-        raise PredictionError(f"{source}: {n_with} of {len(rows)} results have {key}, the others not. Give it in all")
+        raise PredictionError(
+            f"{source}: {n_with} of {len(rows)} results have {key}, the others not. Give it in all"
+        )
     return n_with > 0
 
 
 def _result(
-    source: Path, place: int, row: dict[str, Any], truth: Instances, has_masks: bool, has_boxes: bool
+    source: Path,
+    place: int,
+    row: dict[str, Any],
+    truth: Instances,
+    has_masks: bool,
+    has_boxes: bool,
 ) -> Record:
     record: Record = {"category": row["category_id"], "score": float(row["score"])}
     if has_masks:
@@ -278,7 +324,9 @@ def _result(
         try:
             mask = mask_of(row["segmentation"], size)
         except (ValueError, RuntimeError, KeyError, TypeError) as error:
-            raise PredictionError(f"{source}: result {place} holds no mask that can be read: {error}") from error
+            raise PredictionError(
+                f"{source}: result {place} holds no mask that can be read: {error}"
+            ) from error
         assert mask is not None  # an empty one is none at all
         if tuple(mask["size"]) != size:
             raise PredictionError(
@@ -290,7 +338,9 @@ def _result(
     return record
 
 
-def _odd(rows: list[Any], records: dict[int, list[Record]], truth: Instances, has_boxes: bool) -> list[str]:
+def _odd(
+    rows: list[Any], records: dict[int, list[Record]], truth: Instances, has_boxes: bool
+) -> list[str]:
     """What is counted, but should be known beside the number."""
     notes = []
     without = [truth.files[number] for number, found in records.items() if not found]
@@ -302,17 +352,29 @@ def _odd(rows: list[Any], records: dict[int, list[Record]], truth: Instances, ha
     ids = Counter(row["id"] for row in rows if "id" in row)
     twice = [number for number, times in ids.items() if times > 1]
     if twice:
-        notes.append(f"{len(twice)} ids of results stand more than once (all are counted): {listed(twice)}")
-    n_same = len(rows) - len({json.dumps({k: v for k, v in row.items() if k != "id"}, sort_keys=True) for row in rows})
+        notes.append(
+            f"{len(twice)} ids of results stand more than once (all are counted): {listed(twice)}"
+        )
+    n_same = len(rows) - len(
+        {json.dumps({k: v for k, v in row.items() if k != "id"}, sort_keys=True) for row in rows}
+    )
     if n_same:
-        notes.append(f"{n_same} results repeat another one in all but id: each counts as a false one")
+        notes.append(
+            f"{n_same} results repeat another one in all but id: each counts as a false one"
+        )
     if not has_boxes:
-        notes.append("the results have no boxes: they are made from the masks, sizes are those of the masks")
+        notes.append(
+            "the results have no boxes: they are made from the masks, sizes are those of the masks"
+        )
     return notes
 
 
 def _object(source: Path, row: dict[str, Any], size: tuple[int, int]) -> Record | None:
-    record: Record = {"id": row["id"], "category": int(row["category_id"]), "crowd": bool(row.get("iscrowd", 0))}
+    record: Record = {
+        "id": row["id"],
+        "category": int(row["category_id"]),
+        "crowd": bool(row.get("iscrowd", 0)),
+    }
     if row.get("segmentation"):
         try:
             mask = mask_of(row["segmentation"], size)
@@ -329,12 +391,16 @@ def _object(source: Path, row: dict[str, Any], size: tuple[int, int]) -> Record 
             record["rle"] = mask
     if not row.get("bbox") and "rle" not in record:
         return None
-    record["box"] = _xyxy(row["bbox"]) if row.get("bbox") else rle.boxes([record["rle"]])[0].tolist()
+    record["box"] = (
+        _xyxy(row["bbox"]) if row.get("bbox") else rle.boxes([record["rle"]])[0].tolist()
+    )
     if "area" in row:
         record["area"] = float(row["area"])
     else:
         x1, y1, x2, y2 = record["box"]
-        record["area"] = float(rle.areas([record["rle"]])[0]) if "rle" in record else (x2 - x1) * (y2 - y1)
+        record["area"] = (
+            float(rle.areas([record["rle"]])[0]) if "rle" in record else (x2 - x1) * (y2 - y1)
+        )
     return record
 
 
@@ -348,7 +414,9 @@ def _xyxy(bbox: Sequence[float]) -> list[float]:
 def _refuse_twice(source: Path, what: str, ids: Iterable[Any]) -> None:
     twice = [number for number, times in Counter(ids).items() if times > 1]
     if twice:
-        raise GroundTruthError(f"{source}: {len(twice)} {what} ids stand more than once: {listed(twice)}")
+        raise GroundTruthError(
+            f"{source}: {len(twice)} {what} ids stand more than once: {listed(twice)}"
+        )
 
 
 def _load(source: Path) -> Any:

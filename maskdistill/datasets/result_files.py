@@ -72,7 +72,9 @@ def images(source: Path) -> Images | None:
     try:
         if source.is_dir():
             rows = [(str(path), about["path"], about["size"]) for path, about in _of_folder(source)]
-            found = Images({key: name for key, name, _ in rows}, {key: size for key, _, size in rows}, {})
+            found = Images(
+                {key: name for key, name, _ in rows}, {key: size for key, _, size in rows}, {}
+            )
             _refuse_twice(source, "pictures", [name for _, name, _ in rows])
             return found
         if streamed.is_list(source):
@@ -80,7 +82,11 @@ def images(source: Path) -> Images | None:
         listed_images, names = [], []
         for key, row in streamed.records(source, ("images", "categories")):
             if key == "images":
-                size = (int(row["height"]), int(row["width"])) if "height" in row and "width" in row else None
+                size = (
+                    (int(row["height"]), int(row["width"]))
+                    if "height" in row and "width" in row
+                    else None
+                )
                 listed_images.append((row["id"], str(row["file_name"]), size))
             else:
                 names.append((int(row["id"]), str(row["name"])))
@@ -99,7 +105,11 @@ def images(source: Path) -> Images | None:
 
 
 def masks(
-    source: Path, sizes: Mapping[Key, Size], *, known: Callable[[Key], bool], categories: Mapping[int, str] | None
+    source: Path,
+    sizes: Mapping[Key, Size],
+    *,
+    known: Callable[[Key], bool],
+    categories: Mapping[int, str] | None,
 ) -> Iterator[Found | Tally]:
     """The masks of the images in `sizes`, one at a time; last of all a Tally of what was passed over.
 
@@ -127,7 +137,11 @@ def masks(
                 wrong.add("score", row["score"])
                 continue
             category = row.get("category_id")
-            if categories is not None and category is not None and not _is_category(category, categories):
+            if (
+                categories is not None
+                and category is not None
+                and not _is_category(category, categories)
+            ):
                 wrong.add("category_id", category)
                 continue
             if row["image_id"] not in sizes:
@@ -139,13 +153,19 @@ def masks(
                     tally.empty += 1
                     continue
                 box = _box(row, place, wrong)
-                yield Found(row["image_id"], mask, area, box, category, float(row.get("score", 1.0)))
+                yield Found(
+                    row["image_id"], mask, area, box, category, float(row.get("score", 1.0))
+                )
     except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
         raise _unreadable(source, error) from error
     if not n_rows:
-        raise PredictionError(f"{source}: holds no mask. Nothing was found, or the file was cut short")
+        raise PredictionError(
+            f"{source}: holds no mask. Nothing was found, or the file was cut short"
+        )
     if 0 < n_scored < n_rows:
-        raise PredictionError(f"{source}: {n_scored} of {n_rows} masks have a score, the others not. Give it in all")
+        raise PredictionError(
+            f"{source}: {n_scored} of {n_rows} masks have a score, the others not. Give it in all"
+        )
     wrong.refuse(source, n_rows, categories)
     tally.scored = n_scored > 0
     yield tally
@@ -184,7 +204,9 @@ class _Wrong:
         ]
         if self.counts["category_id"] and categories:
             lines.append(f"its {len(categories)} categories: {listed(sorted(categories))}")
-        raise PredictionError(f"{source}: {'; '.join(lines)}. Mend them or take them out: nothing was imported")
+        raise PredictionError(
+            f"{source}: {'; '.join(lines)}. Mend them or take them out: nothing was imported"
+        )
 
 
 def _rows(source: Path) -> Iterator[dict[str, Any]]:
@@ -228,9 +250,14 @@ def _of_picture(about: dict[str, Any]) -> dict[str, Any]:
     image = about["image"]
     # Its score is an IoU that a network predicts, which may be a little above 1.
     rows = [
-        {"segmentation": row["segmentation"], "score": min(1.0, row["predicted_iou"])} for row in about["annotations"]
+        {"segmentation": row["segmentation"], "score": min(1.0, row["predicted_iou"])}
+        for row in about["annotations"]
     ]
-    return {"path": image["file_name"], "size": (int(image["height"]), int(image["width"])), "rows": rows}
+    return {
+        "path": image["file_name"],
+        "size": (int(image["height"]), int(image["width"])),
+        "rows": rows,
+    }
 
 
 def _mask(row: dict[str, Any], place: int, size: Size, wrong: _Wrong) -> Rle | None:
@@ -245,7 +272,10 @@ def _mask(row: dict[str, Any], place: int, size: Size, wrong: _Wrong) -> Rle | N
         theirs = f"{mask['size'][1]} x {mask['size'][0]}"
         wrong.add("size", f"number {place}: {theirs} px, its picture {size[1]} x {size[0]}")
     elif rle.covered(mask) != size[0] * size[1]:
-        wrong.add("segmentation", f"number {place} (its run lengths cover another number of pixels than its size has)")
+        wrong.add(
+            "segmentation",
+            f"number {place} (its run lengths cover another number of pixels than its size has)",
+        )
     else:
         return mask
     return None
@@ -275,7 +305,9 @@ def _is_category(value: Any, names: Mapping[int, str]) -> bool:
 def _refuse_twice(source: Path, what: str, values: list[Any]) -> None:
     twice = [value for value, times in Counter(values).items() if times > 1]
     if twice:
-        raise PredictionError(f"{source}: {len(twice)} {what} stand more than once: {listed(twice)}")
+        raise PredictionError(
+            f"{source}: {len(twice)} {what} stand more than once: {listed(twice)}"
+        )
 
 
 def _unreadable(source: Path, error: Exception) -> PredictionError:

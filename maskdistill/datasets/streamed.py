@@ -44,7 +44,9 @@ def records(
                     if key in wanted:
                         yield key, record
         else:
-            raise ValueError(f"begins with {start!r}, wanted a list or an object" if start else "holds nothing")
+            raise ValueError(
+                f"begins with {start!r}, wanted a list or an object" if start else "holds nothing"
+            )
         if rest := text.next_sign():
             raise ValueError(f"goes on with {rest!r} behind its end")
 
@@ -81,7 +83,9 @@ class _Text:
                 value, end = self.decode(self.held, self.place)
             except json.JSONDecodeError as error:
                 # What was cut by the chunk fails at its end; what fails before is no JSON, however much follows.
-                near = error.pos >= len(self.held) - _SLACK or error.msg.startswith("Unterminated string")
+                near = error.pos >= len(self.held) - _SLACK or error.msg.startswith(
+                    "Unterminated string"
+                )
                 if near and self._more():
                     continue
                 raise ValueError(error.msg + (", or cut short" if near else "")) from error
@@ -102,7 +106,9 @@ class _Text:
             key = self.value()
             sign = self.next_sign()
             if not isinstance(key, str) or sign != ":":
-                raise ValueError(f"wanted a key and a colon, found {key!r} and {sign!r}" if sign else "cut short")
+                raise ValueError(
+                    f"wanted a key and a colon, found {key!r} and {sign!r}" if sign else "cut short"
+                )
             self.place += 1
             yield key
 

@@ -58,7 +58,9 @@ class Truth:
             with Image.open(self.label_maps[key]) as file:
                 return file.height, file.width
         except (OSError, ValueError, SyntaxError) as error:
-            raise GroundTruthError(f"{self.label_maps[key]}: cannot be read as a label map: {error}") from error
+            raise GroundTruthError(
+                f"{self.label_maps[key]}: cannot be read as a label map: {error}"
+            ) from error
 
     def label_map(self, key: str) -> np.ndarray:
         """(H, W) uint8: 0 background, 1 .. C, 255 ignored.
@@ -71,7 +73,9 @@ class Truth:
         label_map = np.zeros(found.size, np.uint8)
         masks = rle.decode(found.rles, size=found.size)
         areas = masks.sum(axis=(1, 2))
-        for row in sorted(range(len(masks)), key=lambda row: (not found.crowds[row], -areas[row], row)):
+        for row in sorted(
+            range(len(masks)), key=lambda row: (not found.crowds[row], -areas[row], row)
+        ):
             label_map[masks[row]] = 255 if found.crowds[row] else found.classes[row]
         if found.ignored is not None:
             label_map[rle.decode([found.ignored])[0]] = 255
@@ -170,11 +174,15 @@ def _coco(source: Path) -> Truth:
     found = walk.instances(source, begin=begin, take=take)
     categories = [row for row in sorted(found, key=lambda row: row["id"]) if row["id"] in first_of]
     if len(categories) > MOST_IDS:
-        raise GroundTruthError(f"{source}: {len(categories)} categories have objects, a label map holds {MOST_IDS}")
+        raise GroundTruthError(
+            f"{source}: {len(categories)} categories have objects, a label map holds {MOST_IDS}"
+        )
     class_of = {row["id"]: number for number, row in enumerate(categories, 1)}
     for category, first in first_of.items():
         if category not in class_of:
-            raise GroundTruthError(f"{source}: annotation {first} has category_id {category}, which is not listed")
+            raise GroundTruthError(
+                f"{source}: annotation {first} has category_id {category}, which is not listed"
+            )
     for each in objects.values():
         each.classes[:] = [class_of[category] for category in each.classes]
     return Truth(source=source, names=[row["name"] for row in categories], objects=objects)
@@ -191,7 +199,9 @@ def _ignored(source: Path, row: dict[str, Any], size: tuple[int, int]) -> Rle | 
             f"{source}: image {row['id']}: `ignored` is no mask that can be read: {error}"
         ) from error
     if mask is not None and tuple(mask["size"]) != size:
-        raise GroundTruthError(f"{source}: image {row['id']}: `ignored` is of another size than the image")
+        raise GroundTruthError(
+            f"{source}: image {row['id']}: `ignored` is of another size than the image"
+        )
     return mask
 
 
@@ -213,13 +223,17 @@ def mask_of(segmentation: Any, size: tuple[int, int]) -> Rle | None:
 def _folder(source: Path) -> Truth:
     files = {path.relative_to(source).as_posix(): path for path in sorted(source.rglob("*.png"))}
     if not files:
-        raise GroundTruthError(f"{source}: holds no .png. Wanted: label maps (palette or grey), one a picture")
+        raise GroundTruthError(
+            f"{source}: holds no .png. Wanted: label maps (palette or grey), one a picture"
+        )
     top = 0
     for path in files.values():
         label_map = read_map(path)
         inside = label_map[label_map != 255]
         top = max(top, int(inside.max()) if inside.size else 0)
-    return Truth(source=source, names=[f"class {number}" for number in range(1, top + 1)], label_maps=files)
+    return Truth(
+        source=source, names=[f"class {number}" for number in range(1, top + 1)], label_maps=files
+    )
 
 
 def read_map(path: Path) -> np.ndarray:

@@ -117,13 +117,17 @@ def find(root: Path) -> Voc:
         lists = {path.stem: path for path in sorted((root / "sets").glob("*.txt"))}
         return Voc(root, root / "images", root / "SegmentationClassAug", lists)
     below = [
-        folder for folder in (root, *sorted(root.glob("VOC20*")), *sorted(root.glob("*/VOC20*"))) if _is_devkit(folder)
+        folder
+        for folder in (root, *sorted(root.glob("VOC20*")), *sorted(root.glob("*/VOC20*")))
+        if _is_devkit(folder)
     ]
     if len(below) != 1:
         found = (
             f"holds several: {listed([str(folder) for folder in below])}. Give one of them"
             if below
-            else ("is neither VOC's devkit (JPEGImages, ImageSets) nor the single archive (images, sets)")
+            else (
+                "is neither VOC's devkit (JPEGImages, ImageSets) nor the single archive (images, sets)"
+            )
         )
         raise GroundTruthError(f"{root}: {found}")
     (home,) = below
@@ -178,13 +182,22 @@ def boxes(voc: Voc, name: str) -> list[Box]:
         objects = ElementTree.parse(path).getroot().findall("object")
         found = []
         for each in objects:
-            corners = [float(each.find("bndbox").find(key).text) for key in ("xmin", "ymin", "xmax", "ymax")]  # type: ignore[union-attr,arg-type]
-            flags = [(each.findtext(key) or "0").strip() == "1" for key in ("difficult", "truncated")]
+            corners = [
+                float(each.find("bndbox").find(key).text)
+                for key in ("xmin", "ymin", "xmax", "ymax")
+            ]  # type: ignore[union-attr,arg-type]
+            flags = [
+                (each.findtext(key) or "0").strip() == "1" for key in ("difficult", "truncated")
+            ]
             category = CLASSES.index((each.findtext("name") or "").strip())
-            found.append(Box(category, (corners[0] - 1, corners[1] - 1, corners[2], corners[3]), *flags))
+            found.append(
+                Box(category, (corners[0] - 1, corners[1] - 1, corners[2], corners[3]), *flags)
+            )
         return found
     except (OSError, ElementTree.ParseError, AttributeError, TypeError, ValueError) as error:
-        raise GroundTruthError(f"{path}: cannot be read as VOC's XML of objects: {error}") from error
+        raise GroundTruthError(
+            f"{path}: cannot be read as VOC's XML of objects: {error}"
+        ) from error
 
 
 def dataset(
@@ -216,10 +229,20 @@ def dataset(
         else:
             size = _size_of(voc.root / "Annotations" / f"{name}.xml")
             rows = [_box_row(each) for each in boxes(voc, name)]
-        images.append({"id": number, "file_name": f"{name}.jpg", "height": int(size[0]), "width": int(size[1]), **more})
+        images.append(
+            {
+                "id": number,
+                "file_name": f"{name}.jpg",
+                "height": int(size[0]),
+                "width": int(size[1]),
+                **more,
+            }
+        )
         for row in rows:
             category = 1 if class_agnostic else row["category_id"]
-            annotations.append({"id": len(annotations) + 1, "image_id": number, **row, "category_id": category})
+            annotations.append(
+                {"id": len(annotations) + 1, "image_id": number, **row, "category_id": category}
+            )
     words = ["object"] if class_agnostic else CLASSES[1:]
     categories = [{"id": number, "name": word} for number, word in enumerate(words, 1)]
     return {"images": images, "annotations": annotations, "categories": categories}
@@ -235,7 +258,9 @@ def _masks(path: Path, objects: np.ndarray, classes: np.ndarray) -> list[dict[st
         mask = objects == number
         inside = classes[mask & (classes > 0) & (classes != VOID)]
         if not len(inside) or inside.max() >= len(CLASSES):
-            raise GroundTruthError(f"{path}: object {number} has no class of VOC in SegmentationClass")
+            raise GroundTruthError(
+                f"{path}: object {number} has no class of VOC in SegmentationClass"
+            )
         encoded = rle.encode(mask[None])[0]
         rows.append(
             {
@@ -251,7 +276,11 @@ def _masks(path: Path, objects: np.ndarray, classes: np.ndarray) -> list[dict[st
 
 def _box_row(each: Box) -> dict[str, Any]:
     x1, y1, x2, y2 = each.box
-    row = {"category_id": each.category, "bbox": [x1, y1, x2 - x1, y2 - y1], "area": (x2 - x1) * (y2 - y1)}
+    row = {
+        "category_id": each.category,
+        "bbox": [x1, y1, x2 - x1, y2 - y1],
+        "area": (x2 - x1) * (y2 - y1),
+    }
     return {**row, "iscrowd": 0, "difficult": int(each.difficult)}
 
 
@@ -260,7 +289,9 @@ def _size_of(path: Path) -> tuple[int, int]:
         size = ElementTree.parse(path).getroot().find("size")
         return int(size.findtext("height")), int(size.findtext("width"))  # type: ignore[union-attr,arg-type]
     except (OSError, ElementTree.ParseError, AttributeError, TypeError, ValueError) as error:
-        raise GroundTruthError(f"{path}: cannot be read as VOC's XML of objects: {error}") from error
+        raise GroundTruthError(
+            f"{path}: cannot be read as VOC's XML of objects: {error}"
+        ) from error
 
 
 def _names(path: Path) -> list[str]:

@@ -14,7 +14,13 @@ from maskdistill import gc_paused
 from maskdistill.datasets.streamed import records
 
 LISTS = ("images", "annotations", "categories")
-_OF_IMAGE = ("id", "file_name", "height", "width", "ignored")  # URLs and dates of 118 000 images are 100 MB
+_OF_IMAGE = (
+    "id",
+    "file_name",
+    "height",
+    "width",
+    "ignored",
+)  # URLs and dates of 118 000 images are 100 MB
 Record = dict[str, Any]
 
 

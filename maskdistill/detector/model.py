@@ -49,10 +49,14 @@ def build(
         raise ValueError(f"n_clusters must be at least 1, got {n_clusters}")
     small = size == "small"
     width = 64 if small else 256
-    sides = ((16,), (32,), (64,), (128,), (256,)) if small else ((32,), (64,), (128,), (256,), (512,))
+    sides = (
+        ((16,), (32,), (64,), (128,), (256,)) if small else ((32,), (64,), (128,), (256,), (512,))
+    )
     anchors = AnchorGenerator(sides, ((0.5, 1.0, 2.0),) * len(sides))
     with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed GPUs too: nothing restores them
+        torch.default_generator.manual_seed(
+            seed
+        )  # torch.manual_seed would seed GPUs too: nothing restores them
         body = bodies.build(size, frozen_norm=True, frozen_layers=0 if small else 1)
         heads: dict[str, Any] = {"num_classes": n_clusters + 1}
         if small:
@@ -94,7 +98,10 @@ def build(
 
 def _as_float32(head: nn.Module, given: Any, found: tuple[Any, Any]) -> tuple[Any, Any]:
     """A head's scores and boxes, each a tensor or a list of one a level."""
-    scores, boxes = ([each.float() for each in part] if isinstance(part, list) else part.float() for part in found)
+    scores, boxes = (
+        [each.float() for each in part] if isinstance(part, list) else part.float()
+        for part in found
+    )
     return scores, boxes
 
 
@@ -176,7 +183,9 @@ def _best_cluster_of_each_box(
         label = probability[:, 1:].argmax(dim=1) + 1
         score = 1 - probability[:, 0]
         box = box_ops.clip_boxes_to_image(box[torch.arange(len(box)), label], shape)
-        kept = torch.where((score > self.score_thresh) & ((box[:, 2:] - box[:, :2]) >= 1e-2).all(dim=1))[0]
+        kept = torch.where(
+            (score > self.score_thresh) & ((box[:, 2:] - box[:, :2]) >= 1e-2).all(dim=1)
+        )[0]
         kept = kept[box_ops.nms(box[kept], score[kept], self.nms_thresh)[: self.detections_per_img]]
         boxes.append(box[kept])
         scores.append(score[kept])
@@ -187,4 +196,6 @@ def _best_cluster_of_each_box(
 def body_state(state: dict[str, Tensor], *, pyramid: bool = False) -> dict[str, Tensor]:
     """The body's part of a detector's state dict, or that of body and pyramid: what a segmenter may start from."""
     prefix = "backbone." if pyramid else "backbone.body."
-    return {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
+    return {
+        key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)
+    }

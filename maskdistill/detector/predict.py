@@ -40,7 +40,9 @@ def predict(
     size = rgb.shape[:2]
     device = next(model.parameters()).device
     small = resized(size, short_side=model.transform.min_size[0], max_side=model.transform.max_size)
-    resampled = np.asarray(Image.fromarray(rgb).resize((small[1], small[0]), Image.Resampling.BILINEAR))
+    resampled = np.asarray(
+        Image.fromarray(rgb).resize((small[1], small[0]), Image.Resampling.BILINEAR)
+    )
     picture = torch.from_numpy(np.array(resampled)).permute(2, 0, 1).float().div(255).to(device)
     # The parts of torchvision's forward, without its pasting: a hundred full-size float masks of a large picture
     # need gigabytes, one at a time none.
@@ -54,7 +56,9 @@ def predict(
     scores: list[float] = []
     clusters: list[int] = []
     for row in order.tolist():
-        mask = paste_masks_in_image(found["masks"][row : row + 1].float().cpu(), boxes[row : row + 1], size)[0, 0]
+        mask = paste_masks_in_image(
+            found["masks"][row : row + 1].float().cpu(), boxes[row : row + 1], size
+        )[0, 0]
         binary = (mask > MASK_THRESHOLD).numpy()
         refined = refine(rgb, binary) if refine and binary.any() else binary
         if refined.any():

@@ -14,7 +14,10 @@ from torch import Tensor
 from torchvision.ops import MultiScaleRoIAlign
 from torchvision.ops.poolers import LevelMapper
 
-CANONICAL_SIDE, CANONICAL_LEVEL = 224, 4  # a box of 224 px is read from the map at stride 2^4; source: FPN, Sec. 4
+CANONICAL_SIDE, CANONICAL_LEVEL = (
+    224,
+    4,
+)  # a box of 224 px is read from the map at stride 2^4; source: FPN, Sec. 4
 
 
 class SeparableRoIAlign(MultiScaleRoIAlign):
@@ -24,7 +27,9 @@ class SeparableRoIAlign(MultiScaleRoIAlign):
         super().__init__(["0", "1", "2", "3"], output_size, sampling_ratio)
         fix_scales(self)
 
-    def forward(self, x: dict[str, Tensor], boxes: list[Tensor], image_shapes: list[tuple[int, int]]) -> Tensor:
+    def forward(
+        self, x: dict[str, Tensor], boxes: list[Tensor], image_shapes: list[tuple[int, int]]
+    ) -> Tensor:
         maps = [x[name] for name in self.featmap_names]
         if maps[0].device.type != "cpu" or not torch.is_grad_enabled():
             return super().forward(x, boxes, image_shapes)
@@ -38,7 +43,9 @@ class SeparableRoIAlign(MultiScaleRoIAlign):
                 chosen = torch.where(level == number)[0]
                 if len(chosen):
                     scaled = own[chosen] / 2 ** (number + 2)
-                    pooled.append(pool(features[picture], scaled, side=side, samples=self.sampling_ratio))
+                    pooled.append(
+                        pool(features[picture], scaled, side=side, samples=self.sampling_ratio)
+                    )
                     rows.append(first + chosen)
             first += len(own)
         if not pooled:
@@ -83,5 +90,7 @@ def _weights(low: Tensor, high: Tensor, *, size: int, side: int, samples: int) -
     at = low[:, None] + places * bin_width[:, None]
     inside = (at >= -1) & (at <= size)
     cells = torch.arange(size, device=low.device)
-    weights = (1 - (at.clamp(0, size - 1)[..., None] - cells).abs()).clamp(min=0) * inside[..., None]
+    weights = (1 - (at.clamp(0, size - 1)[..., None] - cells).abs()).clamp(min=0) * inside[
+        ..., None
+    ]
     return weights.view(len(low), side, samples, size).mean(dim=2)

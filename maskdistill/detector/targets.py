@@ -21,7 +21,9 @@ def targets(masks: np.ndarray, clusters: np.ndarray) -> dict[str, Tensor]:
         ValueError: masks and clusters of unlike length.
     """
     if len(masks) != len(clusters):
-        raise ValueError(f"masks and clusters must have one length, got {len(masks)} and {len(clusters)}")
+        raise ValueError(
+            f"masks and clusters must have one length, got {len(masks)} and {len(clusters)}"
+        )
     kept = masks.any(axis=(1, 2))
     masks, clusters = masks[kept], np.asarray(clusters, np.int64)[kept]
     return {

@@ -18,7 +18,14 @@ Sample = Callable[[int], tuple[np.ndarray, np.ndarray, np.ndarray]]
 
 
 def batches(
-    sample: Sample, *, n_pictures: int, batch: int, seed: int, short_side: int, max_side: int, ranges: augment.Ranges
+    sample: Sample,
+    *,
+    n_pictures: int,
+    batch: int,
+    seed: int,
+    short_side: int,
+    max_side: int,
+    ranges: augment.Ranges,
 ) -> Callable[[int], list[Any]]:
     """batch_of(step) -> list of (picture (3, H, W) float32 in [0, 1], target).
 
@@ -51,7 +58,10 @@ def losses(*, seed: int) -> Callable[[nn.Module, list[Any], int], Mapping[str, T
         device = next(model.parameters()).device
         seed_samplers(model, step_seed(seed, step))
         pictures = [picture.to(device) for picture, _ in batch]
-        return model(pictures, [{key: value.to(device) for key, value in target.items()} for _, target in batch])
+        return model(
+            pictures,
+            [{key: value.to(device) for key, value in target.items()} for _, target in batch],
+        )
 
     return loss_of
 

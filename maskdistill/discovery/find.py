@@ -20,7 +20,12 @@ METHODS: dict[str, Callable[..., Found]] = {
     "tokencut": tokencut.discover,
     "maskcut": maskcut.discover,
 }
-NEEDS = {"maskdistill": ("queries", "keys"), "lost": (), "tokencut": (), "maskcut": ()}  # beside the facet
+NEEDS = {
+    "maskdistill": ("queries", "keys"),
+    "lost": (),
+    "tokencut": (),
+    "maskcut": (),
+}  # beside the facet
 NOT_FINITE = "not finite"  # the note of a picture whose features cannot be used
 FALLBACK = "fallback"  # the note of a cut that the dense solver made
 SMALLER = "smaller"  # the note of a picture that did not fit into memory
@@ -77,7 +82,9 @@ class Recipe:
         return tuple(dict.fromkeys((*NEEDS[self.method], self.facet)))
 
 
-def discover(rgb: np.ndarray, *, backbone: Any, recipe: Recipe) -> tuple[np.ndarray, np.ndarray, Notes]:
+def discover(
+    rgb: np.ndarray, *, backbone: Any, recipe: Recipe
+) -> tuple[np.ndarray, np.ndarray, Notes]:
     """Masks (n, H, W) bool, scores (n,) float32 and notes of a picture (H, W, 3) uint8."""
     found, content = find(lambda: rgb, backbone=backbone, recipe=recipe)
     size = rgb.shape[0], rgb.shape[1]
@@ -119,7 +126,9 @@ def find(
             found = found_in(features, recipe=recipe)
         except (MemoryError, RuntimeError) as error:
             rgb = picture()
-            rows, columns = padded_size((rgb.shape[0], rgb.shape[1]), patch=backbone.patch, shown=shown)
+            rows, columns = padded_size(
+                (rgb.shape[0], rgb.shape[1]), patch=backbone.patch, shown=shown
+            )
             if not is_out_of_memory(error) or rows * columns <= _FEWEST:
                 raise
             most, seen = rows * columns // 2, None
@@ -128,7 +137,9 @@ def find(
             return replace(found, notes=notes), content
 
 
-def looked_within_memory(ready: Sequence[Prepared], *, backbone: Any, recipe: Recipe) -> list[Features | None]:
+def looked_within_memory(
+    ready: Sequence[Prepared], *, backbone: Any, recipe: Recipe
+) -> list[Features | None]:
     """Features of pictures of one padded shape, fewer at a time where memory does not suffice; None: not even one."""
     if not ready:
         return []
@@ -167,10 +178,14 @@ def prepared(rgb: np.ndarray, *, backbone: Any, shown: Input) -> Prepared:
     return prepare(rgb, patch=backbone.patch, mean=backbone.mean, std=backbone.std, **vars(shown))
 
 
-def looked(ready: Sequence[Prepared], *, backbone: Any, block: int, want: tuple[str, ...]) -> list[Features]:
+def looked(
+    ready: Sequence[Prepared], *, backbone: Any, block: int, want: tuple[str, ...]
+) -> list[Features]:
     """Features of pictures of one padded shape, in one pass."""
     with torch.inference_mode():
-        return backbone.features(torch.stack([each.tensor for each in ready]), block=block, want=want)
+        return backbone.features(
+            torch.stack([each.tensor for each in ready]), block=block, want=want
+        )
 
 
 def look(
@@ -250,7 +265,8 @@ def seed_points_xy(
             continue
         place = zip(each.seed_patch, content, size, strict=True)
         y, x = (
-            (number * patch + min((number + 1) * patch, inside)) / 2 * side / inside for number, inside, side in place
+            (number * patch + min((number + 1) * patch, inside)) / 2 * side / inside
+            for number, inside, side in place
         )
         points.append([[x, y]] if each.mask[each.seed_patch] else [])
     return points

@@ -72,12 +72,16 @@ def work(
             truth.parent.mkdir(parents=True, exist_ok=True)
             with atomic.writing(truth, "w") as file:
                 file.writelines(part.pieces(everything, wanted))
-            run_command.write_list(names_file, wanted)  # last: a list that the annotations do not know is none yet
+            run_command.write_list(
+                names_file, wanted
+            )  # last: a list that the annotations do not know is none yet
         if not missing:
             how.progress.say(f"{FOLDER}: its {len(wanted)} pictures are there already")
             return folder
         folder.mkdir(parents=True, exist_ok=True)
-        pictures = pictures or next((each for each in (how.out / "train2014",) if each.is_dir()), None)
+        pictures = pictures or next(
+            (each for each in (how.out / "train2014",) if each.is_dir()), None
+        )
         if pictures is not None:
             missing = _link(pictures, folder, missing)
         share = archive.bytes / 82_783  # pictures in it
@@ -88,14 +92,21 @@ def work(
             fetch.drop(archive, how, record)
         elif missing:
             fetch.check_disk(FOLDER, how, int(share * len(missing)), 0)
-            sizes = {_name(row["file_name"]): (row["width"], row["height"]) for _, row in records(truth, ("images",))}
+            sizes = {
+                _name(row["file_name"]): (row["width"], row["height"])
+                for _, row in records(truth, ("images",))
+            }
             _one_by_one(how, folder, missing, pictures_url, sizes)
         if still := _missing(folder, wanted):
-            raise DatasetError(f"{folder}: {len(still)} of {len(wanted)} pictures are missing: {listed(still)}")
+            raise DatasetError(
+                f"{folder}: {len(still)} of {len(wanted)} pictures are missing: {listed(still)}"
+            )
         return folder
 
 
-def _names(how: Fetch, record: fetched.Record, names: str | None, sha256: str | None, known: Archive) -> list[str]:
+def _names(
+    how: Fetch, record: fetched.Record, names: str | None, sha256: str | None, known: Archive
+) -> list[str]:
     """The names of the list, each once; a list by URL is checked, and kept in DIR/maskdistill/coco20k."""
     if names is None or urllib.parse.urlsplit(names).scheme in ("http", "https"):
         if names is not None:
@@ -107,12 +118,18 @@ def _names(how: Fetch, record: fetched.Record, names: str | None, sha256: str | 
     else:
         source = Path(names)
         if sha256 is not None:
-            _, wrong = download.check(source, size=None, digests={"sha256": sha256}) if source.is_file() else (None, "")
+            _, wrong = (
+                download.check(source, size=None, digests={"sha256": sha256})
+                if source.is_file()
+                else (None, "")
+            )
             if wrong:
                 raise DatasetError(f"{source}: {wrong}. Give the list that the checksum is of")
     found = coco.read_list(source)
     if len({_name(name) for name in found}) < len(found):
-        raise DatasetError(f"{source}: {len(found) - len({_name(name) for name in found})} names stand twice")
+        raise DatasetError(
+            f"{source}: {len(found) - len({_name(name) for name in found})} names stand twice"
+        )
     return found
 
 
@@ -129,7 +146,9 @@ def _missing(folder: Path, wanted: Sequence[str]) -> list[str]:
 def _link(source: Path, folder: Path, missing: Sequence[str]) -> list[str]:
     """Link what is in a folder (or its train2014), or copy where the disk cannot; what is not there."""
     if not source.is_dir():
-        raise SettingsError(f"pictures: {source}: no such folder. Wanted: the pictures of train2014")
+        raise SettingsError(
+            f"pictures: {source}: no such folder. Wanted: the pictures of train2014"
+        )
     left = []
     for name in missing:
         places = [source / _name(name), source / "train2014" / _name(name)]
@@ -139,7 +158,9 @@ def _link(source: Path, folder: Path, missing: Sequence[str]) -> list[str]:
             continue
         target = folder / _name(name)
         try:
-            os.link(found.resolve(), target)  # not a link itself, which may point elsewhere from there
+            os.link(
+                found.resolve(), target
+            )  # not a link itself, which may point elsewhere from there
         except OSError:
             partial = target.with_name(target.name + unpack.SUFFIX)
             shutil.copyfile(found, partial)
@@ -150,7 +171,12 @@ def _link(source: Path, folder: Path, missing: Sequence[str]) -> list[str]:
 def _unpack(source: Path, how: Fetch, wanted: Sequence[str]) -> None:
     total = max(1, (unpack.unpacked_bytes(source, wanted=wanted) or 1) // fetch.MB)
     with how.progress.bar(f"unpack {source.name}", total=total, unit="MB") as bar:
-        unpack.unpack(source, how.out / FOLDER, wanted=wanted, seen=lambda n: bar.at(min(n // fetch.MB, total)))
+        unpack.unpack(
+            source,
+            how.out / FOLDER,
+            wanted=wanted,
+            seen=lambda n: bar.at(min(n // fetch.MB, total)),
+        )
 
 
 def _check_size(path: Path, size: tuple[int, int]) -> None:
@@ -161,7 +187,9 @@ def _check_size(path: Path, size: tuple[int, int]) -> None:
             picture.load()  # the head alone would let a file through that was cut
     except (OSError, SyntaxError) as error:
         path.unlink()
-        raise DatasetError(f"{path.stem}: what the server gave is no whole picture ({error})") from error
+        raise DatasetError(
+            f"{path.stem}: what the server gave is no whole picture ({error})"
+        ) from error
     if found != size:
         path.unlink()
         raise DatasetError(

@@ -100,8 +100,14 @@ def check(path: Path, *, size: int | None, digests: Mapping[str, str]) -> tuple[
         return Received(None, n_bytes, ""), f"has {n_bytes} bytes, wanted {size}"
     names = list(dict.fromkeys(["sha256", *digests]))
     found = dict(zip(names, _digests(path, names), strict=True))
-    wrong = [f"{name} {found[name]}, wanted {value}" for name, value in digests.items() if found[name] != value.lower()]
-    return Received(None, n_bytes, found["sha256"]), f"has another checksum ({'; '.join(wrong)})" if wrong else ""
+    wrong = [
+        f"{name} {found[name]}, wanted {value}"
+        for name, value in digests.items()
+        if found[name] != value.lower()
+    ]
+    return Received(
+        None, n_bytes, found["sha256"]
+    ), f"has another checksum ({'; '.join(wrong)})" if wrong else ""
 
 
 def _digests(path: Path, names: Sequence[str]) -> list[str]:
@@ -138,7 +144,9 @@ class _Part:
         # A weak tag says that pages mean the same, not that their bytes do.
         validator = etag if etag and not etag.startswith("W/") else headers.get("Last-Modified", "")
         with self._on_disk():
-            self.state.write_text(json.dumps({"url": url, "validator": validator}), encoding="utf-8")
+            self.state.write_text(
+                json.dumps({"url": url, "validator": validator}), encoding="utf-8"
+            )
 
     @contextlib.contextmanager
     def appending(self) -> Iterator[Callable[[bytes], object]]:
@@ -198,7 +206,9 @@ def _fetch(
         except (OSError, http.client.HTTPException) as error:
             failed = 1 if part.n_bytes > before else failed + 1
             if failed >= tries:
-                raise _Refused(f"{_words(error)} ({tries} times, {part.n_bytes} bytes so far)") from error
+                raise _Refused(
+                    f"{_words(error)} ({tries} times, {part.n_bytes} bytes so far)"
+                ) from error
             pause(min(2.0 ** (failed - 1), 60.0))
             continue
         with part.path.open("rb") as file:
@@ -213,7 +223,13 @@ def _fetch(
 
 
 def _receive(
-    url: str, part: _Part, size: int | None, timeout: float, seen: Callable[[int], object], *, is_checked: bool
+    url: str,
+    part: _Part,
+    size: int | None,
+    timeout: float,
+    seen: Callable[[int], object],
+    *,
+    is_checked: bool,
 ) -> None:
     """Go on with the part, or begin it, to the end that the server names.
 
@@ -238,7 +254,9 @@ def _receive(
         if origin.get("url") == url and origin.get("validator"):
             headers["If-Range"] = origin["validator"]
     try:
-        with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=timeout) as response:
+        with urllib.request.urlopen(
+            urllib.request.Request(url, headers=headers), timeout=timeout
+        ) as response:
             total = _total(response, start, size)
             if response.status != 206:
                 start = 0
@@ -271,7 +289,9 @@ def _total(response: http.client.HTTPResponse, start: int, size: int | None) -> 
     """Size of the whole file by the answer's head; _Refused where it is plainly another one, before a byte is kept."""
     headers = response.headers
     if headers.get_content_type() == "text/html" and headers.get("Content-Type"):
-        raise _Refused("answered with a web page in place of the file (a block, a login, or it moved)")
+        raise _Refused(
+            "answered with a web page in place of the file (a block, a login, or it moved)"
+        )
     if headers.get("Content-Encoding", "identity").lower() != "identity":
         raise _Refused(f"sends it packed ({headers['Content-Encoding']}), unasked")
     if response.status == 206:

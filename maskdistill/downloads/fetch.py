@@ -32,7 +32,9 @@ class Fetch:
     keep_archives: bool = False
     progress: Progress = field(default_factory=Progress)
     free_bytes: Callable[[Path], int] = lambda folder: shutil.disk_usage(folder).free
-    options: Mapping[str, object] = field(default_factory=dict)  # of download: timeout_seconds, tries, pause
+    options: Mapping[str, object] = field(
+        default_factory=dict
+    )  # of download: timeout_seconds, tries, pause
 
     @property
     def archives(self) -> Path:
@@ -55,7 +57,9 @@ def begin(how: Fetch) -> None:
     try:
         how.out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise DatasetError(f"{how.out}: cannot be made: {error.strerror or error}. Give another --out") from error
+        raise DatasetError(
+            f"{how.out}: cannot be made: {error.strerror or error}. Give another --out"
+        ) from error
 
 
 def dataset(wanted: Dataset, how: Fetch, record: fetched.Record) -> None:
@@ -75,7 +79,9 @@ def dataset(wanted: Dataset, how: Fetch, record: fetched.Record) -> None:
         return
     if state != "moving":
         how.progress.say(f"{name}: {wanted.terms}")
-        unpacked = sum(path.stat().st_size for path in unpacking.rglob("*") if path.is_file())  # before it was stopped
+        unpacked = sum(
+            path.stat().st_size for path in unpacking.rglob("*") if path.is_file()
+        )  # before it was stopped
         check_disk(name, how, left(wanted.archives, how), max(0, wanted.unpacked - unpacked))
         for archive in wanted.archives:
             archive_of(archive, how, record, n_archives=len(wanted.archives))
@@ -95,7 +101,9 @@ def dataset(wanted: Dataset, how: Fetch, record: fetched.Record) -> None:
     shutil.rmtree(unpacking, ignore_errors=True)
     if wrong := fetched.wrong(fetched.counts(wanted, how.out)):
         record.is_now(name, "absent")
-        raise DatasetError(f"{how.out}: {name} is not whole: {wrong}. Move it away, then give the same command again")
+        raise DatasetError(
+            f"{how.out}: {name} is not whole: {wrong}. Move it away, then give the same command again"
+        )
     for archive in wanted.archives:
         drop(archive, how, record)
     record.is_now(name, "complete")
@@ -125,9 +133,13 @@ def list_of(archive: Archive, how: Fetch, record: fetched.Record, target: Path) 
     return _fetched(archive, [*own, *archive.urls], how, record, target)
 
 
-def _fetched(archive: Archive, urls: Sequence[str], how: Fetch, record: fetched.Record, target: Path) -> Path:
+def _fetched(
+    archive: Archive, urls: Sequence[str], how: Fetch, record: fetched.Record, target: Path
+) -> Path:
     last, done = -1, (archive.bytes - left([archive], how)) // MB
-    with how.progress.bar(f"fetch {archive.name}", total=max(1, archive.bytes // MB), done=done, unit="MB") as bar:
+    with how.progress.bar(
+        f"fetch {archive.name}", total=max(1, archive.bytes // MB), done=done, unit="MB"
+    ) as bar:
 
         def seen(n_bytes: int) -> None:
             nonlocal last

@@ -39,7 +39,11 @@ class Record:
 
     def digests(self, archive: Archive) -> dict[str, str]:
         """The published digests of an archive; without one that of its first fetch; none before that."""
-        published = {name: value for name, value in (("sha256", archive.sha256), ("md5", archive.md5)) if value}
+        published = {
+            name: value
+            for name, value in (("sha256", archive.sha256), ("md5", archive.md5))
+            if value
+        }
         if not published and archive.name in self.archives:
             return {"sha256": self.archives[archive.name]["sha256"]}
         return published
@@ -49,8 +53,15 @@ class Record:
         before = self.archives.get(name, {})
         now = datetime.now(UTC).isoformat(timespec="seconds")
         # One that lay there already was fetched by an earlier command, or put there by hand: url None.
-        url = received.url or (before.get("url") if before.get("sha256") == received.sha256 else None)
-        self.archives[name] = {"url": url, "bytes": received.bytes, "sha256": received.sha256, "time": now}
+        url = received.url or (
+            before.get("url") if before.get("sha256") == received.sha256 else None
+        )
+        self.archives[name] = {
+            "url": url,
+            "bytes": received.bytes,
+            "sha256": received.sha256,
+            "time": now,
+        }
         self._write()
 
     def was_fetched(self, name: str) -> bool:
@@ -65,7 +76,9 @@ class Record:
         self._write()
 
     def _write(self) -> None:
-        atomic.write_json(self.path, {"format": 1, "archives": self.archives, "datasets": self.states})
+        atomic.write_json(
+            self.path, {"format": 1, "archives": self.archives, "datasets": self.states}
+        )
 
 
 def counts(dataset: Dataset, folder: Path) -> dict[str, tuple[int, int]]:
@@ -81,7 +94,9 @@ def counts(dataset: Dataset, folder: Path) -> dict[str, tuple[int, int]]:
 
 def wrong(found: Mapping[str, tuple[int, int]]) -> str:
     """What is not as it should be, empty if all is."""
-    return "; ".join(f"{what}: {n} of {wanted}" for what, (n, wanted) in found.items() if n != wanted)
+    return "; ".join(
+        f"{what}: {n} of {wanted}" for what, (n, wanted) in found.items() if n != wanted
+    )
 
 
 def _lines(path: Path) -> int:

@@ -35,7 +35,11 @@ def make(dataset: str, out: Path, progress: Progress) -> list[str]:
     if dataset == "coco20k":
         folder = out / OURS / "coco20k"
         words = ["--only", str(folder / "names.txt"), "--preset", "paper-coco20k"]
-        return [_command(out / "coco20k" / "train2014", words, [folder / "instances.json"], "runs/coco20k")]
+        return [
+            _command(
+                out / "coco20k" / "train2014", words, [folder / "instances.json"], "runs/coco20k"
+            )
+        ]
     if dataset == "sbd":
         return [f"for VOC's trainaug: maskdistill data voc2012 --out {shlex.quote(str(out))}"]
     raise ValueError(f"dataset: {dataset!r} is not known")
@@ -55,8 +59,17 @@ def _voc2012(out: Path, progress: Progress) -> list[str]:
         write_list(training, [f"{name}.jpg" for name in names])
     else:
         training = folder / "train.txt"
-        lines = [f"trainaug (10582 pictures) needs SBD's lists too: maskdistill data sbd --out {shlex.quote(str(out))}"]
-    words = ["--only", str(training), "--validation", str(folder / "val.txt"), "--preset", "paper-voc12"]
+        lines = [
+            f"trainaug (10582 pictures) needs SBD's lists too: maskdistill data sbd --out {shlex.quote(str(out))}"
+        ]
+    words = [
+        "--only",
+        str(training),
+        "--validation",
+        str(folder / "val.txt"),
+        "--preset",
+        "paper-voc12",
+    ]
     return [*lines, _command(home.pictures, words, [folder / "val.json"], "runs/voc12")]
 
 
@@ -64,9 +77,18 @@ def _voc2007(out: Path, progress: Progress) -> list[str]:
     home = voc.find(out / "VOCdevkit" / "VOC2007")
     folder = out / OURS / "voc2007"
     for split in ("trainval", "test"):
-        write_list(folder / f"{split}.txt", [f"{name}.jpg" for name in home.names(f"detection/{split}")])
+        write_list(
+            folder / f"{split}.txt", [f"{name}.jpg" for name in home.names(f"detection/{split}")]
+        )
         _instances(home, f"segmentation/{split}", folder / f"{split}.json", progress)
-    words = ["--only", str(folder / "trainval.txt"), "--preset", "paper-voc12", "--until", "cluster"]
+    words = [
+        "--only",
+        str(folder / "trainval.txt"),
+        "--preset",
+        "paper-voc12",
+        "--until",
+        "cluster",
+    ]
     support = "the support set of VOC 2012 is then: --cluster.support runs/voc07"
     return [_command(home.pictures, words, [folder / "trainval.json"], "runs/voc07"), support]
 

@@ -63,7 +63,9 @@ def _voc_urls(year: int, name: str, *others: str) -> tuple[str, ...]:
 
 
 _FLICKR = "pictures of Flickr, under its terms of use; annotations by the PASCAL VOC challenge"
-_COCO_TERMS = "annotations CC BY 4.0; pictures of Flickr, each under its own licence (`license` in the JSON)"
+_COCO_TERMS = (
+    "annotations CC BY 4.0; pictures of Flickr, each under its own licence (`license` in the JSON)"
+)
 _VOC2012 = "VOCdevkit/VOC2012"
 _VOC2007 = "VOCdevkit/VOC2007"
 _SBD = "benchmark_RELEASE/dataset"
@@ -167,7 +169,11 @@ SBD = Dataset(
     ),
     places=(_SBD,),
     unpacked=1_600_000_000,
-    counts=((f"{_SBD}/img/*.jpg", 11_355), (f"{_SBD}/cls/*.mat", 11_355), (f"{_SBD}/inst/*.mat", 11_355)),
+    counts=(
+        (f"{_SBD}/img/*.jpg", 11_355),
+        (f"{_SBD}/cls/*.mat", 11_355),
+        (f"{_SBD}/inst/*.mat", 11_355),
+    ),
     lines=((f"{_SBD}/train.txt", 8_498), (f"{_SBD}/val.txt", 2_857)),
     cited="Hariharan et al., ICCV 2011, and its page: 11 355 pictures, 8 498 and 2 857",
     terms="pictures of Flickr as in PASCAL VOC 2011; annotations by Hariharan et al.",
@@ -210,7 +216,12 @@ COCO2017 = Dataset(
             cited=f"size and SHA-256: {_TFDS}/coco2017.txt",
         ),
     ),
-    places=("annotations/instances_train2017.json", "annotations/instances_val2017.json", "val2017", "train2017"),
+    places=(
+        "annotations/instances_train2017.json",
+        "annotations/instances_val2017.json",
+        "val2017",
+        "train2017",
+    ),
     unpacked=20_700_000_000,
     counts=(
         ("train2017/*.jpg", 118_287),
@@ -255,4 +266,6 @@ COCO20K_LIST = Archive(
     cited="computed of a copy of LOST's datasets/coco_20k_filenames.txt (19 817 names)",
 )
 
-DATASETS: dict[str, Dataset] = {each.name: each for each in (VOC2012, VOC2007, SBD, COCO20K, COCO2017)}
+DATASETS: dict[str, Dataset] = {
+    each.name: each for each in (VOC2012, VOC2007, SBD, COCO20K, COCO2017)
+}

@@ -46,7 +46,11 @@ class _Member:
 
 
 def unpack(
-    archive: Path, folder: Path, *, wanted: Sequence[str], seen: Callable[[int], object] = lambda n_bytes: None
+    archive: Path,
+    folder: Path,
+    *,
+    wanted: Sequence[str],
+    seen: Callable[[int], object] = lambda n_bytes: None,
 ) -> int:
     """Unpack what is wanted; how many files of it there are then.
 
@@ -65,8 +69,12 @@ def unpack(
             if not _is_wanted(path, chosen):
                 continue
             if member.refused:
-                raise DatasetError(f"{archive}: {member.path} is {member.refused}. Nothing but files is unpacked")
-            if member.is_folder or path.rpartition("/")[2].startswith("._"):  # what some systems add for themselves
+                raise DatasetError(
+                    f"{archive}: {member.path} is {member.refused}. Nothing but files is unpacked"
+                )
+            if member.is_folder or path.rpartition("/")[2].startswith(
+                "._"
+            ):  # what some systems add for themselves
                 continue
             _write(archive, member, folder.joinpath(*path.split("/")))
             n_files += 1
@@ -77,7 +85,9 @@ def unpack(
             f"{archive}: cut short, or no archive that can be read ({error}). Delete it, and fetch it again"
         ) from error
     if not n_files:
-        raise DatasetError(f"{archive}: holds nothing at {', '.join(wanted)}. It is another archive than its name says")
+        raise DatasetError(
+            f"{archive}: holds nothing at {', '.join(wanted)}. It is another archive than its name says"
+        )
     return n_files
 
 
@@ -86,7 +96,9 @@ def unpacked_bytes(archive: Path, *, wanted: Sequence[str]) -> int | None:
     try:
         with zipfile.ZipFile(archive) as file:
             chosen = frozenset(wanted)
-            return sum(each.file_size for each in file.infolist() if _is_wanted(each.filename, chosen))
+            return sum(
+                each.file_size for each in file.infolist() if _is_wanted(each.filename, chosen)
+            )
     except (zipfile.BadZipFile, OSError):
         return None
 
@@ -103,11 +115,21 @@ def _is_wanted(path: str, wanted: frozenset[str]) -> bool:
 def _checked(archive: Path, path: str) -> str:
     """A member's path in its plain form; DatasetError where it is absolute or leads out of the folder."""
     parts = [part for part in path.split("/") if part not in ("", ".")]
-    bad = path.startswith("/") or ".." in parts or "\\" in path or "\0" in path or re.match(r"[A-Za-z]:", path)
+    bad = (
+        path.startswith("/")
+        or ".." in parts
+        or "\\" in path
+        or "\0" in path
+        or re.match(r"[A-Za-z]:", path)
+    )
     if bad or any(ord(letter) < 32 for letter in path):
-        raise DatasetError(f"{archive}: holds the path {path!r}, which leads out of its folder. It is not unpacked")
+        raise DatasetError(
+            f"{archive}: holds the path {path!r}, which leads out of its folder. It is not unpacked"
+        )
     if path.endswith(SUFFIX):
-        raise DatasetError(f"{archive}: holds {path!r}, a name that unpacking needs itself. It is not unpacked")
+        raise DatasetError(
+            f"{archive}: holds {path!r}, a name that unpacking needs itself. It is not unpacked"
+        )
     return "/".join(parts)
 
 
@@ -118,7 +140,9 @@ def _write(archive: Path, member: _Member, target: Path) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         partial = target.with_name(target.name + SUFFIX)
         with member.open() as source, partial.open("wb") as file:
-            shutil.copyfileobj(source, file, 2**20)  # both libraries raise where an archive gives fewer bytes
+            shutil.copyfileobj(
+                source, file, 2**20
+            )  # both libraries raise where an archive gives fewer bytes
         partial.replace(target)
     except OSError as error:
         if isinstance(error, gzip.BadGzipFile):
@@ -168,8 +192,18 @@ def _of_zip(archive: Path) -> Iterator[_Member]:
     with zipfile.ZipFile(archive) as file:
         for each in file.infolist():
             kind = stat.S_IFMT(each.external_attr >> 16)
-            refused = "" if kind in (0, stat.S_IFREG, stat.S_IFDIR) else "a link, or another thing than a file"
+            refused = (
+                ""
+                if kind in (0, stat.S_IFREG, stat.S_IFDIR)
+                else "a link, or another thing than a file"
+            )
             if each.flag_bits & 1:
                 refused = "encrypted"
             # orig_filename: what stands in the archive, before zipfile cuts it at a NUL or turns its slashes.
-            yield _Member(each.orig_filename, each.file_size, each.is_dir(), refused, lambda each=each: file.open(each))  # type: ignore[misc]
+            yield _Member(
+                each.orig_filename,
+                each.file_size,
+                each.is_dir(),
+                refused,
+                lambda each=each: file.open(each),
+            )  # type: ignore[misc]

@@ -9,7 +9,9 @@ from maskdistill.errors import SettingsError
 from maskdistill.runs import atomic
 
 
-def instances(root: Path, split: str, out: Path, *, of: str, class_agnostic: bool) -> dict[str, int]:
+def instances(
+    root: Path, split: str, out: Path, *, of: str, class_agnostic: bool
+) -> dict[str, int]:
     """Write the JSON; counts of images and objects."""
     if of not in ("masks", "boxes"):
         raise SettingsError(f"of: {of!r} is none of masks, boxes")

@@ -26,11 +26,20 @@ def chosen(wanted: str) -> torch.device:
     try:
         device = torch.device(wanted)
     except RuntimeError as error:
-        raise SettingsError(f"device: there is no {wanted!r}. Wanted: auto, cpu, cuda, cuda:N") from error
-    if device.type not in ("cpu", "cuda"):  # others do some of the stages, and fail hours later at the detector
-        raise SettingsError(f"device: {wanted!r} cannot do all stages. Wanted: auto, cpu, cuda, cuda:N")
+        raise SettingsError(
+            f"device: there is no {wanted!r}. Wanted: auto, cpu, cuda, cuda:N"
+        ) from error
+    if device.type not in (
+        "cpu",
+        "cuda",
+    ):  # others do some of the stages, and fail hours later at the detector
+        raise SettingsError(
+            f"device: {wanted!r} cannot do all stages. Wanted: auto, cpu, cuda, cuda:N"
+        )
     if device.type == "cuda" and not torch.cuda.is_available():
-        raise SettingsError(f"device: {wanted} was asked for, but this machine has no usable GPU. Use auto or cpu")
+        raise SettingsError(
+            f"device: {wanted} was asked for, but this machine has no usable GPU. Use auto or cpu"
+        )
     return device
 
 
@@ -63,8 +72,18 @@ def kept(job: Job, stage: str, name: str) -> Any:
     """
     given = job.settings.weights_of(stage)
     path = Path(given or "").expanduser().resolve()
-    file = (path, path.stat().st_size, path.stat().st_mtime_ns) if given and path.is_file() else None
-    key = (stage, name, given, file, device(job), job.settings.precision, job.settings.propose.rotated)
+    file = (
+        (path, path.stat().st_size, path.stat().st_mtime_ns) if given and path.is_file() else None
+    )
+    key = (
+        stage,
+        name,
+        given,
+        file,
+        device(job),
+        job.settings.precision,
+        job.settings.propose.rotated,
+    )
     with _keeping:
         if key not in _kept:
             _kept.clear()

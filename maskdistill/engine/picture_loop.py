@@ -19,7 +19,12 @@ Record = dict[str, Any]
 
 
 def over_pictures(
-    job: Job, folder: Path, images: list[Image], describe: Callable[[Image, Any], Record], *, title: str
+    job: Job,
+    folder: Path,
+    images: list[Image],
+    describe: Callable[[Image, Any], Record],
+    *,
+    title: str,
 ) -> Journal:
     """The journal of a stage that does one picture after the other; pictures in it already are passed over.
 
@@ -90,9 +95,17 @@ def over_batches(
             try:
                 for batch in pending:
                     loaded = [next(stream) for _ in batch]
-                    good = [(image, found) for image, found in loaded if not isinstance(found, PictureError)]
+                    good = [
+                        (image, found)
+                        for image, found in loaded
+                        if not isinstance(found, PictureError)
+                    ]
                     made = dict(
-                        zip((image.id for image, _ in good), together([found for _, found in good]), strict=True)
+                        zip(
+                            (image.id for image, _ in good),
+                            together([found for _, found in good]),
+                            strict=True,
+                        )
                     )
                     for image, found in loaded:
                         if isinstance(found, PictureError):
@@ -108,7 +121,10 @@ def over_batches(
                     first, record = waiting.popleft()
                     keep(first, record.result())
             except BaseException:
-                for image, record in waiting:  # what was begun behind the device is waited for, and kept
+                for (
+                    image,
+                    record,
+                ) in waiting:  # what was begun behind the device is waited for, and kept
                     if not record.cancel() and record.exception() is None:
                         keep(image, record.result())
                 raise

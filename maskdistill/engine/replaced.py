@@ -34,7 +34,9 @@ def retire(folder: RunFolder, name: str, *, keeps: Container[str]) -> None:
 def kept(folder: RunFolder, name: str) -> record.StageRecord | None:
     """The record of what can be brought back: complete, its outputs with the recorded bytes; else None."""
     entry = record.read(RunFolder(folder.old).stage(name) / "stage.json")
-    if entry is None or not all(_is_whole(folder, name, output, sha256) for output, sha256 in entry.outputs.items()):
+    if entry is None or not all(
+        _is_whole(folder, name, output, sha256) for output, sha256 in entry.outputs.items()
+    ):
         return None
     return entry
 
@@ -66,7 +68,9 @@ def _is_whole(folder: RunFolder, name: str, output: str, sha256: str) -> bool:
     """Whether an output lies in old/, or still or again in its place, as it was recorded."""
     old = RunFolder(folder.old)
     here, path = folder.base(name) / output, old.base(name) / output
-    if not path.is_relative_to(old.stage(name)):  # images.jsonl lies beside scan/ and is never moved
+    if not path.is_relative_to(
+        old.stage(name)
+    ):  # images.jsonl lies beside scan/ and is never moved
         path = here
     else:
         top = path.relative_to(old.stage(name)).parts[0]
@@ -83,7 +87,9 @@ def _entries(place: Path, keeps: Container[str]) -> Iterator[Path]:
 
 def _clear(place: Path, keeps: Container[str]) -> None:
     """Remove everything but what belongs to another stage; stage.json first, parts/ last."""
-    for path in sorted(_entries(place, keeps), key=lambda path: (path.name == "parts", path.name != "stage.json")):
+    for path in sorted(
+        _entries(place, keeps), key=lambda path: (path.name == "parts", path.name != "stage.json")
+    ):
         _remove(path)
 
 

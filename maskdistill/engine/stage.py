@@ -60,15 +60,25 @@ class Job:
     progress: Progress
     roots: Mapping[str, Path]  # where pictures and validation pictures lie
     begun: bool = False  # whether any stage was worked at
-    sources: Mapping[str, RunFolder] = field(default_factory=dict)  # stage, or a part of one -> the run it is taken of
-    verified: set[Path] = field(default_factory=set)  # folders of stages whose outputs this command saw to be whole
+    sources: Mapping[str, RunFolder] = field(
+        default_factory=dict
+    )  # stage, or a part of one -> the run it is taken of
+    verified: set[Path] = field(
+        default_factory=set
+    )  # folders of stages whose outputs this command saw to be whole
     _images: list[Image] | None = field(default=None, repr=False)
 
     @classmethod
     def alone(cls, settings: RunSettings) -> Job:
         """A job of no run: its settings are all there is, nothing is written."""
         nowhere = RunFolder(Path())
-        return cls(settings, folder=nowhere, ledger=Ledger(nowhere.ledger), progress=Progress(quiet=True), roots={})
+        return cls(
+            settings,
+            folder=nowhere,
+            ledger=Ledger(nowhere.ledger),
+            progress=Progress(quiet=True),
+            roots={},
+        )
 
     @property
     def images(self) -> list[Image]:
@@ -95,7 +105,11 @@ class Job:
 
         path = self.picture_path(image)
         try:
-            rgb = read(path, orientation=self.settings.orientation, max_megapixels=self.settings.max_megapixels)
+            rgb = read(
+                path,
+                orientation=self.settings.orientation,
+                max_megapixels=self.settings.max_megapixels,
+            )
         except PictureError:
             try:
                 with path.open("rb") as file:
@@ -115,7 +129,10 @@ class Job:
 
     def in_splits(self) -> dict[str, list[Image]]:
         """Pictures by split, train first."""
-        return {name: [image for image in self.images if image.split == name] for name in ("train", "validation")}
+        return {
+            name: [image for image in self.images if image.split == name]
+            for name in ("train", "validation")
+        }
 
 
 @dataclass(frozen=True)
@@ -138,7 +155,9 @@ class Stage:
     work: Callable[[Job, Path], Done]
     keeps: tuple[str, ...] = ()  # sub-folders that belong to another stage
     weights: Callable[[Job], str | None] = lambda job: None  # digest of the weights it starts from
-    looks_outside: bool = False  # it reads what no fingerprint knows: asked to do it again, it always does
+    looks_outside: bool = (
+        False  # it reads what no fingerprint knows: asked to do it again, it always does
+    )
 
 
 def perform(stage: Stage, job: Job, *, redo: bool, source: RunFolder | None = None) -> bool:
@@ -192,7 +211,9 @@ def perform(stage: Stage, job: Job, *, redo: bool, source: RunFolder | None = No
         else:
             entry = _worked(stage, job, parts, resumed=begun is not None)
     except MaskDistillError as error:
-        if begun is None and (isinstance(error, mendable) or not unfinished.is_worth_resuming(folder)):
+        if begun is None and (
+            isinstance(error, mendable) or not unfinished.is_worth_resuming(folder)
+        ):
             # What a user has to mend first leaves nothing that the mended command would differ from, and takes nothing.
             if is_other:
                 _bring_back(stage, job)
@@ -204,11 +225,18 @@ def perform(stage: Stage, job: Job, *, redo: bool, source: RunFolder | None = No
     job.verified.add(folder)
     _tidy(stage, job)
     if theirs is None:
-        job.ledger.write("end", stage=stage.name, seconds=round(time.monotonic() - started, 3), counts=entry.counts)
+        job.ledger.write(
+            "end",
+            stage=stage.name,
+            seconds=round(time.monotonic() - started, 3),
+            counts=entry.counts,
+        )
     return True
 
 
-def elsewhere(stage: Stage, source: RunFolder, parts: Mapping[str, Any], *, ahead: bool = False) -> record.StageRecord:
+def elsewhere(
+    stage: Stage, source: RunFolder, parts: Mapping[str, Any], *, ahead: bool = False
+) -> record.StageRecord:
     """The record of a stage in another run, which was made as it would be here.
 
     Args:
@@ -230,7 +258,11 @@ def elsewhere(stage: Stage, source: RunFolder, parts: Mapping[str, Any], *, ahea
             f"{place} was made otherwise than is asked for here, so that it cannot be reused:\n"
             + "\n".join(f"  {line}" for line in found)
             + f"\nLeave out its --reuse, or give the settings, weights and pictures that {source.root} has"
-            + ("" if "/" in stage.name or not stage.keeps else f" (--reuse {verb}/train takes the training alone)")
+            + (
+                ""
+                if "/" in stage.name or not stage.keeps
+                else f" (--reuse {verb}/train takes the training alone)"
+            )
         )
     if fingerprints.digest(entry.parts) != entry.fingerprint:
         raise RunError(f"{place / 'stage.json'}: was changed by hand, so that it cannot be reused")
@@ -276,7 +308,12 @@ def parts_of(stage: Stage, job: Job) -> dict[str, Any]:
 def _worked(stage: Stage, job: Job, parts: dict[str, Any], *, resumed: bool) -> record.StageRecord:
     """Do the work; the record of what was made."""
     folder = job.folder.stage(stage.name)
-    job.ledger.write("resume" if resumed else "start", stage=stage.name, threads=_threads(), device=job.settings.device)
+    job.ledger.write(
+        "resume" if resumed else "start",
+        stage=stage.name,
+        threads=_threads(),
+        device=job.settings.device,
+    )
     machines = unfinished.machines(folder, f"{job.settings.device}, {_threads()} threads")
     done = stage.work(job, folder)
     base = job.folder.base(stage.name)
@@ -291,26 +328,36 @@ def _worked(stage: Stage, job: Job, parts: dict[str, Any], *, resumed: bool) -> 
     )
 
 
-def _taken(stage: Stage, job: Job, source: RunFolder, theirs: record.StageRecord) -> record.StageRecord:
+def _taken(
+    stage: Stage, job: Job, source: RunFolder, theirs: record.StageRecord
+) -> record.StageRecord:
     """Take the outputs of another run; its record is then ours."""
     base = job.folder.base(stage.name)
     # Of scan not below scan/parts: the folder scan/ itself is among what is taken.
     waiting = base / "taken" if stage.name == "scan" else base / "parts" / "taken"
     linked = reuse.take(source.base(stage.name), theirs, base, waiting=waiting)
     files = {"files": len(theirs.outputs), "linked": linked}
-    job.ledger.write("reuse", stage=stage.name, run=str(source.root.resolve()), **files, counts=theirs.counts)
+    job.ledger.write(
+        "reuse", stage=stage.name, run=str(source.root.resolve()), **files, counts=theirs.counts
+    )
     job.progress.say(f"{stage.name}: taken from {source.root}")
     return theirs
 
 
-def _refuse(stage: Stage, job: Job, differences: list[str], damaged: list[str], *, is_kept: bool = False) -> None:
+def _refuse(
+    stage: Stage, job: Job, differences: list[str], damaged: list[str], *, is_kept: bool = False
+) -> None:
     verb = verb_of(stage.name)
-    what = [f"  {line}" for line in differences] + [f"  {name}: missing or changed" for name in damaged]
+    what = [f"  {line}" for line in differences] + [
+        f"  {name}: missing or changed" for name in damaged
+    ]
     then = "the old folder is kept until the new one is complete"
     if is_kept:
         then = "that drops what was begun here: what is asked for is complete in old/, and comes back from there"
     raise StaleError(
-        f"{job.folder.stage(stage.name)} was made otherwise than is asked for now:\n" + "\n".join(what) + "\n"
+        f"{job.folder.stage(stage.name)} was made otherwise than is asked for now:\n"
+        + "\n".join(what)
+        + "\n"
         f"Do it again: `maskdistill run` with --from {verb}, or the stage's own command with --redo ({then}), "
         "or give another --out"
     )

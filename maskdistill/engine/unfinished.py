@@ -61,4 +61,8 @@ def is_worth_resuming(folder: Path) -> bool:
 
 def _made(folder: Path) -> list[Path]:
     begun_with = (PLAN, MACHINES, SECONDS)
-    return [path for path in (folder / "parts").rglob("*") if path.is_file() and path.name not in begun_with]
+    return [
+        path
+        for path in (folder / "parts").rglob("*")
+        if path.is_file() and path.name not in begun_with
+    ]

@@ -15,7 +15,12 @@ Statistic = Callable[[np.ndarray], np.ndarray]
 
 
 def interval(
-    statistic: Callable[[np.ndarray], float], n_pictures: int, *, resamples: int, seed: int = 0, level: float = 0.95
+    statistic: Callable[[np.ndarray], float],
+    n_pictures: int,
+    *,
+    resamples: int,
+    seed: int = 0,
+    level: float = 0.95,
 ) -> tuple[float, float] | None:
     """Percentile interval of a statistic over pictures drawn with replacement; None without pictures or resamples.
 
@@ -25,14 +30,18 @@ def interval(
     if n_pictures == 0 or resamples == 0:
         return None
     rng = np.random.default_rng([seed, n_pictures])
-    values = np.array([statistic(rng.integers(0, n_pictures, n_pictures)) for _ in range(resamples)])
+    values = np.array(
+        [statistic(rng.integers(0, n_pictures, n_pictures)) for _ in range(resamples)]
+    )
     return spread(values, level=level)
 
 
 def draws(n_pictures: int, *, resamples: int, seed: int = 0) -> np.ndarray:
     """(resamples, n_pictures) int64: how often each picture is drawn, with replacement; the samples of `interval`."""
     rng = np.random.default_rng([seed, n_pictures])
-    drawn = [rng.integers(0, n_pictures, n_pictures) for _ in range(resamples)] if n_pictures else []
+    drawn = (
+        [rng.integers(0, n_pictures, n_pictures) for _ in range(resamples)] if n_pictures else []
+    )
     found = [np.bincount(each, minlength=n_pictures) for each in drawn]
     return np.array(found, np.int64).reshape(len(found), n_pictures)
 

@@ -28,7 +28,9 @@ def band(mask: np.ndarray, *, width: int) -> np.ndarray:
     if box := slices(mask):
         inside = mask[box]
         # Erosion by a square of 2 width + 1: two one-dimensional minima, whatever the width.
-        kept = ndimage.minimum_filter(inside.astype(np.uint8), size=2 * width + 1, mode="constant", cval=0)
+        kept = ndimage.minimum_filter(
+            inside.astype(np.uint8), size=2 * width + 1, mode="constant", cval=0
+        )
         found[box] = inside & (kept == 0)
     return found
 
@@ -47,7 +49,9 @@ def iou(mask: np.ndarray, other: np.ndarray, *, width: int | None = None) -> flo
     return float((one & two).sum() / union) if union else float("nan")
 
 
-def counts(prediction: np.ndarray, truth: np.ndarray, classes: int, *, ignore: int = 255) -> np.ndarray:
+def counts(
+    prediction: np.ndarray, truth: np.ndarray, classes: int, *, ignore: int = 255
+) -> np.ndarray:
     """(2, classes) int64: common and all pixels of each class's two bands in one picture; summed, IoU = first / second.
 
     Args:
@@ -57,7 +61,9 @@ def counts(prediction: np.ndarray, truth: np.ndarray, classes: int, *, ignore: i
         ValueError: unlike shapes.
     """
     if prediction.shape != truth.shape:
-        raise ValueError(f"prediction {prediction.shape} and truth {truth.shape} must have one shape")
+        raise ValueError(
+            f"prediction {prediction.shape} and truth {truth.shape} must have one shape"
+        )
     width, valid = width_px(truth.shape), truth != ignore
     found = np.zeros((2, classes), np.int64)
     present = np.union1d(np.unique(prediction), np.unique(truth))

@@ -11,7 +11,9 @@ from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 from maskdistill.evaluation.matching import hungarian
 
 
-def table(clusters: np.ndarray, classes: np.ndarray, *, n_clusters: int, n_classes: int) -> np.ndarray:
+def table(
+    clusters: np.ndarray, classes: np.ndarray, *, n_clusters: int, n_classes: int
+) -> np.ndarray:
     """(n_clusters, n_classes) int64: how often each cluster meets each class."""
     counts = np.zeros((n_clusters, n_classes), np.int64)
     np.add.at(counts, (np.asarray(clusters), np.asarray(classes)), 1)
@@ -27,7 +29,11 @@ def accuracy(counts: np.ndarray, mapping: dict[int, int] | None = None) -> float
     """
     mapping = hungarian(counts) if mapping is None else mapping
     total = counts.sum()
-    return float(sum(counts[cluster, which] for cluster, which in mapping.items()) / total) if total else float("nan")
+    return (
+        float(sum(counts[cluster, which] for cluster, which in mapping.items()) / total)
+        if total
+        else float("nan")
+    )
 
 
 def nmi(clusters: np.ndarray, classes: np.ndarray) -> float:
@@ -48,23 +54,42 @@ class Samples:
     """
 
     def __init__(
-        self, pictures: np.ndarray, clusters: np.ndarray, classes: np.ndarray, *, n_clusters: int, n_classes: int
+        self,
+        pictures: np.ndarray,
+        clusters: np.ndarray,
+        classes: np.ndarray,
+        *,
+        n_clusters: int,
+        n_classes: int,
     ) -> None:
         """Args: (masks,) each: the place of the mask's picture, its cluster, its class."""
         self.pictures, self.shape = np.asarray(pictures, np.int64), (n_clusters, n_classes)
         self.cells = np.asarray(clusters, np.int64) * n_classes + np.asarray(classes, np.int64)
-        self.mapping = hungarian(table(clusters, classes, n_clusters=n_clusters, n_classes=n_classes))
+        self.mapping = hungarian(
+            table(clusters, classes, n_clusters=n_clusters, n_classes=n_classes)
+        )
 
-    def statistic(self, of: Literal["accuracy", "nmi", "ari"]) -> Callable[[np.ndarray], np.ndarray]:
+    def statistic(
+        self, of: Literal["accuracy", "nmi", "ari"]
+    ) -> Callable[[np.ndarray], np.ndarray]:
         """One of the three for samples (samples, pictures) of weights -> (samples,)."""
-        measure = {"accuracy": lambda counts: accuracy(counts, self.mapping), "nmi": nmi_of, "ari": ari_of}[of]
+        measure = {
+            "accuracy": lambda counts: accuracy(counts, self.mapping),
+            "nmi": nmi_of,
+            "ari": ari_of,
+        }[of]
         return lambda samples: np.array([measure(self._table(weights)) for weights in samples])
 
     def largest_class(self, samples: np.ndarray) -> np.ndarray:
         """(samples,): the share of the most frequent class over all pictures: what one single cluster would reach."""
         everything = self._table(np.ones(samples.shape[1], np.int64)).sum(axis=0)
         mapping = {0: int(everything.argmax())}
-        return np.array([accuracy(self._table(weights).sum(axis=0, keepdims=True), mapping) for weights in samples])
+        return np.array(
+            [
+                accuracy(self._table(weights).sum(axis=0, keepdims=True), mapping)
+                for weights in samples
+            ]
+        )
 
     def _table(self, weights: np.ndarray) -> np.ndarray:
         size = self.shape[0] * self.shape[1]
@@ -125,4 +150,6 @@ def class_of_best(iou: np.ndarray, classes: np.ndarray, *, at_least: float = 0.0
     if iou.shape[1] == 0:
         return np.full(len(iou), -1, np.int64)
     best = iou.argmax(axis=1)
-    return np.where(iou[np.arange(len(iou)), best] >= at_least, np.asarray(classes, np.int64)[best], -1)
+    return np.where(
+        iou[np.arange(len(iou)), best] >= at_least, np.asarray(classes, np.int64)[best], -1
+    )

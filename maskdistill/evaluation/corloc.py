@@ -14,7 +14,12 @@ from maskdistill.masks import boxes as box_ops
 HIT = 0.5  # IoU, itself a hit
 
 
-def corloc(boxes: Sequence[np.ndarray | None], truth_boxes: Sequence[np.ndarray], *, count_empty: bool = True) -> float:
+def corloc(
+    boxes: Sequence[np.ndarray | None],
+    truth_boxes: Sequence[np.ndarray],
+    *,
+    count_empty: bool = True,
+) -> float:
     """Share of pictures whose box has IoU >= 0.5 with any object; nan without pictures.
 
     Args:
@@ -30,7 +35,9 @@ def corloc(boxes: Sequence[np.ndarray | None], truth_boxes: Sequence[np.ndarray]
 def hits(boxes: Sequence[np.ndarray | None], truth_boxes: Sequence[np.ndarray]) -> list[bool]:
     """For each picture whether its box meets an object."""
     return [
-        box is not None and len(truth) > 0 and bool((box_ops.iou(np.asarray(box)[None], truth) >= HIT).any())
+        box is not None
+        and len(truth) > 0
+        and bool((box_ops.iou(np.asarray(box)[None], truth) >= HIT).any())
         for box, truth in zip(boxes, truth_boxes, strict=True)
     ]
 

@@ -24,7 +24,12 @@ class Curves:
     """One curve a class that has an object; a class that a sample does not hold is left out of its mean."""
 
     def __init__(
-        self, truth: Records, results: Records, *, iou_type: Literal["segm", "bbox"] = "segm", class_agnostic: bool
+        self,
+        truth: Records,
+        results: Records,
+        *,
+        iou_type: Literal["segm", "bbox"] = "segm",
+        class_agnostic: bool,
     ) -> None:
         """Args: as instances.average_precision has them; samples weigh the pictures in the order of `truth`.
 
@@ -63,7 +68,9 @@ class Curves:
     def _numbers(self, samples: np.ndarray) -> dict[str, np.ndarray]:
         found = {name: np.full(len(samples), np.nan) for name in NAMES}
         for row, weights in enumerate(samples if self.curves else ()):
-            values = np.array([curve.values(weights) for curve in self.curves])  # (classes, AP or recall, levels)
+            values = np.array(
+                [curve.values(weights) for curve in self.curves]
+            )  # (classes, AP or recall, levels)
             held = ~np.isnan(values[:, 0, 0])
             if held.any():
                 precision, recall = values[held].mean(axis=0)
@@ -73,19 +80,27 @@ class Curves:
         return found
 
 
-_NOTHING = Matched(np.zeros(0), np.zeros((len(LEVELS), 0), bool), np.zeros((len(LEVELS), 0), bool), 0)
+_NOTHING = Matched(
+    np.zeros(0), np.zeros((len(LEVELS), 0), bool), np.zeros((len(LEVELS), 0), bool), 0
+)
 
 
 def _class(row: Mapping[str, Any], class_agnostic: bool) -> int:
     return 1 if class_agnostic else int(row["category"])
 
 
-def _matched(masks: Sequence[Mapping[str, Any]], objects: Sequence[Mapping[str, Any]], iou_type: str) -> Matched:
+def _matched(
+    masks: Sequence[Mapping[str, Any]], objects: Sequence[Mapping[str, Any]], iou_type: str
+) -> Matched:
     crowd = np.array([row["crowd"] for row in objects], bool)
     scores = np.array([row["score"] for row in masks], np.float64)
     if iou_type == "segm":
-        overlap = rle.iou([row["rle"] for row in masks], [row["rle"] for row in objects], crowd=crowd)
+        overlap = rle.iou(
+            [row["rle"] for row in masks], [row["rle"] for row in objects], crowd=crowd
+        )
     else:
-        of_masks, of_objects = (np.array([row["box"] for row in side], np.float64) for side in (masks, objects))
+        of_masks, of_objects = (
+            np.array([row["box"] for row in side], np.float64) for side in (masks, objects)
+        )
         overlap = box_ops.iou(of_masks, of_objects, crowd=crowd)
     return match(scores, overlap, crowd, at_least=LEVELS, most=MOST)

@@ -61,7 +61,9 @@ def average_precision(
     ]
     if not annotations:
         return dict.fromkeys(NAMES, float("nan"))
-    categories = sorted({row["category_id"] for row in annotations} | {row["category_id"] for row in found})
+    categories = sorted(
+        {row["category_id"] for row in annotations} | {row["category_id"] for row in found}
+    )
     dataset = {
         "info": {},
         "images": pictures,
@@ -71,17 +73,23 @@ def average_precision(
     judged = COCO(dataset, print_function=_say_nothing)
     loaded = judged.loadRes(found)
     if areas == "mask":
-        for row, area in zip(found, rle.areas([row["segmentation"] for row in found]).tolist(), strict=True):
+        for row, area in zip(
+            found, rle.areas([row["segmentation"] for row in found]).tolist(), strict=True
+        ):
             row["area"] = area
     evaluation = COCOeval_faster(judged, loaded, iouType=iou_type, print_function=_say_nothing)
     evaluation.evaluate()
     evaluation.accumulate()
     evaluation.summarize()
-    values = [float(value) if value >= 0 else float("nan") for value in evaluation.stats[: len(NAMES)]]
+    values = [
+        float(value) if value >= 0 else float("nan") for value in evaluation.stats[: len(NAMES)]
+    ]
     return dict(zip(NAMES, values, strict=True))
 
 
-def most_confident(truth: Records, results: Records) -> tuple[dict[int, list[Any]], dict[int, list[Any]]]:
+def most_confident(
+    truth: Records, results: Records
+) -> tuple[dict[int, list[Any]], dict[int, list[Any]]]:
     """The paper's protocol `single`: of each picture its best mask and the one object that it is compared with.
 
     The mask of highest score (of equal ones the first) is paired with the object of highest box IoU, whatever the
@@ -136,8 +144,13 @@ def votes(
             boxes = [np.array([row["box"] for row in side], np.float64) for side in (found, solid)]
             iou, at_least = box_ops.iou(*boxes), 0.0
         else:
-            iou, at_least = rle.iou([row["rle"] for row in found], [row["rle"] for row in solid]), HIT
-        classes = class_of_best(iou, np.array([row["category"] for row in solid]), at_least=at_least)
+            iou, at_least = (
+                rle.iou([row["rle"] for row in found], [row["rle"] for row in solid]),
+                HIT,
+            )
+        classes = class_of_best(
+            iou, np.array([row["category"] for row in solid]), at_least=at_least
+        )
         for mask, which in zip(found, classes, strict=True):
             if which >= 0:
                 counts[mask["cluster"], which] += 1
@@ -169,7 +182,10 @@ def _records(
         else:
             record["area"] = box[2] * box[3]
         if "rle" in row:
-            record["segmentation"] = {"size": list(row["rle"]["size"]), "counts": row["rle"]["counts"]}
+            record["segmentation"] = {
+                "size": list(row["rle"]["size"]),
+                "counts": row["rle"]["counts"],
+            }
         records.append((record, row))
     return records
 

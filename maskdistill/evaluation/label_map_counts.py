@@ -21,11 +21,15 @@ class LabelMaps:
         mapping: {cluster: class}. total: (classes, classes + 1), of all pictures, clusters renamed.
     """
 
-    def __init__(self, by_picture: Sequence[np.ndarray], *, rule: matching.Rule | None = "iou") -> None:
+    def __init__(
+        self, by_picture: Sequence[np.ndarray], *, rule: matching.Rule | None = "iou"
+    ) -> None:
         """Args: by_picture: confusions (classes, columns + 1). rule: of match_label_maps; None: columns are classes."""
         self.shape, self.rule = by_picture[0].shape, rule
         # Most pictures hold few of the classes: 5000 of COCO's would be 0.3 GB as arrays.
-        self.counts = sparse.vstack([sparse.csr_array(each.reshape(1, -1)) for each in by_picture], format="csc")
+        self.counts = sparse.vstack(
+            [sparse.csr_array(each.reshape(1, -1)) for each in by_picture], format="csc"
+        )
         summed = np.asarray(self.counts.sum(axis=0)).reshape(self.shape)
         self.mapping: dict[int, int] = {}
         self.total = summed
@@ -54,7 +58,9 @@ class LabelMaps:
 
     def pixel_accuracy(self) -> Statistic:
         """Share of the valid pixels that are right."""
-        return lambda samples: np.array([semantic.pixel_accuracy(each) for each in self.confusions(samples)])
+        return lambda samples: np.array(
+            [semantic.pixel_accuracy(each) for each in self.confusions(samples)]
+        )
 
     def iou_of_class(self, which: int) -> Statistic:
         """IoU of one class; nan where a sample's truth does not hold it."""

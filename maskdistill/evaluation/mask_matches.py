@@ -34,7 +34,12 @@ class Matched:
 
 
 def match(
-    scores: np.ndarray, iou: np.ndarray, crowd: np.ndarray, *, at_least: float | np.ndarray = HIT, most: int = 0
+    scores: np.ndarray,
+    iou: np.ndarray,
+    crowd: np.ndarray,
+    *,
+    at_least: float | np.ndarray = HIT,
+    most: int = 0,
 ) -> Matched:
     """Masks of one picture matched to its objects.
 
@@ -45,11 +50,15 @@ def match(
     """
     order = np.argsort(-scores, kind="stable")[: most or None]
     levels = np.atleast_1d(np.asarray(at_least, np.float64))
-    taken = np.repeat(crowd[None].astype(bool), len(levels), axis=0)  # crowds are never taken, and never free
+    taken = np.repeat(
+        crowd[None].astype(bool), len(levels), axis=0
+    )  # crowds are never taken, and never free
     hits, ignored = np.zeros((2, len(levels), len(order)), bool)
     for row, mask in enumerate(order if len(crowd) else ()):
         free = np.where(taken, -1.0, iou[mask])
-        best = free.shape[1] - 1 - free[:, ::-1].argmax(axis=1)  # of equals the last, as COCO's loop has it
+        best = (
+            free.shape[1] - 1 - free[:, ::-1].argmax(axis=1)
+        )  # of equals the last, as COCO's loop has it
         hits[:, row] = free.max(axis=1) >= levels
         taken[hits[:, row], best[hits[:, row]]] = True
         if crowd.any():
@@ -66,10 +75,16 @@ class Curve:
         scores = np.concatenate([np.zeros(0), *(each.scores for each in pictures)])
         order = np.argsort(-scores, kind="stable")
         none = np.zeros((np.atleast_2d(pictures[0].hits).shape[0] if pictures else 1, 0), bool)
-        self.hits = np.concatenate([none, *(np.atleast_2d(each.hits) for each in pictures)], axis=1)[:, order]
-        ignored = np.concatenate([none, *(np.atleast_2d(each.ignored) for each in pictures)], axis=1)[:, order]
+        self.hits = np.concatenate(
+            [none, *(np.atleast_2d(each.hits) for each in pictures)], axis=1
+        )[:, order]
+        ignored = np.concatenate(
+            [none, *(np.atleast_2d(each.ignored) for each in pictures)], axis=1
+        )[:, order]
         self.counted = ~ignored
-        self.picture = np.repeat(np.arange(len(pictures)), [len(each.scores) for each in pictures])[order]
+        self.picture = np.repeat(np.arange(len(pictures)), [len(each.scores) for each in pictures])[
+            order
+        ]
         self.n_objects = np.array([each.n_objects for each in pictures], np.int64)
 
     def values(self, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -84,14 +99,18 @@ class Curve:
             return precision + np.nan, recall + np.nan
         times = weights[self.picture]
         for level, (hits, counted) in enumerate(zip(self.hits, self.counted, strict=True)):
-            at = np.flatnonzero(hits & (times > 0))  # precision falls between hits: only there can it be the best
+            at = np.flatnonzero(
+                hits & (times > 0)
+            )  # precision falls between hits: only there can it be the best
             if not len(at):
                 continue
             found = np.cumsum(times[at])
             shown = np.cumsum(times * counted)[at]
             best = np.maximum.accumulate((found / shown)[::-1])[::-1]  # at this recall or above
             place = np.searchsorted(found / n_objects, _RECALLS, side="left")
-            precision[level] = np.where(place < len(at), best[np.minimum(place, len(at) - 1)], 0.0).mean()
+            precision[level] = np.where(
+                place < len(at), best[np.minimum(place, len(at) - 1)], 0.0
+            ).mean()
             recall[level] = found[-1] / n_objects
         return precision, recall
 

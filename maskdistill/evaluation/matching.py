@@ -52,11 +52,15 @@ def majority(
     """
     weights = _weights(counts, by, cluster_totals, class_totals)
     return {
-        cluster: int(row.argmax()) for cluster, row in enumerate(weights) if row.any() or (by == "iou" and len(row))
+        cluster: int(row.argmax())
+        for cluster, row in enumerate(weights)
+        if row.any() or (by == "iou" and len(row))
     }
 
 
-def match_label_maps(confusion: np.ndarray, *, rule: Rule = "iou") -> tuple[dict[int, int], np.ndarray]:
+def match_label_maps(
+    confusion: np.ndarray, *, rule: Rule = "iou"
+) -> tuple[dict[int, int], np.ndarray]:
     """Clusters of label maps to classes, background to background.
 
     Args:
@@ -70,10 +74,17 @@ def match_label_maps(confusion: np.ndarray, *, rule: Rule = "iou") -> tuple[dict
     """
     n_classes = confusion.shape[0]
     counts = confusion[1:, 1:-1].T
-    totals = {"cluster_totals": confusion[:, 1:-1].sum(axis=0), "class_totals": confusion[1:].sum(axis=1)}
+    totals = {
+        "cluster_totals": confusion[:, 1:-1].sum(axis=0),
+        "class_totals": confusion[1:].sum(axis=1),
+    }
     if rule == "majority":
         # By IoU a cluster that meets no class would get the first one: here it stays without, its pixels are misses.
-        matched = {each: best for each, best in majority(counts, "iou", **totals).items() if counts[each].any()}
+        matched = {
+            each: best
+            for each, best in majority(counts, "iou", **totals).items()
+            if counts[each].any()
+        }
     elif rule in ("iou", "pixels"):
         matched = hungarian(counts, "iou" if rule == "iou" else "count", **totals)
     else:

@@ -40,7 +40,9 @@ def over_seeds(
     values: dict[tuple[str, str, str], dict[str, float | None]] = {}
     for seed, rows in rows_of.items():
         for row in rows:
-            values.setdefault((row["stage"], row["name"], row["split"]), {})[str(seed)] = row["value"]
+            values.setdefault((row["stage"], row["name"], row["split"]), {})[str(seed)] = row[
+                "value"
+            ]
     made = []
     for row in next(iter(rows_of.values())):
         stage = row["stage"]

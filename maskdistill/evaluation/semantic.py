@@ -10,7 +10,12 @@ import numpy as np
 
 
 def confusion(
-    prediction: np.ndarray, truth: np.ndarray, classes: int, *, columns: int | None = None, ignore: int = 255
+    prediction: np.ndarray,
+    truth: np.ndarray,
+    classes: int,
+    *,
+    columns: int | None = None,
+    ignore: int = 255,
 ) -> np.ndarray:
     """Pixel counts of one picture.
 
@@ -22,7 +27,9 @@ def confusion(
         ValueError: unlike shapes, or a truth outside its classes.
     """
     if prediction.shape != truth.shape:
-        raise ValueError(f"prediction {prediction.shape} and truth {truth.shape} must have one shape")
+        raise ValueError(
+            f"prediction {prediction.shape} and truth {truth.shape} must have one shape"
+        )
     columns = classes if columns is None else columns
     if prediction.dtype == np.uint8 and truth.dtype == np.uint8 and columns <= 256:
         return _of_bytes(prediction, truth, classes, columns, ignore)
@@ -32,10 +39,14 @@ def confusion(
         raise _outside(rows.min(), rows.max(), classes, ignore)
     found = prediction[valid].astype(np.int64)
     found = np.where((found >= 0) & (found < columns), found, columns)
-    return np.bincount(rows * (columns + 1) + found, minlength=classes * (columns + 1)).reshape(classes, columns + 1)
+    return np.bincount(rows * (columns + 1) + found, minlength=classes * (columns + 1)).reshape(
+        classes, columns + 1
+    )
 
 
-def _of_bytes(prediction: np.ndarray, truth: np.ndarray, classes: int, columns: int, ignore: int) -> np.ndarray:
+def _of_bytes(
+    prediction: np.ndarray, truth: np.ndarray, classes: int, columns: int, ignore: int
+) -> np.ndarray:
     """All pairs of values counted at once, then folded."""
     # A pixel is looked at once, where a loop over classes does it 21 times: benchmarks/bench_evaluation.py. The truth
     # is the low byte: predictions seldom hold 255, so that few pairs are possible and the table of counts stays small.

@@ -22,7 +22,10 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
     lines: dict[tuple[str, str], dict[tuple[int, str], str]] = {}
     for row in rows:
         lines.setdefault((row["stage"], row["name"]), {})[_head(row)] = shown(row)
-    body = [[stage, name, *(cells.get(head, "-") for head in heads)] for (stage, name), cells in lines.items()]
+    body = [
+        [stage, name, *(cells.get(head, "-") for head in heads)]
+        for (stage, name), cells in lines.items()
+    ]
     return markdown([["stage", "metric", *(text for _, text in heads)], *body])
 
 
@@ -37,10 +40,14 @@ def _head(row: Mapping[str, Any]) -> tuple[int, str]:
 def on_seeds(rows: Sequence[Mapping[str, Any]]) -> str:
     """What the columns over seeds are, a sentence for each kind; empty where there are none."""
     kinds = dict.fromkeys(row["of"] for row in rows if "seeds" in row)
-    return " ".join(f"Over seeds: mean ± standard deviation (n - 1), {REPEATED[kind]}." for kind in kinds)
+    return " ".join(
+        f"Over seeds: mean ± standard deviation (n - 1), {REPEATED[kind]}." for kind in kinds
+    )
 
 
-def by_class(rows: Sequence[Mapping[str, Any]], published: Sequence[Mapping[str, Any]] = ()) -> list[list[str]]:
+def by_class(
+    rows: Sequence[Mapping[str, Any]], published: Sequence[Mapping[str, Any]] = ()
+) -> list[list[str]]:
     """Lines of a table, the first its head: a row a class, IoU of each stage across; published figures at the end.
 
     Args:
@@ -48,13 +55,19 @@ def by_class(rows: Sequence[Mapping[str, Any]], published: Sequence[Mapping[str,
         published: rows {"name", "value", "source"}; a class that ours do not have stands at the end.
     """
     others = _of_classes(published)
-    columns = list(dict.fromkeys([*(_stage(row) for row in _of_classes(rows)), *(_origin(row) for row in others)]))
+    columns = list(
+        dict.fromkeys(
+            [*(_stage(row) for row in _of_classes(rows)), *(_origin(row) for row in others)]
+        )
+    )
     lines: dict[str, dict[str, str]] = {}
     for row in _of_classes(rows):
         lines.setdefault(row["name"].removeprefix("IoU/"), {})[_stage(row)] = shown(row)
     for row in others:
         lines.setdefault(row["name"].removeprefix("IoU/"), {})[_origin(row)] = shown(row)
-    body = [[name, *(cells.get(column, "-") for column in columns)] for name, cells in lines.items()]
+    body = [
+        [name, *(cells.get(column, "-") for column in columns)] for name, cells in lines.items()
+    ]
     return [["class", *columns], *body]
 
 
@@ -95,7 +108,12 @@ def compared(rows: Sequence[Mapping[str, Any]]) -> str:
             row["split"],
             shown({**row, "interval": None if row["other"] is not None else row["interval"]}),
             shown({"value": row["other"]}),
-            shown({"value": row["difference"], "interval": row["interval"] if row["other"] is not None else None}),
+            shown(
+                {
+                    "value": row["difference"],
+                    "interval": row["interval"] if row["other"] is not None else None,
+                }
+            ),
             "-" if row["p"] is None else f"{row['p']:.3f}",
         ]
         for row in rows
@@ -108,7 +126,8 @@ def markdown(lines: Sequence[Sequence[str]]) -> str:
     widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
     marks = ["-" * width for width in widths]
     padded = [
-        [cell.ljust(width) for cell, width in zip(line, widths, strict=True)] for line in [lines[0], marks, *lines[1:]]
+        [cell.ljust(width) for cell, width in zip(line, widths, strict=True)]
+        for line in [lines[0], marks, *lines[1:]]
     ]
     return "\n".join(f"| {' | '.join(line)} |" for line in padded)
 

@@ -36,7 +36,9 @@ def write(
     Raises:
         ValueError: a cluster that has no name, a number that is not finite. The file is then cut short.
     """
-    file.write('{"info": {"description": "masks found without labels by maskdistill"},\n"images": [')
+    file.write(
+        '{"info": {"description": "masks found without labels by maskdistill"},\n"images": ['
+    )
     _write_rows(file, (_image(row) for row in images))
     file.write('],\n"annotations": [')
     left_out: list[int] = []
@@ -48,18 +50,28 @@ def write(
 
 
 def _image(row: Mapping[str, Any]) -> dict[str, Any]:
-    return {"id": row["id"], "file_name": row["path"], "width": row["width"], "height": row["height"]}
+    return {
+        "id": row["id"],
+        "file_name": row["path"],
+        "width": row["width"],
+        "height": row["height"],
+    }
 
 
 def _annotations(
-    lines: Iterable[Mapping[str, Any]], n_names: int, tolerance_px: float | None, left_out: list[int]
+    lines: Iterable[Mapping[str, Any]],
+    n_names: int,
+    tolerance_px: float | None,
+    left_out: list[int],
 ) -> Iterator[dict[str, Any]]:
     number = 0
     for line in lines:
         for mask in line.get("masks", []):
             cluster = mask.get("cluster", 0)
             if not 0 <= cluster < n_names:
-                raise ValueError(f"names: has {n_names}, but a mask of image {line['id']} is of cluster {cluster}")
+                raise ValueError(
+                    f"names: has {n_names}, but a mask of image {line['id']} is of cluster {cluster}"
+                )
             shape = mask["rle"]
             if tolerance_px is not None:
                 shape = polygons_from_mask(rle.decode([shape])[0], tolerance_px=tolerance_px)
@@ -83,4 +95,6 @@ def _annotations(
 def _write_rows(file: IO[str], rows: Iterable[Mapping[str, Any]]) -> None:
     for number, row in enumerate(rows):
         # Letters beyond ASCII as escapes: readers (pycocotools) open the file in the encoding of their system.
-        file.write((",\n" if number else "\n") + json.dumps(row, ensure_ascii=True, allow_nan=False))
+        file.write(
+            (",\n" if number else "\n") + json.dumps(row, ensure_ascii=True, allow_nan=False)
+        )

@@ -16,7 +16,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-_ROWS = 256  # of one head's inner products at once: they stay in the cache until the values are mixed
+_ROWS = (
+    256  # of one head's inner products at once: they stay in the cache until the values are mixed
+)
 _FEW = 200  # tokens below which the calls cost more than they gain
 
 
@@ -40,7 +42,10 @@ def by_blocks(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
     """
     n_pictures, heads, n, dim = queries.shape
     queries = (queries * dim**-0.5).flatten(0, 1).contiguous()
-    keys, values = keys.flatten(0, 1).transpose(1, 2).contiguous(), values.flatten(0, 1).contiguous()
+    keys, values = (
+        keys.flatten(0, 1).transpose(1, 2).contiguous(),
+        values.flatten(0, 1).contiguous(),
+    )
     out = queries.new_empty(n_pictures, n, heads, dim)
     for number in range(n_pictures * heads):
         place = out[number // heads, :, number % heads]

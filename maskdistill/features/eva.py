@@ -51,7 +51,9 @@ def projected(
     attention, x = block.attn, block.norm1(stream)
     if attention.qkv is not None:
         joined = attention.qkv(x)
-        if getattr(attention, "q_bias", None) is not None:  # kept apart, because that of the keys is fixed at 0
+        if (
+            getattr(attention, "q_bias", None) is not None
+        ):  # kept apart, because that of the keys is fixed at 0
             joined = joined + torch.cat([attention.q_bias, attention.k_bias, attention.v_bias])
         parts = joined.chunk(3, dim=-1)
     else:
@@ -63,7 +65,11 @@ def projected(
         first = model.num_prefix_tokens
         q, k = (
             torch.cat(
-                [each[:, :, :first], apply_rot_embed_cat(each[:, :, first:], rotation, half=attention.rotate_half)], 2
+                [
+                    each[:, :, :first],
+                    apply_rot_embed_cat(each[:, :, first:], rotation, half=attention.rotate_half),
+                ],
+                2,
             )
             for each in (q, k)
         )

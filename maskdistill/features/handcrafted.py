@@ -133,7 +133,10 @@ def _descriptors(averages: Tensor) -> Tensor:
     deviations = (squares - means**2).clamp_min(0).sqrt()
     energy = tensor[..., :1].clamp_min(0).sqrt()
     # Logarithms, because a texture's contrast varies with the light that falls on it.
-    return torch.cat([means, deviations, 0.1 * (bands + 0.01).log(), energy, tensor[..., 1:] / (energy + 0.02)], dim=-1)
+    return torch.cat(
+        [means, deviations, 0.1 * (bands + 0.01).log(), energy, tensor[..., 1:] / (energy + 0.02)],
+        dim=-1,
+    )
 
 
 def _whitened(descriptors: Tensor) -> Tensor:
@@ -156,18 +159,24 @@ def _blur(maps: Tensor, deviation: float) -> Tensor:
     kernel = torch.exp(-0.5 * (offsets / deviation) ** 2)
     kernel = kernel / kernel.sum()
     flat = maps.flatten(0, 1)[:, None]
-    flat = functional.conv2d(functional.pad(flat, (radius, radius, 0, 0), mode="replicate"), kernel[None, None, None])
+    flat = functional.conv2d(
+        functional.pad(flat, (radius, radius, 0, 0), mode="replicate"), kernel[None, None, None]
+    )
     flat = functional.pad(flat, (0, 0, radius, radius), mode="replicate")
     return functional.conv2d(flat, kernel[None, None, :, None]).reshape(maps.shape)
 
 
 def _check(batch: Tensor, patch: int, block: int, want: tuple[str, ...]) -> None:
     if batch.ndim != 4 or batch.shape[1] != 3 or batch.shape[2] % patch or batch.shape[3] % patch:
-        raise ValueError(f"batch must be (B, 3, H, W) with H and W multiples of {patch}, got {tuple(batch.shape)}")
+        raise ValueError(
+            f"batch must be (B, 3, H, W) with H and W multiples of {patch}, got {tuple(batch.shape)}"
+        )
     if not bool(torch.isfinite(batch).all()):
         raise ValueError("batch must be finite")
     if block not in (-1, 0):
         raise ValueError(f"block must be -1 or 0: handcrafted features have one block, got {block}")
     unknown = sorted(set(want) - set(_NAMES))
     if unknown:
-        raise ValueError(f"want: handcrafted features have {', '.join(_NAMES)}; not {', '.join(unknown)}")
+        raise ValueError(
+            f"want: handcrafted features have {', '.join(_NAMES)}; not {', '.join(unknown)}"
+        )

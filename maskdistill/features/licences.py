@@ -30,11 +30,18 @@ KNOWN = {
     "dino_vitb8": _DINO,
     "dino_resnet50": _DINO,
     "moco_v2_resnet50": Licence("CC-BY-NC-4.0", "https://github.com/facebookresearch/moco#license"),
-    "handcrafted": Licence("none needed: no weights", "maskdistill, colours and textures made by hand"),
+    "handcrafted": Licence(
+        "none needed: no weights", "maskdistill, colours and textures made by hand"
+    ),
     "none": Licence("none needed: drawn at random", "maskdistill"),
 }
 # As timm writes them; others are passed on as they stand.
-_SPDX = {"apache-2.0": "Apache-2.0", "mit": "MIT", "cc-by-nc-4.0": "CC-BY-NC-4.0", "dinov3-license": "DINOv3 License"}
+_SPDX = {
+    "apache-2.0": "Apache-2.0",
+    "mit": "MIT",
+    "cc-by-nc-4.0": "CC-BY-NC-4.0",
+    "dinov3-license": "DINOv3 License",
+}
 
 
 def of(what: str) -> Licence:

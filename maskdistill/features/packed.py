@@ -60,7 +60,9 @@ def tokens(vit: ViT, pictures: Sequence[Tensor], *, class_alone: bool = False) -
     last = len(vit.model.blocks) - 1
     for number, block in enumerate(vit.model.blocks):
         if class_alone and number == last:
-            return list(vit.model.norm(_class_tokens(vit, block, stream, lengths)).float().cpu()[0].split(1))
+            return list(
+                vit.model.norm(_class_tokens(vit, block, stream, lengths)).float().cpu()[0].split(1)
+            )
         q, k, v = (each.split(lengths, dim=2) for each in vit.projected(number, stream, None))
         stream = attention.through(block, stream, _mixed(q, k, v))
     after = vit.model.norm(stream).float()
@@ -79,8 +81,14 @@ def _class_tokens(vit: ViT, block: Any, stream: Tensor, lengths: list[int]) -> T
     weight, bias = own.qkv.weight, own.qkv.bias
     width = len(weight) // 3
     of_class, of_all = (None, None) if bias is None else (bias[:width], bias[width:])
-    queries = functional.linear(normed[:, firsts], weight[:width], of_class).unflatten(2, (1, vit.heads, -1))
-    joined = functional.linear(normed, weight[width:], of_all).unflatten(2, (2, vit.heads, -1)).permute(2, 0, 3, 1, 4)
+    queries = functional.linear(normed[:, firsts], weight[:width], of_class).unflatten(
+        2, (1, vit.heads, -1)
+    )
+    joined = (
+        functional.linear(normed, weight[width:], of_all)
+        .unflatten(2, (2, vit.heads, -1))
+        .permute(2, 0, 3, 1, 4)
+    )
     q = own.q_norm(queries[:, :, 0].transpose(1, 2)).split(1, dim=2)
     k, v = own.k_norm(joined[0]).split(lengths, dim=2), joined[1].split(lengths, dim=2)
     return attention.through(block, stream[:, firsts], _mixed(q, k, v))

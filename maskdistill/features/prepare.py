@@ -44,7 +44,9 @@ def prepare(
     if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8 or not rgb.size:
         raise ValueError(f"rgb: wanted (H, W, 3) uint8, found {rgb.shape} {rgb.dtype}")
     size = (rgb.shape[0], rgb.shape[1])
-    height, width = wanted_size(size, patch, short_side=short_side, square=square, max_patches=max_patches)
+    height, width = wanted_size(
+        size, patch, short_side=short_side, square=square, max_patches=max_patches
+    )
     if (height, width) != size:
         how = Image.Resampling.LANCZOS if square else Image.Resampling.BILINEAR
         rgb = np.asarray(Image.fromarray(rgb).resize((width, height), how))
@@ -65,7 +67,11 @@ def wanted_size(
     Raises:
         ValueError: short_side, square or max_patches below 1.
     """
-    for name, value in (("short_side", short_side), ("square", square), ("max_patches", max_patches)):
+    for name, value in (
+        ("short_side", short_side),
+        ("square", square),
+        ("max_patches", max_patches),
+    ):
         if value is not None and value < 1:
             raise ValueError(f"{name} must be at least 1 or None, got {value}")
     height, width = (square, square) if square else size
@@ -84,7 +90,9 @@ def wanted_size(
         factor *= 0.99  # the last row and column of patches are filled in part
 
 
-def normalised(rgb: np.ndarray, *, mean: tuple[float, float, float], std: tuple[float, float, float]) -> Tensor:
+def normalised(
+    rgb: np.ndarray, *, mean: tuple[float, float, float], std: tuple[float, float, float]
+) -> Tensor:
     """(H, W, 3) uint8 to (3, H, W) float32: (value / 255 - mean) / std."""
     tensor = torch.from_numpy(np.array(rgb)).permute(2, 0, 1).float() / 255
     return (tensor - torch.tensor(mean).view(3, 1, 1)) / torch.tensor(std).view(3, 1, 1)

@@ -116,7 +116,9 @@ class ViT:
         self.width = int(model.embed_dim)
 
     @torch.inference_mode()
-    def features(self, batch: Tensor, *, block: int = -1, want: Sequence[str] = ("queries", "keys")) -> list[Features]:
+    def features(
+        self, batch: Tensor, *, block: int = -1, want: Sequence[str] = ("queries", "keys")
+    ) -> list[Features]:
         """A Features a picture, float32, on the device of the weights: what a method needs it fetches.
 
         Args:
@@ -156,7 +158,9 @@ class ViT:
             for row in range(len(batch))
         ]
 
-    def tokens_of(self, pictures: Sequence[Tensor], *, pack: int = 0, class_alone: bool = False) -> list[Tensor]:
+    def tokens_of(
+        self, pictures: Sequence[Tensor], *, pack: int = 0, class_alone: bool = False
+    ) -> list[Tensor]:
         """(1 + rows*cols, width) float32 on the CPU of each picture: tokens after the last norm.
 
         Args:
@@ -168,11 +172,15 @@ class ViT:
         can_pack = packed.can_pack(self.model)
         class_alone = class_alone and can_pack and self.has_class
         most = pack if can_pack else 0
-        sizes = [(each.shape[-2] // self.patch) * (each.shape[-1] // self.patch) for each in pictures]
+        sizes = [
+            (each.shape[-2] // self.patch) * (each.shape[-1] // self.patch) for each in pictures
+        ]
         found: list[Tensor] = []
         for places in packed.plan(sizes, most=most):
             if len(places) > 1 or class_alone:
-                found += packed.tokens(self, [pictures[place] for place in places], class_alone=class_alone)
+                found += packed.tokens(
+                    self, [pictures[place] for place in places], class_alone=class_alone
+                )
             else:
                 alone = self.features(pictures[places[0]][None], want=("tokens",))[0].tokens
                 assert alone is not None
@@ -193,7 +201,9 @@ class ViT:
         patches = embedding[:, 1:].reshape(1, side, side, -1).permute(0, 3, 1, 2).float()
         # The factor, not the size, is given: torch then samples at (i + 0.5) * side / (rows + 0.1) - 0.5, as DINO did.
         factors = ((grid[0] + 0.1) / side, (grid[1] + 0.1) / side)
-        patches = functional.interpolate(patches, scale_factor=factors, mode="bicubic", align_corners=False)
+        patches = functional.interpolate(
+            patches, scale_factor=factors, mode="bicubic", align_corners=False
+        )
         if tuple(patches.shape[-2:]) != grid:
             raise ValueError(f"grid: {grid} cannot be reached from {side} x {side} by a factor")
         flat = patches.permute(0, 2, 3, 1).flatten(1, 2).to(embedding.dtype)
@@ -220,16 +230,24 @@ class ViT:
             return eva.through(self.model, number, stream, rotations)
         block = self.model.blocks[number]
         if attention.pays(stream) and packed.can_pack(self.model):
-            return attention.through(block, stream, attention.mixed(*self.projected(number, stream, rotations)))
+            return attention.through(
+                block, stream, attention.mixed(*self.projected(number, stream, rotations))
+            )
         after: Tensor = block(stream)
         return after
 
-    def projected(self, number: int, stream: Tensor, rotations: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+    def projected(
+        self, number: int, stream: Tensor, rotations: Tensor | None
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """Queries, keys, values of a block: (B, heads, prefix + patches, dim)."""
         if isinstance(self.model, Eva):
             return eva.projected(self.model, number, stream, rotations, rotated=self.rotated)
         block: Any = self.model.blocks[number]
-        joined = block.attn.qkv(block.norm1(stream)).unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        joined = (
+            block.attn.qkv(block.norm1(stream))
+            .unflatten(2, (3, self.heads, -1))
+            .permute(2, 0, 3, 1, 4)
+        )
         return block.attn.q_norm(joined[0]), block.attn.k_norm(joined[1]), joined[2]
 
     def one_class(self, values: Tensor, *, dim: int) -> Tensor:
@@ -245,7 +263,11 @@ class ViT:
         Raises:
             ValueError: not (B, 3, H, W), or a side that is no multiple of the patch.
         """
-        if batch.ndim != 4 or batch.shape[1] != 3 or any(side % self.patch or not side for side in batch.shape[-2:]):
+        if (
+            batch.ndim != 4
+            or batch.shape[1] != 3
+            or any(side % self.patch or not side for side in batch.shape[-2:])
+        ):
             raise ValueError(
                 f"batch: wanted (B, 3, H, W) with H and W multiples of {self.patch}, found {tuple(batch.shape)}"
             )
@@ -257,14 +279,18 @@ def _built(name: str) -> VisionTransformer | Eva:
     known = [*timm.list_models(), *timm.list_pretrained()]
     inner = DINO.get(name) or name.removeprefix("timm/")
     if name not in DINO and (not name.startswith("timm/") or inner not in known):
-        near = difflib.get_close_matches(name, [*DINO, *(f"timm/{each}" for each in known if "vit" in each)], n=3)
+        near = difflib.get_close_matches(
+            name, [*DINO, *(f"timm/{each}" for each in known if "vit" in each)], n=3
+        )
         raise WeightsError(
             f"backbone {name!r} is not known. Known: handcrafted, {', '.join(DINO)}, timm/<model> of timm's "
             f"VisionTransformer and Eva families{'; nearest: ' + ', '.join(near) if near else ''}"
         )
     options: dict[str, Any] = {"dynamic_img_size": True}
     with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(0)  # torch.manual_seed would seed GPUs too, which nothing restores
+        torch.default_generator.manual_seed(
+            0
+        )  # torch.manual_seed would seed GPUs too, which nothing restores
         try:
             model = timm.create_model(inner, pretrained=False, num_classes=0, **options)
         except TypeError:  # families that know no such option
@@ -290,19 +316,27 @@ def _built(name: str) -> VisionTransformer | Eva:
     return model
 
 
-def _normalisation(model: VisionTransformer | Eva) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
+def _normalisation(
+    model: VisionTransformer | Eva,
+) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
     config: Any = model.pretrained_cfg
     return tuple(config.get("mean", IMAGENET_MEAN)), tuple(config.get("std", IMAGENET_STD))
 
 
-def _fill(model: VisionTransformer | Eva, state: Mapping[str, Tensor], *, name: str, source: str) -> None:
+def _fill(
+    model: VisionTransformer | Eva, state: Mapping[str, Tensor], *, name: str, source: str
+) -> None:
     """Load strictly, but for the classification head, which nothing here uses."""
     wanted = model.state_dict()
-    if isinstance(model, Eva) and "storage_tokens" in state:  # DINOv3's own files name their tensors otherwise
+    if (
+        isinstance(model, Eva) and "storage_tokens" in state
+    ):  # DINOv3's own files name their tensors otherwise
         with contextlib.redirect_stdout(io.StringIO()):
             state = checkpoint_filter_fn(dict(state), model)
     heads = ("head.", "head_dist.", "fc_norm.")
-    given = {key: value for key, value in state.items() if key in wanted or not key.startswith(heads)}
+    given = {
+        key: value for key, value in state.items() if key in wanted or not key.startswith(heads)
+    }
     missing = sorted(set(wanted) - set(given))
     foreign = sorted(set(given) - set(wanted))
     misfit = [

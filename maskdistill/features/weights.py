@@ -96,7 +96,11 @@ def plain(state: Mapping[str, Any], *, path: Path | None = None) -> dict[str, Te
         if isinstance(state.get(wrapper), Mapping):
             state = state[wrapper]
             break
-    tensors = {key: value for key, value in state.items() if isinstance(key, str) and isinstance(value, Tensor)}
+    tensors = {
+        key: value
+        for key, value in state.items()
+        if isinstance(key, str) and isinstance(value, Tensor)
+    }
     if not tensors:
         raise WeightsError(
             f"{path or 'weights'}: holds no tensors; its keys: {', '.join(map(str, list(state)[:5])) or 'none'}. "
@@ -106,11 +110,17 @@ def plain(state: Mapping[str, Any], *, path: Path | None = None) -> dict[str, Te
     for _ in range(2):
         for prefix in _BRANCHES:
             if any(key.startswith(prefix) for key in tensors):
-                tensors = {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
+                tensors = {
+                    key.removeprefix(prefix): value
+                    for key, value in tensors.items()
+                    if key.startswith(prefix)
+                }
                 break
     heads = ("head.", "fc.", "queue", "projector.", "predictor.")
     kept = {key: value for key, value in tensors.items() if not key.startswith(heads)} or tensors
-    return {key: value.float() if value.is_floating_point() else value for key, value in kept.items()}
+    return {
+        key: value.float() if value.is_floating_point() else value for key, value in kept.items()
+    }
 
 
 def fingerprint(state: Mapping[str, Tensor]) -> str:
@@ -133,7 +143,9 @@ def _loaded(path: Path) -> Mapping[str, Any]:
                 return {key: torch.from_numpy(np.array(arrays[key])) for key in arrays.files}
         with torch.serialization.safe_globals([argparse.Namespace]):
             loaded = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # what damaged bytes make an unpickler or a zip reader raise is no fixed list
+    except (
+        Exception
+    ) as error:  # what damaged bytes make an unpickler or a zip reader raise is no fixed list
         raise WeightsError(
             f"{path}: cannot be read as weights ({_reason(error)}). Wanted: a .pth of tensors alone, as "
             "torch.save(model.state_dict(), FILE) writes it, .safetensors, or .npz. "
@@ -148,7 +160,9 @@ def _reason(error: Exception) -> str:
     """The line of an error that says what was wrong, without torch's advice to execute the file."""
     _, _, unpickling = str(error).partition("WeightsUnpickler error: ")
     text = unpickling.partition(" was not an allowed global")[0] or str(error)
-    return f"{type(error).__name__}: {text.splitlines()[0]}" if text.strip() else type(error).__name__
+    return (
+        f"{type(error).__name__}: {text.splitlines()[0]}" if text.strip() else type(error).__name__
+    )
 
 
 def _cached(name: str) -> Path:

@@ -16,7 +16,10 @@ from maskdistill.runs.progress import Progress
 from maskdistill.settings import validate
 from maskdistill.workflows.run import configured
 
-SOURCES = {"detections": ("detect", "detections.jsonl"), "proposals": ("propose", "proposals.jsonl")}
+SOURCES = {
+    "detections": ("detect", "detections.jsonl"),
+    "proposals": ("propose", "proposals.jsonl"),
+}
 
 
 POLYGON_PX = 2.0  # how far an outline may move, in px; source: MaskDistill release

@@ -30,7 +30,9 @@ from maskdistill.stages import propose
 from maskdistill.types import MOST_IDS
 
 
-def work(pictures: Path, out: Path, settings: RunSettings, *, separate: bool, quiet: bool) -> dict[str, int]:
+def work(
+    pictures: Path, out: Path, settings: RunSettings, *, separate: bool, quiet: bool
+) -> dict[str, int]:
     """Masks of every picture that has none yet, by resolved settings.
 
     Returns:
@@ -56,7 +58,9 @@ def work(pictures: Path, out: Path, settings: RunSettings, *, separate: bool, qu
     def begin(names: Mapping[str, str]) -> None:
         if separate:
             _check_folders(names)
-        progress.say(f"device: {networks.device(job)}, backbone: {own.backbone}, method: {own.method}")
+        progress.say(
+            f"device: {networks.device(job)}, backbone: {own.backbone}, method: {own.method}"
+        )
         if what := propose.stand_in(own.method, network):
             progress.say(what)
 
@@ -118,7 +122,12 @@ def write(
         }
         for number, row in enumerate(rows, 1)
     ]
-    about = {"picture": path, "size": list(size), "masks": described, "notes": [[word, value] for word, value in notes]}
+    about = {
+        "picture": path,
+        "size": list(size),
+        "masks": described,
+        "notes": [[word, value] for word, value in notes],
+    }
     atomic.write_json(result_folder.file_of(target, ".json"), about)
 
 

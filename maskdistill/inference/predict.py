@@ -21,12 +21,16 @@ from maskdistill.stages import detect, segment
 from maskdistill.types import Detections, Prediction
 
 
-def work(root: Path, pictures: Path, out: Path, *, device: str, crf: bool, quiet: bool) -> dict[str, int]:
+def work(
+    root: Path, pictures: Path, out: Path, *, device: str, crf: bool, quiet: bool
+) -> dict[str, int]:
     """Predict every picture that is not predicted yet; the same command goes on where it was stopped."""
     model = models.load(root, device=device, crf=crf)
     progress = Progress(quiet=quiet)
     if model.segmenter is None:
-        progress.say(f"{root}: has no trained segmenter: instances alone, no label maps. To train it: --until segment")
+        progress.say(
+            f"{root}: has no trained segmenter: instances alone, no label maps. To train it: --until segment"
+        )
 
     def predict(target: Path, path: str, rgb: np.ndarray) -> dict[str, int]:
         write(target, path, model.predict(rgb))
@@ -49,7 +53,9 @@ def write(target: Path, path: str, prediction: Prediction) -> None:
     """TARGET.png (if there is a label map) and TARGET.json, the latter last."""
     if prediction.label_map is not None:
         label_maps.write(result_folder.file_of(target, ".png"), prediction.label_map)
-    atomic.write_json(result_folder.file_of(target, ".json"), {"picture": path, **instances(prediction)})
+    atomic.write_json(
+        result_folder.file_of(target, ".json"), {"picture": path, **instances(prediction)}
+    )
 
 
 def instances(prediction: Prediction) -> dict[str, Any]:
@@ -77,7 +83,13 @@ def _made_with(folder: RunFolder, settings: RunSettings, words: list[str]) -> di
     """The networks and clusters by fingerprint, the settings of prediction, and names where somebody gave some."""
     names = ["detect/train", "segment/train", *(["recluster"] if settings.cluster.again else [])]
     entries = {name: record.read(folder.stage(name) / "stage.json") for name in names}
-    made: dict[str, Any] = {name: entry.fingerprint for name, entry in entries.items() if entry is not None}
+    made: dict[str, Any] = {
+        name: entry.fingerprint for name, entry in entries.items() if entry is not None
+    }
     if any(word != f"cluster {number}" for number, word in enumerate(words)):
         made["names"] = words
-    return {**made, "detect": detect.PREDICT.parts(settings), "segment": segment.PREDICT.parts(settings)}
+    return {
+        **made,
+        "detect": detect.PREDICT.parts(settings),
+        "segment": segment.PREDICT.parts(settings),
+    }

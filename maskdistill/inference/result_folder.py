@@ -60,7 +60,9 @@ def fill(
     begin(names)
     own = out / OWN
     if out.exists() and not out.is_dir():
-        raise RunError(f"{out}: is a file, where a folder for the results is wanted. Give another --out")
+        raise RunError(
+            f"{out}: is a file, where a folder for the results is wanted. Give another --out"
+        )
     atomic.make_folder(own)
     counts = Counter({"new": 0, "done before": 0, "refused": 0})
     refused: dict[str, str] = {}
@@ -73,9 +75,15 @@ def fill(
             counts["done before"] = len(paths) - len(pending)
 
             def load(path: str) -> np.ndarray:
-                return read(pictures / path, orientation=settings.orientation, max_megapixels=settings.max_megapixels)
+                return read(
+                    pictures / path,
+                    orientation=settings.orientation,
+                    max_megapixels=settings.max_megapixels,
+                )
 
-            with progress.bar(title, total=len(paths), done=counts["done before"], unit="pictures") as bar:
+            with progress.bar(
+                title, total=len(paths), done=counts["done before"], unit="pictures"
+            ) as bar:
                 for path, rgb in prefetched(pending, load, workers=settings.workers):
                     if isinstance(rgb, PictureError):
                         if not pictures.is_dir():
@@ -107,7 +115,8 @@ def targets(paths: list[str]) -> dict[str, str]:
     shared = Counter(stem.casefold() for stem in short.values())
     whole = {path.casefold() for path in paths}
     return {
-        path: path if shared[stem.casefold()] > 1 or stem.casefold() in whole else stem for path, stem in short.items()
+        path: path if shared[stem.casefold()] > 1 or stem.casefold() in whole else stem
+        for path, stem in short.items()
     }
 
 
@@ -138,7 +147,9 @@ def _stamp(out: Path, made_with: Mapping[str, Any], names: Mapping[str, str]) ->
     for name in names.values():
         for suffix in SUFFIXES:
             if (there := file_of(out / name, suffix)).exists():
-                raise RunError(f"{there}: was not made by this command and would be overwritten. Give another --out")
+                raise RunError(
+                    f"{there}: was not made by this command and would be overwritten. Give another --out"
+                )
     atomic.write_json(stamp, dict(made_with))
 
 
@@ -146,12 +157,16 @@ def _read(stamp: Path) -> dict[str, Any]:
     try:
         return dict(json.loads(stamp.read_text(encoding="utf-8")))
     except ValueError as error:
-        raise MaskDistillError(f"{stamp}: damaged ({error}). Remove it, or give another --out") from error
+        raise MaskDistillError(
+            f"{stamp}: damaged ({error}). Remove it, or give another --out"
+        ) from error
 
 
 def _list(path: Path, refused: Mapping[str, str]) -> None:
     """The pictures that were refused, each with its reason; no file where there are none."""
     if refused:
-        atomic.write_json(path, [{"picture": picture, "reason": reason} for picture, reason in refused.items()])
+        atomic.write_json(
+            path, [{"picture": picture, "reason": reason} for picture, reason in refused.items()]
+        )
     else:
         path.unlink(missing_ok=True)

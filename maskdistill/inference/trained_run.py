@@ -35,7 +35,12 @@ class Model:
         names: list[str],
         assign: Callable[[np.ndarray, Detections], np.ndarray] | None = None,
     ) -> None:
-        self.settings, self.detector, self.segmenter, self.names = settings, detector, segmenter, names
+        self.settings, self.detector, self.segmenter, self.names = (
+            settings,
+            detector,
+            segmenter,
+            names,
+        )
         self.assign = assign
 
     def predict(self, picture: np.ndarray | str | Path) -> Prediction:
@@ -45,7 +50,9 @@ class Model:
             PictureError: the file cannot be decoded. ValueError: an array of another shape or dtype.
         """
         settings = self.settings
-        picture = as_rgb(picture, orientation=settings.orientation, max_megapixels=settings.max_megapixels)
+        picture = as_rgb(
+            picture, orientation=settings.orientation, max_megapixels=settings.max_megapixels
+        )
         with torch.inference_mode():
             if self.detector is None:
                 instances = detections({}, picture.shape[:2])
@@ -53,7 +60,11 @@ class Model:
                 instances = detect.predict(self.detector, picture, self.settings)
             if self.assign is not None and len(instances):
                 instances = replace(instances, clusters=self.assign(picture, instances))
-            label_map = segment.predict(self.segmenter, picture, self.settings) if self.segmenter is not None else None
+            label_map = (
+                segment.predict(self.segmenter, picture, self.settings)
+                if self.segmenter is not None
+                else None
+            )
         return Prediction(instances=instances, label_map=label_map, names=self.names)
 
 
@@ -71,11 +82,17 @@ def load(root: Path, *, device: str = "auto", crf: bool = False) -> Model:
         raise RunError(f"{root}: not the folder of a run (no config.yaml)")
     settings = validate({**configured(root), "device": device}, source=str(folder.config))
     _check_clusters(folder, settings)
-    segmenter = segment.trained(folder, settings) if record.read(folder.stage("segment/train") / "stage.json") else None
+    segmenter = (
+        segment.trained(folder, settings)
+        if record.read(folder.stage("segment/train") / "stage.json")
+        else None
+    )
     detector = None
     if not settings.detect.import_file:
         if record.read(folder.stage("detect/train") / "stage.json") is None:
-            raise RunError(f"{root}: has no trained detector. Train it first: maskdistill run --out {root}")
+            raise RunError(
+                f"{root}: has no trained detector. Train it first: maskdistill run --out {root}"
+            )
         detector = detect.trained(folder, settings)
     elif segmenter is None:
         raise RunError(
@@ -90,22 +107,35 @@ def load(root: Path, *, device: str = "auto", crf: bool = False) -> Model:
     assign = None
     if settings.cluster.again and record.read(folder.stage("recluster") / "stage.json"):
         # Label maps, and so the segmenter, count in clusters of the detections: the instances must too.
-        assign = cluster.assigner(Job.alone(settings), folder.stage("recluster")) if detector is not None else None
+        assign = (
+            cluster.assigner(Job.alone(settings), folder.stage("recluster"))
+            if detector is not None
+            else None
+        )
         words = match_names.of(folder.stage("recluster"))
-    elif (own := folder.stage(clustering_of_detections(settings, again=False)) / "clusters.json").exists():
+    elif (
+        own := folder.stage(clustering_of_detections(settings, again=False)) / "clusters.json"
+    ).exists():
         words = match_names.of(own.parent)
     else:
         assert detector is not None  # what is imported has its clusters.json
-        words = [f"cluster {number}" for number in range(len(detector.roi_heads.box_predictor.cls_score.bias) - 1)]
+        words = [
+            f"cluster {number}"
+            for number in range(len(detector.roi_heads.box_predictor.cls_score.bias) - 1)
+        ]
     return Model(settings, detector, segmenter, words, assign)
 
 
 def _check_clusters(folder: RunFolder, settings: RunSettings) -> None:
     """RunError where the networks were trained on other clusters than those that would be named and counted in."""
-    again = settings.cluster.again and record.read(folder.stage("recluster") / "stage.json") is not None
+    again = (
+        settings.cluster.again and record.read(folder.stage("recluster") / "stage.json") is not None
+    )
     clustering = clustering_of_detections(settings, again=again)
     trained = [(segment.MODEL, "label"), ("label", clustering)]
-    if not again and not settings.detect.import_file:  # else the detector's own clusters are not looked at
+    if (
+        not again and not settings.detect.import_file
+    ):  # else the detector's own clusters are not looked at
         trained.insert(0, (detect.MODEL, clustering))
     for name, read in trained:
         if not freshness.is_of(folder, name, read):

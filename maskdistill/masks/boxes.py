@@ -36,7 +36,9 @@ def masks_from_boxes(boxes: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     if not np.isfinite(edges).all():
         raise ValueError("boxes: wanted finite edges")
     masks = np.zeros((len(edges), *size), bool)
-    first = np.ceil(edges - 0.5).clip(0, 2**31).astype(np.int64)  # the first pixel whose centre is not before an edge
+    first = (
+        np.ceil(edges - 0.5).clip(0, 2**31).astype(np.int64)
+    )  # the first pixel whose centre is not before an edge
     for mask, (x1, y1, x2, y2) in zip(masks, first.tolist(), strict=True):
         mask[y1:y2, x1:x2] = True
     return masks

@@ -69,7 +69,9 @@ def _outlines(mask: np.ndarray) -> list[np.ndarray]:
             after[2 * row + r0, 2 * col + c0] = (2 * row + r1, 2 * col + c1)
     place = {point: number for number, point in enumerate(after)}
     outlines = []
-    for start in list(after):  # not the first of what is left: a dictionary walks over all that was taken out before
+    for start in list(
+        after
+    ):  # not the first of what is left: a dictionary walks over all that was taken out before
         if start not in after:
             continue
         line = [start]

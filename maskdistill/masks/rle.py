@@ -70,7 +70,9 @@ def iou(a: Sequence[Rle], b: Sequence[Rle], *, crowd: np.ndarray | None = None) 
     if len(sizes) > 1:
         raise ValueError(f"a, b: wanted masks of one size, found {sorted(sizes)}")
     flags = [0] * len(b) if crowd is None else [int(flag) for flag in crowd]
-    return np.asarray(coco.iou([_theirs(rle) for rle in a], [_theirs(rle) for rle in b], flags), np.float64)
+    return np.asarray(
+        coco.iou([_theirs(rle) for rle in a], [_theirs(rle) for rle in b], flags), np.float64
+    )
 
 
 def from_polygons(polygons: list[list[float]], size: tuple[int, int]) -> Rle:
@@ -83,7 +85,9 @@ def from_polygons(polygons: list[list[float]], size: tuple[int, int]) -> Rle:
     # The library takes four numbers for a box (x, y, width, height), and decides so by the first polygon alone.
     drawn = [polygon for polygon in polygons if len(polygon) >= 6]
     # The library asks for memory by the length of the outline, and ends the process where there is none.
-    if not all(-MOST_PX < value < MOST_PX for polygon in drawn for value in polygon):  # nan fails too
+    if not all(
+        -MOST_PX < value < MOST_PX for polygon in drawn for value in polygon
+    ):  # nan fails too
         raise ValueError(f"polygons: wanted finite coordinates within {MOST_PX} px")
     if not drawn:
         return from_uncompressed([height * width], size)
@@ -112,7 +116,9 @@ def covered(rle: Rle) -> int:
     values -= np.where(digits[last] & 16, 32 << np.minimum(5 * places[last], 50), 0)
     # From the fourth on each is the difference to the last but one; the first stands alone.
     runs = [values[:1], np.cumsum(values[1::2]), np.cumsum(values[2::2])]
-    return -1 if min(run.min(initial=0) for run in runs) < 0 else int(sum(run.sum() for run in runs))
+    return (
+        -1 if min(run.min(initial=0) for run in runs) < 0 else int(sum(run.sum() for run in runs))
+    )
 
 
 def _union(rles: list[dict]) -> Rle:
@@ -125,7 +131,9 @@ def _union(rles: list[dict]) -> Rle:
     size = tuple(rles[0]["size"])
     # Runs of zeros and ones in turn: a one's begins where a zero's ends.
     edges = [np.cumsum(each["counts"]) for each in _coco.toUncompressedRLE(rles)]
-    starts, ends = (np.concatenate([each[place] for each in edges]) for place in (np.s_[:-1:2], np.s_[1::2]))
+    starts, ends = (
+        np.concatenate([each[place] for each in edges]) for place in (np.s_[:-1:2], np.s_[1::2])
+    )
     starts, ends = starts[starts < ends], ends[starts < ends]
     order = np.argsort(starts, kind="stable")
     starts, ends = starts[order], np.maximum.accumulate(ends[order])

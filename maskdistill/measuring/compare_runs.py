@@ -39,7 +39,11 @@ def work(job: Job, other: Job, joined: Mapping[str, Joined], names: list[str]) -
     for split, pairs in common.items():
         found = [entry for entry in joined.get(split, ()) if entry[0].id in pairs]
         rows += _differences(job, other, split, found, pairs, names) if found else []
-        rows += [_agreed(job, split, len(pairs), each) for each in _agreements(job, other, pairs)] if pairs else []
+        rows += (
+            [_agreed(job, split, len(pairs), each) for each in _agreements(job, other, pairs)]
+            if pairs
+            else []
+        )
     n_common, n_all = sum(map(len, common.values())), len(job.images)
     weights = [weights_used.used(each.settings) for each in (job, other)]
     written = {
@@ -53,7 +57,8 @@ def work(job: Job, other: Job, joined: Mapping[str, Joined], names: list[str]) -
     atomic.write_json(folder / "against.json", written)
     head = f"{job.folder.root} against {other.folder.root}: {n_common} of {n_all} pictures are in both\n\n"
     told = [
-        f"Weights {which}: {weights_used.line(used)}" for which, used in zip(("here", "there"), weights, strict=True)
+        f"Weights {which}: {weights_used.line(used)}"
+        for which, used in zip(("here", "there"), weights, strict=True)
     ]
     text = head + "\n\n".join([tables.compared(rows), *told])
     atomic.write_text(folder / "against.md", text + "\n")
@@ -65,7 +70,10 @@ def _common(job: Job, other: Job, split: str) -> dict[int, Image]:
     """Id here -> the same picture there: equal in path, content and size, and in the same split of both."""
     # The size too: --orientation turns the same file, and masks of two sizes cannot be compared.
     there = {(image.path, image.sha256, image.size): image for image in other.in_splits()[split]}
-    pairs = {image.id: there.get((image.path, image.sha256, image.size)) for image in job.in_splits()[split]}
+    pairs = {
+        image.id: there.get((image.path, image.sha256, image.size))
+        for image in job.in_splits()[split]
+    }
     return {number: image for number, image in pairs.items() if image is not None}
 
 
@@ -75,7 +83,9 @@ def _differences(
     """Every number that both runs have; clusters are named in each run on the common pictures."""
     twin = [(pairs[image.id], source, key) for image, source, key in joined]
     theirs = {(each.stage, each.name): each for each in Measured(other, twin, names).all()}
-    samples = bootstrap.draws(len(joined), resamples=job.settings.evaluate.bootstrap, seed=job.settings.seed)
+    samples = bootstrap.draws(
+        len(joined), resamples=job.settings.evaluate.bootstrap, seed=job.settings.seed
+    )
     rows = []
     for ours in Measured(job, joined, names).all():
         their = theirs.get((ours.stage, ours.name))
@@ -83,7 +93,11 @@ def _differences(
             continue
         found = bootstrap.paired(ours.statistic, their.statistic, samples)
         values = [bootstrap.value(each.statistic, len(joined)) for each in (ours, their)]
-        protocol = ours.protocol if ours.protocol == their.protocol else f"{ours.protocol} / {their.protocol}"
+        protocol = (
+            ours.protocol
+            if ours.protocol == their.protocol
+            else f"{ours.protocol} / {their.protocol}"
+        )
         rows.append(
             {
                 "stage": ours.stage,
@@ -92,7 +106,9 @@ def _differences(
                 "value": _rounded(values[0]),
                 "other": _rounded(values[1]),
                 "difference": _rounded(found.difference),
-                "interval": None if found.interval is None else [round(edge, 6) for edge in found.interval],
+                "interval": None
+                if found.interval is None
+                else [round(edge, 6) for edge in found.interval],
                 "p": None if found.p is None else round(found.p, 6),
                 "pictures": len(joined),
                 "protocol": f"{protocol}; pictures drawn for both runs alike",
@@ -107,30 +123,46 @@ def _agreements(job: Job, other: Job, pairs: Mapping[int, Image]) -> Iterator[Me
     one, two = Outputs(job), Outputs(other)
     for stage in ("propose", "detect"):
         if one.complete(stage) and two.complete(stage):
-            ours, theirs = one.masks(stage, pairs), two.masks(stage, {image.id for image in pairs.values()})
+            ours, theirs = (
+                one.masks(stage, pairs),
+                two.masks(stage, {image.id for image in pairs.values()}),
+            )
             sides = [(ours.get(image.id, []), theirs.get(pairs[image.id].id, [])) for image in here]
             ious = [rle.iou(*([row["rle"] for row in side] for side in each)) for each in sides]
             partners = np.array([2 * agreement.partners(iou) for iou in ious])
             text = "share of the masks of both runs that have a partner of mask IoU >= 0.5 in the other, one to one"
             yield Measure(
-                stage, "agreement", text, label_map_counts.ratio(partners, np.array([sum(map(len, s)) for s in sides]))
+                stage,
+                "agreement",
+                text,
+                label_map_counts.ratio(partners, np.array([sum(map(len, s)) for s in sides])),
             )
     for stage in ("label", "segment"):
         if one.complete(stage) and two.complete(stage):
             rows, columns = 1 + one.n_clusters(stage), 1 + two.n_clusters(stage)
             joint = [
                 semantic.confusion(
-                    two.label_map(stage, pairs[image.id]), one.label_map(stage, image), rows, columns=columns
+                    two.label_map(stage, pairs[image.id]),
+                    one.label_map(stage, image),
+                    rows,
+                    columns=columns,
                 )
                 for image in here
             ]
             text = "share of the pixels on which the label maps agree; clusters one to one by common pixels"
-            yield Measure(stage, "agreement", text, label_map_counts.LabelMaps(joint, rule="pixels").pixel_accuracy())
+            yield Measure(
+                stage,
+                "agreement",
+                text,
+                label_map_counts.LabelMaps(joint, rule="pixels").pixel_accuracy(),
+            )
 
 
 def _agreed(job: Job, split: str, pictures: int, measure: Measure) -> dict[str, Any]:
     """The row of an agreement: its interval is that of the value, there is no other and no difference."""
-    samples = bootstrap.draws(pictures, resamples=job.settings.evaluate.bootstrap, seed=job.settings.seed)
+    samples = bootstrap.draws(
+        pictures, resamples=job.settings.evaluate.bootstrap, seed=job.settings.seed
+    )
     interval = bootstrap.spread(measure.statistic(samples)) if len(samples) else None
     return {
         "stage": measure.stage,

@@ -23,7 +23,9 @@ from maskdistill.runs import atomic, lines, record
 from maskdistill.stage_parts.other_runs import SOURCES
 from maskdistill.stages import evaluate
 
-MATCHED = 0.5  # IoU with an object, or share of the mask that has one class, from which a mask counts
+MATCHED = (
+    0.5  # IoU with an object, or share of the mask that has one class, from which a mask counts
+)
 
 
 def of(folder: Path) -> list[str]:
@@ -60,12 +62,18 @@ def work(job: Job, labelled: list[Path]) -> list[dict[str, Any]]:
         if record.read(folder / "stage.json") is None:
             continue
         if others := freshness.others(job.folder, stage):
-            job.progress.say(f"{freshness.sentence(job.folder, [stage], others)}. Until then it is not named")
+            job.progress.say(
+                f"{freshness.sentence(job.folder, [stage], others)}. Until then it is not named"
+            )
             continue
         k = clusters_in(folder)
         counts = _counts(job, stage, joined, k=k, n_classes=len(classes))
-        partner = {row: which for row, which in matching.hungarian(counts).items() if counts[row, which]}
-        names = unlike([classes[partner[row]] if row in partner else f"cluster {row}" for row in range(k)])
+        partner = {
+            row: which for row, which in matching.hungarian(counts).items() if counts[row, which]
+        }
+        names = unlike(
+            [classes[partner[row]] if row in partner else f"cluster {row}" for row in range(k)]
+        )
         seen = counts.sum(axis=1).tolist()
         agreed = [int(counts[row, partner[row]]) if row in partner else 0 for row in range(k)]
         atomic.write_json(
@@ -79,20 +87,32 @@ def work(job: Job, labelled: list[Path]) -> list[dict[str, Any]]:
                 "agreed": agreed,
             },
         )
-        job.ledger.write("named", stage=stage, labelled=[str(source) for source in labelled], names=names)
+        job.ledger.write(
+            "named", stage=stage, labelled=[str(source) for source in labelled], names=names
+        )
         rows += [
-            {"stage": stage, "cluster": row, "name": names[row], "masks": seen[row], "agreed": agreed[row]}
+            {
+                "stage": stage,
+                "cluster": row,
+                "name": names[row],
+                "masks": seen[row],
+                "agreed": agreed[row],
+            }
             for row in range(k)
         ]
     if not rows:
-        raise RunError(f"{job.folder.root}: has no clusters yet. Do it first: maskdistill cluster {job.folder.root}")
+        raise RunError(
+            f"{job.folder.root}: has no clusters yet. Do it first: maskdistill cluster {job.folder.root}"
+        )
     return rows
 
 
 def _counts(job: Job, stage: str, joined: list[Any], *, k: int, n_classes: int) -> np.ndarray:
     """(k, classes) int64: how often masks of each cluster meet each class in the labelled pictures."""
     file = MaskFile(job.folder.root / SOURCES[stage])
-    ids = np.array([row["cluster"] for row in lines.read(job.folder.stage(stage) / "clusters.jsonl")], np.int64)
+    ids = np.array(
+        [row["cluster"] for row in lines.read(job.folder.stage(stage) / "clusters.jsonl")], np.int64
+    )
     counts = np.zeros((k, n_classes), np.int64)
     for image, source, key in joined:
         rles = [mask["rle"] for mask in file.masks(image.id)]
@@ -110,9 +130,16 @@ def _met(rles: list[Any], source: truths.Truth, key: str, size: tuple[int, int])
         found = source.objects[key]
         solid = [place for place, crowd in enumerate(found.crowds) if not crowd]
         iou = rle.iou(rles, [found.rles[place] for place in solid])
-        return clusters.class_of_best(iou, np.array(found.classes, np.int64)[solid], at_least=MATCHED)
+        return clusters.class_of_best(
+            iou, np.array(found.classes, np.int64)[solid], at_least=MATCHED
+        )
     label_map = source.label_map(key)
-    return np.array([clusters.class_inside(label_map[mask], at_least=MATCHED) for mask in rle.decode(rles, size=size)])
+    return np.array(
+        [
+            clusters.class_inside(label_map[mask], at_least=MATCHED)
+            for mask in rle.decode(rles, size=size)
+        ]
+    )
 
 
 def unlike(names: list[str]) -> list[str]:

@@ -28,13 +28,33 @@ _VOC = (
     ("mIoU", 0.458, _PAPER, f"VOC 2012 val, {_MATCHED}, mean of runs"),
     ("mIoU", 0.489, _PAPER, f"VOC 2012 val, {_MATCHED}, after a CRF"),
     ("mIoU", 0.4846, _RELEASE, f"VOC 2012 val, {_MATCHED}, one checkpoint, no CRF"),
-    ("mIoU, linear probe", 0.587, _PAPER, "VOC 2012 val, last layer trained with labels of trainaug"),
-    ("mIoU, linear probe", 0.6277, _PAPER, "VOC 2012 val, last layer trained with labels of trainaug, after a CRF"),
-    ("mask AP50, single", 0.355, _PAPER, "VOC 2012, best prediction of a picture against one object"),
+    (
+        "mIoU, linear probe",
+        0.587,
+        _PAPER,
+        "VOC 2012 val, last layer trained with labels of trainaug",
+    ),
+    (
+        "mIoU, linear probe",
+        0.6277,
+        _PAPER,
+        "VOC 2012 val, last layer trained with labels of trainaug, after a CRF",
+    ),
+    (
+        "mask AP50, single",
+        0.355,
+        _PAPER,
+        "VOC 2012, best prediction of a picture against one object",
+    ),
     ("mask AP50, multi", 0.26, _PAPER, "VOC 2012, all predictions"),
 )
 _COCO20K = (
-    ("mask AP50, single", 0.153, _PAPER, "COCO20k, best prediction of a picture against one object"),
+    (
+        "mask AP50, single",
+        0.153,
+        _PAPER,
+        "COCO20k, best prediction of a picture against one object",
+    ),
     ("mask AP50, multi", 0.08, _PAPER, "COCO20k, all predictions"),
 )
 
@@ -74,17 +94,25 @@ def by_class(file: Path, classes: Sequence[str]) -> list[dict[str, Any]]:
                 )
             lines = list(enumerate(reader, 2))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise GroundTruthError(f"{file}: cannot be read as CSV ({error}). Give --published FILE.csv") from error
+        raise GroundTruthError(
+            f"{file}: cannot be read as CSV ({error}). Give --published FILE.csv"
+        ) from error
     if not lines:
-        raise GroundTruthError(f"{file}: holds no figures behind its first line. Give --published '' for none")
+        raise GroundTruthError(
+            f"{file}: holds no figures behind its first line. Give --published '' for none"
+        )
     rows: dict[tuple[str, str], dict[str, Any]] = {}
     for number, entry in lines:
         name, source = (entry["class"] or "").strip(), (entry["source"] or "").strip()
         where = f"{file}: line {number}: "
         if name not in (*classes, "mIoU"):
-            raise GroundTruthError(f"{where}{name!r} is no class of the ground truth.{nearest(name, classes)}")
+            raise GroundTruthError(
+                f"{where}{name!r} is no class of the ground truth.{nearest(name, classes)}"
+            )
         if not source:
-            raise GroundTruthError(f"{where}says no source: a number that nobody can look up is not shown")
+            raise GroundTruthError(
+                f"{where}says no source: a number that nobody can look up is not shown"
+            )
         try:
             value = float(entry["value"] or "")
         except ValueError:
@@ -94,5 +122,10 @@ def by_class(file: Path, classes: Sequence[str]) -> list[dict[str, Any]]:
         if (source, name) in rows:
             raise GroundTruthError(f"{where}{name} of {source} stands there twice")
         shown = name if name == "mIoU" else f"IoU/{name}"
-        rows[source, name] = {"name": shown, "value": round(value / 100, 6), "source": source, "protocol": CAUTION}
+        rows[source, name] = {
+            "name": shown,
+            "value": round(value / 100, 6),
+            "source": source,
+            "protocol": CAUTION,
+        }
     return list(rows.values())

@@ -69,7 +69,9 @@ class Measured:
         # stage -> (classes, classes + 1) pixels of the last `all()`, rows truth, the last column no class
         self.confusions: dict[str, np.ndarray] = {}
         self.has_objects = all(key in source.objects for _, source, key in joined)
-        self.objects = {number: self._objects(number) for number in self.joined} if self.has_objects else {}
+        self.objects = (
+            {number: self._objects(number) for number in self.joined} if self.has_objects else {}
+        )
 
     def all(self, *, same: bool = True) -> list[Measure]:
         """All measures that can be had, trivial baselines first.
@@ -101,14 +103,18 @@ class Measured:
         boxes, areas = rle.boxes(found.rles), rle.areas(found.rles)
         return [
             {"rle": mask, "box": box, "category": which, "crowd": crowd, "area": int(area)}
-            for mask, box, which, crowd, area in zip(found.rles, boxes, found.classes, found.crowds, areas, strict=True)
+            for mask, box, which, crowd, area in zip(
+                found.rles, boxes, found.classes, found.crowds, areas, strict=True
+            )
         ]
 
     def _one_mask(self, mask_of: Callable[[tuple[int, int]], np.ndarray]) -> Masks:
         masks = {}
         for number, (image, _, _) in self.joined.items():
             mask = mask_of(image.size)[None]
-            masks[number] = [{"rle": rle.encode(mask)[0], "box": boxes_from_masks(mask)[0], "score": 1.0}]
+            masks[number] = [
+                {"rle": rle.encode(mask)[0], "box": boxes_from_masks(mask)[0], "score": 1.0}
+            ]
         return masks
 
     def _found(self, stage: str, masks: Masks) -> list[Measure]:
@@ -117,7 +123,10 @@ class Measured:
         solid = [[row for row in self.objects[number] if not row["crowd"]] for number in ids]
         rows = [masks.get(number, []) for number in ids]
         best = [np.asarray(found[0]["box"]) if found else None for found in rows]
-        boxes = [np.array([row["box"] for row in objects], np.float64).reshape(-1, 4) for objects in solid]
+        boxes = [
+            np.array([row["box"] for row in objects], np.float64).reshape(-1, 4)
+            for objects in solid
+        ]
         ious = [
             rle.iou([mask["rle"] for mask in found], [row["rle"] for row in objects])
             for found, objects in zip(rows, solid, strict=True)
@@ -128,7 +137,9 @@ class Measured:
         outlines = [_outlines(*each) for each in zip(rows, solid, ious, strict=True)]
         text = "box IoU >= 0.5 of the best-scored mask with any object; pictures with objects, crowds are none"
         found = [
-            Measure(stage, "CorLoc", text, label_map_counts.ratio(hits * (n_objects > 0), n_objects > 0)),
+            Measure(
+                stage, "CorLoc", text, label_map_counts.ratio(hits * (n_objects > 0), n_objects > 0)
+            ),
             Measure(
                 stage,
                 "mean_best_iou",
@@ -157,7 +168,13 @@ class Measured:
         return found
 
     def _curves(
-        self, stage: str, truth: Mapping[int, list[Any]], masks: Masks, *, agnostic: bool, single: bool = False
+        self,
+        stage: str,
+        truth: Mapping[int, list[Any]],
+        masks: Masks,
+        *,
+        agnostic: bool,
+        single: bool = False,
     ) -> list[Measure]:
         """AP and AR of all masks, or by the protocol single; by mask, then by box."""
         if single:
@@ -220,12 +237,19 @@ class Measured:
         measures: list[Measure] = []
         if ids:
             samples = clusters.Samples(
-                np.array(at), np.array(ids), np.array(classes), n_clusters=n_clusters, n_classes=len(self.names) + 1
+                np.array(at),
+                np.array(ids),
+                np.array(classes),
+                n_clusters=n_clusters,
+                n_classes=len(self.names) + 1,
             )
             protocol = f"{len(ids)} masks with mask IoU >= {MATCHED} to an object"
             measures = [
                 Measure(
-                    "baseline:one_cluster", "cluster_accuracy", f"all in one cluster; {protocol}", samples.largest_class
+                    "baseline:one_cluster",
+                    "cluster_accuracy",
+                    f"all in one cluster; {protocol}",
+                    samples.largest_class,
                 ),
                 Measure(
                     "cluster",
@@ -244,11 +268,18 @@ class Measured:
         masks = self.outputs.masks("detect", self.joined)
         n_clusters = self.outputs.n_clusters("detect")
         counts = instances.votes(
-            self.objects, masks, n_clusters=n_clusters, n_classes=len(self.names) + 1, rule=self.settings.votes
+            self.objects,
+            masks,
+            n_clusters=n_clusters,
+            n_classes=len(self.names) + 1,
+            rule=self.settings.votes,
         )
         mapping = matching.hungarian(counts[:, 1:])
         named: Masks = {
-            number: [{**mask, "category": mapping.get(mask["cluster"], len(self.names)) + 1} for mask in found]
+            number: [
+                {**mask, "category": mapping.get(mask["cluster"], len(self.names)) + 1}
+                for mask in found
+            ]
             for number, found in masks.items()
         }
         return [
@@ -272,7 +303,9 @@ class Measured:
                 found[name].append(self._confusion(own(image.size).astype(np.uint8), truth, 1))
         measures = []
         for name, by_picture in found.items():
-            measures += self._semantic(f"baseline:{name}", by_picture, "one cluster", each_class=False)
+            measures += self._semantic(
+                f"baseline:{name}", by_picture, "one cluster", each_class=False
+            )
         return measures
 
     def _of_label_maps(self, stage: str) -> list[Measure]:
@@ -282,12 +315,19 @@ class Measured:
             for image, source, key in self.joined.values()
         ]
         maps = (
-            (self.outputs.label_map(stage, image), source.label_map(key)) for image, source, key in self.joined.values()
+            (self.outputs.label_map(stage, image), source.label_map(key))
+            for image, source, key in self.joined.values()
         )
-        what, shown = "label maps at native size", stage  # `maps` above is made later: `stage` must stay what it is
+        what, shown = (
+            "label maps at native size",
+            stage,
+        )  # `maps` above is made later: `stage` must stay what it is
         if stage == "segment" and self.outputs.chosen_by_truth():
             # Under another name: nobody who looks for `segment` may take the best of many looks for it.
-            shown, what = f"{stage}:{BEST}", f"{what}; weights chosen by the ground truth that this number is taken on"
+            shown, what = (
+                f"{stage}:{BEST}",
+                f"{what}; weights chosen by the ground truth that this number is taken on",
+            )
         return self._semantic(shown, by_picture, what, maps=maps)
 
     def _confusion(self, label_map: np.ndarray, truth: np.ndarray, n_clusters: int) -> np.ndarray:
@@ -314,14 +354,21 @@ class Measured:
         names = ["background", *self.names]
         if each_class:
             self.confusions[stage] = of.total
-        bands = [boundary.counts(_renamed(one, of.mapping), truth, len(names)) for one, truth in maps]
+        bands = [
+            boundary.counts(_renamed(one, of.mapping), truth, len(names)) for one, truth in maps
+        ]
         if bands:
             held = of.total.sum(axis=1) > 0
             parts, wholes = np.array(bands)[:, :, held].transpose(1, 0, 2)
-            text_of_bands = (
-                f"{text}; bands of 2 % of the diagonal summed over pictures, mean over the classes that occur"
+            text_of_bands = f"{text}; bands of 2 % of the diagonal summed over pictures, mean over the classes that occur"
+            found.append(
+                Measure(
+                    stage,
+                    "boundary_iou",
+                    text_of_bands,
+                    label_map_counts.mean_of_ratios(parts, wholes),
+                )
             )
-            found.append(Measure(stage, "boundary_iou", text_of_bands, label_map_counts.mean_of_ratios(parts, wholes)))
         for number, name in enumerate(names if each_class else ()):
             if of.total[number].sum():
                 found.append(Measure(stage, f"IoU/{name}", text, of.iou_of_class(number)))

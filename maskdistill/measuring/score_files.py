@@ -56,13 +56,17 @@ def written(
     """
     target = Path(out) if out is not None else None
     if target is not None and target.suffix not in SUFFIXES:
-        raise SettingsError(f"out: {target} ends in none of {', '.join(SUFFIXES)}, so that its form is not known")
+        raise SettingsError(
+            f"out: {target} ends in none of {', '.join(SUFFIXES)}, so that its form is not known"
+        )
     hints = get_type_hints(score)
     for name, value in options.items():
         choices = get_args(hints[name])
         if name != "only" and choices and value not in choices:
             shown = "matching" if name == "rule" else name
-            raise SettingsError(f"{shown}: {value!r} is none of {', '.join(choices)}.{nearest(value, choices)}")
+            raise SettingsError(
+                f"{shown}: {value!r} is none of {', '.join(choices)}.{nearest(value, choices)}"
+            )
         if hints[name] is int and value < 0:
             shown = "bootstrap" if name == "resamples" else name
             raise SettingsError(f"{shown} must be at least 0, got {value}")
@@ -77,7 +81,12 @@ def written(
 def write(score: Score, out: Path) -> None:
     """FILE.json (rows and notes), FILE.csv (rows), FILE.md (table and notes)."""
     if out.suffix == ".json":
-        written = {"format": 1, "weights": score.weights, "metrics": score.rows, "notes": score.notes}
+        written = {
+            "format": 1,
+            "weights": score.weights,
+            "metrics": score.rows,
+            "notes": score.notes,
+        }
         atomic.write_json(out, written)
     elif out.suffix == ".md":
         atomic.write_text(out, score.table() + "\n")
@@ -106,7 +115,12 @@ def rows_of(
 
 
 def row_of(
-    stage: str, name: str, value: float, interval: tuple[float, float] | None, pictures: int, protocol: str
+    stage: str,
+    name: str,
+    value: float,
+    interval: tuple[float, float] | None,
+    pictures: int,
+    protocol: str,
 ) -> dict[str, Any]:
     """One row; a value that is not there has no interval."""
     return {

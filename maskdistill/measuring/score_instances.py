@@ -14,7 +14,14 @@ import numpy as np
 
 from maskdistill.datasets import coco
 from maskdistill.errors import SettingsError
-from maskdistill.evaluation import baselines, bootstrap, corloc, instances, label_map_counts, matching
+from maskdistill.evaluation import (
+    baselines,
+    bootstrap,
+    corloc,
+    instances,
+    label_map_counts,
+    matching,
+)
 from maskdistill.evaluation.bootstrap import Statistic
 from maskdistill.evaluation.curves import NAMES, Curves
 from maskdistill.masks import rle
@@ -43,7 +50,10 @@ def score(
     everything = coco.read(ground_truth, objects_of=names)
     truth = everything if names is None else coco.only(everything, names)
     found = coco.read_results(
-        predictions, everything, same_categories=rule == "none", kept=None if names is None else truth.files
+        predictions,
+        everything,
+        same_categories=rule == "none",
+        kept=None if names is None else truth.files,
     )
     notes = [*truth.notes, *found.notes]
     kinds = [("segm", "mask")] if found.has_masks and truth.has_masks else []
@@ -53,14 +63,20 @@ def score(
         notes.append("the results have no masks: compared by box alone")
     kinds.append(("bbox", "box"))
     if rule == "overlap" and len(kinds) == 1:
-        raise SettingsError("matching: overlap needs masks in both files; give release, which votes by box")
+        raise SettingsError(
+            "matching: overlap needs masks in both files; give release, which votes by box"
+        )
     categories = {which: number for number, which in enumerate(sorted(truth.names))}
     objects = {
         number: [{**row, "category": categories[row["category"]]} for row in rows]
         for number, rows in truth.objects.items()
     }
     results = _named(found.records, objects, categories, rule)
-    clusters = "category ids are classes" if rule == "none" else f"clusters to classes one to one, {VOTES[rule]}"
+    clusters = (
+        "category ids are classes"
+        if rule == "none"
+        else f"clusters to classes one to one, {VOTES[rule]}"
+    )
     areas: Literal["box", "mask"] = "box" if found.has_boxes else "mask"
     everywhere = _whole_pictures(truth)
     rows: list[dict[str, Any]] = []
@@ -70,13 +86,32 @@ def score(
             name = (lambda word: f"{word}_agnostic") if agnostic else str
             if agnostic:
                 rows += _instance_rows(
-                    "baseline:whole", objects, everywhere, iou_type, agnostic, name, text, resamples, seed
+                    "baseline:whole",
+                    objects,
+                    everywhere,
+                    iou_type,
+                    agnostic,
+                    name,
+                    text,
+                    resamples,
+                    seed,
                 )
             rows += _instance_rows(
-                "score", objects, results, iou_type, agnostic, name, text, resamples, seed, areas=areas
+                "score",
+                objects,
+                results,
+                iou_type,
+                agnostic,
+                name,
+                text,
+                resamples,
+                seed,
+                areas=areas,
             )
             single = instances.most_confident(objects, results)
-            text = text.replace("all predictions", "the most confident of a picture against one object")
+            text = text.replace(
+                "all predictions", "the most confident of a picture against one object"
+            )
             rows += _instance_rows(
                 "score",
                 *single,
@@ -89,18 +124,25 @@ def score(
                 kept=("AP", "AP50", "AP75"),
                 areas=areas,
             )
-    measures = [_corloc(stage, objects, masks) for stage, masks in (("baseline:whole", everywhere), ("score", results))]
+    measures = [
+        _corloc(stage, objects, masks)
+        for stage, masks in (("baseline:whole", everywhere), ("score", results))
+    ]
     return Score([*rows, *rows_of(measures, len(objects), resamples, seed)], notes)
 
 
 def _corloc(
-    stage: str, objects: Mapping[int, list[dict[str, Any]]], results: Mapping[int, list[dict[str, Any]]]
+    stage: str,
+    objects: Mapping[int, list[dict[str, Any]]],
+    results: Mapping[int, list[dict[str, Any]]],
 ) -> tuple[str, str, str, Statistic]:
     """As `evaluate` has it: the best-scored result of each picture with objects, the first of equals."""
     best = [max(results[number], key=lambda row: row["score"], default=None) for number in objects]
     solid = [[row["box"] for row in rows if not row["crowd"]] for rows in objects.values()]
     boxes = [np.array(each, np.float64).reshape(-1, 4) for each in solid]
-    hits = np.array(corloc.hits([None if row is None else np.asarray(row["box"]) for row in best], boxes), float)
+    hits = np.array(
+        corloc.hits([None if row is None else np.asarray(row["box"]) for row in best], boxes), float
+    )
     has_objects = np.array([len(each) > 0 for each in boxes])
     text = "box IoU >= 0.5 of the best-scored result with any object; pictures with objects, crowds are none"
     return stage, "CorLoc", text, label_map_counts.ratio(hits * has_objects, has_objects)
@@ -121,7 +163,9 @@ def _instance_rows(
     areas: Literal["box", "mask"] = "box",
 ) -> list[dict[str, Any]]:
     """COCO's numbers; AP, AP50, AP75 and AR100 with an interval."""
-    values = instances.average_precision(truth, results, iou_type=iou_type, class_agnostic=agnostic, areas=areas)
+    values = instances.average_precision(
+        truth, results, iou_type=iou_type, class_agnostic=agnostic, areas=areas
+    )
     samples = bootstrap.draws(len(truth), resamples=resamples, seed=seed)
     drawn = Curves(truth, results, iou_type=iou_type, class_agnostic=agnostic).numbers(samples)
     prefix = "box_" if iou_type == "bbox" else ""
@@ -146,9 +190,15 @@ def _named(
 ) -> dict[int, list[dict[str, Any]]]:
     """Results with their category as the place of a class; clusters without a class get one that no object has."""
     if rule == "none":
-        return {n: [{**row, "category": categories[row["category"]]} for row in rows] for n, rows in found.items()}
+        return {
+            n: [{**row, "category": categories[row["category"]]} for row in rows]
+            for n, rows in found.items()
+        }
     k = 1 + max(row["category"] for rows in found.values() for row in rows)
-    clusters = {number: [{**row, "cluster": row["category"]} for row in rows] for number, rows in found.items()}
+    clusters = {
+        number: [{**row, "cluster": row["category"]} for row in rows]
+        for number, rows in found.items()
+    }
     counts = instances.votes(objects, clusters, n_clusters=k, n_classes=len(categories), rule=rule)
     mapping = matching.hungarian(counts)
     return {
@@ -162,5 +212,7 @@ def _whole_pictures(truth: coco.Instances) -> dict[int, list[dict[str, Any]]]:
     masks = {}
     for number, size in truth.sizes.items():
         mask = baselines.whole(size)[None]
-        masks[number] = [{"rle": rle.encode(mask)[0], "box": boxes_from_masks(mask)[0], "score": 1.0}]
+        masks[number] = [
+            {"rle": rle.encode(mask)[0], "box": boxes_from_masks(mask)[0], "score": 1.0}
+        ]
     return masks

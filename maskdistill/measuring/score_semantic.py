@@ -61,7 +61,9 @@ def score(
             # The last column, any other value, is 255 alone: what an id of no class costs is told apart from it below.
             by_picture.append(semantic.confusion(prediction, truth, len(names), columns=NO_CLASS))
         except ValueError as error:
-            raise GroundTruthError(f"{path}: {error}. Give the classes that it was made with: --classes") from error
+            raise GroundTruthError(
+                f"{path}: {error}. Give the classes that it was made with: --classes"
+            ) from error
         seen += np.bincount(prediction[truth != NO_CLASS], minlength=256)
     if other_sizes:
         raise PredictionError(
@@ -100,16 +102,22 @@ def class_names(classes: str) -> list[str]:
     if twice:
         raise SettingsError(f"classes: {classes} names {twice[0]} more than once")
     if not 2 <= len(names) <= NO_CLASS:
-        raise SettingsError(f"classes: {classes} has {len(names)} names, wanted 2 to {NO_CLASS}, background first")
+        raise SettingsError(
+            f"classes: {classes} has {len(names)} names, wanted 2 to {NO_CLASS}, background first"
+        )
     return names
 
 
-def _maps(folder: Path, error_of: type[GroundTruthError] | type[PredictionError]) -> dict[str, Path]:
+def _maps(
+    folder: Path, error_of: type[GroundTruthError] | type[PredictionError]
+) -> dict[str, Path]:
     if not folder.is_dir():
         raise error_of(f"{folder}: no such folder. Wanted: label maps (PNG), one a picture")
     files = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*.png"))}
     if not files:
-        raise error_of(f"{folder}: holds no .png. Wanted: label maps (palette or grey), one a picture")
+        raise error_of(
+            f"{folder}: holds no .png. Wanted: label maps (palette or grey), one a picture"
+        )
     return files
 
 
@@ -133,7 +141,11 @@ def _prediction(path: Path) -> np.ndarray:
 
 
 def _paired(
-    predictions: Path, found: Mapping[str, Path], ground_truth: Path, truths: Mapping[str, Path], missing: str
+    predictions: Path,
+    found: Mapping[str, Path],
+    ground_truth: Path,
+    truths: Mapping[str, Path],
+    missing: str,
 ) -> tuple[dict[str, str], list[str]]:
     """Truth -> prediction, by name, and what to say of those without a partner."""
     pairs = join(list(found), list(truths))
@@ -141,7 +153,9 @@ def _paired(
     stems: dict[str, list[str]] = {}
     for key in found:
         stems.setdefault(PurePosixPath(key).stem, []).append(key)
-    several = {key: stems[PurePosixPath(key).stem] for key in without if PurePosixPath(key).stem in stems}
+    several = {
+        key: stems[PurePosixPath(key).stem] for key in without if PurePosixPath(key).stem in stems
+    }
     if several:
         first, candidates = next(iter(several.items()))
         raise PredictionError(
@@ -160,15 +174,21 @@ def _paired(
         )
     extra = sorted(set(found) - set(pairs.values()))
     if extra:
-        notes.append(f"{len(extra)} predictions have no ground truth and are not counted: {listed(extra)}")
+        notes.append(
+            f"{len(extra)} predictions have no ground truth and are not counted: {listed(extra)}"
+        )
     return pairs, notes
 
 
-def _on_ids(seen: np.ndarray, of: label_map_counts.LabelMaps, names: Sequence[str], rule: str) -> list[str]:
+def _on_ids(
+    seen: np.ndarray, of: label_map_counts.LabelMaps, names: Sequence[str], rule: str
+) -> list[str]:
     """Ids of predictions that the truth does not have, and the reverse."""
     notes = []
     if seen[NO_CLASS]:
-        notes.append(f"{seen[NO_CLASS]} valid pixels are predicted {NO_CLASS}, no class: counted as misses")
+        notes.append(
+            f"{seen[NO_CLASS]} valid pixels are predicted {NO_CLASS}, no class: counted as misses"
+        )
     if rule == "none":
         strange = [int(value) for value in np.flatnonzero(seen[:NO_CLASS]) if value >= len(names)]
         if strange:
@@ -178,7 +198,9 @@ def _on_ids(seen: np.ndarray, of: label_map_counts.LabelMaps, names: Sequence[st
             )
     else:
         n_clusters = int((seen[1:NO_CLASS] > 0).sum())
-        notes.append(f"{n_clusters} clusters were predicted, {len(of.mapping)} of {len(names) - 1} classes have one")
+        notes.append(
+            f"{n_clusters} clusters were predicted, {len(of.mapping)} of {len(names) - 1} classes have one"
+        )
     held, predicted = of.total.sum(axis=1) > 0, of.total[:, : len(names)].sum(axis=0) > 0
     for which, what in (
         (held & ~predicted, "classes of the truth are never predicted"),
@@ -186,7 +208,9 @@ def _on_ids(seen: np.ndarray, of: label_map_counts.LabelMaps, names: Sequence[st
         (~held & ~predicted, "classes occur in neither truth nor prediction"),
     ):
         if which.any():
-            notes.append(f"{which.sum()} {what}: {listed([names[n] for n in np.flatnonzero(which).tolist()], 25)}")
+            notes.append(
+                f"{which.sum()} {what}: {listed([names[n] for n in np.flatnonzero(which).tolist()], 25)}"
+            )
     return notes
 
 

@@ -86,15 +86,25 @@ def work(job: Job, *, grid: Grid, n_pictures: int) -> list[dict[str, Any]]:
     def describe(image: Image, rgb: np.ndarray) -> dict[str, Any]:
         truth = joined.get(image.id)
         own = _masks(job, network, rgb, trials)
-        others = [] if truth is not None else [_flipped(job, network, rgb, trials), _cropped(job, network, rgb, trials)]
+        others = (
+            []
+            if truth is not None
+            else [_flipped(job, network, rgb, trials), _cropped(job, network, rgb, trials)]
+        )
         return {"trials": [_measured(trial, own, others, truth) for trial in range(len(trials))]}
 
     with over_pictures(job, folder, images, describe, title="sweep") as journal:
         records = [entry["trials"] for _, entry in journal.records() if "refused" not in entry]
     if not records:
-        raise PictureError(f"{job.roots['pictures']}: none of the {len(images)} pictures of the sweep can be read")
-    rows = [_row(trial, [record[number] for record in records]) for number, trial in enumerate(trials)]
-    rows.sort(key=lambda row: -(row["CorLoc"] if "CorLoc" in row else (row["flips"] + row["crops"]) / 2))
+        raise PictureError(
+            f"{job.roots['pictures']}: none of the {len(images)} pictures of the sweep can be read"
+        )
+    rows = [
+        _row(trial, [record[number] for record in records]) for number, trial in enumerate(trials)
+    ]
+    rows.sort(
+        key=lambda row: -(row["CorLoc"] if "CorLoc" in row else (row["flips"] + row["crops"]) / 2)
+    )
     atomic.write_json(folder / "table.json", {"format": 1, "pictures": len(records), "rows": rows})
     shutil.rmtree(folder / "parts", ignore_errors=True)
     return rows
@@ -120,11 +130,17 @@ def _chosen(job: Job, n_pictures: int) -> tuple[list[Image], dict[int, list[Rle]
     sources = [truths.read(Path(source)) for source in job.settings.ground_truth]
     for image, source, key in evaluate.join(job, sources, job.images) if sources else []:
         seen = source.objects.get(key)
-        rles = [mask for mask, crowd in zip(seen.rles, seen.crowds, strict=True) if not crowd] if seen else []
+        rles = (
+            [mask for mask, crowd in zip(seen.rles, seen.crowds, strict=True) if not crowd]
+            if seen
+            else []
+        )
         if rles:
             joined[image.id] = rles
     images = [image for image in job.images if image.id in joined] if joined else job.images
-    picked = np.unique(np.linspace(0, len(images) - 1, min(n_pictures, len(images))).round().astype(int))
+    picked = np.unique(
+        np.linspace(0, len(images) - 1, min(n_pictures, len(images))).round().astype(int)
+    )
     return [images[number] for number in picked], joined
 
 
@@ -138,9 +154,14 @@ def _masks(job: Job, network: Any, rgb: np.ndarray, trials: list[Trial]) -> list
         key = (shown, trial.block)
         if key not in seen:
             want = {
-                facet for other in trials if other.block == trial.block for facet in (other.facet, *NEEDS[other.method])
+                facet
+                for other in trials
+                if other.block == trial.block
+                for facet in (other.facet, *NEEDS[other.method])
             }
-            seen[key] = look(rgb, backbone=network, block=trial.block, want=tuple(sorted(want)), shown=shown)
+            seen[key] = look(
+                rgb, backbone=network, block=trial.block, want=tuple(sorted(want)), shown=shown
+            )
         features, content = seen[key]
         with torch.inference_mode():
             features = features.centred() if trial.centred else features
@@ -167,20 +188,26 @@ def _masks(job: Job, network: Any, rgb: np.ndarray, trials: list[Trial]) -> list
     return found
 
 
-def _flipped(job: Job, network: Any, rgb: np.ndarray, trials: list[Trial]) -> tuple[Any, list[np.ndarray]]:
+def _flipped(
+    job: Job, network: Any, rgb: np.ndarray, trials: list[Trial]
+) -> tuple[Any, list[np.ndarray]]:
     """Masks of the mirrored picture, mirrored back, and where in the picture they are compared."""
     masks = _masks(job, network, np.ascontiguousarray(rgb[:, ::-1]), trials)
     return (slice(None), slice(None)), [each[:, :, ::-1] for each in masks]
 
 
-def _cropped(job: Job, network: Any, rgb: np.ndarray, trials: list[Trial]) -> tuple[Any, list[np.ndarray]]:
+def _cropped(
+    job: Job, network: Any, rgb: np.ndarray, trials: list[Trial]
+) -> tuple[Any, list[np.ndarray]]:
     """Masks of the picture without its margins, and where in the picture they are compared."""
     down, right = (int(CROP * side) for side in rgb.shape[:2])
     inner = (slice(down, rgb.shape[0] - down), slice(right, rgb.shape[1] - right))
     return inner, _masks(job, network, np.ascontiguousarray(rgb[inner]), trials)
 
 
-def _measured(trial: int, own: list[np.ndarray], others: list[Any], truth: list[Rle] | None) -> dict[str, Any]:
+def _measured(
+    trial: int, own: list[np.ndarray], others: list[Any], truth: list[Rle] | None
+) -> dict[str, Any]:
     """What one trial gives in one picture."""
     masks = own[trial]
     measured: dict[str, Any] = {
@@ -190,7 +217,10 @@ def _measured(trial: int, own: list[np.ndarray], others: list[Any], truth: list[
     if truth is not None:
         box = boxes_from_masks(masks[:1])[0] if len(masks) else None
         best = rle.iou(rle.encode(masks), truth).max(axis=0) if len(masks) else np.zeros(len(truth))
-        measured |= {"hit": corloc.hits([box], [rle.boxes(truth)])[0], "best": [float(value) for value in best]}
+        measured |= {
+            "hit": corloc.hits([box], [rle.boxes(truth)])[0],
+            "best": [float(value) for value in best],
+        }
     for name, (place, found) in zip(("flips", "crops"), others, strict=False):
         here = masks[(slice(None), *place)]
         measured[name] = _agreement(here[here.any(axis=(1, 2))], found[trial])
@@ -201,13 +231,20 @@ def _agreement(one: np.ndarray, other: np.ndarray) -> float:
     """Mean over both sides' masks of the IoU with the most like one of the other side; 1 where both have none."""
     if not len(one) or not len(other):
         return float(len(one) == len(other))
-    overlap = rle.iou(rle.encode(np.ascontiguousarray(one)), rle.encode(np.ascontiguousarray(other)))
+    overlap = rle.iou(
+        rle.encode(np.ascontiguousarray(one)), rle.encode(np.ascontiguousarray(other))
+    )
     return float((overlap.max(axis=1).mean() + overlap.max(axis=0).mean()) / 2)
 
 
 def _row(trial: Trial, measured: list[dict[str, Any]]) -> dict[str, Any]:
     """A combination's means over the pictures."""
-    row: dict[str, Any] = {"method": trial.method, "block": trial.block, "facet": trial.facet, "centred": trial.centred}
+    row: dict[str, Any] = {
+        "method": trial.method,
+        "block": trial.block,
+        "facet": trial.facet,
+        "centred": trial.centred,
+    }
     if measured and "hit" in measured[0]:
         row |= {
             "CorLoc": float(np.mean([each["hit"] for each in measured])),

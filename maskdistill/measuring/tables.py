@@ -21,7 +21,20 @@ from maskdistill.measuring.published import CAUTION
 from maskdistill.runs import atomic
 from maskdistill.settings import RunSettings
 
-ROWS = ("stage", "name", "split", "value", "low", "high", "seeds", "spread", "of", "pictures", "source", "protocol")
+ROWS = (
+    "stage",
+    "name",
+    "split",
+    "value",
+    "low",
+    "high",
+    "seeds",
+    "spread",
+    "of",
+    "pictures",
+    "source",
+    "protocol",
+)
 CLASSES = ("split", "class", "stage", "value", "low", "high", "seeds", "spread", "of", "source")
 NO_CLASS = "no class"  # the column of predictions that are none: clusters without a class
 
@@ -50,10 +63,15 @@ def write(folder: Path, made: Evaluated, settings: RunSettings) -> None:
     written = {"format": 1, "weights": weights, "metrics": made.rows, "published": published}
     atomic.write_json(folder / "metrics.json", written)
     atomic.write_text(folder / "metrics.md", text(made, settings) + "\n")
-    every = [{**row, "weights": told} for row in made.rows] + [{**row, "weights": ""} for row in published]
+    every = [{**row, "weights": told} for row in made.rows] + [
+        {**row, "weights": ""} for row in published
+    ]
     atomic.write_text(folder / "metrics.csv", tables.as_csv(every, (*ROWS, "weights")))
     _write_classes(folder, made, told)
-    wanted = {f"confusion-{split}-{_plain(stage)}.csv": each for (split, stage), each in made.confusions.items()}
+    wanted = {
+        f"confusion-{split}-{_plain(stage)}.csv": each
+        for (split, stage), each in made.confusions.items()
+    }
     for old in folder.glob("confusion-*.csv"):
         if old.name not in wanted:
             old.unlink()
@@ -69,9 +87,15 @@ def text(made: Evaluated, settings: RunSettings) -> str:
     whole = [row for row in made.published if not row["name"].startswith("IoU/")]
     if whole:
         head = [["published", "value", "source", "protocol"]]
-        body = [[row["name"], f"{100 * row['value']:.1f}", row["source"], row["protocol"]] for row in whole]
+        body = [
+            [row["name"], f"{100 * row['value']:.1f}", row["source"], row["protocol"]]
+            for row in whole
+        ]
         parts.append(tables.markdown([*head, *body]))
-    parts += [tables.on_seeds(made.rows), f"Weights: {weights_used.line(weights_used.used(settings))}"]
+    parts += [
+        tables.on_seeds(made.rows),
+        f"Weights: {weights_used.line(weights_used.used(settings))}",
+    ]
     return "\n\n".join(part for part in parts if part)
 
 
@@ -105,13 +129,18 @@ def _write_classes(folder: Path, made: Evaluated, told: str) -> None:
     pieces = []
     for split in dict.fromkeys(row["split"] for row in of_classes):
         own = [row for row in of_classes if row["split"] == split]
-        pieces.append(f"IoU of each class in per cent, {split}\n\n{tables.markdown(tables.by_class(own, by_others))}")
+        pieces.append(
+            f"IoU of each class in per cent, {split}\n\n{tables.markdown(tables.by_class(own, by_others))}"
+        )
     if by_others:
         pieces.append(f"Published figures are {CAUTION}.")
     pieces += [tables.on_seeds(of_classes), f"Weights: {told}"]
     atomic.write_text(folder / "classes.md", "\n\n".join(piece for piece in pieces if piece) + "\n")
     rows = [{**row, "class": row["name"].removeprefix("IoU/")} for row in of_classes]
-    rows += [{**row, "class": row["name"].removeprefix("IoU/"), "stage": "published"} for row in by_others]
+    rows += [
+        {**row, "class": row["name"].removeprefix("IoU/"), "stage": "published"}
+        for row in by_others
+    ]
     weights = [{**row, "weights": "" if row["stage"] == "published" else told} for row in rows]
     atomic.write_text(folder / "classes.csv", tables.as_csv(weights, (*CLASSES, "weights")))
 

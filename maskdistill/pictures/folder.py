@@ -11,7 +11,20 @@ from typing import NoReturn
 from maskdistill.errors import PictureError
 
 SUFFIXES = frozenset(
-    {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".heic", ".heif"}
+    {
+        ".jpg",
+        ".jpeg",
+        ".jpe",
+        ".jfif",
+        ".png",
+        ".webp",
+        ".tif",
+        ".tiff",
+        ".bmp",
+        ".gif",
+        ".heic",
+        ".heif",
+    }
 )
 _OF_A_RUN = frozenset({"config.yaml", "images.jsonl"})
 
@@ -32,17 +45,23 @@ def find(folder: Path, *, exclude: Iterable[Path] = ()) -> list[str]:
         raise PictureError(f"{folder}: not a folder. Give the folder that holds your pictures")
     left_out = {Path(each).resolve() for each in exclude}
     if folder.resolve() in left_out:
-        raise PictureError(f"{folder}: holds the pictures and cannot take what is made of them too. Give another --out")
+        raise PictureError(
+            f"{folder}: holds the pictures and cannot take what is made of them too. Give another --out"
+        )
     found: list[str] = []
     n_files = 0
     seen = set(left_out)
-    starts = deque([folder])  # links to folders wait here until all that is reached without them has been seen
+    starts = deque(
+        [folder]
+    )  # links to folders wait here until all that is reached without them has been seen
     while starts:
         for place, names, files in os.walk(starts.popleft(), onerror=_unreadable):
             here = Path(place)
             real = here.resolve()
             if here == folder and set(files) >= _OF_A_RUN:
-                raise PictureError(f"{folder}: the folder of a run. Give the folder that holds the pictures")
+                raise PictureError(
+                    f"{folder}: the folder of a run. Give the folder that holds the pictures"
+                )
             if real in seen or set(files) >= _OF_A_RUN:
                 names.clear()
                 continue
@@ -56,8 +75,12 @@ def find(folder: Path, *, exclude: Iterable[Path] = ()) -> list[str]:
                 if not name.startswith(".") and Path(name).suffix.lower() in SUFFIXES
             ]
     if not found:
-        what = "is empty" if n_files == 0 else f"holds {n_files} files, but none of them is a picture"
-        raise PictureError(f"{folder}: {what}. Pictures are files ending in {', '.join(sorted(SUFFIXES))}")
+        what = (
+            "is empty" if n_files == 0 else f"holds {n_files} files, but none of them is a picture"
+        )
+        raise PictureError(
+            f"{folder}: {what}. Pictures are files ending in {', '.join(sorted(SUFFIXES))}"
+        )
     _check_names(folder, found)
     return sorted(found, key=lambda path: path.encode("utf-8"))
 
@@ -71,7 +94,11 @@ def _unreadable(error: OSError) -> NoReturn:
 
 def _check_names(folder: Path, paths: list[str]) -> None:
     """A name that is not UTF-8 cannot be written into the run's files, which are."""
-    odd = [os.fsencode(path) for path in paths if any("\ud800" <= letter <= "\udfff" for letter in path)]
+    odd = [
+        os.fsencode(path)
+        for path in paths
+        if any("\ud800" <= letter <= "\udfff" for letter in path)
+    ]
     if odd:
         raise PictureError(
             f"{folder}: {len(odd)} pictures have names that are not UTF-8, the first: {min(odd)!r}. Rename them"

@@ -69,7 +69,9 @@ def probe(path: Path, *, max_megapixels: float = 100.0, orientation: str = "exif
         turn = 1
     if turn in TURNED_SIDES:
         width, height = height, width
-    return Probe(width=width, height=height, orientation=turn, bytes=n_bytes, sha256=sha256, format=kind)
+    return Probe(
+        width=width, height=height, orientation=turn, bytes=n_bytes, sha256=sha256, format=kind
+    )
 
 
 def read(path: Path, *, orientation: str = "exif", max_megapixels: float = 100.0) -> np.ndarray:
@@ -89,7 +91,9 @@ def read(path: Path, *, orientation: str = "exif", max_megapixels: float = 100.0
         return turned(rgb, turn)
 
 
-def as_rgb(picture: np.ndarray | str | Path, *, orientation: str = "exif", max_megapixels: float = 100.0) -> np.ndarray:
+def as_rgb(
+    picture: np.ndarray | str | Path, *, orientation: str = "exif", max_megapixels: float = 100.0
+) -> np.ndarray:
     """A picture given as an array (as it is, checked) or as a file (by `read`): (H, W, 3) uint8 RGB, not empty.
 
     Raises:
@@ -103,7 +107,9 @@ def as_rgb(picture: np.ndarray | str | Path, *, orientation: str = "exif", max_m
             "Of an image of Pillow's: numpy.asarray(image.convert('RGB'))"
         )
     if picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype != np.uint8 or not picture.size:
-        raise ValueError(f"picture: wanted (H, W, 3) uint8 with a pixel, found {picture.shape} {picture.dtype}")
+        raise ValueError(
+            f"picture: wanted (H, W, 3) uint8 with a pixel, found {picture.shape} {picture.dtype}"
+        )
     return picture
 
 
@@ -150,11 +156,15 @@ def _opened(path: Path, max_megapixels: float) -> Iterator[tuple[Image.Image, Bu
             f"{path}: too large: {error}. Pillow's own limit holds whatever max_megapixels says: make it smaller"
         ) from error
     except MemoryError as error:
-        raise PictureError(f"{path}: not enough memory to decode it. Make it smaller, or lower workers") from error
+        raise PictureError(
+            f"{path}: not enough memory to decode it. Make it smaller, or lower workers"
+        ) from error
     except Exception as error:
         # Pillow's parsers raise whatever they stumble on: OSError, SyntaxError, struct.error, KeyError, ...
         reason = str(error) or type(error).__name__
-        raise PictureError(f"{path}: cannot be decoded: {reason}. The file is damaged or cut short") from error
+        raise PictureError(
+            f"{path}: cannot be decoded: {reason}. The file is damaged or cut short"
+        ) from error
 
 
 def _regular(path: Path) -> BufferedReader:

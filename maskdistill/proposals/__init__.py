@@ -11,4 +11,13 @@ from maskdistill.proposals import batched, lost, maskcut, maskdistill, pixels, t
 from maskdistill.proposals.grid import to_pixels
 from maskdistill.proposals.spectral import normalized_cut
 
-__all__ = ["batched", "lost", "maskcut", "maskdistill", "normalized_cut", "pixels", "to_pixels", "tokencut"]
+__all__ = [
+    "batched",
+    "lost",
+    "maskcut",
+    "maskdistill",
+    "normalized_cut",
+    "pixels",
+    "to_pixels",
+    "tokencut",
+]

@@ -47,14 +47,20 @@ def second_eigenvectors(
     Twin: normalized_cut.second_eigenvector.
     """
     if unit.ndim != 3 or unit.shape[1] < 2:
-        raise ValueError(f"unit must be (graphs, n, width) with n at least 2, got {tuple(unit.shape)}")
+        raise ValueError(
+            f"unit must be (graphs, n, width) with n at least 2, got {tuple(unit.shape)}"
+        )
     if not -1 <= threshold <= 1:  # nan fails too
         raise ValueError(f"threshold must be in [-1, 1], got {threshold}")
     if not 0 < floor < 1 or tolerance <= 0 or n_steps < 1:
-        raise ValueError(f"floor must be in (0, 1), tolerance and n_steps above 0, got {floor}, {tolerance}, {n_steps}")
+        raise ValueError(
+            f"floor must be in (0, 1), tolerance and n_steps above 0, got {floor}, {tolerance}, {n_steps}"
+        )
     n_graphs, n, _ = unit.shape
     joined = (unit @ unit.transpose(1, 2) > threshold).float()
-    joined = joined.triu() + joined.triu(1).transpose(1, 2)  # equal on both sides, whatever the order of the sums was
+    joined = joined.triu() + joined.triu(1).transpose(
+        1, 2
+    )  # equal on both sides, whatever the order of the sums was
 
     def product(vectors: Tensor) -> Tensor:
         sums = (joined @ vectors.float()[..., None])[..., 0].double()
@@ -74,8 +80,12 @@ def second_eigenvectors(
         diagonal.append((vector * following).sum(dim=1))
         basis[:, step + 2], length = _orthonormal(following, basis[:, : step + 2])
         beside.append(length)
-    tridiagonal = torch.stack([torch.stack(diagonal, dim=1), torch.stack(beside, dim=1)]).cpu().numpy()
-    settled = [_settled(*tridiagonal[:, graph], n=n, tolerance=tolerance) for graph in range(n_graphs)]
+    tridiagonal = (
+        torch.stack([torch.stack(diagonal, dim=1), torch.stack(beside, dim=1)]).cpu().numpy()
+    )
+    settled = [
+        _settled(*tridiagonal[:, graph], n=n, tolerance=tolerance) for graph in range(n_graphs)
+    ]
     weights = torch.zeros(n_graphs, steps, dtype=torch.float64)
     for graph, found in enumerate(settled):
         if found is not None:
@@ -87,12 +97,26 @@ def second_eigenvectors(
     for graph, found in enumerate(settled):
         if found is None:
             alone = normalized_cut.second_eigenvector(
-                TwoValued(Bits.of(joined[graph].cpu().numpy()), floor=floor), tolerance=tolerance, seed=seed
+                TwoValued(Bits.of(joined[graph].cpu().numpy()), floor=floor),
+                tolerance=tolerance,
+                seed=seed,
             )
-            cuts.append(Cut(alone.vector, alone.value, alone.residual, steps + alone.products, alone.fallback))
+            cuts.append(
+                Cut(
+                    alone.vector,
+                    alone.value,
+                    alone.residual,
+                    steps + alone.products,
+                    alone.fallback,
+                )
+            )
         else:
             _, value, residual = found
-            cuts.append(normalized_cut.cut_of(vectors[graph], 1 - value, residual, steps, False, counted[graph]))
+            cuts.append(
+                normalized_cut.cut_of(
+                    vectors[graph], 1 - value, residual, steps, False, counted[graph]
+                )
+            )
     return cuts
 
 

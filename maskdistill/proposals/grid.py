@@ -64,15 +64,23 @@ def to_pixels(
     if how != "bilinear":
         raise ValueError(f"how must be 'nearest' or 'bilinear', got {how!r}")
     pixels = np.zeros(size, bool)
-    rows, row_weights = _interpolation(np.asarray(mask.any(axis=1)), patch=patch, content=content[0], size=size[0])
-    cols, col_weights = _interpolation(np.asarray(mask.any(axis=0)), patch=patch, content=content[1], size=size[1])
+    rows, row_weights = _interpolation(
+        np.asarray(mask.any(axis=1)), patch=patch, content=content[0], size=size[0]
+    )
+    cols, col_weights = _interpolation(
+        np.asarray(mask.any(axis=0)), patch=patch, content=content[1], size=size[1]
+    )
     pixels[rows, cols] = row_weights @ mask.astype(np.float32) @ col_weights.T > 0.5
     return pixels
 
 
-def _interpolation(occupied: np.ndarray, *, patch: int, content: int, size: int) -> tuple[slice, np.ndarray]:
+def _interpolation(
+    occupied: np.ndarray, *, patch: int, content: int, size: int
+) -> tuple[slice, np.ndarray]:
     """Weights (pixels, patches) float32 of one axis, for the pixels that an occupied patch can reach alone."""
-    place = ((np.arange(size) + 0.5) * content / size) / patch - 0.5  # in patches, 0 the centre of the first
+    place = (
+        (np.arange(size) + 0.5) * content / size
+    ) / patch - 0.5  # in patches, 0 the centre of the first
     place = np.clip(place, 0, len(occupied) - 1)
     patches = np.flatnonzero(occupied)
     if not len(patches):

@@ -100,7 +100,9 @@ def _by_degree(keys: np.ndarray, *, n_candidates: int, rule: str) -> np.ndarray:
     counts = degrees(keys)
     if rule == "paper":
         return np.argsort(counts, kind="stable")
-    last = np.partition(counts, min(n_candidates, len(counts)) - 1)[min(n_candidates, len(counts)) - 1]
+    last = np.partition(counts, min(n_candidates, len(counts)) - 1)[
+        min(n_candidates, len(counts)) - 1
+    ]
     # Of other degrees it does not matter which comes first: the candidates are a set.
     tied = np.flatnonzero((counts == counts.min()) | (counts == last))
     attraction = np.zeros(len(counts))

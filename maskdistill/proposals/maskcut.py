@@ -78,7 +78,9 @@ def discover(
         if len(indices) < 2:
             stopped = [("stopped", "no patches left")]
             break
-        cut = second_eigenvector(whole.stripped(painted) if rule == "paper" else whole.restrict(indices))
+        cut = second_eigenvector(
+            whole.stripped(painted) if rule == "paper" else whole.restrict(indices)
+        )
         fallbacks += cut.fallback
         raw, seed_patch = _foreground(cut, indices, features.grid)
         if not raw.any():  # all values equal: nothing stands out
@@ -110,7 +112,9 @@ def discover(
     return Found(found, notes + stopped)
 
 
-def _foreground(cut: Cut, indices: np.ndarray, grid: tuple[int, int]) -> tuple[np.ndarray, tuple[int, int]]:
+def _foreground(
+    cut: Cut, indices: np.ndarray, grid: tuple[int, int]
+) -> tuple[np.ndarray, tuple[int, int]]:
     """The seed patch's component of the cut's foreground (rows, cols) bool, and the seed patch.
 
     Foreground is the side with the strongest patch, unless it holds three of the four corners: then the other.
@@ -138,7 +142,9 @@ def _iou(one: np.ndarray, other: np.ndarray) -> float:
     return float((one & other).sum() / max(1, (one | other).sum()))
 
 
-def _check(max_masks: int, threshold: float, floor: float, min_share: float, max_overlap: float, rule: str) -> None:
+def _check(
+    max_masks: int, threshold: float, floor: float, min_share: float, max_overlap: float, rule: str
+) -> None:
     if max_masks < 1:
         raise ValueError(f"max_masks must be at least 1, got {max_masks}")
     if not -1 <= threshold <= 1:

@@ -78,7 +78,9 @@ def discover(
         weights = _kept_mass(attention[indices], mass=mass, rule=mass_rule)
         n_candidates = max(1, int(top_fraction * len(indices)))
         candidates = indices[np.argsort(-weights, kind="stable")[:n_candidates]]
-        like = ((products.times(values, _direction(values, candidates)) > 0) & free).reshape(features.grid)
+        like = ((products.times(values, _direction(values, candidates)) > 0) & free).reshape(
+            features.grid
+        )
         seed_patch = divmod(int(candidates[0]), features.grid[1])
         mask = component(like, seed_patch)
         score = scores.of_vectors(values, mask)
@@ -128,7 +130,9 @@ def _class_queries(features: Features) -> np.ndarray:
             f"queries must be (heads, 1 + {n_patches}, dim) for grid {features.grid}, got {tuple(queries.shape)}"
         )
     if queries.shape != keys.shape:
-        raise ValueError(f"queries {tuple(queries.shape)} and keys {tuple(keys.shape)} must have one shape")
+        raise ValueError(
+            f"queries {tuple(queries.shape)} and keys {tuple(keys.shape)} must have one shape"
+        )
     if not bool(torch.isfinite(queries[:, 0]).all()):
         raise ValueError("queries must be finite")
     return queries[:, 0].detach().cpu().double().numpy()

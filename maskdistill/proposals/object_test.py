@@ -21,10 +21,14 @@ def is_object(mask: np.ndarray, *, min_area: int, max_area: float, max_border: f
     """
     border = np.ones(mask.shape, bool)
     border[1:-1, 1:-1] = False
-    return bool(min_area <= mask.sum() <= max_area * mask.size and mask[border].mean() <= max_border)
+    return bool(
+        min_area <= mask.sum() <= max_area * mask.size and mask[border].mean() <= max_border
+    )
 
 
-def check_limits(*, stop_score: float = 0.0, min_area: int = 1, max_area: float = 1.0, max_border: float = 1.0) -> None:
+def check_limits(
+    *, stop_score: float = 0.0, min_area: int = 1, max_area: float = 1.0, max_border: float = 1.0
+) -> None:
     """ValueError where a limit of a search is out of range; what a method does not have stays at its default."""
     if not 0 <= stop_score <= 1:  # nan fails too, here and below
         raise ValueError(f"stop_score must be in [0, 1], got {stop_score}")

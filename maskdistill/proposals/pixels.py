@@ -48,7 +48,12 @@ def refine(
     Raises:
         ValueError: another shape or type; band, rounds, smooth_px not above 0; max_side below 8.
     """
-    if rgb.shape != (*mask.shape, 3) or mask.ndim != 2 or mask.dtype != bool or rgb.dtype != np.uint8:
+    if (
+        rgb.shape != (*mask.shape, 3)
+        or mask.ndim != 2
+        or mask.dtype != bool
+        or rgb.dtype != np.uint8
+    ):
         raise ValueError(
             f"rgb must be (H, W, 3) uint8 and mask (H, W) bool, got {rgb.shape} {rgb.dtype}, {mask.shape} {mask.dtype}"
         )
@@ -85,7 +90,9 @@ def refine(
     return refined
 
 
-def _moved(colours: np.ndarray, inside: np.ndarray, *, reach: float, rounds: int, smooth_px: float) -> np.ndarray:
+def _moved(
+    colours: np.ndarray, inside: np.ndarray, *, reach: float, rounds: int, smooth_px: float
+) -> np.ndarray:
     depth = ndimage.distance_transform_edt(inside) - ndimage.distance_transform_edt(~inside)
     core = depth > min(reach, 0.8 * depth.max())  # of a thin mask too, something is certain
     free = (np.abs(depth) <= reach) & ~core
@@ -96,7 +103,9 @@ def _moved(colours: np.ndarray, inside: np.ndarray, *, reach: float, rounds: int
     current = inside
     for _ in range(rounds):
         certainty = np.where(core, 1.0, 0.5) * current
-        ratio = np.log(_frequencies(codes, certainty) / _frequencies(codes, (~current & around).astype(float)))
+        ratio = np.log(
+            _frequencies(codes, certainty) / _frequencies(codes, (~current & around).astype(float))
+        )
         votes = ndimage.gaussian_filter(np.clip(ratio, -_CLIP, _CLIP)[codes], smooth_px)
         current = np.where(free, votes + preference > 0, core)
     return _without_small_holes(_largest_part(current))

@@ -23,7 +23,9 @@ def of_graph(graph: Dense | TwoValued, mask: np.ndarray) -> float:
     if inside.all() or not inside.any():
         return 0.0
     indicator = inside.astype(np.float64)
-    return standing_out(mask, float(indicator @ graph.product(indicator) / graph.degrees[inside].sum()))
+    return standing_out(
+        mask, float(indicator @ graph.product(indicator) / graph.degrees[inside].sum())
+    )
 
 
 def of_vectors(values: np.ndarray, mask: np.ndarray, *, threshold: float = 0.2) -> float:
@@ -41,7 +43,9 @@ def of_vectors(values: np.ndarray, mask: np.ndarray, *, threshold: float = 0.2) 
     joined = _unit(values[own]) @ _unit(values[others]).T > threshold
     joined[own[:, None] == others[None]] = False  # a patch with itself says nothing
     n_edges = np.count_nonzero(joined)
-    return standing_out(mask, np.count_nonzero(joined[:, inside[others]]) / n_edges if n_edges else 0.0)
+    return standing_out(
+        mask, np.count_nonzero(joined[:, inside[others]]) / n_edges if n_edges else 0.0
+    )
 
 
 def standing_out(mask: np.ndarray, share: float) -> float:
@@ -55,7 +59,9 @@ def standing_out(mask: np.ndarray, share: float) -> float:
     """
     area = mask.mean()
     cut_off = mask[0].sum() + mask[-1].sum() + mask[:, 0].sum() + mask[:, -1].sum()
-    outline = sum(int(np.abs(np.diff(np.pad(mask, 1).astype(np.int8), axis=axis)).sum()) for axis in (0, 1))
+    outline = sum(
+        int(np.abs(np.diff(np.pad(mask, 1).astype(np.int8), axis=axis)).sum()) for axis in (0, 1)
+    )
     return float(np.clip((share - area) / (1 - area), 0, 1) * (1 - cut_off / outline))
 
 

@@ -75,7 +75,9 @@ def discover(
     n_patches = features.grid[0] * features.grid[1]
     graph: Dense | TwoValued
     if affinity == "threshold":
-        graph = cosines(features, facet=facet, threshold=threshold, floor=floor, max_patches=MAX_PATCHES)
+        graph = cosines(
+            features, facet=facet, threshold=threshold, floor=floor, max_patches=MAX_PATCHES
+        )
     else:
         keys = joined(features, facet=facet, max_patches=MAX_PATCHES)
         graph = gaussian(keys, features.grid, bandwidth=bandwidth, floor=floor)
@@ -87,7 +89,9 @@ def discover(
     for _ in range(3 * max_masks):
         indices = np.flatnonzero(free)
         if len(indices) < 2:
-            stopped = [("stopped", "no patches left" if n_patches > 1 else "one patch cannot be cut")]
+            stopped = [
+                ("stopped", "no patches left" if n_patches > 1 else "one patch cannot be cut")
+            ]
             break
         cut = second_eigenvector(graph if free.all() else graph.restrict(indices))
         products, fallbacks = products + cut.products, fallbacks + cut.fallback
@@ -103,7 +107,9 @@ def discover(
             break
         free &= ~mask.ravel()
         judged = rule == "sound" or affinity == "gaussian" or bool(found)
-        if not judged or is_object(mask, min_area=min_area, max_area=max_area, max_border=max_border):
+        if not judged or is_object(
+            mask, min_area=min_area, max_area=max_area, max_border=max_border
+        ):
             score = scores.of_graph(graph, mask)
             if score < stop_score:
                 stopped = [("stopped", "mask below stop_score")]
@@ -119,7 +125,13 @@ def discover(
 
 
 def _check(
-    max_masks: int, affinity: str, threshold: float, floor: float, bandwidth: float, max_cut: float | None, rule: str
+    max_masks: int,
+    affinity: str,
+    threshold: float,
+    floor: float,
+    bandwidth: float,
+    max_cut: float | None,
+    rule: str,
 ) -> None:
     if max_masks < 1:
         raise ValueError(f"max_masks must be at least 1, got {max_masks}")

@@ -63,9 +63,7 @@ def of_mask_counts(stage: str, counts: Sequence[int]) -> list[Alarm]:
         return []
     n_without = sum(count == 0 for count in counts)
     if stage == "detect":
-        advice = (
-            "Train longer (--detect.train.steps), look at the loss curves and the proposals that it was trained on."
-        )
+        advice = "Train longer (--detect.train.steps), look at the loss curves and the proposals that it was trained on."
     else:
         advice = "Lower --propose.min-score, or try another backbone (--propose.backbone) or method (--propose.method)."
     if n_without == len(counts):
@@ -80,10 +78,15 @@ def of_mask_areas(stage: str, areas: Sequence[float]) -> list[Alarm]:
     """Masks that cover the whole picture, told by their median."""
     if len(areas) == 0 or np.median(areas) < WHOLE_PICTURE:
         return []
-    what = f"The masks cover the whole picture: the median one has {np.median(areas):.0%} of its area."
+    what = (
+        f"The masks cover the whole picture: the median one has {np.median(areas):.0%} of its area."
+    )
     if stage == "detect":
         return [
-            Alarm(what=what, advice="Look at the proposals first: the detector learns the size of its masks from them.")
+            Alarm(
+                what=what,
+                advice="Look at the proposals first: the detector learns the size of its masks from them.",
+            )
         ]
     return [
         Alarm(
@@ -135,17 +138,28 @@ def of_coverage(stage: str, shares: Sequence[float]) -> list[Alarm]:
             if stage == "label"
             else "Look at the label maps that it was trained on, and train longer (--segment.train.steps)."
         )
-        return [Alarm(what=f"All {len(shares)} label maps are background from edge to edge.", advice=advice)]
+        return [
+            Alarm(
+                what=f"All {len(shares)} label maps are background from edge to edge.",
+                advice=advice,
+            )
+        ]
     if np.median(shares) >= WHOLE_PICTURE:
         what = f"Half of the label maps have no background left: {np.median(shares):.0%} of the median one is labelled."
-        return [Alarm(what=what, advice="Raise --label.min-score, and look at the size of the proposals.")]
+        return [
+            Alarm(
+                what=what, advice="Raise --label.min-score, and look at the size of the proposals."
+            )
+        ]
     return []
 
 
 def of_losses(stage: str, rows: Sequence[Mapping[str, float]]) -> list[Alarm]:
     """A loss that is not finite, or whose last tenth is on average not below its first."""
     total = total_loss(rows)
-    lost = [int(row["step"]) for row, value in zip(rows, total, strict=True) if not math.isfinite(value)]
+    lost = [
+        int(row["step"]) for row, value in zip(rows, total, strict=True) if not math.isfinite(value)
+    ]
     if lost:
         return [
             Alarm(

@@ -17,9 +17,21 @@ IGNORE_COLOUR = np.array([[216, 216, 216]], np.uint8)  # of 255 in a label map
 FIRST = ("E69F00", "56B4E9", "009E73", "F0E442", "0072B2", "D55E00", "CC79A7")
 
 # Linear RGB -> linear RGB as seen without the long-wave (protanopia) or middle-wave cones (deuteranopia).
-PROTANOPIA = ((0.152286, 1.052583, -0.204868), (0.114503, 0.786281, 0.099216), (-0.003882, -0.048116, 1.051998))
-DEUTERANOPIA = ((0.367322, 0.860646, -0.227968), (0.280085, 0.672501, 0.047413), (-0.011820, 0.042940, 0.968881))
-TO_XYZ = ((0.4124564, 0.3575761, 0.1804375), (0.2126729, 0.7151522, 0.0721750), (0.0193339, 0.1191920, 0.9503041))
+PROTANOPIA = (
+    (0.152286, 1.052583, -0.204868),
+    (0.114503, 0.786281, 0.099216),
+    (-0.003882, -0.048116, 1.051998),
+)
+DEUTERANOPIA = (
+    (0.367322, 0.860646, -0.227968),
+    (0.280085, 0.672501, 0.047413),
+    (-0.011820, 0.042940, 0.968881),
+)
+TO_XYZ = (
+    (0.4124564, 0.3575761, 0.1804375),
+    (0.2126729, 0.7151522, 0.0721750),
+    (0.0193339, 0.1191920, 0.9503041),
+)
 WHITE = (0.95047, 1.0, 1.08883)
 
 
@@ -86,6 +98,8 @@ def _linear(rgb: np.ndarray) -> np.ndarray:
 def _lab(linear: np.ndarray) -> np.ndarray:
     """(n, 3) float64 CIELAB under D65 of linear light."""
     relative = linear @ np.array(TO_XYZ).T / np.array(WHITE)
-    curve = np.where(relative > (6 / 29) ** 3, np.cbrt(relative), relative / (3 * (6 / 29) ** 2) + 4 / 29)
+    curve = np.where(
+        relative > (6 / 29) ** 3, np.cbrt(relative), relative / (3 * (6 / 29) ** 2) + 4 / 29
+    )
     x, y, z = curve.T
     return np.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], axis=1)

@@ -23,7 +23,9 @@ from maskdistill.report.checks import total_loss
 from maskdistill.report.measured import Bar
 
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', 'DejaVu Sans', sans-serif"
-MAX_POINTS = 400  # of a curve: more cannot be told apart on a page, and 30 000 steps would weigh megabytes
+MAX_POINTS = (
+    400  # of a curve: more cannot be told apart on a page, and 30 000 steps would weigh megabytes
+)
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,10 @@ def loss_curves(rows: Sequence[Mapping[str, float]], *, theme: str) -> str:
             label = name.removeprefix("loss_").replace("_", " ")
             axes.plot(*_thinned(steps, smoothed(values)), color=colour, linewidth=1.0, label=label)
         axes.plot(
-            *_thinned(steps, smoothed(total)), color=colours.accent, linewidth=1.9, label="all" if names else "loss"
+            *_thinned(steps, smoothed(total)),
+            color=colours.accent,
+            linewidth=1.9,
+            label="all" if names else "loss",
         )
         finite = total[np.isfinite(total)]
         if len(finite) and finite.min() > 0 and finite.max() > 30 * np.median(finite):
@@ -111,13 +116,19 @@ def number_curve(rows: Sequence[Mapping[str, float]], chosen: int, *, theme: str
     colours = THEMES[theme]
     numbers = np.array([row["k"] for row in rows])
     stability, spread, silhouette = (
-        np.array([row[name] for row in rows], np.float64) for name in ("stability", "spread", "silhouette")
+        np.array([row[name] for row in rows], np.float64)
+        for name in ("stability", "spread", "silhouette")
     )
 
     def draw(axes: Axes) -> None:
         axes.axvline(chosen, color=colours.ink, linewidth=1.0, linestyle=":", label="chosen")
         axes.fill_between(
-            numbers, stability - spread, stability + spread, color=colours.accent, alpha=0.18, linewidth=0
+            numbers,
+            stability - spread,
+            stability + spread,
+            color=colours.accent,
+            alpha=0.18,
+            linewidth=0,
         )
         axes.plot(numbers, stability, color=colours.accent, linewidth=1.9, label="stability")
         axes.plot(numbers, silhouette, color=colours.others[0], linewidth=1.2, label="silhouette")
@@ -159,7 +170,11 @@ def histogram_coverage(shares: Mapping[str, Sequence[float]], *, theme: str) -> 
 
 
 def cluster_bars(
-    sizes: Sequence[int], colours_rgb: Sequence[tuple[int, int, int]], numbers: Sequence[int], *, theme: str
+    sizes: Sequence[int],
+    colours_rgb: Sequence[tuple[int, int, int]],
+    numbers: Sequence[int],
+    *,
+    theme: str,
 ) -> str:
     """Masks in each cluster, largest first, each bar in its cluster's colour; all three of length k >= 1."""
     order = np.argsort(-np.asarray(sizes), kind="stable")
@@ -182,7 +197,8 @@ def class_bars(iou: Mapping[str, Bar], *, theme: str) -> str:
     """IoU of each class of the ground truth, best first, with interval; a value that is nan (absent) is left out."""
     colours = THEMES[theme]
     known = sorted(
-        ((name, bar) for name, bar in iou.items() if np.isfinite(bar.value)), key=lambda pair: (-pair[1].value, pair[0])
+        ((name, bar) for name, bar in iou.items() if np.isfinite(bar.value)),
+        key=lambda pair: (-pair[1].value, pair[0]),
     )
     height = 0.24 if len(known) <= 40 else 0.17  # inches a class: 81 of them must stay a page
 
@@ -197,8 +213,12 @@ def class_bars(iou: Mapping[str, Bar], *, theme: str) -> str:
             end = bar.value
             if bar.low is not None and bar.high is not None:
                 end = max(end, bar.high)
-                axes.plot([max(0.0, bar.low), bar.high], [row, row], color=colours.ink, linewidth=1.0)
-            axes.text(end + 0.012, row, f"{bar.value:.2f}", va="center", color=colours.ink, fontsize=8)
+                axes.plot(
+                    [max(0.0, bar.low), bar.high], [row, row], color=colours.ink, linewidth=1.0
+                )
+            axes.text(
+                end + 0.012, row, f"{bar.value:.2f}", va="center", color=colours.ink, fontsize=8
+            )
         axes.invert_yaxis()
         axes.set_ylim(len(known) - 0.4, -0.6)
         axes.set_xlim(0, 1.09)
@@ -222,7 +242,9 @@ def confusion(counts: np.ndarray, names: Sequence[str], *, theme: str) -> str:
     columns = [*names, "no class"]
     few = len(names) <= 24
     cell = 0.36 if few else 0.165  # inches
-    blend = LinearSegmentedColormap.from_list("shares", [(*to_rgb(colours.accent), 0.0), to_rgb(colours.accent)])
+    blend = LinearSegmentedColormap.from_list(
+        "shares", [(*to_rgb(colours.accent), 0.0), to_rgb(colours.accent)]
+    )
 
     def draw(axes: Axes) -> None:
         edges = np.arange(len(columns) + 1) - 0.5, np.arange(len(held) + 1) - 0.5
@@ -230,7 +252,9 @@ def confusion(counts: np.ndarray, names: Sequence[str], *, theme: str) -> str:
         axes.pcolormesh(*edges, np.sqrt(shares), cmap=blend, vmin=0, vmax=1, rasterized=not few)
         axes.xaxis.tick_top()
         axes.xaxis.set_label_position("top")
-        axes.set_xticks(np.arange(len(columns)), [_shortened(name) for name in columns], rotation=90)
+        axes.set_xticks(
+            np.arange(len(columns)), [_shortened(name) for name in columns], rotation=90
+        )
         axes.set_yticks(np.arange(len(held)), [_shortened(names[row]) for row in held.tolist()])
         for label in [*axes.get_xticklabels(), *axes.get_yticklabels()]:
             label.set_parse_math(False)
@@ -238,13 +262,26 @@ def confusion(counts: np.ndarray, names: Sequence[str], *, theme: str) -> str:
         for (row, column), share in np.ndenumerate(shares if few else np.zeros((0, 0))):
             if share >= 0.005:
                 ink = colours.paper if share > 0.4 else colours.ink
-                axes.text(column, row, f"{100 * share:.0f}", ha="center", va="center", color=ink, fontsize=8)
+                axes.text(
+                    column,
+                    row,
+                    f"{100 * share:.0f}",
+                    ha="center",
+                    va="center",
+                    color=ink,
+                    fontsize=8,
+                )
         axes.set_xlabel("predicted")
         axes.set_ylabel("truth")
         axes.invert_yaxis()
         axes.grid(False)
 
-    return _svg(draw, theme=theme, size=(1.9 + cell * len(columns), 1.6 + cell * max(1, len(held))), labels=None)
+    return _svg(
+        draw,
+        theme=theme,
+        size=(1.9 + cell * len(columns), 1.6 + cell * max(1, len(held))),
+        labels=None,
+    )
 
 
 def smoothed(values: np.ndarray) -> np.ndarray:
@@ -270,7 +307,11 @@ def _binned(steps: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarr
     kept = [rows[np.isfinite(values[rows])] for rows in bins]
     kept = [rows for rows in kept if len(rows)]
     middle = np.array([steps[rows].mean() for rows in kept])
-    return middle, np.array([values[rows].min() for rows in kept]), np.array([values[rows].max() for rows in kept])
+    return (
+        middle,
+        np.array([values[rows].min() for rows in kept]),
+        np.array([values[rows].max() for rows in kept]),
+    )
 
 
 def _thinned(steps: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -281,7 +322,9 @@ def _thinned(steps: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndar
     return steps[rows], values[rows]
 
 
-def _bars_side_by_side(axes: Axes, groups: Mapping[str, Sequence[float]], edges: np.ndarray, colours: Theme) -> None:
+def _bars_side_by_side(
+    axes: Axes, groups: Mapping[str, Sequence[float]], edges: np.ndarray, colours: Theme
+) -> None:
     fills = (colours.accent, *colours.others)
     width = np.diff(edges) * 0.86 / max(1, len(groups))
     for place, (stage, values) in enumerate(groups.items()):
@@ -289,18 +332,26 @@ def _bars_side_by_side(axes: Axes, groups: Mapping[str, Sequence[float]], edges:
         # Whole numbers stand in the middle of their bar: masks are counted, not measured.
         shift = -0.5 if edges[1] - edges[0] == 1 else 0.0
         left = edges[:-1] + shift + np.diff(edges) * 0.07 + place * width
-        axes.bar(left, heights, width=width, align="edge", color=fills[place % len(fills)], label=stage)
+        axes.bar(
+            left, heights, width=width, align="edge", color=fills[place % len(fills)], label=stage
+        )
     axes.yaxis.set_major_locator(MaxNLocator(integer=True, nbins=4))
     if len(groups) > 1:
         _legend(axes, colours)
 
 
 def _legend(axes: Axes, colours: Theme, *, right_of_axes: bool = False) -> None:
-    place = {"loc": "center left", "bbox_to_anchor": (1.01, 0.5)} if right_of_axes else {"loc": "upper right"}
+    place = (
+        {"loc": "center left", "bbox_to_anchor": (1.01, 0.5)}
+        if right_of_axes
+        else {"loc": "upper right"}
+    )
     axes.legend(frameon=False, labelcolor=colours.ink, fontsize=9, handlelength=1.2, **place)
 
 
-def _svg(draw: Callable[[Axes], None], *, theme: str, size: tuple[float, float], labels: int | None = 9) -> str:
+def _svg(
+    draw: Callable[[Axes], None], *, theme: str, size: tuple[float, float], labels: int | None = 9
+) -> str:
     """One figure as SVG text; size in inches of 72 px; labels: of the ticks in points, None: as `draw` set them."""
     colours = THEMES[theme]
     # svg.fonttype: letters stay letters; svg.hashsalt: the same numbers give the same bytes.
@@ -324,7 +375,9 @@ def _svg(draw: Callable[[Axes], None], *, theme: str, size: tuple[float, float],
         axes.xaxis.label.set_color(colours.ink)
         axes.yaxis.label.set_color(colours.ink)
         text = io.StringIO()
-        figure.savefig(text, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+        figure.savefig(
+            text, format="svg", transparent=True, metadata={"Date": None, "Creator": None}
+        )
     svg = re.sub(r"'DejaVu Sans'(?:, [^;\"]*?)?(?=[;\"])", FONT.replace('"', "'"), text.getvalue())
     return svg[svg.index("<svg") :]
 

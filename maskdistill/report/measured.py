@@ -104,7 +104,15 @@ def headlines(metrics: Sequence[Mapping[str, Any]]) -> list[tuple[str, str, str,
     splits = _ordered({split for _, _, split in known}, SPLITS)
     chosen = []
     for wanted in HEADLINES:
-        found = next((known[(*pair, split)] for pair in wanted for split in splits if (*pair, split) in known), None)
+        found = next(
+            (
+                known[(*pair, split)]
+                for pair in wanted
+                for split in splits
+                if (*pair, split) in known
+            ),
+            None,
+        )
         if found is not None:
             chosen.append((f"{found['value']:.3f}", found["name"], found["stage"], found["split"]))
     return chosen
@@ -116,12 +124,18 @@ def summary(metrics: Sequence[Mapping[str, Any]]) -> list[Main]:
     splits = _ordered({split for _, _, split in known}, SPLITS)
     found = []
     for stage, names in MAIN.items():
-        name = next((name for name in names for split in splits if (stage, name, split) in known), None)
+        name = next(
+            (name for name in names for split in splits if (stage, name, split) in known), None
+        )
         if name is None:
             continue
         cells = {split: known.get((stage, name, split)) for split in splits}
         trivial = {
-            split: [known[each, name, split]["value"] for each in BASELINES if (each, name, split) in known]
+            split: [
+                known[each, name, split]["value"]
+                for each in BASELINES
+                if (each, name, split) in known
+            ]
             for split in splits
         }
         found.append(
@@ -130,7 +144,10 @@ def summary(metrics: Sequence[Mapping[str, Any]]) -> list[Main]:
                 name=name,
                 cells={split: _row(row) if row else None for split, row in cells.items()},
                 seeds={split: _over_seeds(over.get((stage, name, split))) for split in splits},
-                trivial={split: f"{max(values):.3f}" if values else "" for split, values in trivial.items()},
+                trivial={
+                    split: f"{max(values):.3f}" if values else ""
+                    for split, values in trivial.items()
+                },
             )
         )
     return found
@@ -143,7 +160,11 @@ def tables(metrics: Sequence[Mapping[str, Any]]) -> list[tuple[str, list[Group]]
     for split in _ordered({row["split"] for row in whole}, SPLITS):
         of_split = [row for row in whole if row["split"] == split]
         groups = [
-            Group(stage, stage.startswith("baseline:"), [_row(row) for row in of_split if row["stage"] == stage])
+            Group(
+                stage,
+                stage.startswith("baseline:"),
+                [_row(row) for row in of_split if row["stage"] == stage],
+            )
             for stage in _ordered({row["stage"] for row in of_split}, STAGES)
         ]
         shown.append((split, groups))
@@ -153,7 +174,11 @@ def tables(metrics: Sequence[Mapping[str, Any]]) -> list[tuple[str, list[Group]]
 def explained(metrics: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
     """(name, what it means) of the metrics that occur, in the order of MEANS; box_AP50 is explained as AP50."""
     names = {row["name"] for row in metrics}
-    return [(name, meaning) for name, meaning in MEANS.items() if name in names or f"box_{name}" in names]
+    return [
+        (name, meaning)
+        for name, meaning in MEANS.items()
+        if name in names or f"box_{name}" in names
+    ]
 
 
 def class_iou(metrics: Sequence[Mapping[str, Any]]) -> tuple[str, dict[str, Bar]] | None:
@@ -211,7 +236,9 @@ def _row(row: Mapping[str, Any]) -> Row:
     known = _is_number(value)
     low, high = interval if known and interval is not None else (None, None)
     spread = (
-        f"± {row['spread']:.3f} over {row['seeds']} seeds" if row.get("spread") is not None and "seeds" in row else ""
+        f"± {row['spread']:.3f} over {row['seeds']} seeds"
+        if row.get("spread") is not None and "seeds" in row
+        else ""
     )
     return Row(
         name=row["name"],

@@ -75,10 +75,14 @@ def overlay_label_map(rgb: np.ndarray, label_map: np.ndarray, *, alpha: float = 
     """
     _check_rgb(rgb)
     if label_map.ndim != 2 or label_map.dtype != np.uint8:
-        raise ValueError(f"label_map: wanted (H, W) uint8, got shape {label_map.shape} {label_map.dtype}")
+        raise ValueError(
+            f"label_map: wanted (H, W) uint8, got shape {label_map.shape} {label_map.dtype}"
+        )
     height, width = rgb.shape[:2]
     if label_map.shape != (height, width):
-        label_map = np.asarray(Image.fromarray(label_map).resize((width, height), Image.Resampling.NEAREST))
+        label_map = np.asarray(
+            Image.fromarray(label_map).resize((width, height), Image.Resampling.NEAREST)
+        )
     table = np.vstack([palette(MOST_IDS), IGNORE_COLOUR])
     tint = table[label_map].astype(np.float32)
     labelled = (label_map != 0)[..., None]

@@ -97,7 +97,11 @@ def number(value: float | str) -> str:
         return str(value)
     if isinstance(value, int | np.integer):
         return f"{value:,}".replace(",", "\N{NARROW NO-BREAK SPACE}")
-    return f"{value:.3f}" if abs(value) < 10 else f"{value:,.1f}".replace(",", "\N{NARROW NO-BREAK SPACE}")
+    return (
+        f"{value:.3f}"
+        if abs(value) < 10
+        else f"{value:,.1f}".replace(",", "\N{NARROW NO-BREAK SPACE}")
+    )
 
 
 def duration(seconds: float) -> str:
@@ -135,9 +139,15 @@ def file_name(path: str) -> str:
 
 def grouped(settings: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, str]]]]:
     """Nested settings as groups of (dotted name, value) by their first name; what has no group stands first."""
-    single = [(key, _shown(value)) for key, value in settings.items() if not isinstance(value, Mapping)]
-    groups = [(key, list(_leaves(value))) for key, value in settings.items() if isinstance(value, Mapping)]
-    return ([("run", single)] if single else []) + [(key, leaves) for key, leaves in groups if leaves]
+    single = [
+        (key, _shown(value)) for key, value in settings.items() if not isinstance(value, Mapping)
+    ]
+    groups = [
+        (key, list(_leaves(value))) for key, value in settings.items() if isinstance(value, Mapping)
+    ]
+    return ([("run", single)] if single else []) + [
+        (key, leaves) for key, leaves in groups if leaves
+    ]
 
 
 def _leaves(settings: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, str]]:
@@ -173,7 +183,10 @@ def _curves(content: ReportContent) -> Iterator[tuple[str, str, str]]:
             yield (caption, *_themed(figures.number_curve, rows, chosen))
     for network, rows in content.losses.items():
         if rows:
-            yield (f"Loss of {network}, each step and smoothed", *_themed(figures.loss_curves, rows))
+            yield (
+                f"Loss of {network}, each step and smoothed",
+                *_themed(figures.loss_curves, rows),
+            )
     for caption, groups, draw in (
         ("Masks in a picture", content.masks_per_picture, figures.histogram_masks),
         ("Coverage", content.coverage, figures.histogram_coverage),
@@ -188,7 +201,9 @@ def _cluster_figure(content: ReportContent) -> tuple[str, str] | None:
         return None
     sizes = [cluster.size for cluster in content.clusters]
     numbers = [cluster.cluster for cluster in content.clusters]
-    return _themed(figures.cluster_bars, sizes, [cluster.colour for cluster in content.clusters], numbers)
+    return _themed(
+        figures.cluster_bars, sizes, [cluster.colour for cluster in content.clusters], numbers
+    )
 
 
 def _class_figure(content: ReportContent) -> tuple[str, str, str] | None:
@@ -209,12 +224,19 @@ def _confusion_figure(content: ReportContent) -> tuple[str, str, str] | None:
 def _classes(content: ReportContent) -> Iterator[tuple[str, list[str], list[list[str]]]]:
     """(split, head, lines) of the table by class of each split that has one."""
     for split, _ in tables(content.metrics):
-        head, *lines = by_class([row for row in content.metrics if row["split"] == split], content.published)
+        head, *lines = by_class(
+            [row for row in content.metrics if row["split"] == split], content.published
+        )
         if lines:
             yield split, head, lines
 
 
 def _themed(draw: Callable[..., str], *arguments: Any) -> tuple[str, str]:
     """Data URIs of a plot for a light and for a dark page."""
-    light, dark = (draw(*arguments, theme=theme).encode("utf-8", "replace") for theme in ("light", "dark"))
-    return tuple("data:image/svg+xml;base64," + base64.b64encode(svg).decode("ascii") for svg in (light, dark))  # type: ignore[return-value]
+    light, dark = (
+        draw(*arguments, theme=theme).encode("utf-8", "replace") for theme in ("light", "dark")
+    )
+    return tuple(
+        "data:image/svg+xml;base64," + base64.b64encode(svg).decode("ascii")
+        for svg in (light, dark)
+    )  # type: ignore[return-value]

@@ -43,7 +43,9 @@ def json_bytes(value: Any, *, indent: int | None = None) -> bytes:
 
     def text(ascii_only: bool) -> str:
         separators = (",", ":") if indent is None else None
-        return json.dumps(value, indent=indent, separators=separators, ensure_ascii=ascii_only, allow_nan=False)
+        return json.dumps(
+            value, indent=indent, separators=separators, ensure_ascii=ascii_only, allow_nan=False
+        )
 
     try:
         return text(ascii_only=False).encode("utf-8")
@@ -101,7 +103,9 @@ def unwritable(path: Path, error: OSError) -> RunError:
     if error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)):
         advice = "Free some space, then give the same command again: it goes on where it was"
     else:
-        advice = "See that its folder exists and may be written to, then give the same command again"
+        advice = (
+            "See that its folder exists and may be written to, then give the same command again"
+        )
     return RunError(f"{path}: cannot be written: {error.strerror or error}. {advice}")
 
 

@@ -91,14 +91,18 @@ class Journal:
                 file.seek(self.offsets[key])
                 payload = _unsealed(file.readline())
                 if payload is None or payload["key"] != key:
-                    raise RunError(f"{self.path}: changed while it was read. Is another program writing there?")
+                    raise RunError(
+                        f"{self.path}: changed while it was read. Is another program writing there?"
+                    )
                 yield key, payload["record"]
 
     def restarted(self) -> Journal:
         """The same journal, emptied."""
         self.close()
         self.path.unlink(missing_ok=True)
-        return Journal(self.path.parent, self.path.stem, flush_seconds=self.flush_seconds, clock=self.clock)
+        return Journal(
+            self.path.parent, self.path.stem, flush_seconds=self.flush_seconds, clock=self.clock
+        )
 
     def close(self) -> None:
         """Flush and let go of the file; another `add` would open it again."""
@@ -142,7 +146,9 @@ class Journal:
             return 0
         good = 0
         with self.path.open("rb") as file:
-            size = os.fstat(file.fileno()).st_size  # another process may be adding lines meanwhile: they are not ours
+            size = os.fstat(
+                file.fileno()
+            ).st_size  # another process may be adding lines meanwhile: they are not ours
             for number, line in enumerate(file, 1):
                 payload = _unsealed(line) if good + len(line) <= size else None
                 if payload is None:

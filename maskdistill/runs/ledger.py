@@ -15,7 +15,9 @@ from maskdistill.runs import atomic, lines
 class Ledger:
     """An append-only file of events; several processes may write to it."""
 
-    def __init__(self, path: Path, *, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+    def __init__(
+        self, path: Path, *, clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+    ) -> None:
         self.path, self.clock = path, clock
 
     def write(self, event: str, **fields: Any) -> None:

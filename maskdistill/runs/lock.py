@@ -22,7 +22,9 @@ from maskdistill.runs import atomic
 class RunLock:
     """Held while the block runs."""
 
-    def __init__(self, path: Path, *, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+    def __init__(
+        self, path: Path, *, clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+    ) -> None:
         self.path, self.clock = path, clock
         self.file: IO[bytes] | None = None
 

@@ -33,7 +33,15 @@ class _Rate(ProgressColumn):
 class Bar:
     """One piece of work under way; `advance` is called for each item."""
 
-    def __init__(self, title: str, total: int, done: int, unit: str, stream: TextIO | None, rich: RichProgress | None):
+    def __init__(
+        self,
+        title: str,
+        total: int,
+        done: int,
+        unit: str,
+        stream: TextIO | None,
+        rich: RichProgress | None,
+    ):
         self.title, self.total, self.done, self.unit = title, total, done, unit
         self.stream, self.rich = stream, rich
         self.began, self.last, self.first = time.monotonic(), time.monotonic(), done
@@ -72,7 +80,9 @@ class Progress:
         if self.stream:
             print(text, file=self.stream, flush=True)
 
-    def left_out(self, reasons: list[str], *, names: str = "the report and ledger.jsonl name") -> None:
+    def left_out(
+        self, reasons: list[str], *, names: str = "the report and ledger.jsonl name"
+    ) -> None:
         """A line for each of the first pictures that were refused, and how many more there are.
 
         Args:

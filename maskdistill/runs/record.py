@@ -46,7 +46,9 @@ def read(path: Path) -> StageRecord | None:
     except FileNotFoundError:
         return None
     except (ValueError, TypeError) as error:
-        raise RunError(f"{path}: damaged or of another version ({error}). Remove it to do the stage anew") from error
+        raise RunError(
+            f"{path}: damaged or of another version ({error}). Remove it to do the stage anew"
+        ) from error
 
 
 def write(path: Path, entry: StageRecord) -> None:

@@ -8,7 +8,9 @@ from torch.nn import functional
 IGNORE = 255
 
 
-def hardest_cross_entropy(logits: Tensor, labels: Tensor, *, share: float = 0.2, ignore: int = IGNORE) -> Tensor:
+def hardest_cross_entropy(
+    logits: Tensor, labels: Tensor, *, share: float = 0.2, ignore: int = IGNORE
+) -> Tensor:
     """Mean of the largest per-pixel cross-entropies.
 
     Args:
@@ -20,7 +22,9 @@ def hardest_cross_entropy(logits: Tensor, labels: Tensor, *, share: float = 0.2,
     Source: MaskDistill release.
     """
     valid = labels != ignore
-    each = functional.cross_entropy(logits.float(), labels.long(), ignore_index=ignore, reduction="none")
+    each = functional.cross_entropy(
+        logits.float(), labels.long(), ignore_index=ignore, reduction="none"
+    )
     count = min(int(share * labels.numel()), int(valid.sum()))
     if count == 0:
         return logits.sum() * 0.0

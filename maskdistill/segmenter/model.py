@@ -36,7 +36,9 @@ class DeepLab(nn.Module):
         maps = self.backbone(x)
         logits = self.classifier(*(maps[name] for name in self.at))
         # In bfloat16 one pixel in 150 would have two largest logits.
-        return functional.interpolate(logits.float(), size=x.shape[-2:], mode="bilinear", align_corners=False)
+        return functional.interpolate(
+            logits.float(), size=x.shape[-2:], mode="bilinear", align_corners=False
+        )
 
 
 class SmallHead(nn.Module):
@@ -46,7 +48,9 @@ class SmallHead(nn.Module):
         n_in: channels of both maps, (B, n_in, h, w) coarse and (B, n_in, H, W) fine; logits have the fine one's size.
     """
 
-    def __init__(self, n_in: int, n_classes: int, *, rates: tuple[int, ...] = (1, 2, 3), width: int = 64) -> None:
+    def __init__(
+        self, n_in: int, n_classes: int, *, rates: tuple[int, ...] = (1, 2, 3), width: int = 64
+    ) -> None:
         super().__init__()
         self.branches = nn.ModuleList(
             [_conv(n_in, width, 1), *(_conv(n_in, width, 3, dilation=rate) for rate in rates)]
@@ -62,11 +66,15 @@ class SmallHead(nn.Module):
         mean = self.mean(coarse.mean(dim=(2, 3), keepdim=True)).expand(-1, -1, *coarse.shape[2:])
         joined = torch.cat([*(branch(coarse) for branch in self.branches), mean], dim=1)
         context = self.dropout(self.project(joined))
-        enlarged = functional.interpolate(context, size=fine.shape[-2:], mode="bilinear", align_corners=False)
+        enlarged = functional.interpolate(
+            context, size=fine.shape[-2:], mode="bilinear", align_corners=False
+        )
         return self.classify(self.refine(enlarged + self.skip(fine)))
 
 
-def build(*, size: str = "resnet50", n_classes: int, seed: int = 0, frozen_layers: int = 2) -> DeepLab:
+def build(
+    *, size: str = "resnet50", n_classes: int, seed: int = 0, frozen_layers: int = 2
+) -> DeepLab:
     """A segmenter with weights drawn from a seed.
 
     Args:
@@ -75,7 +83,9 @@ def build(*, size: str = "resnet50", n_classes: int, seed: int = 0, frozen_layer
         frozen_layers: of ResNet-50: conv1, bn1 and so many layers stay as they are; source: MaskDistill release.
     """
     with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed GPUs too: nothing restores them
+        torch.default_generator.manual_seed(
+            seed
+        )  # torch.manual_seed would seed GPUs too: nothing restores them
         if size == "small":
             pyramid = bodies.Pyramid(bodies.build(size), PYRAMID_WIDTH, norm=bodies.grouped)
             return DeepLab(pyramid, SmallHead(PYRAMID_WIDTH, n_classes), at=("1", "0")).eval()
@@ -85,7 +95,9 @@ def build(*, size: str = "resnet50", n_classes: int, seed: int = 0, frozen_layer
 
 def _conv(n_in: int, n_out: int, kernel: int, *, dilation: int = 1) -> nn.Sequential:
     return nn.Sequential(
-        nn.Conv2d(n_in, n_out, kernel, padding=dilation * (kernel // 2), dilation=dilation, bias=False),
+        nn.Conv2d(
+            n_in, n_out, kernel, padding=dilation * (kernel // 2), dilation=dilation, bias=False
+        ),
         bodies.grouped(n_out),
         nn.ReLU(),
     )

@@ -12,7 +12,9 @@ from collections.abc import Callable
 import numpy as np
 from scipy import ndimage
 
-MIN_SHARE = 1 / 512  # of the picture: a smaller part has too few pixels to tell its colours from those around it
+MIN_SHARE = (
+    1 / 512
+)  # of the picture: a smaller part has too few pixels to tell its colours from those around it
 
 
 def refined(
@@ -27,7 +29,9 @@ def refined(
         (H, W) uint8: refined parts painted by falling area, so that a smaller one stays visible on a larger one;
         parts below MIN_SHARE of the picture are left out, and what no part covers is background.
     """
-    parts: list[tuple[int, int, np.ndarray]] = []  # area, cluster, mask as bits: of a large picture there may be many
+    parts: list[
+        tuple[int, int, np.ndarray]
+    ] = []  # area, cluster, mask as bits: of a large picture there may be many
     for cluster in np.unique(label_map[label_map > 0]):
         labels, n_parts = ndimage.label(label_map == cluster)
         for part in range(1, n_parts + 1):
@@ -37,5 +41,7 @@ def refined(
                 parts.append((int(np.count_nonzero(better)), int(cluster), np.packbits(better)))
     painted = np.zeros_like(label_map)
     for _, cluster, bits in sorted(parts, key=lambda part: -part[0]):
-        painted[np.unpackbits(bits, count=label_map.size).reshape(label_map.shape).astype(bool)] = cluster
+        painted[np.unpackbits(bits, count=label_map.size).reshape(label_map.shape).astype(bool)] = (
+            cluster
+        )
     return painted

@@ -14,7 +14,9 @@ from maskdistill.segmenter.losses import hardest_cross_entropy
 from maskdistill.training import augment, sampling
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, of RGB in [0, 1]
-RESAMPLE = Image.Resampling.BICUBIC  # of pictures, in training and prediction; source: MaskDistill release
+RESAMPLE = (
+    Image.Resampling.BICUBIC
+)  # of pictures, in training and prediction; source: MaskDistill release
 Sample = Callable[[int], tuple[np.ndarray, np.ndarray]]
 
 
@@ -30,10 +32,14 @@ def batches(
 
     def batch_of(step: int) -> list[Any]:
         made = []
-        for number, position in enumerate(sampling.chosen(step, n_pictures=n_pictures, batch=batch, seed=seed)):
+        for number, position in enumerate(
+            sampling.chosen(step, n_pictures=n_pictures, batch=batch, seed=seed)
+        ):
             rgb, label_map = sample(int(position))
             draw = augment.drawn(sampling.generator(seed, step, number), ranges)
-            moved, layers = augment.apply(draw, rgb, label_map[None], size=(side, side), resample=RESAMPLE)
+            moved, layers = augment.apply(
+                draw, rgb, label_map[None], size=(side, side), resample=RESAMPLE
+            )
             made.append((as_input(moved), torch.from_numpy(layers[0].copy())))
         return made
 

@@ -14,11 +14,15 @@ class ClusterSettings:
     # class_token of the box, as the paper; patch_mean: of the box's patches inside the mask; descriptors: made by hand;
     # auto: descriptors for handcrafted, else class_token
     embedding: Literal["auto", "class_token", "patch_mean", "descriptors"] = "auto"
-    backbone: str = ""  # of class_token and patch_mean; empty: that of propose; dino_vits8 in the paper
+    backbone: str = (
+        ""  # of class_token and patch_mean; empty: that of propose; dino_vits8 in the paper
+    )
     # of a crop for the backbone, where it is not the mask's: keep, the paper; blur; fill with the mean colour
     background: Literal["keep", "blur", "fill"] = "keep"
     blur: float = 0.1  # deviation, as a share of the crop's longer side, in [0, 1]; ours
-    scales: tuple[float, ...] = (1.0,)  # of a crop, the vectors are averaged, in (0, 4]; 1 in the paper
+    scales: tuple[float, ...] = (
+        1.0,
+    )  # of a crop, the vectors are averaged, in (0, 4]; 1 in the paper
     flips: bool = False  # the mirrored crop too, averaged
     pack: int = 256  # patches of small crops that go through the backbone at once; 0: one by one; changes last bits
     # px the longer side of a smaller crop is enlarged to, but not beyond max_side: small things are told apart far
@@ -42,14 +46,22 @@ class ClusterSettings:
     pca_dims: int = 64  # principal components kept, those of the largest variance; ours
     support: str = ""  # RUN2: another run, whose clustered masks help to fit; VOC 2007 for VOC 2012 in the paper
     align_to: str = ""  # RUN2: another run over the same pictures: clusters take the ids of those that they overlap
-    flag_far: float = 3.0  # flag masks so many times as far from their centroid as the median; 0: none; ours
+    flag_far: float = (
+        3.0  # flag masks so many times as far from their centroid as the median; 0: none; ours
+    )
     flag_border: float = 0.5  # flag clusters whose median mask touches more of the picture's 4 sides, in [0, 1]; ours
-    flag_area: float = 0.5  # flag clusters whose median mask is more of its picture, in [0, 1]; 1: none; ours
+    flag_area: float = (
+        0.5  # flag clusters whose median mask is more of its picture, in [0, 1]; 1: none; ours
+    )
     flag_score: float = 0.0  # flag clusters whose median score is less, in [0, 1]; 0: none; ours
     drop: bool = False  # leave out of training, and of label maps, what is flagged; the paper trains on all masks
     again: bool = False  # cluster the detections once more, before label maps are made
-    again_min_score: float = 0.5  # of the detections that the second clustering is fitted on, in [0, 1]
-    of: Literal["proposals", "detections"] = "proposals"  # what the verb clusters; detections: writes recluster/
+    again_min_score: float = (
+        0.5  # of the detections that the second clustering is fitted on, in [0, 1]
+    )
+    of: Literal["proposals", "detections"] = (
+        "proposals"  # what the verb clusters; detections: writes recluster/
+    )
 
     def __post_init__(self) -> None:
         for name in ("k", "k_most", "merge_from"):
@@ -62,9 +74,13 @@ class ClusterSettings:
                         f"got {value}"
                     )
         if self.merge_from and isinstance(self.k, int) and self.merge_from < self.k:
-            raise ValueError(f"cluster.merge_from must be at least cluster.k, {self.k}, or 0, got {self.merge_from}")
+            raise ValueError(
+                f"cluster.merge_from must be at least cluster.k, {self.k}, or 0, got {self.merge_from}"
+            )
         if self.solver == "torch" and self.kmeans == "minibatch":
-            raise ValueError("cluster.solver torch has no cluster.kmeans minibatch: give full or spherical, or sklearn")
+            raise ValueError(
+                "cluster.solver torch has no cluster.kmeans minibatch: give full or spherical, or sklearn"
+            )
         at_least("cluster.restarts", self.restarts, 1)
         in_unit("cluster.again_min_score", self.again_min_score)
         at_least("cluster.min_side", self.min_side, 0)

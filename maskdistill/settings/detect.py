@@ -14,14 +14,22 @@ class DetectSettings:
     """From noisy masks to a detector, and from it to detections."""
 
     size: Literal["small", "resnet50"] = "small"  # resnet50 in the paper: for GPUs
-    min_proposal_score: float | None = None  # to train on, in [0, 1]; None: 0.45 for handcrafted, else 0, all (paper)
+    min_proposal_score: float | None = (
+        None  # to train on, in [0, 1]; None: 0.45 for handcrafted, else 0, all (paper)
+    )
     short_side: int = 256  # px that the shorter side is resized to; 480-800 in the paper (assumed)
     max_side: int = 512  # px at most of the longer side; 1333 in torchvision
     min_score: float = 0.05  # detections kept, in [0, 1]; source: torchvision
     nms: float = 0.5  # IoU above which the weaker box goes, whatever its cluster; 0.4 in LOST's configuration
-    mask_nms: float = 0.5  # IoU above which the weaker mask goes, in [0, 1]; 1: none goes, as in the paper
-    mask_score: bool = True  # multiply scores by the mean probability inside the mask; no in the paper
-    pixels: Literal["auto", "plain", "refine"] = "auto"  # move outlines to edges; auto: refine for handcrafted alone
+    mask_nms: float = (
+        0.5  # IoU above which the weaker mask goes, in [0, 1]; 1: none goes, as in the paper
+    )
+    mask_score: bool = (
+        True  # multiply scores by the mean probability inside the mask; no in the paper
+    )
+    pixels: Literal["auto", "plain", "refine"] = (
+        "auto"  # move outlines to edges; auto: refine for handcrafted alone
+    )
     max_detections: int = 100  # a picture; source: COCO
     # FILE or folder of detections of others, nothing is trained (COCO results or dataset); in YAML import_file
     import_file: Annotated[str, tyro.conf.arg(name="import")] = ""

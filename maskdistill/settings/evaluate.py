@@ -10,7 +10,9 @@ from maskdistill.settings.checks import at_least
 class EvaluateSettings:
     """From ground truth to metrics; never changes what was trained."""
 
-    protocol: Literal["occurring", "paper"] = "occurring"  # mIoU over classes in the truth; paper: absent ones are 0
+    protocol: Literal["occurring", "paper"] = (
+        "occurring"  # mIoU over classes in the truth; paper: absent ones are 0
+    )
     # clusters of label maps to classes: one to one by IoU (the release) or by pixels; majority: several may share one
     matching: Literal["iou", "pixels", "majority"] = "iou"
     # what names a detection's cluster: the object that the mask meets with IoU >= 0.5 (overlap), or whatever object has

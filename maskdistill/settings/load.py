@@ -36,7 +36,9 @@ _ADAPTER = TypeAdapter(RunSettings)
 def preset(name: str) -> dict[str, Any]:
     """Settings of a preset as nested dict; SettingsError with the nearest names for an unknown one."""
     if name not in PRESETS:
-        raise SettingsError(f"preset: there is no {name!r}. Presets: {', '.join(PRESETS)}.{nearest(name, PRESETS)}")
+        raise SettingsError(
+            f"preset: there is no {name!r}. Presets: {', '.join(PRESETS)}.{nearest(name, PRESETS)}"
+        )
     return {key: value for key, value in _read_preset(name).items() if key != "about"}
 
 
@@ -48,7 +50,11 @@ def about(name: str) -> list[str]:
 
 
 def _read_preset(name: str) -> dict[str, Any]:
-    text = resources.files("maskdistill").joinpath("presets", f"{name}.yaml").read_text(encoding="utf-8")
+    text = (
+        resources.files("maskdistill")
+        .joinpath("presets", f"{name}.yaml")
+        .read_text(encoding="utf-8")
+    )
     return yaml.safe_load(text) or {}
 
 
@@ -57,7 +63,9 @@ def read_yaml(path: Path) -> dict[str, Any]:
     try:
         loaded = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise SettingsError(f"{path}: no such file. Give a YAML file with settings to --config") from None
+        raise SettingsError(
+            f"{path}: no such file. Give a YAML file with settings to --config"
+        ) from None
     except OSError as error:
         raise SettingsError(
             f"{path}: cannot be read: {error.strerror}. Give a YAML file with settings to --config"
@@ -98,11 +106,16 @@ def _still_meant(entries: list[str], layer: Mapping[str, Any]) -> list[str]:
     for entry in entries:
         stage, _, what = entry.partition("=")
         own = layer.get(stage)
-        wanted, named = own.get("backbone") if isinstance(own, Mapping) else None, backbone_named(stage, what)
+        wanted, named = (
+            own.get("backbone") if isinstance(own, Mapping) else None,
+            backbone_named(stage, what),
+        )
         if not wanted or named is None or wanted == named:
             kept.append(entry)
         elif entry in layer.get("weights", ()):
-            raise SettingsError(f"{stage}.backbone is {wanted}, but weights {entry} name another. Give one of the two")
+            raise SettingsError(
+                f"{stage}.backbone is {wanted}, but weights {entry} name another. Give one of the two"
+            )
     return kept
 
 
@@ -114,10 +127,14 @@ def validate(values: Mapping[str, Any], *, source: str) -> RunSettings:
     try:
         return _ADAPTER.validate_python(values)
     except ValidationError as error:
-        raise SettingsError(f"{source}: " + "; ".join(_explain(item) for item in error.errors())) from None
+        raise SettingsError(
+            f"{source}: " + "; ".join(_explain(item) for item in error.errors())
+        ) from None
 
 
-def load(*layers: Mapping[str, Any], preset_name: str | None = None, config: Path | None = None) -> RunSettings:
+def load(
+    *layers: Mapping[str, Any], preset_name: str | None = None, config: Path | None = None
+) -> RunSettings:
     """Defaults < preset < YAML file < the layers given (flags), checked once.
 
     Args:
@@ -162,12 +179,20 @@ def _entries(value: Any) -> bool:
 
 def _explain(item: Any) -> str:
     # Of a setting of two types pydantic names each type behind the key.
-    key = ".".join(str(part) for part in item["loc"] if part != "int" and not str(part).startswith("literal["))
+    key = ".".join(
+        str(part) for part in item["loc"] if part != "int" and not str(part).startswith("literal[")
+    )
     if item["type"] == "unexpected_keyword_argument":
         known = known_keys(item["loc"][:-1])
-        return f"unknown setting {key}." + (nearest(item["loc"][-1], known) or f" Known: {', '.join(known)}.")
+        return f"unknown setting {key}." + (
+            nearest(item["loc"][-1], known) or f" Known: {', '.join(known)}."
+        )
     message = item["msg"].removeprefix("Value error, ")
-    return f"{key}: {message} (found {item['input']!r})" if key and not isinstance(item["input"], dict) else message
+    return (
+        f"{key}: {message} (found {item['input']!r})"
+        if key and not isinstance(item["input"], dict)
+        else message
+    )
 
 
 def known_keys(location: tuple[Any, ...]) -> list[str]:

@@ -15,15 +15,21 @@ class MaskDistillSettings:
     """Constants of MaskDistill's own proposals."""
 
     short_side: int = 480  # px that the shorter side is resized to; 0: own size; 640 in the paper (ours: half the time)
-    top_fraction: float = 0.4  # of the patches that are candidates, in (0, 1]; source: MaskDistill release
+    top_fraction: float = (
+        0.4  # of the patches that are candidates, in (0, 1]; source: MaskDistill release
+    )
     mass: float = 0.5  # share of the class token's attention that is kept, in (0, 1]; source: MaskDistill, Sec. 3.1
-    mass_rule: Literal["signed", "positive"] = "positive"  # signed: as the release does it; positive: as it is meant
+    mass_rule: Literal["signed", "positive"] = (
+        "positive"  # signed: as the release does it; positive: as it is meant
+    )
 
     def __post_init__(self) -> None:
         at_least("propose.maskdistill.short_side", self.short_side, 0)
         for name in ("top_fraction", "mass"):
             if not 0 < getattr(self, name) <= 1:
-                raise ValueError(f"propose.maskdistill.{name} must be in (0, 1], got {getattr(self, name)}")
+                raise ValueError(
+                    f"propose.maskdistill.{name} must be in (0, 1], got {getattr(self, name)}"
+                )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,8 +37,12 @@ class LostSettings:
     """Constants of LOST."""
 
     short_side: int = 0  # px that the shorter side is resized to; 0: own size; source: LOST, Sec. 4
-    n_candidates: int = 100  # patches of the lowest degree that may join the seed patch; source: LOST, Sec. 3.3
-    rule: Literal["paper", "sound"] = "sound"  # of equal degrees: paper: the lowest patch first; sound: the least liked
+    n_candidates: int = (
+        100  # patches of the lowest degree that may join the seed patch; source: LOST, Sec. 3.3
+    )
+    rule: Literal["paper", "sound"] = (
+        "sound"  # of equal degrees: paper: the lowest patch first; sound: the least liked
+    )
 
     def __post_init__(self) -> None:
         at_least("propose.lost.short_side", self.short_side, 0)
@@ -43,13 +53,25 @@ class LostSettings:
 class TokenCutSettings:
     """Constants of TokenCut, the spectral cut."""
 
-    short_side: int = 0  # px that the shorter side is resized to; 0: own size; source: TokenCut, Sec. 4
-    affinity: Literal["auto", "threshold", "gaussian"] = "auto"  # auto: gaussian for handcrafted, else threshold
-    threshold: float = 0.2  # cosine above which two patches are joined, in [-1, 1]; source: TokenCut, Sec. 3.2
+    short_side: int = (
+        0  # px that the shorter side is resized to; 0: own size; source: TokenCut, Sec. 4
+    )
+    affinity: Literal["auto", "threshold", "gaussian"] = (
+        "auto"  # auto: gaussian for handcrafted, else threshold
+    )
+    threshold: float = (
+        0.2  # cosine above which two patches are joined, in [-1, 1]; source: TokenCut, Sec. 3.2
+    )
     floor: float = 1e-5  # weight of an absent edge, above 0; source: TokenCut, Sec. 3.2
-    rule: Literal["paper", "sound"] = "sound"  # paper: the first mask is returned whatever it is; sound: judged too
-    max_area: float = 0.5  # of the patches: a judged mask that has more is rejected, in (0, 1]; ours
-    max_border: float = 0.5  # of the border's patches: a judged mask that holds more is rejected, in (0, 1]; ours
+    rule: Literal["paper", "sound"] = (
+        "sound"  # paper: the first mask is returned whatever it is; sound: judged too
+    )
+    max_area: float = (
+        0.5  # of the patches: a judged mask that has more is rejected, in (0, 1]; ours
+    )
+    max_border: float = (
+        0.5  # of the border's patches: a judged mask that holds more is rejected, in (0, 1]; ours
+    )
 
     def __post_init__(self) -> None:
         at_least("propose.tokencut.short_side", self.short_side, 0)
@@ -59,7 +81,9 @@ class TokenCutSettings:
             raise ValueError(f"propose.tokencut.floor must be in (0, 1), got {self.floor}")
         for name in ("max_area", "max_border"):
             if not 0 < getattr(self, name) <= 1:
-                raise ValueError(f"propose.tokencut.{name} must be in (0, 1], got {getattr(self, name)}")
+                raise ValueError(
+                    f"propose.tokencut.{name} must be in (0, 1], got {getattr(self, name)}"
+                )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,13 +91,23 @@ class MaskCutSettings:
     """Constants of MaskCut, repeated spectral cuts."""
 
     square: int = 480  # px of the sides that pictures are squeezed to; 0: own size and shape; source: CutLER, Sec. 4
-    threshold: float = 0.15  # cosine above which two patches are joined, in [-1, 1]; source: CutLER, Sec. 4
+    threshold: float = (
+        0.15  # cosine above which two patches are joined, in [-1, 1]; source: CutLER, Sec. 4
+    )
     floor: float = 1e-5  # weight of an absent edge, above 0; source: TokenCut, Sec. 3.2
     min_share: float = 0.01  # of the patches: a mask that has no more is rejected, in [0, 1); source: CutLER release
-    max_overlap: float = 0.5  # IoU with the mask before above which one is rejected; source: CutLER release
-    rule: Literal["paper", "sound"] = "sound"  # paper: rejected masks come back and pass; sound: painted out for good
-    max_area: float = 0.5  # sound: of the patches: a mask that has more is rejected, in (0, 1]; ours
-    max_border: float = 0.5  # sound: of the border's patches: a mask that holds more is rejected, in (0, 1]; ours
+    max_overlap: float = (
+        0.5  # IoU with the mask before above which one is rejected; source: CutLER release
+    )
+    rule: Literal["paper", "sound"] = (
+        "sound"  # paper: rejected masks come back and pass; sound: painted out for good
+    )
+    max_area: float = (
+        0.5  # sound: of the patches: a mask that has more is rejected, in (0, 1]; ours
+    )
+    max_border: float = (
+        0.5  # sound: of the border's patches: a mask that holds more is rejected, in (0, 1]; ours
+    )
 
     def __post_init__(self) -> None:
         at_least("propose.maskcut.square", self.square, 0)
@@ -86,7 +120,9 @@ class MaskCutSettings:
         in_unit("propose.maskcut.max_overlap", self.max_overlap)
         for name in ("max_area", "max_border"):
             if not 0 < getattr(self, name) <= 1:
-                raise ValueError(f"propose.maskcut.{name} must be in (0, 1], got {getattr(self, name)}")
+                raise ValueError(
+                    f"propose.maskcut.{name} must be in (0, 1], got {getattr(self, name)}"
+                )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,8 +131,12 @@ class ProposeSettings:
 
     backbone: str = "dino_vits16"  # dino_vits16 | dino_vits8 | dino_vitb16 | dino_vitb8 | timm/<model> | handcrafted
     method: Method = "auto"  # auto: tokencut for handcrafted, else maskdistill
-    block: int = -1  # of the backbone whose queries and keys are used, -1 the last; source: MaskDistill, Sec. 3.1
-    facet: Literal["keys", "queries", "values", "tokens"] = "keys"  # of the block: what patches are compared by
+    block: int = (
+        -1
+    )  # of the backbone whose queries and keys are used, -1 the last; source: MaskDistill, Sec. 3.1
+    facet: Literal["keys", "queries", "values", "tokens"] = (
+        "keys"  # of the block: what patches are compared by
+    )
     rotated: bool = False  # queries and keys after the rotation by position of DINOv3 and its kin; others have none
     # subtract the mean key; auto: not for dino_*, handcrafted, nor where tokencut or maskcut compare tokens
     centre_keys: Literal["auto", "yes", "no"] = "auto"
@@ -107,7 +147,9 @@ class ProposeSettings:
     # edges), crf (a dense CRF as in MaskCut; the best, docs/log/proposals.md); auto: refine for handcrafted, else crf
     pixels: Literal["auto", "nearest", "bilinear", "refine", "crf"] = "auto"
     max_patches: int = 0  # of the grid; a larger picture is made smaller first; 0: 2400 for handcrafted, else 12000
-    gpu_batch: int = 32  # pictures that a GPU sees together (a CPU sees one); moves last bits, no more
+    gpu_batch: int = (
+        32  # pictures that a GPU sees together (a CPU sees one); moves last bits, no more
+    )
     # FILE or folder of masks that others found, in place of ours (COCO results or dataset, a folder of `masks`); in
     # YAML import_file
     import_file: Annotated[str, tyro.conf.arg(name="import")] = ""

@@ -24,10 +24,14 @@ def resolve(settings: RunSettings) -> RunSettings:
         propose = replace(propose, backbone=named)
     by_hand = propose.backbone == HANDCRAFTED
     if propose.rotated and not propose.backbone.startswith("timm/"):
-        raise ValueError(f"propose.rotated: {propose.backbone} does not rotate by position; DINOv3 and its kin do")
+        raise ValueError(
+            f"propose.rotated: {propose.backbone} does not rotate by position; DINOv3 and its kin do"
+        )
     if by_hand and propose.facet == "values":
         raise ValueError("propose.facet: handcrafted has keys, queries and tokens, but no values")
-    method = propose.method if propose.method != "auto" else ("tokencut" if by_hand else "maskdistill")
+    method = (
+        propose.method if propose.method != "auto" else ("tokencut" if by_hand else "maskdistill")
+    )
     centre = propose.centre_keys
     if centre == "auto":
         # Cuts of tokens by a threshold of the cosine find less after centring; signs of keys say nothing before it.
@@ -77,7 +81,9 @@ def resolve(settings: RunSettings) -> RunSettings:
                 f"Give --{stage}.size resnet50, or --weights {stage}=none"
             )
         if stage == "detect" and given == "detect":
-            raise ValueError("weights detect=detect: the detector cannot start from itself. Give --weights detect=none")
+            raise ValueError(
+                "weights detect=detect: the detector cannot start from itself. Give --weights detect=none"
+            )
     propose, detect = _placed(propose), _placed(detect)
     if detect.import_file:
         cluster = replace(cluster, again=detect.import_clusters == "again")
@@ -102,11 +108,17 @@ def resolve(settings: RunSettings) -> RunSettings:
         align_to=_whole_if_there(cluster.align_to),
     )
     # Flags append to what a run's config.yaml holds: the same command again must not make its lists longer.
-    weights = tuple({entry.partition("=")[0]: _placed_weights(entry) for entry in settings.weights}.values())
+    weights = tuple(
+        {entry.partition("=")[0]: _placed_weights(entry) for entry in settings.weights}.values()
+    )
     # Whole paths: the run may be gone on with from another folder.
-    truths = tuple(dict.fromkeys(_whole_if_there(source) for source in settings.ground_truth if source))
+    truths = tuple(
+        dict.fromkeys(_whole_if_there(source) for source in settings.ground_truth if source)
+    )
     if segment.keep == BEST and not truths:
-        raise ValueError(f"segment.keep {BEST}: there is no ground truth to choose by. Give --ground-truth")
+        raise ValueError(
+            f"segment.keep {BEST}: there is no ground truth to choose by. Give --ground-truth"
+        )
     return replace(
         settings,
         weights=weights,
@@ -124,8 +136,12 @@ def resolve(settings: RunSettings) -> RunSettings:
 def _placed(own: Importing) -> Importing:
     """With whole paths of what is imported: the run may be gone on with from another folder."""
     if own.import_images and not own.import_file:
-        raise ValueError("import_images lists the images of the masks that --import names. Give --import too")
-    return replace(own, import_file=_whole(own.import_file), import_images=_whole(own.import_images))
+        raise ValueError(
+            "import_images lists the images of the masks that --import names. Give --import too"
+        )
+    return replace(
+        own, import_file=_whole(own.import_file), import_images=_whole(own.import_images)
+    )
 
 
 def _placed_weights(entry: str) -> str:

@@ -27,7 +27,9 @@ NETWORKS = ("dino_resnet50", "moco_v2_resnet50")  # start weights of detector an
 
 def is_name(what: str) -> bool:
     """Whether WHAT of `--weights STAGE=WHAT` is a word of ours or a name, and no file."""
-    return what in (*DINO_VITS, *NETWORKS, HANDCRAFTED, "none", "detect") or what.startswith("timm/")
+    return what in (*DINO_VITS, *NETWORKS, HANDCRAFTED, "none", "detect") or what.startswith(
+        "timm/"
+    )
 
 
 def backbone_named(stage: str, what: str | None) -> str | None:
@@ -41,9 +43,13 @@ class CommonSettings:
     """The dozen settings that most people touch."""
 
     preset: str = "quick"  # a whole choice of settings: quick | demo | paper-voc12 | paper-coco20k
-    config: Path | None = None  # YAML file with settings; stands above the preset and below the flags
+    config: Path | None = (
+        None  # YAML file with settings; stands above the preset and below the flags
+    )
     weights: Repeated = ()  # STAGE=WHAT, repeatable; WHAT: a name, a file, none, for segment also detect
-    validation: str | None = None  # pictures never trained on: a folder, a fraction, or a file with a list of paths
+    validation: str | None = (
+        None  # pictures never trained on: a folder, a fraction, or a file with a list of paths
+    )
     # a list of names, one a line, plain or gzipped: of PICTURES these alone, and those of a list given to --validation
     only: str | None = None
     # COCO JSON or folder of label maps, repeatable, in place of the run's; only evaluated with; "": none
@@ -65,11 +71,15 @@ class CommonSettings:
         for entry in self.weights:
             stage, equals, what = entry.partition("=")
             if not equals or not what or stage not in WEIGHT_STAGES:
-                raise ValueError(f"weights: {entry!r} is not STAGE=WHAT with STAGE one of {', '.join(WEIGHT_STAGES)}")
+                raise ValueError(
+                    f"weights: {entry!r} is not STAGE=WHAT with STAGE one of {', '.join(WEIGHT_STAGES)}"
+                )
 
     def weights_of(self, stage: str) -> str | None:
         """WHAT was given for a stage (the last one counts), or None."""
-        chosen = [entry.partition("=")[2] for entry in self.weights if entry.partition("=")[0] == stage]
+        chosen = [
+            entry.partition("=")[2] for entry in self.weights if entry.partition("=")[0] == stage
+        ]
         return chosen[-1] if chosen else None
 
 
@@ -77,11 +87,19 @@ class CommonSettings:
 class RunSettings(CommonSettings):
     """All settings of a run."""
 
-    workers: int = 2  # threads that decode pictures ahead of the device; results do not depend on it
-    precision: Literal["float32", "bfloat16"] = "float32"  # of the backbone and of training; bfloat16 moves a few masks
-    orientation: Literal["exif", "stored"] = "exif"  # turn pictures as their EXIF tag says, or leave them as stored
+    workers: int = (
+        2  # threads that decode pictures ahead of the device; results do not depend on it
+    )
+    precision: Literal["float32", "bfloat16"] = (
+        "float32"  # of the backbone and of training; bfloat16 moves a few masks
+    )
+    orientation: Literal["exif", "stored"] = (
+        "exif"  # turn pictures as their EXIF tag says, or leave them as stored
+    )
     max_megapixels: float = 100.0  # larger pictures are refused
-    chain_seed: int | None = None  # of clusters and all after them; None: as seed; each run of --seeds has its own
+    chain_seed: int | None = (
+        None  # of clusters and all after them; None: as seed; each run of --seeds has its own
+    )
     propose: ProposeSettings = field(default_factory=ProposeSettings)
     cluster: ClusterSettings = field(default_factory=ClusterSettings)
     detect: DetectSettings = field(default_factory=DetectSettings)

@@ -21,9 +21,13 @@ class SegmentSettings:
     # weights that are the result: average (of train.average, the last where that is 0), last, or
     # best_on_the_reported_data: of highest mIoU on the ground truth that is reported on, as the release; marked
     keep: Literal["average", "last", "best_on_the_reported_data"] = "average"
-    looks: int = 45  # of best_on_the_reported_data, evenly over the schedule; the release's 45 epochs
+    looks: int = (
+        45  # of best_on_the_reported_data, evenly over the schedule; the release's 45 epochs
+    )
     train: TrainSettings = field(
-        default_factory=lambda: TrainSettings(learning_rate=5e-4, augment=AugmentSettings(colour=0.15))  # colour: ours
+        default_factory=lambda: TrainSettings(
+            learning_rate=5e-4, augment=AugmentSettings(colour=0.15)
+        )  # colour: ours
     )
 
     def __post_init__(self) -> None:

@@ -12,9 +12,14 @@ class AugmentSettings:
 
     flip: bool = True  # mirror every other picture
     degrees: float = 5.0  # turned at most, either way, in [0, 180]; 5 in MaskDistill's segmenter
-    scale: tuple[float, float] = (0.75, 1.25)  # least and most, in (0, 8]; 0.75 to 1.25 in MaskDistill's segmenter
+    scale: tuple[float, float] = (
+        0.75,
+        1.25,
+    )  # least and most, in (0, 8]; 0.75 to 1.25 in MaskDistill's segmenter
     shift: float = 0.0  # of the middle at most, either way, as a share of each side, in [0, 1]
-    colour: float = 0.0  # c: channels times 1 - c to 1 + c, values to the power of exp(-c) to exp(c), in [0, 1]
+    colour: float = (
+        0.0  # c: channels times 1 - c to 1 + c, values to the power of exp(-c) to exp(c), in [0, 1]
+    )
 
     def __post_init__(self) -> None:
         if not 0 <= self.degrees <= 180:
@@ -38,10 +43,17 @@ class TrainSettings:
     learning_rate: float = 1e-3  # at the top of the schedule
     weight_decay: float = 1e-4  # source: MaskDistill release
     warm_up: int = 20  # steps of linear warm-up
-    decay: Literal["cosine", "steps"] = "cosine"  # steps: tenfold down at each of `drops`, as the paper
-    drops: tuple[float, ...] = (3 / 4, 11 / 12)  # shares of the schedule, in (0, 1]; source: LOST's configuration
+    decay: Literal["cosine", "steps"] = (
+        "cosine"  # steps: tenfold down at each of `drops`, as the paper
+    )
+    drops: tuple[float, ...] = (
+        3 / 4,
+        11 / 12,
+    )  # shares of the schedule, in (0, 1]; source: LOST's configuration
     clip_norm: float = 5.0  # largest norm of the gradient; 0: none
-    average: float = 0.99  # decay a step of the averaged weights, which are the result; 0: the last weights
+    average: float = (
+        0.99  # decay a step of the averaged weights, which are the result; 0: the last weights
+    )
     checkpoint_seconds: int = 60  # between two checkpoints
     augment: AugmentSettings = field(default_factory=AugmentSettings)
 

@@ -64,11 +64,16 @@ class Looks:
         self.job, self.model, self.predict = job, model, predict
         self.settings, self.n_clusters = job.settings.evaluate, n_clusters
         self.steps, self.every = steps, -(-steps // job.settings.segment.looks)
-        self.file, self.best = folder / "parts" / "looks.jsonl", folder / "parts" / "best.safetensors"
+        self.file, self.best = (
+            folder / "parts" / "looks.jsonl",
+            folder / "parts" / "best.safetensors",
+        )
         self.said = folder / "parts" / "best.json"
         sources = [truths.read(Path(source)) for source in job.settings.ground_truth]
         self.names = class_names(sources) if sources else []
-        splits = [join(job, sources, images) for images in reversed(job.in_splits().values()) if images]
+        splits = [
+            join(job, sources, images) for images in reversed(job.in_splits().values()) if images
+        ]
         self.joined = next((found for found in splits if found), [])
         if not self.joined:
             raise SettingsError(
@@ -90,7 +95,11 @@ class Looks:
                 f"segment.keep: {BEST}: every pixel of the ground truth of these pictures is ignored, so that nothing "
                 "can be chosen by it. Give another --ground-truth, or --segment.keep average"
             )
-        before = [row for row in lines.read(self.file) if row["step"] < step] if self.file.exists() else []
+        before = (
+            [row for row in lines.read(self.file) if row["step"] < step]
+            if self.file.exists()
+            else []
+        )
         lines.write(self.file, [*before, {"step": step, "mIoU": value}])
         best = json.loads(self.said.read_text(encoding="utf-8")) if self.said.exists() else None
         if best is None or value > best["mIoU"]:
@@ -108,7 +117,11 @@ class Looks:
         for image, source, key in self.joined:
             label_map = self.predict(self.model, self.job.read_picture(image))
             columns = self.n_clusters + 1
-            counts.append(semantic.confusion(label_map, source.label_map(key), len(self.names) + 1, columns=columns))
+            counts.append(
+                semantic.confusion(
+                    label_map, source.label_map(key), len(self.names) + 1, columns=columns
+                )
+            )
         of = label_map_counts.LabelMaps(counts, rule=self.settings.matching)
         return bootstrap.value(of.mean_iou(protocol=self.settings.protocol), len(counts))
 
@@ -117,5 +130,8 @@ def _content(source: Path) -> str:
     """What a ground truth is known by: its bytes, of a folder those of all its label maps."""
     if source.is_file():
         return fingerprints.sha256_file(source)
-    maps = {path.relative_to(source).as_posix(): fingerprints.sha256_file(path) for path in source.rglob("*.png")}
+    maps = {
+        path.relative_to(source).as_posix(): fingerprints.sha256_file(path)
+        for path in source.rglob("*.png")
+    }
     return fingerprints.digest(maps) if maps else "missing"

@@ -60,7 +60,12 @@ def of_masks(job: Job, folder: Path, file: MaskFile) -> Embedded:
 
     def each(image: Image, cut: Any, values: np.ndarray) -> dict[str, Any]:
         # Half precision overflows, broken weights give nan: one mask must not end the run of all others.
-        return {"values": [[float(number) for number in row] if np.isfinite(row).all() else None for row in values]}
+        return {
+            "values": [
+                [float(number) for number in row] if np.isfinite(row).all() else None
+                for row in values
+            ]
+        }
 
     images = [image for image in job.images if file.n_in(image.id)]
     path = folder / "embeddings.npy"
@@ -71,7 +76,14 @@ def of_masks(job: Job, folder: Path, file: MaskFile) -> Embedded:
     batches = [images[first : first + TOGETHER] for first in range(0, len(images), TOGETHER)]
     with (
         over_batches(
-            job, folder, batches, load=load, together=embed.read, each=each, title=folder.name, behind=0
+            job,
+            folder,
+            batches,
+            load=load,
+            together=embed.read,
+            each=each,
+            title=folder.name,
+            behind=0,
         ) as made,
         arrays.writing(path, file.n_masks) as writer,
     ):

@@ -17,7 +17,9 @@ from maskdistill.clusters.chunks import Rows
 from maskdistill.engine import networks
 from maskdistill.engine.stage import Job
 
-IN_MEMORY = 2**28  # bytes of embeddings above which `solver: auto` streams them: 174 762 masks of 384 dimensions
+IN_MEMORY = (
+    2**28
+)  # bytes of embeddings above which `solver: auto` streams them: 174 762 masks of 384 dimensions
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,9 @@ class Fitted:
 
     def distances(self, rows: Rows) -> np.ndarray:
         """(n,) float32: from each row to its nearest centroid."""
-        return np.sqrt(kmeans.squared_distances(rows, self.centroids, kmeans.assign(rows, self.centroids)))
+        return np.sqrt(
+            kmeans.squared_distances(rows, self.centroids, kmeans.assign(rows, self.centroids))
+        )
 
     def assign(self, rows: Rows) -> np.ndarray:
         """(n,) int64: the cluster of each row."""
@@ -65,7 +69,9 @@ def fit(job: Job, stage: str, rows: np.ndarray) -> Fitted:
     k = min(wanted, len(made.centroids))
     if k < wanted and own.k:
         few = f"{len(rows)} masks" if len(rows) < wanted else f"{k} unlike masks among {len(rows)}"
-        job.ledger.write("warning", stage=stage, what=f"{few} for {wanted} clusters: {k} clusters are used")
+        job.ledger.write(
+            "warning", stage=stage, what=f"{few} for {wanted} clusters: {k} clusters are used"
+        )
         job.progress.say(f"{stage}: only {few}, so {k} clusters in place of {wanted}")
     groups = merging.merged(made.centroids, np.bincount(made.ids), k=k)
     return Fitted(made.centroids, groups, made.inertia, curve)
@@ -85,11 +91,21 @@ def solver(job: Job, rows: np.ndarray) -> str:
 def _solved(job: Job, stage: str, rows: np.ndarray, *, k: int) -> kmeans.Clustering:
     own, seed = job.settings.cluster, job.settings.seed_of_chain
     if solver(job, rows) == "sklearn" or own.kmeans == "minibatch":
-        return kmeans.fit(np.asarray(rows), k=k, algorithm=own.kmeans, restarts=own.restarts, seed=seed)
+        return kmeans.fit(
+            np.asarray(rows), k=k, algorithm=own.kmeans, restarts=own.restarts, seed=seed
+        )
     device, threads = networks.device(job), torch.get_num_threads()
-    job.ledger.write("note", stage=stage, what="k-means in torch", value=f"{device}, {rows.shape[0]} rows")
+    job.ledger.write(
+        "note", stage=stage, what="k-means in torch", value=f"{device}, {rows.shape[0]} rows"
+    )
     return streamed.fit(
-        rows, k=k, algorithm=own.kmeans, restarts=own.restarts, seed=seed, device=device, threads=threads
+        rows,
+        k=k,
+        algorithm=own.kmeans,
+        restarts=own.restarts,
+        seed=seed,
+        device=device,
+        threads=threads,
     )
 
 

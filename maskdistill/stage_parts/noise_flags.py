@@ -30,14 +30,21 @@ class Flags:
 
     def why(self, row: int, cluster: int) -> str:
         """Why a mask is flagged, "" if it is not."""
-        return ", ".join([*(["far"] if self.far[row] else []), *(f"cluster: {why}" for why in self.clusters[cluster])])
+        return ", ".join(
+            [
+                *(["far"] if self.far[row] else []),
+                *(f"cluster: {why}" for why in self.clusters[cluster]),
+            ]
+        )
 
     def count(self, ids: np.ndarray) -> int:
         """How many masks are flagged, themselves or with their cluster."""
         return sum(bool(self.why(row, cluster)) for row, cluster in enumerate(ids.tolist()))
 
 
-def flags(job: Job, file: MaskFile, fitted: Fitted, normalised: Rows, ids: np.ndarray, fits: np.ndarray) -> Flags:
+def flags(
+    job: Job, file: MaskFile, fitted: Fitted, normalised: Rows, ids: np.ndarray, fits: np.ndarray
+) -> Flags:
     """Flags of all masks, by the medians of those that were fitted on."""
     own = job.settings.cluster
     # Numbers alone are held, not the masks of all pictures.
@@ -66,12 +73,19 @@ def flags(job: Job, file: MaskFile, fitted: Fitted, normalised: Rows, ids: np.nd
 
 
 def dropped(
-    job: Job, stage: str, found: Flags, ids: np.ndarray, left_out: Mapping[int, str], fits: np.ndarray
+    job: Job,
+    stage: str,
+    found: Flags,
+    ids: np.ndarray,
+    left_out: Mapping[int, str],
+    fits: np.ndarray,
 ) -> dict[int, str]:
     """Row -> why it is left out: what was so already, and what is flagged; where that is all, nothing more is."""
     why = {row: found.why(row, cluster) for row, cluster in enumerate(ids.tolist())}
     both = {**{row: words for row, words in why.items() if words}, **left_out}
     if set(np.flatnonzero(fits).tolist()) <= set(both):
-        job.ledger.write("warning", stage=stage, what="every mask is flagged as noise: none is dropped for that")
+        job.ledger.write(
+            "warning", stage=stage, what="every mask is flagged as noise: none is dropped for that"
+        )
         return dict(left_out)
     return both

@@ -23,9 +23,22 @@ from maskdistill.runs.layout import RunFolder
 from maskdistill.stage_parts.embeddings import Embedded
 
 # Parts of a clustering that say what space its embeddings lie in.
-SPACE = ("embedding", "min_side", "max_side", "backbone", "precision", "background", "scales", "flips", "blur")
+SPACE = (
+    "embedding",
+    "min_side",
+    "max_side",
+    "backbone",
+    "precision",
+    "background",
+    "scales",
+    "flips",
+    "blur",
+)
 EMBEDDINGS = "cluster/embeddings"  # what --reuse calls them
-SOURCES = {"cluster": Path("propose") / "proposals.jsonl", "recluster": Path("detect") / "detections.jsonl"}
+SOURCES = {
+    "cluster": Path("propose") / "proposals.jsonl",
+    "recluster": Path("detect") / "detections.jsonl",
+}
 
 
 def content(root: str, name: str) -> str:
@@ -48,14 +61,23 @@ def embeddings(job: Job, parts: Mapping[str, Any], file: MaskFile, folder: Path)
     theirs = source.stage("cluster")
     entry = check_embeddings(source, parts)
     needed = {
-        name: replace(entry, outputs={name: entry.outputs[name]}) for name in ("clusters.jsonl", "embeddings.npy")
+        name: replace(entry, outputs={name: entry.outputs[name]})
+        for name in ("clusters.jsonl", "embeddings.npy")
     }
     if record.verify(theirs, needed["clusters.jsonl"]):
-        raise RunError(f"{theirs}: cannot be reused: clusters.jsonl missing or changed. Leave out its --reuse")
+        raise RunError(
+            f"{theirs}: cannot be reused: clusters.jsonl missing or changed. Leave out its --reuse"
+        )
     reuse.take(theirs, needed["embeddings.npy"], folder, waiting=folder / "taken")
     owners = [(image.id, mask) for image in job.images for mask in range(file.n_in(image.id))]
     finite = [row.get("left_out") != "not finite" for row in lines.read(theirs / "clusters.jsonl")]
-    job.ledger.write("reuse", stage="cluster", run=str(source.root.resolve()), what="embeddings", masks=len(owners))
+    job.ledger.write(
+        "reuse",
+        stage="cluster",
+        run=str(source.root.resolve()),
+        what="embeddings",
+        masks=len(owners),
+    )
     values = arrays.mapped(folder / "embeddings.npy")
     return Embedded(values, np.array(owners, np.int64).reshape(-1, 2), np.array(finite, bool))
 
@@ -74,7 +96,9 @@ def check_embeddings(source: RunFolder, parts: Mapping[str, Any]) -> record.Stag
             f"Complete it first: maskdistill run --out {source.root} --until cluster, or leave out its --reuse"
         )
     theirs, ours = (_of_embeddings(each) for each in (entry.parts, parts))
-    if found := fingerprints.differences({name: value for name, value in theirs.items() if name in ours}, ours):
+    if found := fingerprints.differences(
+        {name: value for name, value in theirs.items() if name in ours}, ours
+    ):
         raise StaleError(
             f"{folder} holds embeddings made otherwise than is asked for here, so that they cannot be reused:\n"
             + "\n".join(f"  {line}" for line in found)
@@ -86,10 +110,15 @@ def check_embeddings(source: RunFolder, parts: Mapping[str, Any]) -> record.Stag
 def _of_embeddings(parts: Mapping[str, Any]) -> dict[str, Any]:
     """What of a clustering's parts its embeddings depend on."""
     settings = {name: value for name, value in parts["settings"].items() if name in SPACE}
-    return {**{name: value for name, value in parts.items() if name != "settings"}, "settings": settings}
+    return {
+        **{name: value for name, value in parts.items() if name != "settings"},
+        "settings": settings,
+    }
 
 
-def support(job: Job, parts: dict[str, Any], weights: str | None) -> tuple[np.ndarray, np.ndarray] | None:
+def support(
+    job: Job, parts: dict[str, Any], weights: str | None
+) -> tuple[np.ndarray, np.ndarray] | None:
     """Embeddings (n, d) of another run, a memory map, and the places of its masks of training pictures.
 
     None where no support set is asked for.
@@ -130,9 +159,13 @@ def check_alignment(job: Job) -> None:
     _complete(root, "align_to")
     theirs = list(lines.read(RunFolder(Path(root)).images))
     if [row["sha256"] for row in theirs] != [image.sha256 for image in job.images]:
-        raise SettingsError(f"cluster.align_to: {root} is a run over other pictures, so that no masks can overlap")
+        raise SettingsError(
+            f"cluster.align_to: {root} is a run over other pictures, so that no masks can overlap"
+        )
     for row, image in zip(theirs, job.images, strict=True):
-        if (size := (row["height"], row["width"])) != image.size:  # the same files, turned by another --orientation
+        if (
+            size := (row["height"], row["width"])
+        ) != image.size:  # the same files, turned by another --orientation
             raise SettingsError(
                 f"cluster.align_to: {image.path} is {size[1]} x {size[0]} px in {root}, "
                 f"{image.width} x {image.height} here, so that no masks can overlap. "
@@ -147,16 +180,24 @@ def ids_as(job: Job, stage: str, file: MaskFile, ids: np.ndarray, k: int) -> np.
         return np.arange(k)
     folder = RunFolder(Path(root)).stage("cluster")
     other = MaskFile(Path(root) / SOURCES["cluster"])
-    their_ids = np.array([row["cluster"] for row in lines.read(folder / "clusters.jsonl")], np.int64)
+    their_ids = np.array(
+        [row["cluster"] for row in lines.read(folder / "clusters.jsonl")], np.int64
+    )
     overlap = np.zeros((k, clusters_in(folder)))
     for image in job.images:
         own, seen = file.masks(image.id), other.masks(image.id)
         if not own or not seen:
             continue
         iou = rle.iou([mask["rle"] for mask in own], [mask["rle"] for mask in seen])
-        areas = np.array([mask["area"] for mask in own])[:, None] + np.array([mask["area"] for mask in seen])[None]
+        areas = (
+            np.array([mask["area"] for mask in own])[:, None]
+            + np.array([mask["area"] for mask in seen])[None]
+        )
         shared = iou * areas / (1 + iou)  # px of the intersections
-        rows = ids[file.first[image.id] :][: len(own)], their_ids[other.first[image.id] :][: len(seen)]
+        rows = (
+            ids[file.first[image.id] :][: len(own)],
+            their_ids[other.first[image.id] :][: len(seen)],
+        )
         np.add.at(overlap, np.ix_(*rows), shared)
     job.ledger.write("note", stage=stage, what="ids aligned", value=root)
     return aligned(overlap)

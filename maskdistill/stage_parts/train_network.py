@@ -33,7 +33,9 @@ LEAST, MOST = (
 
 def steps_of(settings: TrainSettings, n_pictures: int, stage: str) -> int:
     """Steps of a training: as set, or from the number of pictures."""
-    return settings.steps or max(LEAST[stage], min(MOST, round(EPOCHS * n_pictures / settings.batch)))
+    return settings.steps or max(
+        LEAST[stage], min(MOST, round(EPOCHS * n_pictures / settings.batch))
+    )
 
 
 def ranges(settings: TrainSettings) -> augment.Ranges:
@@ -50,7 +52,11 @@ def start_weights(job: Job, stage: str) -> dict[str, Tensor] | None:
 def digest(job: Job, stage: str) -> str:
     """What a training starts from, by content."""
     state = start_weights(job, stage)
-    return weights.fingerprint(state) if state is not None else (job.settings.weights_of(stage) or "none")
+    return (
+        weights.fingerprint(state)
+        if state is not None
+        else (job.settings.weights_of(stage) or "none")
+    )
 
 
 def train(
@@ -95,11 +101,18 @@ def train(
         seed=job.settings.seed_of_chain,
     )
     # Unbuffered: what a full disk refused must not be tried once more when the file is closed.
-    with _appending(losses_path) as file, job.progress.bar(title, total=steps, done=done, unit="steps") as bar:
+    with (
+        _appending(losses_path) as file,
+        job.progress.bar(title, total=steps, done=done, unit="steps") as bar,
+    ):
 
-        def on_step(step: int, losses: dict[str, float], state_of: Callable[[], dict[str, Any]]) -> None:
+        def on_step(
+            step: int, losses: dict[str, float], state_of: Callable[[], dict[str, Any]]
+        ) -> None:
             nonlocal saved
-            row = lines.encoded({"step": step, **{name: round(value, 6) for name, value in losses.items()}})
+            row = lines.encoded(
+                {"step": step, **{name: round(value, 6) for name, value in losses.items()}}
+            )
             with atomic.telling(losses_path):
                 if file.write(row) != len(row):
                     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

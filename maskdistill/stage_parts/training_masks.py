@@ -41,7 +41,11 @@ class TrainedOn:
         self.clusters = np.array([row["cluster"] for row in rows], np.int64)
         self._left_out = np.array(["left_out" in row for row in rows], bool)
         self._min_score = job.settings.detect.min_proposal_score or 0.0
-        self.images = [image for image in job.images if image.split == "train" and not self.file.refused(image.id)]
+        self.images = [
+            image
+            for image in job.images
+            if image.split == "train" and not self.file.refused(image.id)
+        ]
 
     def of(self, image: Image) -> tuple[list[dict[str, Any]], np.ndarray]:
         """Mask records of a picture, and their clusters (n,)."""
@@ -51,7 +55,9 @@ class TrainedOn:
             for number, mask in enumerate(rows)
             if mask["score"] >= self._min_score and not self._left_out[first + number]
         ]
-        return [rows[number] for number in trusted], self.clusters[[first + number for number in trusted]]
+        return [rows[number] for number in trusted], self.clusters[
+            [first + number for number in trusted]
+        ]
 
     def found_again(self, detections: Path) -> tuple[int, int]:
         """How many masks there are, and how many of them the best detections meet, as many a picture as it has masks.

@@ -47,7 +47,10 @@ def parts(settings: RunSettings) -> dict[str, Any]:
     }
     if own.whiten and own.whitening == "pca":
         counted["pca_dims"] = own.pca_dims
-    counted |= {name: getattr(own, name) for name in ("flag_far", "flag_border", "flag_area", "flag_score", "drop")}
+    counted |= {
+        name: getattr(own, name)
+        for name in ("flag_far", "flag_border", "flag_area", "flag_score", "drop")
+    }
     if own.support:
         counted["support"] = other_runs.content(own.support, "embeddings.npy")
     if own.align_to:
@@ -91,7 +94,11 @@ def work(job: Job, folder: Path) -> Done:
     fits = _fitted_on(job, name, file, embedded)
     left_out = {int(row): "not finite" for row in np.flatnonzero(~embedded.finite)}
     if left_out:
-        job.ledger.write("warning", stage=name, what=f"{len(left_out)} embeddings are not finite: left out of training")
+        job.ledger.write(
+            "warning",
+            stage=name,
+            what=f"{len(left_out)} embeddings are not finite: left out of training",
+        )
     rows = whitened.whitened(own, embedded.values, fits, supporting, folder=folder / "parts")
     space, normalised, learnt = rows.space, rows.all, rows.learnt
     fitted = fit_clusters.fit(job, name, learnt)
@@ -131,7 +138,10 @@ def work(job: Job, folder: Path) -> Done:
     if left_out:
         counts["left_out"] = len(left_out)
     outputs = ["embeddings.npy", "clusters.jsonl", "centroids.npy", "clusters.json"]
-    return Done(outputs=[*outputs, *(["projection.npy"] if space.projection is not None else [])], counts=counts)
+    return Done(
+        outputs=[*outputs, *(["projection.npy"] if space.projection is not None else [])],
+        counts=counts,
+    )
 
 
 def _read(folder: Path) -> dict[str, Any]:
@@ -162,7 +172,9 @@ def _fitted_on(job: Job, name: str, file: MaskFile, embedded: Embedded) -> np.nd
     confident = usable & (_scores(file, job.images) >= own)
     if confident.any():
         return confident
-    job.ledger.write("warning", stage=name, what=f"no detection reaches {own}: fitted on all of them")
+    job.ledger.write(
+        "warning", stage=name, what=f"no detection reaches {own}: fitted on all of them"
+    )
     return usable
 
 
@@ -170,7 +182,9 @@ def _rows(
     owners: np.ndarray, ids: np.ndarray, left_out: Mapping[int, str], far: np.ndarray
 ) -> Iterator[dict[str, Any]]:
     """Lines of clusters.jsonl: `far` where a mask is flagged itself, `left_out`: why it is not trained on."""
-    for row, ((number, mask), cluster) in enumerate(zip(owners.tolist(), ids.tolist(), strict=True)):
+    for row, ((number, mask), cluster) in enumerate(
+        zip(owners.tolist(), ids.tolist(), strict=True)
+    ):
         why: dict[str, Any] = {"far": True} if far[row] else {}
         if row in left_out:
             why["left_out"] = left_out[row]
@@ -183,7 +197,9 @@ def _described(
     """What clusters.json says of each cluster; exemplars as [picture id, number of the mask]."""
     from maskdistill.clusters import summary
 
-    shown = summary.exemplars(normalised, ids, centroids, count=EXEMPLARS, seed=job.settings.seed_of_chain)
+    shown = summary.exemplars(
+        normalised, ids, centroids, count=EXEMPLARS, seed=job.settings.seed_of_chain
+    )
     return {
         "spread": summary.spreads(normalised, ids, centroids),
         "nearest_other": summary.nearest_others(centroids),
@@ -193,7 +209,9 @@ def _described(
 
 def _scores(file: MaskFile, images: list[Image]) -> np.ndarray:
     """(n_masks,) scores in file order."""
-    return np.array([mask["score"] for image in images for mask in file.masks(image.id)], np.float32)
+    return np.array(
+        [mask["score"] for image in images for mask in file.masks(image.id)], np.float32
+    )
 
 
 def assigner(job: Job, folder: Path) -> Callable[[np.ndarray, Detections], np.ndarray]:
@@ -206,12 +224,24 @@ def assigner(job: Job, folder: Path) -> Callable[[np.ndarray, Detections], np.nd
     space = whitened.read(folder)
 
     def assign(rgb: np.ndarray, found: Detections) -> np.ndarray:
-        masks = [{"rle": mask, "box": box.tolist()} for mask, box in zip(found.rles, found.boxes_xyxy, strict=True)]
+        masks = [
+            {"rle": mask, "box": box.tolist()}
+            for mask, box in zip(found.rles, found.boxes_xyxy, strict=True)
+        ]
         nearest = kmeans.assign(space(whitening.finite(embed(rgb, masks))), centroids)
         return nearest if groups is None else np.array(groups, np.int64)[nearest]
 
     return assign
 
 
-STAGE = Stage(name="cluster", version=3, reads=("scan", "propose"), parts=parts, work=work, weights=weights)
-AGAIN = Stage(name="recluster", version=3, reads=("scan", "detect"), parts=again_parts, work=work, weights=weights)
+STAGE = Stage(
+    name="cluster", version=3, reads=("scan", "propose"), parts=parts, work=work, weights=weights
+)
+AGAIN = Stage(
+    name="recluster",
+    version=3,
+    reads=("scan", "detect"),
+    parts=again_parts,
+    work=work,
+    weights=weights,
+)

@@ -35,10 +35,17 @@ MODEL = "detect/train"
 def train_parts(settings: RunSettings) -> dict[str, Any]:
     """Settings that change the trained network."""
     own = settings.detect
-    schedule = {key: value for key, value in as_dict(own.train).items() if key != "checkpoint_seconds"}
+    schedule = {
+        key: value for key, value in as_dict(own.train).items() if key != "checkpoint_seconds"
+    }
     names = ("size", "short_side", "max_side", "min_proposal_score")
     sizes = {name: getattr(own, name) for name in names}
-    return {**sizes, "train": schedule, "precision": settings.precision, "seed": settings.seed_of_chain}
+    return {
+        **sizes,
+        "train": schedule,
+        "precision": settings.precision,
+        "seed": settings.seed_of_chain,
+    }
 
 
 def predict_parts(settings: RunSettings) -> dict[str, Any]:
@@ -66,7 +73,11 @@ def train(job: Job, folder: Path) -> Done:
     def sample(position: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         image = images[position]
         masks, clusters = given.of(image)
-        return job.read_picture(image), rle.decode([mask["rle"] for mask in masks], size=image.size), clusters
+        return (
+            job.read_picture(image),
+            rle.decode([mask["rle"] for mask in masks], size=image.size),
+            clusters,
+        )
 
     steps = train_network.steps_of(own.train, len(images), "detect")
     sizes = {"short_side": own.short_side, "max_side": own.max_side}
@@ -80,10 +91,19 @@ def train(job: Job, folder: Path) -> Done:
     )
     loss_of = detector.losses(seed=job.settings.seed_of_chain)
     halved = train_network.train(
-        job, folder, model, own.train, steps=steps, batch_of=batch_of, loss_of=loss_of, title="detect: train"
+        job,
+        folder,
+        model,
+        own.train,
+        steps=steps,
+        batch_of=batch_of,
+        loss_of=loss_of,
+        title="detect: train",
     )
     return Done(
-        outputs=["model.safetensors", "losses.jsonl"], counts={"steps": steps, "pictures": len(images)}, mixed=halved
+        outputs=["model.safetensors", "losses.jsonl"],
+        counts={"steps": steps, "pictures": len(images)},
+        mixed=halved,
     )
 
 
@@ -109,7 +129,9 @@ def detect(job: Job, folder: Path) -> Done:
     if TrainedOn.is_there(job.folder):
         n_masks, n_met = TrainedOn(job).found_again(folder / "detections.jsonl")
         counts |= {"trained_on": n_masks, "found_again": n_met}
-        job.progress.say(f"detect: the detector finds {n_met} of the {n_masks} masks that it was trained on")
+        job.progress.say(
+            f"detect: the detector finds {n_met} of the {n_masks} masks that it was trained on"
+        )
     return Done(outputs=["detections.jsonl"], counts=counts)
 
 
@@ -167,7 +189,14 @@ TRAIN = Stage(
     work=train,
     weights=lambda job: train_network.digest(job, "detect"),
 )
-PREDICT = Stage(name="detect", version=2, reads=("scan", MODEL), parts=predict_parts, work=detect, keeps=("train",))
+PREDICT = Stage(
+    name="detect",
+    version=2,
+    reads=("scan", MODEL),
+    parts=predict_parts,
+    work=detect,
+    keeps=("train",),
+)
 
 
 def stages(settings: RunSettings) -> tuple[Stage, ...]:

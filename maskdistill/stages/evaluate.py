@@ -25,7 +25,9 @@ from maskdistill.measuring.run_measures import Joined, Measure, Measured
 from maskdistill.measuring.tables import Evaluated
 
 
-def work(job: Job, *, other: Job | None = None, repeated: Mapping[int, Job] = MappingProxyType({})) -> None:
+def work(
+    job: Job, *, other: Job | None = None, repeated: Mapping[int, Job] = MappingProxyType({})
+) -> None:
     """Write evaluate/metrics.json; without ground truth an empty one, and a line that says so.
 
     Args:
@@ -48,16 +50,22 @@ def work(job: Job, *, other: Job | None = None, repeated: Mapping[int, Job] = Ma
         names = class_names(sources)
         others = published.of_run(job.settings, names)
         if job.settings.evaluate.published:
-            others += published.by_class(Path(job.settings.evaluate.published), ["background", *names])
+            others += published.by_class(
+                Path(job.settings.evaluate.published), ["background", *names]
+            )
         joined = _by_split(job, sources)
         made = _measured(job, joined, names, others)
         of_seeds = {
-            number: made if number == job.settings.seed_of_chain else _measured(twin, joined, names, others, like=made)
+            number: made
+            if number == job.settings.seed_of_chain
+            else _measured(twin, joined, names, others, like=made)
             for number, twin in repeated.items()
         }
         for number, twin in repeated.items():
             tables.write(twin.folder.stage("evaluate"), of_seeds[number], twin.settings)
-        over = over_seeds({number: each.rows for number, each in of_seeds.items()}, of=job.settings.seeds_of)
+        over = over_seeds(
+            {number: each.rows for number, each in of_seeds.items()}, of=job.settings.seeds_of
+        )
         made = replace(made, rows=made.rows + over)
     tables.write(job.folder.stage("evaluate"), made, job.settings)
     if made.rows:
@@ -83,7 +91,9 @@ def _measured(
     for split, pictures in joined.items():
         measured = Measured(job, pictures, names)
         if like is not None:
-            made.rows += [row for row in like.rows if row["split"] == split and same_for_all(row["stage"])]
+            made.rows += [
+                row for row in like.rows if row["split"] == split and same_for_all(row["stage"])
+            ]
         made.rows += _rows(job, split, len(pictures), measured.all(same=like is None))
         made.confusions |= {(split, stage): counts for stage, counts in measured.confusions.items()}
     return made
@@ -91,11 +101,17 @@ def _measured(
 
 def _rows(job: Job, split: str, n_pictures: int, measures: list[Measure]) -> list[dict[str, Any]]:
     """The rows of metrics.json of one split."""
-    samples = bootstrap.draws(n_pictures, resamples=job.settings.evaluate.bootstrap, seed=job.settings.seed)
+    samples = bootstrap.draws(
+        n_pictures, resamples=job.settings.evaluate.bootstrap, seed=job.settings.seed
+    )
     rows = []
     for measure in measures:
         value = bootstrap.value(measure.statistic, n_pictures)
-        interval = bootstrap.spread(measure.statistic(samples)) if len(samples) and not np.isnan(value) else None
+        interval = (
+            bootstrap.spread(measure.statistic(samples))
+            if len(samples) and not np.isnan(value)
+            else None
+        )
         rows.append(
             {
                 "stage": measure.stage,
@@ -137,7 +153,9 @@ def _by_split(job: Job, sources: list[truths.Truth], *, early: bool = False) -> 
     """Split -> its pictures that have a truth; GroundTruthError where no picture of the run has one."""
     splits = job.in_splits().items()
     joined: dict[str, Joined] = {
-        split: found for split, images in splits if (found := join(job, sources, images, partial=early))
+        split: found
+        for split, images in splits
+        if (found := join(job, sources, images, partial=early))
     }
     if not joined:
         keys = [key for source in sources for key in source.keys]
@@ -172,6 +190,8 @@ def join(
             found.append((image, source, key))
     if left and found and not partial:
         job.ledger.write(
-            "warning", stage="evaluate", what=f"{len(left)} of {len(images)} pictures have no ground truth"
+            "warning",
+            stage="evaluate",
+            what=f"{len(left)} of {len(images)} pictures have no ground truth",
         )
     return sorted(found, key=lambda entry: entry[0].id)

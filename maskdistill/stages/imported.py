@@ -69,7 +69,9 @@ def propose(job: Job, folder: Path) -> Done:
     with _spilled(folder) as spill:
         kept = _Kept(spill, found)
         _read(job, folder, found, kept, categories=None)
-        counts = _write(job, folder / "proposals.jsonl", found, kept, top=own.import_top, cluster_of=None)
+        counts = _write(
+            job, folder / "proposals.jsonl", found, kept, top=own.import_top, cluster_of=None
+        )
     return Done(outputs=["proposals.jsonl"], counts=counts)
 
 
@@ -83,8 +85,12 @@ def detect(job: Job, folder: Path) -> Done:
         _read(job, folder, found, kept, categories=found.names if by_category else None)
         categories = _categories(found, kept) if by_category else []
         cluster_of = {category: number for number, category in enumerate(categories)}
-        counts = _write(job, folder / "detections.jsonl", found, kept, top=own.import_top, cluster_of=cluster_of)
-    atomic.write_json(folder / "clusters.json", {"k": max(1, len(categories)), "categories": categories})
+        counts = _write(
+            job, folder / "detections.jsonl", found, kept, top=own.import_top, cluster_of=cluster_of
+        )
+    atomic.write_json(
+        folder / "clusters.json", {"k": max(1, len(categories)), "categories": categories}
+    )
     outputs = ["detections.jsonl", "clusters.json"]
     if categories and found.names:
         names = [found.names[category] for category in categories]
@@ -105,7 +111,9 @@ def content(source: str) -> str:
     path = Path(source)
     if path.is_dir():
         files = sorted(each.relative_to(path).as_posix() for each in path.rglob("*.json"))
-        shown = [name for name in files if not any(part.startswith(".") for part in name.split("/"))]
+        shown = [
+            name for name in files if not any(part.startswith(".") for part in name.split("/"))
+        ]
         return fingerprints.digest({name: _sha256(path / name) for name in shown})
     return _sha256(path) if path.is_file() else "missing"
 
@@ -130,13 +138,17 @@ def _joined(job: Job, own: ProposeSettings | DetectSettings) -> Joined:
     about = result_files.images(source)
     if own.import_images:
         if about is not None:
-            raise SettingsError(f"import_images: {source} lists its images itself. Leave out --import-images")
+            raise SettingsError(
+                f"import_images: {source} lists its images itself. Leave out --import-images"
+            )
         about = result_files.images(Path(own.import_images))
         if about is None:
             raise PredictionError(f"{own.import_images}: lists no images. Wanted: a COCO dataset")
     if about is None:  # image ids are ours
         sizes: dict[Key, Size] = {image.id: image.size for image in job.images}
-        return Joined(source, {image.id: image.id for image in job.images}, sizes, frozenset(sizes), {}, [])
+        return Joined(
+            source, {image.id: image.id for image in job.images}, sizes, frozenset(sizes), {}, []
+        )
     pictures = {image.path: image for image in job.images}
     key_of = {path: key for key, path in about.paths.items()}
     pairs = join(list(key_of), [image.path for image in job.images])
@@ -176,7 +188,9 @@ class _Kept:
         self.end = 0
 
     def add(self, mask: Found) -> None:
-        line = lines.encoded({name: getattr(mask, name) for name in ("rle", "area", "box", "category", "score")})
+        line = lines.encoded(
+            {name: getattr(mask, name) for name in ("rle", "area", "box", "category", "score")}
+        )
         self.file.write(line)
         self.pictures.append(self.picture_of[mask.image])
         self.scores.append(mask.score)
@@ -212,12 +226,16 @@ def _spilled(folder: Path) -> Iterator[IO[bytes]]:
         raise atomic.unwritable(folder / "parts", error) from error
 
 
-def _read(job: Job, folder: Path, found: Joined, kept: _Kept, *, categories: Mapping[int, str] | None) -> None:
+def _read(
+    job: Job, folder: Path, found: Joined, kept: _Kept, *, categories: Mapping[int, str] | None
+) -> None:
     """Every mask of the file to disk; what was passed over is told."""
     source = found.source
     job.progress.say(f"{folder.name}: masks are imported from {source}")
     tally = Tally()
-    for each in result_files.masks(source, found.sizes, known=found.listed.__contains__, categories=categories):
+    for each in result_files.masks(
+        source, found.sizes, known=found.listed.__contains__, categories=categories
+    ):
         if isinstance(each, Tally):
             tally = each
         else:
@@ -225,15 +243,23 @@ def _read(job: Job, folder: Path, found: Joined, kept: _Kept, *, categories: Map
     twice = [number for number, times in tally.ids.items() if times > 1]
     told = [
         (tally.elsewhere, "masks are of images that are none of the run's pictures: left out"),
-        (len(found.listed) - len(found.picture_of), "images of the file are none of the run's pictures"),
+        (
+            len(found.listed) - len(found.picture_of),
+            "images of the file are none of the run's pictures",
+        ),
         (tally.crowds, "masks are crowds: left out"),
         (tally.empty, "masks have no pixel: left out"),
         (len(twice), f"ids of masks stand more than once, all are kept: {listed(twice)}"),
         (0 if tally.scored else len(kept.scores), "masks have no score: 1 is taken"),
-        (len(found.missing), "pictures of the run are not in the file: refused, nothing is known of them"),
+        (
+            len(found.missing),
+            "pictures of the run are not in the file: refused, nothing is known of them",
+        ),
     ]
     digests = {"sha256": content(str(source))}
-    job.ledger.write("imported", stage=folder.name, file=str(source), masks=len(kept.scores), **digests)
+    job.ledger.write(
+        "imported", stage=folder.name, file=str(source), masks=len(kept.scores), **digests
+    )
     for count, what in told:
         if count:
             _warn(job, folder.name, f"{count} {what}")
@@ -258,7 +284,9 @@ def _categories(found: Joined, kept: _Kept) -> list[int]:
     """
     seen = {category for category in kept.categories if category is not None}
     if seen and None in kept.categories:
-        raise PredictionError(f"{found.source}: some of its masks have a category_id, others not. Give it in all")
+        raise PredictionError(
+            f"{found.source}: some of its masks have a category_id, others not. Give it in all"
+        )
     if not seen:
         return []
     chosen = sorted(found.names or seen)
@@ -271,14 +299,25 @@ def _categories(found: Joined, kept: _Kept) -> list[int]:
 
 
 def _write(
-    job: Job, path: Path, found: Joined, kept: _Kept, *, top: int, cluster_of: Mapping[int, int] | None
+    job: Job,
+    path: Path,
+    found: Joined,
+    kept: _Kept,
+    *,
+    top: int,
+    cluster_of: Mapping[int, int] | None,
 ) -> dict[str, int | float]:
     """A line for each picture of the run; what is counted of them.
 
     Args:
         cluster_of: category id -> cluster, of detections, which keep the boxes of the file; None: proposals.
     """
-    counts: dict[str, int | float] = {"pictures": len(job.images), "masks": 0, "refused": 0, "without_masks": 0}
+    counts: dict[str, int | float] = {
+        "pictures": len(job.images),
+        "masks": 0,
+        "refused": 0,
+        "without_masks": 0,
+    }
     missing = {image.id for image in found.missing}
     n_repeated = n_cut = 0
     stream = kept.by_picture()
@@ -286,7 +325,9 @@ def _write(
 
     def rows() -> Iterator[dict[str, Any]]:
         nonlocal following, n_repeated, n_cut
-        with job.progress.bar(f"{path.parent.name}: import", total=len(job.images), unit="pictures") as bar:
+        with job.progress.bar(
+            f"{path.parent.name}: import", total=len(job.images), unit="pictures"
+        ) as bar:
             for image in job.images:
                 masks = []
                 if following is not None and following[0] == image.id:
@@ -296,24 +337,40 @@ def _write(
                     counts["refused"] += 1
                     yield {"id": image.id, "refused": _reason(found.source)}
                     continue
-                unlike = {(mask["rle"]["counts"], mask["score"], mask["category"]) for mask in masks}
+                unlike = {
+                    (mask["rle"]["counts"], mask["score"], mask["category"]) for mask in masks
+                }
                 n_repeated += len(masks) - len(unlike)
                 n_cut += max(0, len(masks) - top) if top else 0
                 made = [_record(mask, image.size, cluster_of) for mask in masks[: top or None]]
                 counts["masks"] += len(made)
                 counts["without_masks"] += not made
-                yield {"id": image.id, "masks": made, **({"notes": []} if cluster_of is None else {})}
+                yield {
+                    "id": image.id,
+                    "masks": made,
+                    **({"notes": []} if cluster_of is None else {}),
+                }
 
     lines.write(path, rows())
     if n_repeated:
-        _warn(job, path.parent.name, f"{n_repeated} masks repeat another one of their picture: all are kept")
+        _warn(
+            job,
+            path.parent.name,
+            f"{n_repeated} masks repeat another one of their picture: all are kept",
+        )
     if n_cut:
         counts["left_out"] = n_cut
-        _warn(job, path.parent.name, f"{n_cut} masks are not among the best {top} of their picture: left out")
+        _warn(
+            job,
+            path.parent.name,
+            f"{n_cut} masks are not among the best {top} of their picture: left out",
+        )
     return counts
 
 
-def _record(mask: dict[str, Any], size: Size, cluster_of: Mapping[int, int] | None) -> dict[str, Any]:
+def _record(
+    mask: dict[str, Any], size: Size, cluster_of: Mapping[int, int] | None
+) -> dict[str, Any]:
     """A mask as the lines of proposals.jsonl and detections.jsonl have it."""
     box = rle.boxes([mask["rle"]])[0].tolist()
     if cluster_of is not None and mask["box"] is not None:
@@ -327,8 +384,12 @@ def _record(mask: dict[str, Any], size: Size, cluster_of: Mapping[int, int] | No
         "area": mask["area"],
         "score": round(float(mask["score"]), 6),
     }
-    return record if cluster_of is None else {**record, "cluster": cluster_of.get(mask["category"], 0)}
+    return (
+        record if cluster_of is None else {**record, "cluster": cluster_of.get(mask["category"], 0)}
+    )
 
 
 PROPOSE = Stage(name="propose", version=1, reads=("scan",), parts=propose_parts, work=propose)
-DETECT = Stage(name="detect", version=1, reads=("scan",), parts=detect_parts, work=detect, keeps=("train",))
+DETECT = Stage(
+    name="detect", version=1, reads=("scan",), parts=detect_parts, work=detect, keeps=("train",)
+)

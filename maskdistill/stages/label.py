@@ -28,13 +28,17 @@ def parts(settings: RunSettings) -> dict[str, Any]:
     """Settings that change the maps."""
     own = as_dict(settings.label)
     shape = own.pop("shape")
-    return own if shape == "mask" else {**own, "shape": shape}  # maps of masks are what they were before there was it
+    return (
+        own if shape == "mask" else {**own, "shape": shape}
+    )  # maps of masks are what they were before there was it
 
 
 def work(job: Job, folder: Path) -> Done:
     """Select and paint, a picture at a time; one without any detection gets no map."""
     settings = job.settings.label
-    clusters = job.folder.stage("recluster") / "clusters.jsonl" if job.settings.cluster.again else None
+    clusters = (
+        job.folder.stage("recluster") / "clusters.jsonl" if job.settings.cluster.again else None
+    )
     size_of = {image.id: image.size for image in job.images}
     atomic.make_folder(folder / "maps")
     rows = with_clusters(job.folder.stage("detect") / "detections.jsonl", clusters)
@@ -43,10 +47,15 @@ def work(job: Job, folder: Path) -> Done:
         for row in rows:
             if row["id"] not in journal:
                 row["masks"] = [mask for mask in row.get("masks", []) if "left_out" not in mask]
-                journal.add(row["id"], _painted(folder, row["id"], detections(row, size_of[row["id"]]), settings))
+                journal.add(
+                    row["id"],
+                    _painted(folder, row["id"], detections(row, size_of[row["id"]]), settings),
+                )
             bar.advance()
         entries = dict(journal.records())
-    atomic.write_json(folder / "coverage.json", {str(number): entry for number, entry in entries.items()})
+    atomic.write_json(
+        folder / "coverage.json", {str(number): entry for number, entry in entries.items()}
+    )
     painted = [number for number, entry in entries.items() if entry["masks"]]
     coverage = [entries[number]["coverage"] for number in painted]
     counts = {
@@ -55,10 +64,14 @@ def work(job: Job, folder: Path) -> Done:
         "masks": sum(entry["masks"] for entry in entries.values()),
         "mean_coverage": round(float(np.mean(coverage)), 4) if coverage else 0.0,
     }
-    return Done(outputs=["coverage.json", *(f"maps/{number}.png" for number in painted)], counts=counts)
+    return Done(
+        outputs=["coverage.json", *(f"maps/{number}.png" for number in painted)], counts=counts
+    )
 
 
-def _painted(folder: Path, image_id: int, found: Detections, settings: LabelSettings) -> dict[str, Any]:
+def _painted(
+    folder: Path, image_id: int, found: Detections, settings: LabelSettings
+) -> dict[str, Any]:
     """Write the label map of one picture, if it has a detection; what stands about it in coverage.json."""
     chosen = select(found.scores, min_score=settings.min_score, keep_best=settings.keep_best)
     if not len(chosen):
@@ -67,7 +80,9 @@ def _painted(folder: Path, image_id: int, found: Detections, settings: LabelSett
         masks = masks_from_boxes(found.boxes_xyxy[chosen], found.size)
     else:
         masks = rle.decode([found.rles[position] for position in chosen])
-    label_map = paint(masks, found.clusters[chosen], found.scores[chosen], found.size, overlap=settings.overlap)
+    label_map = paint(
+        masks, found.clusters[chosen], found.scores[chosen], found.size, overlap=settings.overlap
+    )
     label_maps.write(folder / "maps" / f"{image_id}.png", label_map)
     return {"coverage": round(float((label_map > 0).mean()), 6), "masks": len(chosen)}
 

@@ -38,14 +38,20 @@ from maskdistill.settings.run import HANDCRAFTED
 from maskdistill.stages import imported
 from maskdistill.types import Features
 
-IMPORTS = ("import_file", "import_images", "import_top")  # settings that count where masks are imported, there alone
+IMPORTS = (
+    "import_file",
+    "import_images",
+    "import_top",
+)  # settings that count where masks are imported, there alone
 
 
 def parts(settings: RunSettings) -> dict[str, Any]:
     """Settings that change the masks: the method's own constants, not those of the other method."""
     every = as_dict(settings.propose)
     own = every[settings.propose.method]
-    every = {key: value for key, value in every.items() if key not in (*METHODS, "gpu_batch", *IMPORTS)}
+    every = {
+        key: value for key, value in every.items() if key not in (*METHODS, "gpu_batch", *IMPORTS)
+    }
     precision = "float32" if settings.propose.backbone == HANDCRAFTED else settings.precision
     return {**every, settings.propose.method: own, "precision": precision}
 
@@ -69,18 +75,26 @@ def work(job: Job, folder: Path) -> Done:
     on_gpu = own.backbone != HANDCRAFTED and networks.device(job).type != "cpu"
     # A CPU gains nothing from several pictures at a time, and its results would depend on which they are.
     size = own.gpu_batch if on_gpu else 1
-    shapes = [padded_size(image.size, patch=network.patch, shown=recipe.shown) for image in job.images]
-    batches = [[job.images[position] for position in batch] for batch in of_like_shape(shapes, size=size)]
+    shapes = [
+        padded_size(image.size, patch=network.patch, shown=recipe.shown) for image in job.images
+    ]
+    batches = [
+        [job.images[position] for position in batch] for batch in of_like_shape(shapes, size=size)
+    ]
 
     def load(image: Image) -> tuple[Prepared, np.ndarray | None]:
         rgb = job.read_picture(image)
         # What is drawn to the picture's edges needs it; else one that is read again is the lesser evil.
-        return prepared(rgb, backbone=network, shown=recipe.shown), rgb if recipe.how in FROM_PICTURE else None
+        return prepared(
+            rgb, backbone=network, shown=recipe.shown
+        ), rgb if recipe.how in FROM_PICTURE else None
 
     def together(loaded: list[tuple[Prepared, np.ndarray | None]]) -> list[Features | None]:
         return looked_within_memory([ready for ready, _ in loaded], backbone=network, recipe=recipe)
 
-    def each(image: Image, loaded: tuple[Prepared, np.ndarray | None], features: Features | None) -> dict[str, Any]:
+    def each(
+        image: Image, loaded: tuple[Prepared, np.ndarray | None], features: Features | None
+    ) -> dict[str, Any]:
         ready, rgb = loaded
         found, content = find(
             lambda: job.read_picture(image) if rgb is None else rgb,
@@ -90,10 +104,17 @@ def work(job: Job, folder: Path) -> Done:
         )
         for word, value in found.notes:
             if word in (FALLBACK, NOT_FINITE, SMALLER) and value:
-                job.ledger.write("note", stage="propose", picture=image.path, what=word, value=value)
+                job.ledger.write(
+                    "note", stage="propose", picture=image.path, what=word, value=value
+                )
         place = {"patch": network.patch, "content": content, "size": image.size}
-        masks, scores = in_pixels(found, rgb=rgb, min_score=recipe.min_score, how=recipe.how, **place)
-        return {"masks": mask_rows(masks, scores), "notes": [[word, value] for word, value in found.notes]}
+        masks, scores = in_pixels(
+            found, rgb=rgb, min_score=recipe.min_score, how=recipe.how, **place
+        )
+        return {
+            "masks": mask_rows(masks, scores),
+            "notes": [[word, value] for word, value in found.notes],
+        }
 
     # One thread of the BLAS a worker: more would fight over the cores, and move last bits with their number.
     with (

@@ -67,7 +67,9 @@ class _Run:
         self.side = job.settings.report.tile_px
         self.records = {name: record.read(self.folder.stage(name) / "stage.json") for name in DOES}
         self.outputs = Outputs(job)
-        self.stale = {name for name in freshness.ORDER if self.records[name] and self.outputs.others(name)}
+        self.stale = {
+            name for name in freshness.ORDER if self.records[name] and self.outputs.others(name)
+        }
         for name in self.stale:
             self.records[name] = None
         if not job.settings.cluster.again:
@@ -77,7 +79,10 @@ class _Run:
             "propose": self._masks("propose", "proposals.jsonl"),
             "detect": self._masks("detect", "detections.jsonl"),
         }
-        self.ids = {stage: self._ids(of) for stage, of in (("propose", "proposals"), ("detect", "detections"))}
+        self.ids = {
+            stage: self._ids(of)
+            for stage, of in (("propose", "proposals"), ("detect", "detections"))
+        }
 
     def content(self) -> ReportContent:
         """Everything on the page."""
@@ -86,7 +91,11 @@ class _Run:
         coverage = {"label": self._coverage("label"), "segment": self._coverage("segment")}
         coverage = {stage: values for stage, values in coverage.items() if values}
         losses = {stage: rows for stage in ("detect", "segment") if (rows := self._losses(stage))}
-        sizes = {stage: self._clusters(stage)["sizes"] for stage in ("cluster", "recluster") if self.records[stage]}
+        sizes = {
+            stage: self._clusters(stage)["sizes"]
+            for stage in ("cluster", "recluster")
+            if self.records[stage]
+        }
         alarms = checks.alarms(
             masks_per_picture=masks,
             mask_areas={stage: self._areas(file) for stage, file in self.files.items() if file},
@@ -98,7 +107,9 @@ class _Run:
         chosen = self._shown()
         pictures = {image.id: rgb for image in chosen if (rgb := self._read(image)) is not None}
         chosen = [image for image in chosen if image.id in pictures]
-        opened: dict[str, Any] = next((event for event in reversed(self.events) if event["event"] == "open"), {})
+        opened: dict[str, Any] = next(
+            (event for event in reversed(self.events) if event["event"] == "open"), {}
+        )
         return ReportContent(
             title=self.folder.root.resolve().name,
             subtitle=" · ".join(
@@ -110,7 +121,11 @@ class _Run:
             ),
             notices=notices.of(settings, self.outputs),
             facts=self._facts(),
-            stages=[self._summary(name, alarms) for name in DOES if name != "recluster" or self.records[name]],
+            stages=[
+                self._summary(name, alarms)
+                for name in DOES
+                if name != "recluster" or self.records[name]
+            ],
             stories=[self._story(image, pictures[image.id]) for image in self._best(chosen)],
             sheets=self._sheets(chosen, pictures),
             clusters=self._galleries(),
@@ -125,7 +140,12 @@ class _Run:
             settings=as_dict(settings),
             versions=opened.get("versions", {}),
             events=[
-                LedgerEvent(time=event["time"], kind=event["event"], what=_told(event), stage=event.get("stage", ""))
+                LedgerEvent(
+                    time=event["time"],
+                    kind=event["event"],
+                    what=_told(event),
+                    stage=event.get("stage", ""),
+                )
                 for event in self.events
                 if event["event"] in OF_NOTE
             ],
@@ -138,7 +158,11 @@ class _Run:
         found = [(row["path"], row["refused"]) for row in lines.read(path)] if path.exists() else []
         path_of = {image.id: image.path for image in self.job.images}
         for file in self.files.values():
-            found += [(path_of[number], reason) for number, reason in file.reasons.items()] if file else []
+            found += (
+                [(path_of[number], reason) for number, reason in file.reasons.items()]
+                if file
+                else []
+            )
         return list(dict.fromkeys(found))
 
     def _found_again(self) -> tuple[int, int] | None:
@@ -149,23 +173,40 @@ class _Run:
         return MaskFile(self.folder.stage(stage) / name) if self.records[stage] else None
 
     def _ids(self, of: str) -> dict[tuple[int, int], int]:
-        path = self.outputs.cluster_file(of) if self.records["cluster" if of == "proposals" else "detect"] else None
-        return {(row["id"], row["mask"]): row["cluster"] for row in lines.read(path)} if path else {}
+        path = (
+            self.outputs.cluster_file(of)
+            if self.records["cluster" if of == "proposals" else "detect"]
+            else None
+        )
+        return (
+            {(row["id"], row["mask"]): row["cluster"] for row in lines.read(path)} if path else {}
+        )
 
     def _counts(self, file: MaskFile) -> list[int]:
         return [file.n_in(image.id) for image in self.job.images if not file.refused(image.id)]
 
     def _areas(self, file: MaskFile) -> list[float]:
         size_of = {image.id: image.width * image.height for image in self.job.images}
-        return [mask["area"] / size_of[row["id"]] for row in lines.read(file.path) for mask in row.get("masks", [])]
+        return [
+            mask["area"] / size_of[row["id"]]
+            for row in lines.read(file.path)
+            for mask in row.get("masks", [])
+        ]
 
     def _coverage(self, stage: str) -> list[float]:
         if not self.records[stage]:
             return []
         if stage == "label":
-            entries = json.loads((self.folder.stage(stage) / "coverage.json").read_text(encoding="utf-8"))
-            return [entry["coverage"] for entry in entries.values() if entry["coverage"] is not None]
-        maps = (self.folder.stage(stage) / "predictions" / f"{image.id}.png" for image in self.job.images)
+            entries = json.loads(
+                (self.folder.stage(stage) / "coverage.json").read_text(encoding="utf-8")
+            )
+            return [
+                entry["coverage"] for entry in entries.values() if entry["coverage"] is not None
+            ]
+        maps = (
+            self.folder.stage(stage) / "predictions" / f"{image.id}.png"
+            for image in self.job.images
+        )
         return [float((label_maps.read(path) > 0).mean()) for path in maps if path.exists()]
 
     def _losses(self, stage: str) -> list[dict[str, float]]:
@@ -173,12 +214,20 @@ class _Run:
         return list(lines.read(path)) if path.exists() else []
 
     def _clusters(self, stage: str) -> dict[str, Any]:
-        return dict(json.loads((self.folder.stage(stage) / "clusters.json").read_text(encoding="utf-8")))
+        return dict(
+            json.loads((self.folder.stage(stage) / "clusters.json").read_text(encoding="utf-8"))
+        )
 
     def _numbers(self) -> dict[str, tuple[list[dict[str, float]], int]]:
         """What was tried where the number of clusters was chosen."""
-        found = {stage: self._clusters(stage) for stage in ("cluster", "recluster") if self.records[stage]}
-        return {stage: (each["curve"], each["k"]) for stage, each in found.items() if each.get("curve")}
+        found = {
+            stage: self._clusters(stage)
+            for stage in ("cluster", "recluster")
+            if self.records[stage]
+        }
+        return {
+            stage: (each["curve"], each["k"]) for stage, each in found.items() if each.get("curve")
+        }
 
     def _evaluated(self, key: str) -> list[Mapping[str, Any]]:
         """`metrics` or `published` of metrics.json; older files have no figures of others."""
@@ -192,7 +241,11 @@ class _Run:
             return None
         stage, split = place
         found = tables.read_confusion(self.folder.stage("evaluate"), split, stage)
-        return (f"Where the pixels of each class went, per cent: {stage}, {split}", *found) if found else None
+        return (
+            (f"Where the pixels of each class went, per cent: {stage}, {split}", *found)
+            if found
+            else None
+        )
 
     def _read(self, image: Image) -> np.ndarray | None:
         try:
@@ -204,7 +257,11 @@ class _Run:
         """Pictures of the contact sheets: spread evenly over all, the same ones for every stage."""
         images = self.job.images
         count = min(self.job.settings.report.tiles, len(images))
-        return [images[round(position)] for position in np.linspace(0, len(images) - 1, count)] if count else []
+        return (
+            [images[round(position)] for position in np.linspace(0, len(images) - 1, count)]
+            if count
+            else []
+        )
 
     def _best(self, images: list[Image]) -> list[Image]:
         """Pictures for the head of the page: those with the most confident detections, else proposals."""
@@ -212,7 +269,8 @@ class _Run:
         if file is None:
             return images[:STORIES]
         trust = {
-            image.id: sum(mask["score"] for mask in file.masks(image.id) if mask["score"] > 0.5) for image in images
+            image.id: sum(mask["score"] for mask in file.masks(image.id) if mask["score"] > 0.5)
+            for image in images
         }
         return sorted(images, key=lambda image: -trust[image.id])[:STORIES]
 
@@ -220,8 +278,14 @@ class _Run:
         """A thumbnail with what a stage made of it."""
         small = overlays.thumbnail(rgb, self.side)
         if stage in ("label", "segment"):
-            path = self.folder.stage(stage) / ("maps" if stage == "label" else "predictions") / f"{image.id}.png"
-            return overlays.overlay_label_map(small, label_maps.read(path)) if path.exists() else small
+            path = (
+                self.folder.stage(stage)
+                / ("maps" if stage == "label" else "predictions")
+                / f"{image.id}.png"
+            )
+            return (
+                overlays.overlay_label_map(small, label_maps.read(path)) if path.exists() else small
+            )
         file = self.files[stage]
         assert file is not None
         rows = list(enumerate(file.masks(image.id)))
@@ -231,8 +295,12 @@ class _Run:
             return small
         masks = rle.decode([mask["rle"] for _, mask in rows])
         ids = self.ids[stage]
-        clusters = np.array([ids.get((image.id, number), mask.get("cluster", number)) for number, mask in rows])
-        return overlays.overlay_masks(small, masks, clusters, np.array([mask["score"] for _, mask in rows]))
+        clusters = np.array(
+            [ids.get((image.id, number), mask.get("cluster", number)) for number, mask in rows]
+        )
+        return overlays.overlay_masks(
+            small, masks, clusters, np.array([mask["score"] for _, mask in rows])
+        )
 
     def _story(self, image: Image, rgb: np.ndarray) -> Story:
         made = {
@@ -290,7 +358,11 @@ class _Run:
                 rgb = self._read(images[number])
                 if rgb is not None:
                     mask = file.masks(number)[row]
-                    crops.append(overlays.crop_exemplar(rgb, rle.decode([mask["rle"]])[0], np.array(mask["box"]), 96))
+                    crops.append(
+                        overlays.crop_exemplar(
+                            rgb, rle.decode([mask["rle"]])[0], np.array(mask["box"]), 96
+                        )
+                    )
             galleries.append(
                 ClusterGallery(
                     cluster=cluster,
@@ -309,7 +381,13 @@ class _Run:
             event["stage"]: event["seconds"] for event in self.events if event["event"] == "end"
         }  # not of each redo
         seconds = [last[each] for each in (f"{name}/train", name) if each in last]
-        state: State = "done" if entry else "partial" if (self.folder.stage(name) / "parts").exists() else "missing"
+        state: State = (
+            "done"
+            if entry
+            else "partial"
+            if (self.folder.stage(name) / "parts").exists()
+            else "missing"
+        )
         if name in self.stale:
             state = "stale"
         warnings = list(alarms.get(name, []))
@@ -341,16 +419,30 @@ class _Run:
         splits = {name: len(images) for name, images in self.job.in_splits().items()}
         return [
             ("pictures", f"{splits['train']} to learn from, {splits['validation']} held out"),
-            ("backbone", f"{settings.propose.backbone}, {settings.weights_of('propose') or 'weights by its name'}"),
-            ("method", f"imported: {given}" if (given := self._given("propose")) else settings.propose.method),
+            (
+                "backbone",
+                f"{settings.propose.backbone}, {settings.weights_of('propose') or 'weights by its name'}",
+            ),
+            (
+                "method",
+                f"imported: {given}"
+                if (given := self._given("propose"))
+                else settings.propose.method,
+            ),
             ("embedding", settings.cluster.embedding),
             (
                 "detector",
-                f"imported: {given}" if (given := self._given("detect")) else f"Mask R-CNN, {settings.detect.size}",
+                f"imported: {given}"
+                if (given := self._given("detect"))
+                else f"Mask R-CNN, {settings.detect.size}",
             ),
             ("segmenter", f"DeepLabv3, {settings.segment.size}"),
             ("seed", str(settings.seed_of_chain)),
-            *([("seeds", f"{settings.seeds} ({OF[settings.seeds_of]})")] if settings.seeds > 1 else []),
+            *(
+                [("seeds", f"{settings.seeds} ({OF[settings.seeds_of]})")]
+                if settings.seeds > 1
+                else []
+            ),
             ("preset", settings.preset),
         ]
 

@@ -52,7 +52,9 @@ def _scanned(job: Job, folder: Path) -> Done:
 
     settings = job.settings
     found = listing(job)
-    by_list = _held_out_by_list(settings, job)  # before the pictures are looked at, which may take hours
+    by_list = _held_out_by_list(
+        settings, job
+    )  # before the pictures are looked at, which may take hours
     journal = Journal(folder / "parts")
     if len(journal) > len(found) or any(
         row["path"] != path or row["root"] != root
@@ -65,12 +67,16 @@ def _scanned(job: Job, folder: Path) -> Done:
         def describe(position: int) -> dict[str, Any]:
             root, path = found[position]
             seen = probe(
-                job.roots[root] / path, max_megapixels=settings.max_megapixels, orientation=settings.orientation
+                job.roots[root] / path,
+                max_megapixels=settings.max_megapixels,
+                orientation=settings.orientation,
             )
             size = {"width": seen.width, "height": seen.height, "orientation": seen.orientation}
             return {"root": root, "path": path, **size, "bytes": seen.bytes, "sha256": seen.sha256}
 
-        with job.progress.bar("scan", total=len(found), done=len(found) - len(pending), unit="pictures") as bar:
+        with job.progress.bar(
+            "scan", total=len(found), done=len(found) - len(pending), unit="pictures"
+        ) as bar:
             for position, row in prefetched(pending, describe, workers=settings.workers):
                 root, path = found[position]
                 if isinstance(row, PictureError):
@@ -97,7 +103,11 @@ def _scanned(job: Job, folder: Path) -> Done:
     lines.write(
         job.folder.images,
         (
-            {"id": number, **row, "split": "validation" if (row["root"], row["path"]) in held_out else "train"}
+            {
+                "id": number,
+                **row,
+                "split": "validation" if (row["root"], row["path"]) in held_out else "train",
+            }
             for number, row in enumerate(accepted, 1)
         ),
     )
@@ -118,13 +128,19 @@ def listing(job: Job) -> list[tuple[str, str]]:
     limit = job.settings.limit or None
     roots = {name: root.resolve() for name, root in job.roots.items()}
     if len(set(roots.values())) < len(roots):
-        raise SettingsError(f"validation: {job.roots['validation']} holds all the pictures; none is left to train on")
+        raise SettingsError(
+            f"validation: {job.roots['validation']} holds all the pictures; none is left to train on"
+        )
     files = []
     for name, root in job.roots.items():
         # One folder may lie in the other: no picture is both trained on and held out.
         others = [other for other in roots if other != name]
         found = find(root, exclude=[job.folder.root, *(roots[other] for other in others)])
-        chosen = _chosen(job, found) if name == "pictures" and job.settings.only is not None else found[:limit]
+        chosen = (
+            _chosen(job, found)
+            if name == "pictures" and job.settings.only is not None
+            else found[:limit]
+        )
         files += [(name, path) for path in chosen]
     return files
 
@@ -178,12 +194,16 @@ def check_unchanged(job: Job) -> None:
     replaced = [
         (root, path)
         for (root, path), n_bytes in frozen.items()
-        if n_bytes is not None and (root, path) not in gone and (job.roots[root] / path).stat().st_size != n_bytes
+        if n_bytes is not None
+        and (root, path) not in gone
+        and (job.roots[root] / path).stat().st_size != n_bytes
     ]
     if added or removed or replaced:
         marks = [("+", added), ("-", removed), ("~", replaced)]
         names = ", ".join(f"{mark}{path}" for mark, some in marks for _, path in some[:3])
-        counts = f"+{len(added)} and -{len(removed)}" + (f", {len(replaced)} replaced" if replaced else "")
+        counts = f"+{len(added)} and -{len(removed)}" + (
+            f", {len(replaced)} replaced" if replaced else ""
+        )
         raise RunError(
             f"{job.folder.root}: the pictures changed since the scan: {counts} ({names}"
             f"{', ...' if len(added) + len(removed) + len(replaced) > 9 else ''}). "
@@ -221,7 +241,11 @@ def _held_out_by_list(settings: RunSettings, job: Job) -> set[str] | None:
     Raises:
         SettingsError: no such file, or names that are not among the pictures.
     """
-    if settings.validation is None or "validation" in job.roots or _fraction(settings.validation) is not None:
+    if (
+        settings.validation is None
+        or "validation" in job.roots
+        or _fraction(settings.validation) is not None
+    ):
         return None
     file = Path(settings.validation)
     if not file.is_file():
@@ -248,7 +272,9 @@ def _held_out(
     fraction = _fraction(settings.validation)
     assert fraction is not None  # neither folder nor list
     # By a hash of each path, so that a picture keeps its side when others come and go.
-    drawn = sorted(paths, key=lambda path: hashlib.sha256(f"{settings.seed}:{path}".encode()).digest())
+    drawn = sorted(
+        paths, key=lambda path: hashlib.sha256(f"{settings.seed}:{path}".encode()).digest()
+    )
     chosen = drawn[: max(1, round(fraction * len(paths)))] if len(paths) > 1 else []
     return {("pictures", path) for path in chosen}
 

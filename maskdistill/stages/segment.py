@@ -39,9 +39,23 @@ MODEL = "segment/train"
 def train_parts(settings: RunSettings) -> dict[str, Any]:
     """Settings that change the trained network."""
     own = settings.segment
-    schedule = {key: value for key, value in as_dict(_schedule(settings)).items() if key != "checkpoint_seconds"}
-    sizes = {"size": own.size, "side": own.side, "hardest": own.hardest, **best_on_truth.parts(settings)}
-    return {**sizes, "train": schedule, "precision": settings.precision, "seed": settings.seed_of_chain}
+    schedule = {
+        key: value
+        for key, value in as_dict(_schedule(settings)).items()
+        if key != "checkpoint_seconds"
+    }
+    sizes = {
+        "size": own.size,
+        "side": own.side,
+        "hardest": own.hardest,
+        **best_on_truth.parts(settings),
+    }
+    return {
+        **sizes,
+        "train": schedule,
+        "precision": settings.precision,
+        "seed": settings.seed_of_chain,
+    }
 
 
 def _schedule(settings: RunSettings) -> TrainSettings:
@@ -55,17 +69,23 @@ def train(job: Job, folder: Path) -> Done:
     own = job.settings.segment
     maps = job.folder.stage("label") / "maps"
     coverage = json.loads((job.folder.stage("label") / "coverage.json").read_text(encoding="utf-8"))
-    images = [image for image in job.images if image.split == "train" and coverage[str(image.id)]["masks"]]
+    images = [
+        image for image in job.images if image.split == "train" and coverage[str(image.id)]["masks"]
+    ]
     if not images:
         raise TrainingError(
             f"{maps}: no training picture has a label map. "
             "Lower --label.min-score, or keep the best detection (--label.keep-best)"
         )
     n_clusters = clusters_in(job.folder.stage(clustering_of_detections(job.settings)))
-    model = segmenter.build(size=own.size, n_classes=1 + n_clusters, seed=job.settings.seed_of_chain)
+    model = segmenter.build(
+        size=own.size, n_classes=1 + n_clusters, seed=job.settings.seed_of_chain
+    )
     if job.settings.weights_of("segment") == "detect":
         state = checkpoint.read_weights(job.folder.stage(detect.MODEL) / "model.safetensors")
-        train_network.fill_body(model.backbone, detector.body_state(state, pyramid=own.size == "small"))
+        train_network.fill_body(
+            model.backbone, detector.body_state(state, pyramid=own.size == "small")
+        )
     else:
         train_network.fill_body(model.body, train_network.start_weights(job, "segment"))
 
@@ -83,7 +103,9 @@ def train(job: Job, folder: Path) -> Done:
         ranges=train_network.ranges(own.train),
     )
     loss_of = segmenter.losses(share=own.hardest)
-    looks = _looks(job, folder, model, steps=steps, n_clusters=n_clusters) if own.keep == BEST else None
+    looks = (
+        _looks(job, folder, model, steps=steps, n_clusters=n_clusters) if own.keep == BEST else None
+    )
     halved = train_network.train(
         job,
         folder,
@@ -95,22 +117,31 @@ def train(job: Job, folder: Path) -> Done:
         title="segment: train",
         looks=looks,
     )
-    outputs, counts = ["model.safetensors", "losses.jsonl"], {"steps": steps, "pictures": len(images)}
+    outputs, counts = (
+        ["model.safetensors", "losses.jsonl"],
+        {"steps": steps, "pictures": len(images)},
+    )
     if looks is not None:
         atomic.write_bytes(folder / "looks.jsonl", looks.file.read_bytes())
         outputs, counts = [*outputs, "looks.jsonl"], {**counts, "kept_step": looks.chosen()[0]}
     return Done(outputs=outputs, counts=counts, mixed=halved)
 
 
-def _looks(job: Job, folder: Path, model: Any, *, steps: int, n_clusters: int) -> best_on_truth.Looks:
+def _looks(
+    job: Job, folder: Path, model: Any, *, steps: int, n_clusters: int
+) -> best_on_truth.Looks:
     """What chooses the weights by ground truth, with a network of its own."""
-    job.ledger.write("warning", stage=MODEL, what=f"weights are kept that are {BEST.replace('_', ' ')}")
+    job.ledger.write(
+        "warning", stage=MODEL, what=f"weights are kept that are {BEST.replace('_', ' ')}"
+    )
     twin = train_network.placed(copy.deepcopy(model), networks.device(job))
 
     def predicted(network: Any, rgb: np.ndarray) -> np.ndarray:
         return predict(network, rgb, job.settings)
 
-    return best_on_truth.Looks(job, folder, twin, steps=steps, n_clusters=n_clusters, predict=predicted)
+    return best_on_truth.Looks(
+        job, folder, twin, steps=steps, n_clusters=n_clusters, predict=predicted
+    )
 
 
 def segment(job: Job, folder: Path) -> Done:
@@ -136,8 +167,15 @@ def segment(job: Job, folder: Path) -> Done:
         title="segment",
         behind=job.settings.workers,
     ) as journal:
-        coverage = {number: entry["coverage"] for number, entry in journal.records() if "refused" not in entry}
-    counts = {"predictions": len(coverage), "mean_coverage": round(float(np.mean(list(coverage.values()))), 4)}
+        coverage = {
+            number: entry["coverage"]
+            for number, entry in journal.records()
+            if "refused" not in entry
+        }
+    counts = {
+        "predictions": len(coverage),
+        "mean_coverage": round(float(np.mean(list(coverage.values()))), 4),
+    }
     return Done(outputs=[f"predictions/{number}.png" for number in coverage], counts=counts)
 
 
@@ -162,7 +200,9 @@ def looked_at(model: Any, rgb: np.ndarray, settings: RunSettings) -> torch.Tenso
         return segmenter.logits(model, rgb, side=settings.segment.side)
 
 
-def drawn(logits: torch.Tensor, rgb: np.ndarray, settings: RunSettings, *, threads: int) -> np.ndarray:
+def drawn(
+    logits: torch.Tensor, rgb: np.ndarray, settings: RunSettings, *, threads: int
+) -> np.ndarray:
     """The label map of that, its outlines as the settings want them."""
     how = settings.segment.pixels
     return segmenter.label_map(

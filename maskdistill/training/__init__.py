@@ -7,4 +7,14 @@ Contract: bodies.build(size, ...) and fill(body, state dict); loop.fit(model, Pl
 from maskdistill.training import augment, bodies, checkpoint, sampling, schedule
 from maskdistill.training.loop import Plan, fit, seeded, step_seed
 
-__all__ = ["Plan", "augment", "bodies", "checkpoint", "fit", "sampling", "schedule", "seeded", "step_seed"]
+__all__ = [
+    "Plan",
+    "augment",
+    "bodies",
+    "checkpoint",
+    "fit",
+    "sampling",
+    "schedule",
+    "seeded",
+    "step_seed",
+]

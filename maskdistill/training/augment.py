@@ -82,7 +82,9 @@ def apply(
     turn = np.deg2rad(draw.degrees)
     cos, sin = np.cos(turn) / draw.scale, np.sin(turn) / draw.scale
     to_source = np.array([[width / size[1], 0, 0], [0, height / size[0], 0], [0, 0, 1]])
-    middle = np.array([[1, 0, -width * (0.5 + draw.shift[1])], [0, 1, -height * (0.5 + draw.shift[0])], [0, 0, 1]])
+    middle = np.array(
+        [[1, 0, -width * (0.5 + draw.shift[1])], [0, 1, -height * (0.5 + draw.shift[0])], [0, 0, 1]]
+    )
     turned = np.array([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1]])
     back = np.array([[1, 0, width / 2], [0, 1, height / 2], [0, 0, 1]])
     matrix = back @ turned @ middle @ to_source
@@ -95,11 +97,17 @@ def apply(
     if small != image.size:
         image = image.resize(small, resample)
     to_small = np.diag([small[0] / width, small[1] / height, 1])
-    turned_rgb = image.transform(target, Image.Transform.AFFINE, _coefficients(to_small @ matrix), resample)
+    turned_rgb = image.transform(
+        target, Image.Transform.AFFINE, _coefficients(to_small @ matrix), resample
+    )
     moved = np.empty((len(layers), *size), np.uint8)
     for row, layer in enumerate(layers):
         picture = Image.fromarray(layer).transform(
-            target, Image.Transform.AFFINE, _coefficients(matrix), Image.Resampling.NEAREST, fillcolor=outside
+            target,
+            Image.Transform.AFFINE,
+            _coefficients(matrix),
+            Image.Resampling.NEAREST,
+            fillcolor=outside,
         )
         moved[row] = np.asarray(picture)
     table = np.stack([_curve(gain, draw.gamma) for gain in draw.gain], axis=-1)
@@ -109,7 +117,9 @@ def apply(
 
 def unchanged() -> Draw:
     """The draw that only squeezes."""
-    return Draw(flip=False, scale=1.0, degrees=0.0, shift=(0.0, 0.0), gain=(1.0, 1.0, 1.0), gamma=1.0)
+    return Draw(
+        flip=False, scale=1.0, degrees=0.0, shift=(0.0, 0.0), gain=(1.0, 1.0, 1.0), gamma=1.0
+    )
 
 
 def _reduced(side: int, target: int, scale: float) -> int:

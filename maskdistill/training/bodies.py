@@ -59,7 +59,10 @@ class SmallBody(nn.Module):
         )
         n_in = first
         for number, (width, stride) in enumerate(zip(SMALL_WIDTHS, (1, 2, 2, 2), strict=True), 1):
-            self.add_module(f"layer{number}", nn.Sequential(Block(n_in, width, stride=stride), Block(width, width)))
+            self.add_module(
+                f"layer{number}",
+                nn.Sequential(Block(n_in, width, stride=stride), Block(width, width)),
+            )
             n_in = width
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
@@ -75,16 +78,32 @@ class ResNet50(nn.Module):
         frozen_layers: 0 none, 1 conv1, bn1, layer1, 2 also layer2: no gradient, and eval mode always.
     """
 
-    def __init__(self, *, output_stride: int = 32, frozen_norm: bool = False, frozen_layers: int = 0) -> None:
+    def __init__(
+        self, *, output_stride: int = 32, frozen_norm: bool = False, frozen_layers: int = 0
+    ) -> None:
         super().__init__()
-        dilated = {32: [False, False, False], 16: [False, False, True], 8: [False, True, True]}[output_stride]
+        dilated = {32: [False, False, False], 16: [False, False, True], 8: [False, True, True]}[
+            output_stride
+        ]
         norm = FrozenBatchNorm2d if frozen_norm else nn.BatchNorm2d
         whole = resnet50(weights=None, replace_stride_with_dilation=dilated, norm_layer=norm)
         self.channels = (256, 512, 1024, 2048)
-        self.conv1, self.bn1, self.relu, self.maxpool = whole.conv1, whole.bn1, whole.relu, whole.maxpool
-        self.layer1, self.layer2, self.layer3, self.layer4 = whole.layer1, whole.layer2, whole.layer3, whole.layer4
+        self.conv1, self.bn1, self.relu, self.maxpool = (
+            whole.conv1,
+            whole.bn1,
+            whole.relu,
+            whole.maxpool,
+        )
+        self.layer1, self.layer2, self.layer3, self.layer4 = (
+            whole.layer1,
+            whole.layer2,
+            whole.layer3,
+            whole.layer4,
+        )
         self.frozen = (
-            ["conv1", "bn1", *(f"layer{number}" for number in range(1, frozen_layers + 1))] if frozen_layers else []
+            ["conv1", "bn1", *(f"layer{number}" for number in range(1, frozen_layers + 1))]
+            if frozen_layers
+            else []
         )
         for name in self.frozen:
             getattr(self, name).requires_grad_(False)
@@ -106,11 +125,17 @@ class Pyramid(nn.Module):
     """
 
     def __init__(
-        self, body: SmallBody | ResNet50, width: int, *, norm: Callable[[int], nn.Module] | None = None
+        self,
+        body: SmallBody | ResNet50,
+        width: int,
+        *,
+        norm: Callable[[int], nn.Module] | None = None,
     ) -> None:
         super().__init__()
         self.body = body
-        self.fpn = FeaturePyramidNetwork(list(body.channels), width, extra_blocks=LastLevelMaxPool(), norm_layer=norm)
+        self.fpn = FeaturePyramidNetwork(
+            list(body.channels), width, extra_blocks=LastLevelMaxPool(), norm_layer=norm
+        )
         self.out_channels = width
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
@@ -134,11 +159,15 @@ def build(
         ValueError: another size or stride.
     """
     if output_stride not in ((8, 16, 32) if size == "resnet50" else (32,)):
-        raise ValueError(f"output_stride: wanted 8, 16 or 32, and 32 alone of the small body, got {output_stride}")
+        raise ValueError(
+            f"output_stride: wanted 8, 16 or 32, and 32 alone of the small body, got {output_stride}"
+        )
     if size == "small":
         return SmallBody()
     if size == "resnet50":
-        return ResNet50(output_stride=output_stride, frozen_norm=frozen_norm, frozen_layers=frozen_layers)
+        return ResNet50(
+            output_stride=output_stride, frozen_norm=frozen_norm, frozen_layers=frozen_layers
+        )
     raise ValueError(f"size: wanted small or resnet50, got {size!r}")
 
 
@@ -152,7 +181,9 @@ def fill(body: nn.Module, state: Mapping[str, Tensor]) -> None:
     given = {key: value for key, value in state.items() if not key.startswith("fc.")}
     counters = [key for key in wanted if key.endswith("num_batches_tracked")]
     missing = [key for key in wanted if key not in given and key not in counters]
-    foreign = [key for key in given if key not in wanted and not key.endswith("num_batches_tracked")]
+    foreign = [
+        key for key in given if key not in wanted and not key.endswith("num_batches_tracked")
+    ]
     misfit = [key for key in wanted if key in given and wanted[key].shape != given[key].shape]
     if missing or foreign or misfit:
         raise WeightsError(

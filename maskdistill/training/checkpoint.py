@@ -20,7 +20,9 @@ from torch import Tensor
 KEPT = 2
 
 
-def write(folder: Path, step: int, state: Mapping[str, Any], *, write_bytes: Callable[[Path, bytes], None]) -> Path:
+def write(
+    folder: Path, step: int, state: Mapping[str, Any], *, write_bytes: Callable[[Path, bytes], None]
+) -> Path:
     """FOLDER/step-<step>.pt; older ones than the last two are removed.
 
     Args:
@@ -40,7 +42,9 @@ def read_latest(folder: Path) -> dict[str, Any] | None:
     for path in reversed(_files(folder)):
         try:
             with zipfile.ZipFile(path) as archive:
-                if archive.testzip() is not None:  # torch itself reads tensors whose check sum is wrong
+                if (
+                    archive.testzip() is not None
+                ):  # torch itself reads tensors whose check sum is wrong
                     continue
             return dict(torch.load(path, map_location="cpu", weights_only=True))
         except Exception:  # damaged bytes make zipfile and torch's unpickler fail with KeyError, struct.error, others
@@ -50,7 +54,9 @@ def read_latest(folder: Path) -> dict[str, Any] | None:
 
 def weights_bytes(state: Mapping[str, Tensor]) -> bytes:
     """A state dict as safetensors: the same bytes for the same content."""
-    return safetensors.torch.save({key: value.detach().cpu().contiguous() for key, value in state.items()})
+    return safetensors.torch.save(
+        {key: value.detach().cpu().contiguous() for key, value in state.items()}
+    )
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:

@@ -49,9 +49,9 @@ def fit(
     batch_of: Callable[[int], list[Any]],
     loss_of: Callable[[nn.Module, list[Any], int], Mapping[str, Tensor]],
     state: Mapping[str, Any] | None = None,
-    on_step: Callable[[int, dict[str, float], Callable[[], dict[str, Any]]], None] = lambda step, losses, state_of: (
-        None
-    ),
+    on_step: Callable[
+        [int, dict[str, float], Callable[[], dict[str, Any]]], None
+    ] = lambda step, losses, state_of: None,
     on_halved: Callable[[int, int], None] = lambda step, parts: None,
     workers: int = 0,
 ) -> None:
@@ -75,14 +75,20 @@ def fit(
         model.load_state_dict(state["model"])
         optimiser.load_state_dict(state["optimiser"])
         averaged = (
-            {key: value.to(parameters[0].device) for key, value in state["averaged"].items()} if plan.average else None
+            {key: value.to(parameters[0].device) for key, value in state["averaged"].items()}
+            if plan.average
+            else None
         )
         start = int(state["step"])
     device = parameters[0].device
     model.train()
 
     def state_of() -> dict[str, Any]:
-        return {"model": model.state_dict(), "optimiser": optimiser.state_dict(), "averaged": averaged}
+        return {
+            "model": model.state_dict(),
+            "optimiser": optimiser.state_dict(),
+            "averaged": averaged,
+        }
 
     for step, batch in _batches(batch_of, range(start, plan.steps), workers):
         rate = plan.learning_rate * factor(
@@ -157,7 +163,9 @@ def _backward(
     return totals
 
 
-def _batches(batch_of: Callable[[int], list[Any]], steps: range, workers: int) -> Iterator[tuple[int, list[Any]]]:
+def _batches(
+    batch_of: Callable[[int], list[Any]], steps: range, workers: int
+) -> Iterator[tuple[int, list[Any]]]:
     """(step, batch), the next ones made in a thread while a step runs."""
     if workers == 0:
         for step in steps:
@@ -174,9 +182,13 @@ def _batches(batch_of: Callable[[int], list[Any]], steps: range, workers: int) -
 
 def _optimiser(parameters: list[nn.Parameter], plan: Plan) -> torch.optim.Optimizer:
     if plan.optimiser == "sgd":
-        return torch.optim.SGD(parameters, lr=plan.learning_rate, momentum=0.9, weight_decay=plan.weight_decay)
+        return torch.optim.SGD(
+            parameters, lr=plan.learning_rate, momentum=0.9, weight_decay=plan.weight_decay
+        )
     if plan.optimiser == "adamw":
-        return torch.optim.AdamW(parameters, lr=plan.learning_rate, weight_decay=plan.weight_decay, fused=True)
+        return torch.optim.AdamW(
+            parameters, lr=plan.learning_rate, weight_decay=plan.weight_decay, fused=True
+        )
     raise ValueError(f"optimiser: wanted adamw or sgd, got {plan.optimiser!r}")
 
 

@@ -11,9 +11,15 @@ def chosen(step: int, *, n_pictures: int, batch: int, seed: int) -> np.ndarray:
     positions = np.arange(first, first + batch)
     epochs = positions // n_pictures
     orders = {
-        epoch: np.random.default_rng([seed, 1, int(epoch)]).permutation(n_pictures) for epoch in np.unique(epochs)
+        epoch: np.random.default_rng([seed, 1, int(epoch)]).permutation(n_pictures)
+        for epoch in np.unique(epochs)
     }
-    return np.array([orders[epoch][position % n_pictures] for epoch, position in zip(epochs, positions, strict=True)])
+    return np.array(
+        [
+            orders[epoch][position % n_pictures]
+            for epoch, position in zip(epochs, positions, strict=True)
+        ]
+    )
 
 
 def generator(seed: int, step: int, position: int) -> np.random.Generator:

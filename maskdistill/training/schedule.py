@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import math
 
-LOST_DROPS = (3 / 4, 11 / 12)  # 18 000 and 22 000 of the 24 000 iterations of LOST's public configuration
+LOST_DROPS = (
+    3 / 4,
+    11 / 12,
+)  # 18 000 and 22 000 of the 24 000 iterations of LOST's public configuration
 
 
-def factor(step: int, *, steps: int, warm_up: int, decay: str, drops: tuple[float, ...] = LOST_DROPS) -> float:
+def factor(
+    step: int, *, steps: int, warm_up: int, decay: str, drops: tuple[float, ...] = LOST_DROPS
+) -> float:
     """What the learning rate is multiplied by at a step, 0 .. steps - 1.
 
     Args:

@@ -25,10 +25,17 @@ class DrawnFolders:
 def draw(out: Path, *, n_pictures: int, n_validation: int, n_kinds: int) -> DrawnFolders:
     """Draw what is not there yet: OUT/pictures, OUT/validation, OUT/ground-truth/*.json."""
     if n_pictures < 1 or n_validation < 1:
-        raise ValueError(f"n_pictures and n_validation must be at least 1, got {n_pictures}, {n_validation}")
+        raise ValueError(
+            f"n_pictures and n_validation must be at least 1, got {n_pictures}, {n_validation}"
+        )
     truths = tuple(out / "ground-truth" / f"{name}.json" for name in ("pictures", "validation"))
     places = DrawnFolders(out / "pictures", out / "validation", truths)
-    wanted = {"version": demo_pictures.VERSION, "pictures": n_pictures, "validation": n_validation, "kinds": n_kinds}
+    wanted = {
+        "version": demo_pictures.VERSION,
+        "pictures": n_pictures,
+        "validation": n_validation,
+        "kinds": n_kinds,
+    }
     stamp = out / "drawn.json"
     if stamp.exists():
         found = json.loads(stamp.read_text(encoding="utf-8"))

@@ -45,11 +45,17 @@ def draw(seed: int, index: int, *, size: tuple[int, int] = (160, 208), n_kinds: 
         raise ValueError(f"n_kinds must be in 2..{len(KINDS)}, got {n_kinds}")
     if min(size) < 32:
         raise ValueError(f"size must be at least 32 px a side, got {size}")
-    rng = np.random.Generator(np.random.PCG64([seed, index]))  # named: NumPy's default may become another one
+    rng = np.random.Generator(
+        np.random.PCG64([seed, index])
+    )  # named: NumPy's default may become another one
     picture = _ground(rng, size)
     painted = np.full(size, -1)
     whole_px, kinds = [], []
-    n_objects = 0 if rng.random() < EMPTY_SHARE else int(rng.choice([1, 2, 3, 4, 5], p=[0.1, 0.25, 0.3, 0.2, 0.15]))
+    n_objects = (
+        0
+        if rng.random() < EMPTY_SHARE
+        else int(rng.choice([1, 2, 3, 4, 5], p=[0.1, 0.25, 0.3, 0.2, 0.15]))
+    )
     for number in range(n_objects):
         kind = int(rng.integers(n_kinds))
         mask, local = _placed(rng, kind, size)
@@ -62,7 +68,9 @@ def draw(seed: int, index: int, *, size: tuple[int, int] = (160, 208), n_kinds: 
         whole_px.append(int(mask.sum()))
         kinds.append(kind)
     picture = _lit(rng, picture)
-    visible = np.array([painted == number for number in range(n_objects)], bool).reshape(n_objects, *size)
+    visible = np.array([painted == number for number in range(n_objects)], bool).reshape(
+        n_objects, *size
+    )
     seen = [row for row in range(n_objects) if visible[row].sum() >= VISIBLE_SHARE * whole_px[row]]
     rgb = np.clip(np.rint(picture * 255), 0, 255).astype(np.uint8)
     return Drawn(rgb=rgb, masks=visible[seen], kinds=np.array(kinds, np.int64)[seen])
@@ -115,11 +123,16 @@ def write(
     return seen.hexdigest()
 
 
-def _placed(rng: np.random.Generator, kind: int, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+def _placed(
+    rng: np.random.Generator, kind: int, size: tuple[int, int]
+) -> tuple[np.ndarray, np.ndarray]:
     """An object's mask (H, W) and the coordinates of its own frame (H, W, 2), about -1..1 inside."""
     height, width = size
     radius = rng.uniform(0.11, 0.27) * min(size)
-    centre = rng.uniform(0.75 * radius, height - 0.75 * radius), rng.uniform(0.75 * radius, width - 0.75 * radius)
+    centre = (
+        rng.uniform(0.75 * radius, height - 0.75 * radius),
+        rng.uniform(0.75 * radius, width - 0.75 * radius),
+    )
     turn = rng.uniform(0, 2 * np.pi)
     squeeze = rng.uniform(0.85, 1.15)
     rows, columns = np.mgrid[:height, :width].astype(float)
@@ -133,7 +146,10 @@ def _object_colours(rng: np.random.Generator, kind: int, local: np.ndarray) -> n
     """Colours (H, W, 3) of an object: two tones of its hue, laid by its kind's texture."""
     hue = (kind / len(KINDS) + 0.04 + rng.normal(0, 0.04)) % 1
     saturation, value = rng.uniform(0.4, 0.8), rng.uniform(0.55, 0.95)
-    light, dark = _rgb(hue, saturation, value), _rgb(hue + rng.normal(0, 0.02), saturation * 0.9, value * 0.45)
+    light, dark = (
+        _rgb(hue, saturation, value),
+        _rgb(hue + rng.normal(0, 0.02), saturation * 0.9, value * 0.45),
+    )
     share = _TEXTURES[kind](rng, local[..., 0], local[..., 1])[..., None]
     return light * share + dark * (1 - share)
 
@@ -159,11 +175,17 @@ def _one_ground(rng: np.random.Generator, size: tuple[int, int]) -> np.ndarray:
     elif style == 1:  # fibres
         fibres = ndimage.gaussian_filter(grain, (0.6, 4 * scale))
         texture = ndimage.rotate(
-            np.pad(fibres, 60, "reflect"), rng.uniform(0, 180), reshape=False, order=1, mode="reflect"
+            np.pad(fibres, 60, "reflect"),
+            rng.uniform(0, 180),
+            reshape=False,
+            order=1,
+            mode="reflect",
         )
         texture = texture[60:-60, 60:-60]
     else:  # cloud
-        texture = ndimage.gaussian_filter(grain, scale) + 3 * ndimage.gaussian_filter(grain, 4 * scale)
+        texture = ndimage.gaussian_filter(grain, scale) + 3 * ndimage.gaussian_filter(
+            grain, 4 * scale
+        )
     texture = texture / texture.std()
     tone = value * (1 + rng.uniform(0.08, 0.2) * np.clip(texture, -2.5, 2.5))
     return _rgb(hue, saturation, 1.0) * tone[..., None]
@@ -174,7 +196,9 @@ def _lit(rng: np.random.Generator, picture: np.ndarray) -> np.ndarray:
     height, width = picture.shape[:2]
     rows, columns = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
     turn = rng.uniform(0, 2 * np.pi)
-    light = rng.uniform(0.8, 1.1) + rng.uniform(0, 0.25) * (np.cos(turn) * rows + np.sin(turn) * columns)
+    light = rng.uniform(0.8, 1.1) + rng.uniform(0, 0.25) * (
+        np.cos(turn) * rows + np.sin(turn) * columns
+    )
     tint = 1 + rng.normal(0, 0.03, 3)
     return picture * light[..., None] * tint + rng.normal(0, 0.015, picture.shape)
 
@@ -194,7 +218,9 @@ def _flower(y: np.ndarray, x: np.ndarray) -> np.ndarray:
 
 
 def _drop(y: np.ndarray, x: np.ndarray) -> np.ndarray:
-    return (np.hypot(y - 0.25, x) < 0.65) | ((np.abs(x) < 0.55 * (y + 1.05)) & (y < 0.25) & (y > -1.05))
+    return (np.hypot(y - 0.25, x) < 0.65) | (
+        (np.abs(x) < 0.55 * (y + 1.05)) & (y < 0.25) & (y > -1.05)
+    )
 
 
 _SHAPES: tuple[Callable[[np.ndarray, np.ndarray], np.ndarray], ...] = (
@@ -209,22 +235,30 @@ _SHAPES: tuple[Callable[[np.ndarray, np.ndarray], np.ndarray], ...] = (
 )
 
 
-def _stripes(rng: np.random.Generator, y: np.ndarray, x: np.ndarray, period_px: float) -> np.ndarray:
+def _stripes(
+    rng: np.random.Generator, y: np.ndarray, x: np.ndarray, period_px: float
+) -> np.ndarray:
     return 0.5 + 0.5 * np.tanh(2.5 * np.sin(2 * np.pi * (y / period_px + rng.random())))
 
 
 def _dots(rng: np.random.Generator, y: np.ndarray, x: np.ndarray, period_px: float) -> np.ndarray:
-    wave = np.sin(2 * np.pi * (y / period_px + rng.random())) * np.sin(2 * np.pi * (x / period_px + rng.random()))
+    wave = np.sin(2 * np.pi * (y / period_px + rng.random())) * np.sin(
+        2 * np.pi * (x / period_px + rng.random())
+    )
     return 0.5 - 0.5 * np.tanh(6 * (wave - 0.35))
 
 
 def _checks(rng: np.random.Generator, y: np.ndarray, x: np.ndarray, period_px: float) -> np.ndarray:
-    wave = np.sin(2 * np.pi * (y / period_px + rng.random())) * np.sin(2 * np.pi * (x / period_px + rng.random()))
+    wave = np.sin(2 * np.pi * (y / period_px + rng.random())) * np.sin(
+        2 * np.pi * (x / period_px + rng.random())
+    )
     return 0.5 + 0.5 * np.tanh(5 * wave)
 
 
 def _rings(rng: np.random.Generator, y: np.ndarray, x: np.ndarray, period_px: float) -> np.ndarray:
-    return 0.5 + 0.5 * np.tanh(2.5 * np.sin(2 * np.pi * (np.hypot(y, x) / period_px + rng.random())))
+    return 0.5 + 0.5 * np.tanh(
+        2.5 * np.sin(2 * np.pi * (np.hypot(y, x) / period_px + rng.random()))
+    )
 
 
 def _speckle(rng: np.random.Generator, y: np.ndarray, x: np.ndarray, blur_px: float) -> np.ndarray:

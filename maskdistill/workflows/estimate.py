@@ -27,7 +27,11 @@ def sentence(job: Job, verbs: list[str]) -> str:
     """One sentence: pictures, hours, disk; apart from them what depends on how much the detector will find."""
     hours, gigabytes = expected(job, verbs)
     more = most_of_detections(job) if "label" in verbs else 0.0
-    apart = f"; not counted: up to {_time(more)} to embed the detections, which are clustered too" if more else ""
+    apart = (
+        f"; not counted: up to {_time(more)} to embed the detections, which are clustered too"
+        if more
+        else ""
+    )
     known = f"about {_time(hours)} on this machine (a rough guess) and {gigabytes:.1f} GB of disk"
     return f"{len(job.images)} pictures: {known}{apart}"
 
@@ -53,7 +57,9 @@ def expected(job: Job, verbs: list[str]) -> tuple[float, float]:
     ):
         if stage in verbs and stage not in given:
             steps = train_network.steps_of(own.train, n, stage)
-            seconds += repeated * steps * own.train.batch * pixels * STEP_SECONDS[stage, own.size] / 4
+            seconds += (
+                repeated * steps * own.train.batch * pixels * STEP_SECONDS[stage, own.size] / 4
+            )
             seconds += repeated * n * DETECT_SECONDS[own.size]
     if networks.device(job).type == "cuda":
         seconds /= GPU_FASTER
@@ -81,7 +87,9 @@ def most_of_detections(job: Job) -> float:
 
 def _repeated(job: Job) -> int:
     """How often what follows the proposals is done."""
-    return job.settings.seeds if job.settings.seeds_of == "chain" else 1  # k-means alone takes seconds
+    return (
+        job.settings.seeds if job.settings.seeds_of == "chain" else 1
+    )  # k-means alone takes seconds
 
 
 def _patch(backbone: str) -> int:
@@ -91,7 +99,9 @@ def _patch(backbone: str) -> int:
 
 
 def _seconds_per_patch(backbone: str) -> float:
-    return SECONDS_PER_PATCH[next((key for key in SECONDS_PER_PATCH if backbone.endswith(key)), "vits16")]
+    return SECONDS_PER_PATCH[
+        next((key for key in SECONDS_PER_PATCH if backbone.endswith(key)), "vits16")
+    ]
 
 
 def _backbone_seconds(job: Job) -> float:
@@ -103,7 +113,13 @@ def _backbone_seconds(job: Job) -> float:
     short_side, square = getattr(own, "short_side", 0) or None, getattr(own, "square", 0) or None
     patch = _patch(propose.backbone)
     resized = [
-        wanted_size(size, patch, short_side=short_side, square=square, max_patches=propose.max_patches or None)
+        wanted_size(
+            size,
+            patch,
+            short_side=short_side,
+            square=square,
+            max_patches=propose.max_patches or None,
+        )
         for size in sizes
     ]
     patches = [height * width / patch**2 for height, width in resized]

@@ -13,7 +13,13 @@ import yaml
 
 import maskdistill
 from maskdistill.engine.stage import Job, Stage, elsewhere, perform
-from maskdistill.errors import GroundTruthError, MaskDistillError, PictureError, RunError, SettingsError
+from maskdistill.errors import (
+    GroundTruthError,
+    MaskDistillError,
+    PictureError,
+    RunError,
+    SettingsError,
+)
 from maskdistill.runs import atomic, fingerprints, record
 from maskdistill.runs.layout import RunFolder
 from maskdistill.runs.ledger import Ledger
@@ -69,7 +75,9 @@ def opened(
     folder = RunFolder(Path(root))
     before = read_config(folder) if folder.config.exists() else {}
     if pictures is None and "pictures" not in before:
-        raise RunError(f"{root}: no run there yet. Start one: maskdistill run PICTURES --out {root}")
+        raise RunError(
+            f"{root}: no run there yet. Start one: maskdistill run PICTURES --out {root}"
+        )
     given = pictures is not None
     pictures = Path(pictures) if pictures is not None else Path(before["pictures"])
     roots = {"pictures": pictures}
@@ -81,28 +89,44 @@ def opened(
             f"Give a folder with pictures: maskdistill run PICTURES --out {root}"
         )
     if folder.root.exists() and not folder.root.is_dir():
-        raise RunError(f"{root}: is a file, where the folder of a run is wanted. Give another --out")
+        raise RunError(
+            f"{root}: is a file, where the folder of a run is wanted. Give another --out"
+        )
     atomic.make_folder(folder.root)
     if settings.threads:
         torch.set_num_threads(settings.threads)
     progress = Progress(quiet=quiet)
     with RunLock(folder.lock):
-        job = Job(settings=settings, folder=folder, ledger=Ledger(folder.ledger), progress=progress, roots=roots)
+        job = Job(
+            settings=settings,
+            folder=folder,
+            ledger=Ledger(folder.ledger),
+            progress=progress,
+            roots=roots,
+        )
         extra = {"version": maskdistill.__version__, "pictures": str(pictures.resolve())}
         # `of` is what one command does, no setting of the run.
         kept = replace(settings, cluster=replace(settings.cluster, of="proposals"))
         text = dump(kept, extra=extra)
         if only:
             own = as_dict(kept)
-            text = yaml.safe_dump({**before, **{name: own[name] for name in only}}, sort_keys=False, allow_unicode=True)
+            text = yaml.safe_dump(
+                {**before, **{name: own[name] for name in only}},
+                sort_keys=False,
+                allow_unicode=True,
+            )
         written = folder.config.read_text(encoding="utf-8") if folder.config.exists() else None
         if written != text and not keep_config:
             atomic.write_text(folder.config, text)
-        job.ledger.write("open", versions=versions(), device=settings.device, threads=torch.get_num_threads())
+        job.ledger.write(
+            "open", versions=versions(), device=settings.device, threads=torch.get_num_threads()
+        )
         try:
             yield job
         except MaskDistillError:
-            if written is not None and not job.begun and not keep_config:  # nothing was made with the new settings
+            if (
+                written is not None and not job.begun and not keep_config
+            ):  # nothing was made with the new settings
                 atomic.write_text(folder.config, written)
             raise
 
@@ -140,7 +164,9 @@ def check_truth(settings: RunSettings) -> None:
             )
     published = settings.evaluate.published
     if published and not Path(published).is_file():
-        raise GroundTruthError(f"{published}: no such file. Give --published FILE.csv, or '' for none")
+        raise GroundTruthError(
+            f"{published}: no such file. Give --published FILE.csv, or '' for none"
+        )
 
 
 def do(
@@ -163,10 +189,16 @@ def do(
     from maskdistill.engine import networks
 
     own = job.settings.propose
-    how = f"masks: {own.import_file}" if own.import_file else f"backbone: {own.backbone}, method: {own.method}"
+    how = (
+        f"masks: {own.import_file}"
+        if own.import_file
+        else f"backbone: {own.backbone}, method: {own.method}"
+    )
     job.progress.say(f"device: {networks.device(job)}, {how}")
     # Once: each of several seeds is a run of its own, with a chain seed.
-    for line in about(job.settings.preset) if verbs[0] == "scan" and job.settings.chain_seed is None else ():
+    for line in (
+        about(job.settings.preset) if verbs[0] == "scan" and job.settings.chain_seed is None else ()
+    ):
         job.progress.say(line)
     job.sources = sources = _sources(job, verbs, reuse or {})
     _fetch_weights(job, _ahead(job, verbs, sources))
@@ -176,7 +208,9 @@ def do(
         if verb == "scan" and not redo and verb not in sources:
             scan.check_unchanged(job)
         if verb == "evaluate":
-            evaluate.work(job, other=_beside(job, against) if against else None, repeated=repeated or {})
+            evaluate.work(
+                job, other=_beside(job, against) if against else None, repeated=repeated or {}
+            )
         elif verb == "report":
             report.work(job)
         else:
@@ -193,21 +227,31 @@ def _beside(job: Job, against: tuple[Path, RunSettings]) -> Job:
     """Another run, to be read; what happens goes to this one's ledger."""
     folder = RunFolder(against[0])
     if not folder.images.exists():
-        raise RunError(f"{folder.root}: no pictures were scanned there, so that nothing can be compared")
-    return Job(settings=against[1], folder=folder, ledger=job.ledger, progress=job.progress, roots={})
+        raise RunError(
+            f"{folder.root}: no pictures were scanned there, so that nothing can be compared"
+        )
+    return Job(
+        settings=against[1], folder=folder, ledger=job.ledger, progress=job.progress, roots={}
+    )
 
 
 def _sources(job: Job, verbs: list[str], reuse: Mapping[str, Path]) -> dict[str, RunFolder]:
     """Stage -> the run that it is to be taken of; what can be known now is refused now, not hours later."""
     found: dict[str, RunFolder] = {}
-    stages = {stage.name: (verb, stage) for verb in verbs for stage in stages_of(verb, job.settings)}
+    stages = {
+        stage.name: (verb, stage) for verb in verbs for stage in stages_of(verb, job.settings)
+    }
     if other_runs.EMBEDDINGS in reuse and "cluster" in stages:
         found[other_runs.EMBEDDINGS] = source = RunFolder(reuse[other_runs.EMBEDDINGS])
         if record.read(job.folder.stage("cluster") / "stage.json") is None:
             other_runs.check_embeddings(source, {"settings": cluster.parts(job.settings)})
-    unused = [name for name in reuse if name not in stages and name not in verbs and name not in found]
+    unused = [
+        name for name in reuse if name not in stages and name not in verbs and name not in found
+    ]
     if unused:
-        raise SettingsError(f"reuse: {unused[0]} is no stage of this run. Its stages: {', '.join(stages)}")
+        raise SettingsError(
+            f"reuse: {unused[0]} is no stage of this run. Its stages: {', '.join(stages)}"
+        )
     for name, (verb, stage) in stages.items():
         if name not in reuse and verb not in reuse:
             continue
@@ -236,14 +280,18 @@ def read_config(folder: RunFolder) -> dict[str, Any]:
     try:
         loaded = yaml.safe_load(folder.config.read_text(encoding="utf-8"))
         if not isinstance(loaded, dict):
-            raise ValueError(f"wanted settings by name, found {'nothing' if loaded is None else type(loaded).__name__}")
+            raise ValueError(
+                f"wanted settings by name, found {'nothing' if loaded is None else type(loaded).__name__}"
+            )
     except FileNotFoundError as error:
         raise RunError(
             f"{folder.root}: not the folder of a run (no config.yaml). "
             f"Start one: maskdistill run PICTURES --out {folder.root}"
         ) from error
     except (OSError, ValueError, yaml.YAMLError) as error:
-        raise RunError(f"{folder.config}: cannot be read: {error}. Is {folder.root} the folder of a run?") from error
+        raise RunError(
+            f"{folder.config}: cannot be read: {error}. Is {folder.root} the folder of a run?"
+        ) from error
     return loaded
 
 
@@ -257,7 +305,17 @@ def versions() -> dict[str, str]:
     """What the results were made with."""
     from importlib.metadata import version
 
-    names = ("torch", "torchvision", "timm", "numpy", "scipy", "numba", "scikit-learn", "pillow", "faster-coco-eval")
+    names = (
+        "torch",
+        "torchvision",
+        "timm",
+        "numpy",
+        "scipy",
+        "numba",
+        "scikit-learn",
+        "pillow",
+        "faster-coco-eval",
+    )
     return {
         "maskdistill": maskdistill.__version__,
         "python": platform.python_version(),

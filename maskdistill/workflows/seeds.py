@@ -42,7 +42,13 @@ def do_with_seeds(
     if repeat and job.settings.seeds > 1:
         _repeat(job, first, start=start)
     if last:
-        do(job, last, start=start, against=against, repeated=complete(job) if "evaluate" in last else None)
+        do(
+            job,
+            last,
+            start=start,
+            against=against,
+            repeated=complete(job) if "evaluate" in last else None,
+        )
 
 
 def complete(job: Job) -> dict[int, Job]:
@@ -54,7 +60,10 @@ def complete(job: Job) -> dict[int, Job]:
         state, _ = status.of_seed(job.folder, job.settings, number)
         if state == "done":
             found[number] = replace(
-                job, settings=job.settings.with_chain_seed(number), folder=job.folder.seed(number), sources={}
+                job,
+                settings=job.settings.with_chain_seed(number),
+                folder=job.folder.seed(number),
+                sources={},
             )
         else:
             missing.append(number)
@@ -80,6 +89,9 @@ def _repeat(job: Job, verbs: Sequence[str], *, start: str | None) -> None:
         if number == job.settings.seed_of_chain:
             names = [stage.name for verb in wanted for stage in stages_of(verb, given)]
         with run.opened(
-            job.folder.seed(number).root, given, pictures=job.roots["pictures"], quiet=job.progress.quiet
+            job.folder.seed(number).root,
+            given,
+            pictures=job.roots["pictures"],
+            quiet=job.progress.quiet,
         ) as own:
             do(own, wanted, start=start, reuse=dict.fromkeys(names, job.folder.root))

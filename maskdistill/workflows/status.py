@@ -40,7 +40,15 @@ def rows(root: Path) -> list[dict[str, Any]]:
     if settings.seeds > 1:
         for number in settings.chain_seeds:
             state, why = of_seed(folder, settings, number)
-            found.append({"stage": f"seeds/{number}", "state": state, "counts": {}, "seconds": None, "why": why})
+            found.append(
+                {
+                    "stage": f"seeds/{number}",
+                    "state": state,
+                    "counts": {},
+                    "seconds": None,
+                    "why": why,
+                }
+            )
     return found
 
 
@@ -64,7 +72,11 @@ def of_seed(folder: RunFolder, settings: RunSettings, number: int) -> tuple[str,
     stages = [stage for verb in repeated(settings) for stage in run.stages_of(verb, given)]
     for position, stage in enumerate(stages):
         row = _row(stage, place, given, made)
-        ours = record.read(folder.stage(stage.name) / "stage.json") if stage.name in ("scan", "propose") else None
+        ours = (
+            record.read(folder.stage(stage.name) / "stage.json")
+            if stage.name in ("scan", "propose")
+            else None
+        )
         if row["state"] == "done" and ours is not None and identity(ours) != made[stage.name]:
             row |= {"state": "stale", "why": [f"other than that of {folder.root}"]}
         if row["state"] == "stale":
@@ -76,7 +88,9 @@ def of_seed(folder: RunFolder, settings: RunSettings, number: int) -> tuple[str,
     return "done", []
 
 
-def _row(stage: Stage, folder: RunFolder, settings: RunSettings, made: dict[str, str]) -> dict[str, Any]:
+def _row(
+    stage: Stage, folder: RunFolder, settings: RunSettings, made: dict[str, str]
+) -> dict[str, Any]:
     place = folder.stage(stage.name)
     entry = record.read(place / "stage.json")
     if entry is None:

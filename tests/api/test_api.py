@@ -37,7 +37,14 @@ def found(picture: np.ndarray) -> list[dict]:
 def test_masks_of_an_array_are_records_as_segment_anything_gives_them(found, picture):
     assert len(found) >= 2
     for record in found:
-        assert set(record) == {"segmentation", "area", "bbox", "score", "predicted_iou", "point_coords"}
+        assert set(record) == {
+            "segmentation",
+            "area",
+            "bbox",
+            "score",
+            "predicted_iou",
+            "point_coords",
+        }
         mask = record["segmentation"]
         assert (mask.shape, mask.dtype) == (picture.shape[:2], bool)
         rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
@@ -56,12 +63,16 @@ def test_masks_come_by_falling_score(found):
     assert len(set(scores)) > 1
 
 
-def test_a_file_and_its_array_have_the_same_masks_and_the_array_is_left_as_it_was(found, picture, tmp_path):
+def test_a_file_and_its_array_have_the_same_masks_and_the_array_is_left_as_it_was(
+    found, picture, tmp_path
+):
     before = picture.copy()
     Image.fromarray(picture).save(tmp_path / "a.png")
     for given in (picture, tmp_path / "a.png", str(tmp_path / "a.png")):
         again = api.discover(given, backbone="handcrafted")
-        assert [record["predicted_iou"] for record in again] == [record["predicted_iou"] for record in found]
+        assert [record["predicted_iou"] for record in again] == [
+            record["predicted_iou"] for record in found
+        ]
         for one, other in zip(again, found, strict=True):
             np.testing.assert_array_equal(one["segmentation"], other["segmentation"])
     np.testing.assert_array_equal(picture, before)
@@ -73,7 +84,9 @@ def test_settings_of_propose_count(found, picture):
     between = (found[0]["predicted_iou"] + found[1]["predicted_iou"]) / 2
     assert len(api.discover(picture, backbone="handcrafted", settings={"min_score": between})) == 1
     assert api.discover(picture, backbone="handcrafted", settings={"min_score": 1.0}) == []
-    nearest = api.discover(picture, backbone="handcrafted", settings={"max_masks": 1, "pixels": "nearest"})
+    nearest = api.discover(
+        picture, backbone="handcrafted", settings={"max_masks": 1, "pixels": "nearest"}
+    )
     assert not np.array_equal(nearest[0]["segmentation"], one[0]["segmentation"])
 
 
@@ -81,8 +94,15 @@ def test_what_is_an_argument_means_what_it_means_in_the_settings(picture):
     given = {"method": "lost", "max_masks": 2, "min_score": 0.0, "pixels": "bilinear"}
     of_settings = api.discover(picture, backbone="handcrafted", settings=given)
     assert areas(api.discover(picture, backbone="handcrafted", **given)) == areas(of_settings) != []
-    for name, other in {"method": "tokencut", "max_masks": 1, "min_score": 0.99, "pixels": "nearest"}.items():
-        assert areas(api.discover(picture, backbone="handcrafted", **{**given, name: other})) != areas(of_settings)
+    for name, other in {
+        "method": "tokencut",
+        "max_masks": 1,
+        "min_score": 0.99,
+        "pixels": "nearest",
+    }.items():
+        assert areas(
+            api.discover(picture, backbone="handcrafted", **{**given, name: other})
+        ) != areas(of_settings)
 
 
 def areas(records: list[dict]) -> list[int]:
@@ -90,10 +110,17 @@ def areas(records: list[dict]) -> list[int]:
 
 
 def test_a_point_is_the_middle_of_the_patch_that_its_mask_grew_from(picture):
-    whole = np.repeat(np.repeat(picture, 2, axis=0), 2, axis=1)[:, :156]  # 128 x 156: seen at 64 x 78, the last in part
+    whole = np.repeat(np.repeat(picture, 2, axis=0), 2, axis=1)[
+        :, :156
+    ]  # 128 x 156: seen at 64 x 78, the last in part
     seen = {"short_side": 64}
     records = api.discover(
-        whole, backbone="handcrafted", pixels="nearest", max_masks=4, min_score=0.0, settings={"tokencut": seen}
+        whole,
+        backbone="handcrafted",
+        pixels="nearest",
+        max_masks=4,
+        min_score=0.0,
+        settings={"tokencut": seen},
     )
     assert len(records) >= 2
     edge = 156 - (78 - 72)  # x in the middle of the last patch, which shows 6 px of the 78
@@ -103,20 +130,28 @@ def test_a_point_is_the_middle_of_the_patch_that_its_mask_grew_from(picture):
         assert record["segmentation"][int(y), int(x)]
 
 
-def test_a_loop_over_pictures_loads_the_network_once_and_another_network_anew(picture, tmp_path, monkeypatch):
+def test_a_loop_over_pictures_loads_the_network_once_and_another_network_anew(
+    picture, tmp_path, monkeypatch
+):
     from maskdistill.engine import networks
     from maskdistill.features import vit
 
     loaded = []
     own = vit.load
-    monkeypatch.setattr(networks.vit, "load", lambda name, **given: loaded.append(given) or own(name, **given))
+    monkeypatch.setattr(
+        networks.vit, "load", lambda name, **given: loaded.append(given) or own(name, **given)
+    )
     monkeypatch.setattr(networks, "_kept", {})
     file = tmp_path / "own.safetensors"
     state = vit.load("timm/vit_tiny_patch16_224", weights="none").model.state_dict()
     loaded.clear()
 
     def found(**given):
-        arguments = {"backbone": "timm/vit_tiny_patch16_224", "weights": file, "settings": {"maskdistill": SMALL}}
+        arguments = {
+            "backbone": "timm/vit_tiny_patch16_224",
+            "weights": file,
+            "settings": {"maskdistill": SMALL},
+        }
         api.discover(picture, **{**arguments, **given})
         return len(loaded)
 
@@ -157,7 +192,9 @@ def test_weights_may_name_the_backbone(found, picture):
 
 
 def test_a_network_of_drawn_weights_gives_records_too(picture):
-    records = api.discover(picture, backbone="dino_vits16", weights="none", settings={"maskdistill": {"short_side": 0}})
+    records = api.discover(
+        picture, backbone="dino_vits16", weights="none", settings={"maskdistill": {"short_side": 0}}
+    )
     assert len(records) <= 1
     assert all(record["segmentation"].shape == (64, 80) for record in records)
 
@@ -168,7 +205,9 @@ def test_a_flat_picture_holds_nothing():
 
 @pytest.mark.parametrize("size", [(1, 1), (4, 4), (7, 90), (90, 7), (65, 33)])
 def test_pictures_of_any_size_are_taken(rng, size):
-    for record in api.discover(rng.integers(0, 256, (*size, 3), dtype=np.uint8), backbone="handcrafted"):
+    for record in api.discover(
+        rng.integers(0, 256, (*size, 3), dtype=np.uint8), backbone="handcrafted"
+    ):
         assert record["segmentation"].shape == size
 
 
@@ -205,11 +244,17 @@ def test_a_file_that_is_no_picture_is_refused(tmp_path):
     "given, words",
     [
         ({"settings": {"method": "lst"}}, "'lst'"),
-        ({"settings": {"max_mask": 3}}, "unknown setting propose.max_mask. Perhaps you meant max_masks"),
+        (
+            {"settings": {"max_mask": 3}},
+            "unknown setting propose.max_mask. Perhaps you meant max_masks",
+        ),
         ({"settings": {"min_score": 2.0}}, r"propose.min_score must be in \[0, 1\]"),
         ({"backbone": "dino_vits12"}, "dino_vits16"),
         ({"weights": ""}, "weights: wanted the name of some, a file or none"),
-        ({"weights": "/nowhere.pth", "backbone": "dino_vits16"}, "/nowhere.pth: neither a file nor a name of weights"),
+        (
+            {"weights": "/nowhere.pth", "backbone": "dino_vits16"},
+            "/nowhere.pth: neither a file nor a name of weights",
+        ),
         ({"method": "lst"}, "propose.method: .*'lst'"),
         ({"max_masks": -1}, "propose.max_masks must be at least 1, got -1"),
         ({"max_masks": 2.5}, "propose.max_masks: .*2.5"),
@@ -246,8 +291,14 @@ def test_the_settings_stand_in_the_order_of_the_stages():
 @pytest.mark.parametrize(
     "given, words",
     [
-        ({"until": "propos"}, "until: there is no stage 'propos'.*scan, propose, .*Perhaps you meant propose"),
-        ({"start": "fly"}, "from: there is no stage 'fly'. Stages, in order: scan, propose, .*report.$"),
+        (
+            {"until": "propos"},
+            "until: there is no stage 'propos'.*scan, propose, .*Perhaps you meant propose",
+        ),
+        (
+            {"start": "fly"},
+            "from: there is no stage 'fly'. Stages, in order: scan, propose, .*report.$",
+        ),
         ({"start": "label", "until": "scan"}, "from: label comes after scan"),
         ({"preset": "demmo"}, "Perhaps you meant demo"),
         ({"config": "/nowhere.yaml"}, "no such file"),
@@ -281,11 +332,16 @@ def test_a_run_that_is_not_there_is_named(tmp_path):
     assert not (tmp_path / "x").exists()
 
 
-def test_a_run_goes_on_without_pictures_preset_or_file_and_a_file_stands_above_its_settings(tmp_path):
+def test_a_run_goes_on_without_pictures_preset_or_file_and_a_file_stands_above_its_settings(
+    tmp_path,
+):
     folder = tmp_path / "pictures"
     demo_pictures.write(folder, tmp_path / "truth.json", n_pictures=2, seed=5, size=(64, 80))
     out = tmp_path / "run"
-    assert api.run(pictures=folder, out=out, preset="demo", settings=BY_HAND, until="scan", quiet=True) == out
+    assert (
+        api.run(pictures=folder, out=out, preset="demo", settings=BY_HAND, until="scan", quiet=True)
+        == out
+    )
 
     def config():
         return yaml.safe_load((out / "config.yaml").read_text(encoding="utf-8"))
@@ -297,10 +353,14 @@ def test_a_run_goes_on_without_pictures_preset_or_file_and_a_file_stands_above_i
     (tmp_path / "mine.yaml").write_text("seed: 5\nlabel: {min_score: 0.1}")
     api.run(out=out, config=tmp_path / "mine.yaml", settings={"seed": 6}, until="scan", quiet=True)
     assert config() == {**before, "seed": 6, "label": {**before["label"], "min_score": 0.1}}
-    with pytest.raises(SettingsError, match=r"was made with demo, and its config\.yaml stands in place of a preset"):
+    with pytest.raises(
+        SettingsError, match=r"was made with demo, and its config\.yaml stands in place of a preset"
+    ):
         api.run(out=out, preset="quick", until="scan", quiet=True)
     api.run(out=out, preset="demo", until="scan", quiet=True)
-    api.run(pictures=folder, out=out, until="scan", quiet=True)  # PICTURES: the same command means the same
+    api.run(
+        pictures=folder, out=out, until="scan", quiet=True
+    )  # PICTURES: the same command means the same
     assert config()["preset"] == "quick"
     assert config()["seed"] == 0
 
@@ -313,11 +373,15 @@ def test_with_pictures_the_preset_may_be_named_by_the_settings(tmp_path):
     assert (config["preset"], config["cluster"]["k"]) == ("demo", preset("demo")["cluster"]["k"])
 
 
-def test_the_config_of_a_run_is_a_file_for_another_run_and_stays_when_a_run_is_scanned_again(tmp_path):
+def test_the_config_of_a_run_is_a_file_for_another_run_and_stays_when_a_run_is_scanned_again(
+    tmp_path,
+):
     folder = tmp_path / "pictures"
     demo_pictures.write(folder, tmp_path / "truth.json", n_pictures=2, seed=5, size=(64, 80))
     first, second = tmp_path / "first", tmp_path / "second"
-    api.run(pictures=folder, out=first, preset="demo", settings={"seed": 7}, until="scan", quiet=True)
+    api.run(
+        pictures=folder, out=first, preset="demo", settings={"seed": 7}, until="scan", quiet=True
+    )
     api.run(pictures=folder, out=second, config=first / "config.yaml", until="scan", quiet=True)
     assert (second / "config.yaml").read_bytes() == (first / "config.yaml").read_bytes()
     before = (second / "config.yaml").read_bytes()

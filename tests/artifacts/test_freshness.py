@@ -21,7 +21,14 @@ def once(tiny, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = Path(shutil.copytree(tiny.out, tmp_path_factory.mktemp("once") / "run"))
     shutil.rmtree(out / "recluster")
     settings = {**tiny.settings, "cluster": {**tiny.settings["cluster"], "again": False}}
-    api.run(pictures=tiny.pictures, out=out, settings=settings, until="segment", start="label", quiet=True)
+    api.run(
+        pictures=tiny.pictures,
+        out=out,
+        settings=settings,
+        until="segment",
+        start="label",
+        quiet=True,
+    )
     return out
 
 
@@ -35,13 +42,18 @@ def page(run: Path) -> str:
     return api.report(out=run).read_text(encoding="utf-8")
 
 
-def test_another_clustering_of_proposals_is_not_what_the_detector_counts_in(once, tmp_path, capsys) -> None:
+def test_another_clustering_of_proposals_is_not_what_the_detector_counts_in(
+    once, tmp_path, capsys
+) -> None:
     out = Path(shutil.copytree(once, tmp_path / "run"))
     api.cluster(out=out, settings={"cluster": {"k": 2}}, redo=True)
     assert measured(out) == {"propose", "cluster"}
     said = capsys.readouterr().err
     assert "evaluate: detect, label, segment: made from another cluster than is there now" in said
-    assert f"in this order: maskdistill detect {out} --redo; maskdistill label {out} --redo; maskdistill seg" in said
+    assert (
+        f"in this order: maskdistill detect {out} --redo; maskdistill label {out} --redo; maskdistill seg"
+        in said
+    )
     assert cli.main(["predict", str(out), str(out.parent), "--out", str(tmp_path / "new")]) == 2
     assert "detect/train: made from another cluster than is there now" in capsys.readouterr().err
     with pytest.raises(RunError, match="detect: made from another cluster"):
@@ -75,7 +87,9 @@ def test_label_maps_made_before_the_detections_were_clustered_are_not_measured_i
         api.load(out)
 
 
-def test_another_threshold_of_detections_leaves_the_trained_networks_usable(once, tiny, tmp_path) -> None:
+def test_another_threshold_of_detections_leaves_the_trained_networks_usable(
+    once, tiny, tmp_path
+) -> None:
     out = Path(shutil.copytree(once, tmp_path / "run"))
     api.detect(out=out, settings={"detect": {"min_score": 0.3}}, redo=True)
     assert measured(out) == {"propose", "cluster", "detect"}
@@ -83,7 +97,9 @@ def test_another_threshold_of_detections_leaves_the_trained_networks_usable(once
     api.export(run=out)
 
 
-def test_a_second_clustering_of_older_detections_is_not_what_these_are_named_by(copied, tiny) -> None:
+def test_a_second_clustering_of_older_detections_is_not_what_these_are_named_by(
+    copied, tiny
+) -> None:
     api.detect(out=copied, settings={"detect": {"max_detections": 3}}, redo=True)
     assert measured(copied) == {"propose", "cluster", "detect"}
     with pytest.raises(RunError, match="recluster: made from another detect than is there now"):

@@ -18,12 +18,25 @@ from maskdistill.runs.journal import Journal
 from maskdistill.stage_parts.embeddings import TOGETHER
 from maskdistill.workflows import demo_pictures
 
-STAGES = ("scan", "propose", "cluster", "detect/train", "detect", "recluster", "label", "segment/train", "segment")
+STAGES = (
+    "scan",
+    "propose",
+    "cluster",
+    "detect/train",
+    "detect",
+    "recluster",
+    "label",
+    "segment/train",
+    "segment",
+)
 TRAININGS = ("detect/train", "segment/train")
 KILLED_AT = 18  # of 24 pictures
 SETTINGS = {
     "threads": 1,
-    "propose": {"backbone": "handcrafted", "method": "maskdistill"},  # which finds masks in small pictures too
+    "propose": {
+        "backbone": "handcrafted",
+        "method": "maskdistill",
+    },  # which finds masks in small pictures too
     "cluster": {"k": 4, "again": True, "again_min_score": 0.0},
     "label": {"min_score": 0.05, "overlap": "below"},
     "detect": {
@@ -44,8 +57,13 @@ def outputs(run: Path) -> dict[str, str]:
         entry = record.read(run / stage / "stage.json")
         assert entry is not None, f"{stage} is not complete"
         root = run if stage == "scan" else run / stage
-        found |= {f"{stage}:{name}": hashlib.sha256((root / name).read_bytes()).hexdigest() for name in entry.outputs}
-        found[f"{stage}:stage.json"] = hashlib.sha256((run / stage / "stage.json").read_bytes()).hexdigest()
+        found |= {
+            f"{stage}:{name}": hashlib.sha256((root / name).read_bytes()).hexdigest()
+            for name in entry.outputs
+        }
+        found[f"{stage}:stage.json"] = hashlib.sha256(
+            (run / stage / "stage.json").read_bytes()
+        ).hexdigest()
     return found
 
 
@@ -53,7 +71,9 @@ def kill_in(command: list[str], run: Path, stage: str, environment: dict[str, st
     """Start a command and kill it at the first checkpoint of a training; whether that was then unfinished."""
     hit = False
     parts = run / stage / "parts"
-    with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+    with subprocess.Popen(
+        command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as process:
         while process.poll() is None and not any(parts.glob("step-*.pt")):
             time.sleep(0.002)
         if process.poll() is None:
@@ -69,10 +89,14 @@ def launched(command: list[str], log: Path, *, parts: Path | None = None) -> lis
     return [sys.executable, str(launcher), str(parts), str(KILLED_AT), str(log), *command[3:]]
 
 
-def killed_at(command: list[str], run: Path, stage: str, log: Path, environment: dict[str, str]) -> None:
+def killed_at(
+    command: list[str], run: Path, stage: str, log: Path, environment: dict[str, str]
+) -> None:
     """Start a command that kills itself when the journal of a stage holds KILLED_AT records."""
     parts = run / stage / "parts"
-    done = subprocess.run(launched(command, log, parts=parts), env=environment, capture_output=True, text=True)
+    done = subprocess.run(
+        launched(command, log, parts=parts), env=environment, capture_output=True, text=True
+    )
     assert done.returncode == -signal.SIGKILL, f"{stage}: {done.stderr}"
     with Journal(parts) as journal:
         assert len(journal) == KILLED_AT
@@ -90,10 +114,24 @@ def prepared(tmp_path: Path, *flags: str) -> tuple[Callable[[Path], list[str]], 
     demo_pictures.write(pictures, tmp_path / "truth.json", n_pictures=24, seed=3, size=(64, 80))
     config = tmp_path / "settings.yaml"
     config.write_text(yaml.safe_dump(SETTINGS))
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(maskdistill.__file__).parents[1])}
+    environment = {
+        **os.environ,
+        "OMP_NUM_THREADS": "1",
+        "PYTHONPATH": str(Path(maskdistill.__file__).parents[1]),
+    }
 
     def command(out: Path) -> list[str]:
-        words = ["run", str(pictures), "--out", str(out), "--config", str(config), "--until", "segment", *flags]
+        words = [
+            "run",
+            str(pictures),
+            "--out",
+            str(out),
+            "--config",
+            str(config),
+            "--until",
+            "segment",
+            *flags,
+        ]
         return [sys.executable, "-m", "maskdistill", *words]
 
     return command, environment
@@ -113,7 +151,10 @@ def test_a_run_that_is_killed_once_in_every_stage_ends_with_the_same_bytes(tmp_p
             killed_at(command(killed), killed, stage, logs[stage], environment)
     assert hits  # a training may end between the look and the signal
     done = subprocess.run(
-        launched(command(killed), tmp_path / "last.log"), env=environment, capture_output=True, text=True
+        launched(command(killed), tmp_path / "last.log"),
+        env=environment,
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 0, done.stderr
     assert outputs(killed) == outputs(whole)
@@ -124,7 +165,9 @@ def test_a_run_that_is_killed_once_in_every_stage_ends_with_the_same_bytes(tmp_p
             assert len(before) == KILLED_AT
             assert len(set(before + after)) > KILLED_AT, f"{stage}: it was killed at its end"
             # Of pictures that are seen together those that were not whole are done again: the first ones were.
-            assert not set(before[:TOGETHER]) & set(after), f"{stage}: its journal was not gone on with"
+            assert not set(before[:TOGETHER]) & set(after), (
+                f"{stage}: its journal was not gone on with"
+            )
 
 
 @pytest.mark.slow
@@ -133,7 +176,10 @@ def test_seeds_that_are_killed_in_their_trainings_end_with_the_same_bytes(tmp_pa
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     subprocess.run(command(whole), check=True, env=environment, capture_output=True)
     again = killed / "seeds" / "1"
-    kills = sum(kill_in(command(killed), again, stage, environment) for stage in ("detect/train", "segment/train"))
+    kills = sum(
+        kill_in(command(killed), again, stage, environment)
+        for stage in ("detect/train", "segment/train")
+    )
     assert kills
     done = subprocess.run(command(killed), env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -23,21 +23,36 @@ def outputs(out: Path) -> dict[str, bytes]:
 @pytest.mark.slow
 def test_masks_that_are_killed_on_the_way_end_with_the_same_bytes(tmp_path: Path) -> None:
     pictures = tmp_path / "pictures"
-    demo_pictures.write(pictures, tmp_path / "truth.json", n_pictures=N_PICTURES, seed=3, size=(96, 120))
+    demo_pictures.write(
+        pictures, tmp_path / "truth.json", n_pictures=N_PICTURES, seed=3, size=(96, 120)
+    )
     (pictures / "bad.jpg").write_bytes(b"no picture")
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
 
     def command(out: Path) -> list[str]:
         flags = ["--backbone", "handcrafted", "--threads", "1", "--separate"]
-        return [sys.executable, "-m", "maskdistill", "masks", str(pictures), "--out", str(out), *flags]
+        return [
+            sys.executable,
+            "-m",
+            "maskdistill",
+            "masks",
+            str(pictures),
+            "--out",
+            str(out),
+            *flags,
+        ]
 
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    done = subprocess.run(command(whole), check=True, env=environment, capture_output=True, text=True)
+    done = subprocess.run(
+        command(whole), check=True, env=environment, capture_output=True, text=True
+    )
     assert f"pictures {N_PICTURES}, " in done.stdout
     assert "refused 1" in done.stdout
     kills = 0
     for wanted in (1, 8, 16):
-        with subprocess.Popen(command(killed), env=environment, stderr=subprocess.DEVNULL) as process:
+        with subprocess.Popen(
+            command(killed), env=environment, stderr=subprocess.DEVNULL
+        ) as process:
             while process.poll() is None and len(list(killed.glob("*.json"))) < wanted:
                 time.sleep(0.002)
             if process.poll() is None:
@@ -46,6 +61,8 @@ def test_masks_that_are_killed_on_the_way_end_with_the_same_bytes(tmp_path: Path
             process.wait()
         assert len(list(killed.glob("*.json"))) < N_PICTURES
     assert kills == 3
-    done = subprocess.run(command(killed), check=True, env=environment, capture_output=True, text=True)
+    done = subprocess.run(
+        command(killed), check=True, env=environment, capture_output=True, text=True
+    )
     assert "done before" in done.stdout
     assert outputs(killed) == outputs(whole)

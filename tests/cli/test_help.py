@@ -30,7 +30,9 @@ def helps(text: str) -> dict[str, str]:
     found: dict[str, str] = {}
     name = None
     for line in text.splitlines():
-        inner = line[1:].rstrip("│ ") if line[:1] in "│ " else ""  # tyro draws boxes where the terminal has them
+        inner = (
+            line[1:].rstrip("│ ") if line[:1] in "│ " else ""
+        )  # tyro draws boxes where the terminal has them
         if match := re.match(r" (-h, --help|--[a-z][\w.-]*|PATH|\[\{None\}\|PATH\])", inner):
             name = match.group(1)
             words = re.split(r" {2,}", inner.strip(), maxsplit=1)
@@ -50,9 +52,17 @@ def flags_of(cls: type, prefix: str = "") -> list[str]:
     annotated = typing.get_type_hints(cls, include_extras=True)
     for field in dataclasses.fields(cls):
         # A word that Python keeps for itself (import) is the flag's name alone.
-        given = [each.name for each in getattr(annotated[field.name], "__metadata__", ()) if hasattr(each, "name")]
+        given = [
+            each.name
+            for each in getattr(annotated[field.name], "__metadata__", ())
+            if hasattr(each, "name")
+        ]
         name = f"{prefix}{next(filter(None, given), field.name).replace('_', '-')}"
-        found += flags_of(hints[field.name], f"{name}.") if dataclasses.is_dataclass(hints[field.name]) else [name]
+        found += (
+            flags_of(hints[field.name], f"{name}.")
+            if dataclasses.is_dataclass(hints[field.name])
+            else [name]
+        )
     return [name if name.startswith("--") else f"--{name}" for name in found]
 
 
@@ -86,10 +96,15 @@ def test_every_verbs_help_has_an_example_and_loads_neither_torch_nor_numpy():
 
 def test_help_answers_soon(capsys):
     tries = []
-    while len(tries) < 5 and min(tries, default=9.0) > 0.5:  # a busy machine is no fault of the code
+    while (
+        len(tries) < 5 and min(tries, default=9.0) > 0.5
+    ):  # a busy machine is no fault of the code
         began = time.monotonic()
         done = subprocess.run(
-            [sys.executable, "-m", "maskdistill", "run", "--help"], capture_output=True, text=True, check=True
+            [sys.executable, "-m", "maskdistill", "run", "--help"],
+            capture_output=True,
+            text=True,
+            check=True,
         )
         tries.append(time.monotonic() - began)
         assert "Example: maskdistill run photos/ --out runs/photos" in done.stdout
@@ -139,7 +154,12 @@ def test_every_flag_of_every_verb_has_a_help_text(capsys, verb):
 
 def test_masks_shows_what_propose_has_but_what_it_has_no_use_for(capsys):
     shown, of_propose = helps(helped(capsys, "masks", "--help")), flags_of(ProposeSettings)
-    assert set(of_propose) - set(shown) == {"--import", "--import-images", "--import-top", "--gpu-batch"}
+    assert set(of_propose) - set(shown) == {
+        "--import",
+        "--import-images",
+        "--import-top",
+        "--gpu-batch",
+    }
     assert "--import" in of_propose
 
 

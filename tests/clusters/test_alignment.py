@@ -18,7 +18,10 @@ def test_renamed_clusters_get_their_names_back(rng, k):
 def test_the_sum_of_overlaps_is_the_largest_of_all_renamings(rng):
     overlap = rng.integers(1, 100, (5, 5))
     found = aligned(overlap)
-    best = max(sum(overlap[row, column] for row, column in enumerate(order)) for order in permutations(range(5)))
+    best = max(
+        sum(overlap[row, column] for row, column in enumerate(order))
+        for order in permutations(range(5))
+    )
     assert overlap[np.arange(5), found].sum() == best
 
 

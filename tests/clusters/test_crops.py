@@ -27,7 +27,9 @@ class Backbone:
 
     def tokens(self, picture):
         red = functional.avg_pool2d(picture[:1], PATCH)[0]
-        rows, columns = torch.meshgrid(*(torch.arange(side).float() for side in red.shape), indexing="ij")
+        rows, columns = torch.meshgrid(
+            *(torch.arange(side).float() for side in red.shape), indexing="ij"
+        )
         patches = torch.stack([rows, columns, red], dim=2).flatten(0, 1)
         return torch.cat([torch.tensor([[*picture.shape[1:], picture[0].mean()]]), patches])
 
@@ -41,7 +43,9 @@ def shown(rgb, boxes, masks=None, *, read="class_token", pack=0, **kwargs):
     """Vectors, and what the backbone saw."""
     backbone = Backbone()
     views = crops.crops(rgb, np.array(boxes, np.float32).reshape(-1, 4), masks, **kwargs)
-    return crops.embed(views, backbone=backbone, prepare=prepare, read=read, pack=pack), backbone.seen
+    return crops.embed(
+        views, backbone=backbone, prepare=prepare, read=read, pack=pack
+    ), backbone.seen
 
 
 @pytest.fixture
@@ -59,7 +63,13 @@ def test_the_class_token_is_that_of_the_box(rgb):
 
 
 def test_a_box_between_pixels_holds_all_that_it_touches_and_one_without_size_a_pixel(rgb):
-    boxes = [[10.7, 20.2, 12.1, 22.9], [-5.5, -3, 4, 2.5], [79, 58, 99, 70], [30, 40, 30, 40], [83, 61, 83, 61]]
+    boxes = [
+        [10.7, 20.2, 12.1, 22.9],
+        [-5.5, -3, 4, 2.5],
+        [79, 58, 99, 70],
+        [30, 40, 30, 40],
+        [83, 61, 83, 61],
+    ]
     views = crops.crops(rgb, np.array(boxes))
     wanted = [rgb[20:23, 10:13], rgb[:3, :4], rgb[58:, 79:], rgb[40:41, 30:31], rgb[60:, 82:]]
     for (view,), own in zip(views, wanted, strict=True):
@@ -85,13 +95,17 @@ def disc(size=(61, 83)):
 def test_the_background_is_filled_or_blurred_and_the_mask_left_as_it_was(rgb):
     mask, box = disc(), [[31, 21, 50, 40]]
     own, inside = rgb[21:40, 31:50], mask[0, 21:40, 31:50]
-    filled = crops.crops(rgb, np.array(box), mask, background="fill", colour=(0.5, 0, 1))[0][0].pixels
+    filled = crops.crops(rgb, np.array(box), mask, background="fill", colour=(0.5, 0, 1))[0][
+        0
+    ].pixels
     blurred = crops.crops(rgb, np.array(box), mask, background="blur", blur=0.2)[0][0].pixels
     for found in (filled, blurred):
         np.testing.assert_array_equal(found[inside], own[inside])
     assert (filled[~inside] == [128, 0, 255]).all()
     assert 0 < blurred[~inside].astype(float).std() < 0.3 * own[~inside].astype(float).std()
-    np.testing.assert_array_equal(crops.crops(rgb, np.array(box), mask, background="blur", blur=0)[0][0].pixels, own)
+    np.testing.assert_array_equal(
+        crops.crops(rgb, np.array(box), mask, background="blur", blur=0)[0][0].pixels, own
+    )
     with pytest.raises(ValueError, match="keep, blur or fill, got 'cut'"):
         crops.crops(rgb, np.array(box), mask, background="cut")
 
@@ -102,7 +116,8 @@ def test_the_mean_of_patches_is_weighed_by_how_much_of_each_the_mask_holds(rgb):
     mask[0, 24:28, 36:37] = True  # a quarter of another, at row 1, column 0
     found, _ = shown(rgb, [[36, 20, 48, 32]], mask, read="patch_mean")
     wanted = (
-        np.array([0, 1, rgb[20:24, 40:44, 0].mean()]) + 0.25 * np.array([1, 0, rgb[24:28, 36:40, 0].mean()])
+        np.array([0, 1, rgb[20:24, 40:44, 0].mean()])
+        + 0.25 * np.array([1, 0, rgb[24:28, 36:40, 0].mean()])
     ) / 1.25
     np.testing.assert_allclose(found[0], wanted, rtol=1e-5)
 
@@ -126,16 +141,30 @@ def test_scales_and_mirrored_views_are_averaged(rgb):
     np.testing.assert_allclose(capped, shown(rgb, box)[0])
 
 
-def test_a_small_box_is_enlarged_in_proportion_before_its_scales_and_a_large_one_is_left_as_it_is(rgb):
-    boxes, masks = [[8, 4, 48, 28], [0, 0, 83, 61], [5, 5, 5, 5], [20, 10, 24, 50]], np.ones((4, 61, 83), bool)
+def test_a_small_box_is_enlarged_in_proportion_before_its_scales_and_a_large_one_is_left_as_it_is(
+    rgb,
+):
+    boxes, masks = (
+        [[8, 4, 48, 28], [0, 0, 83, 61], [5, 5, 5, 5], [20, 10, 24, 50]],
+        np.ones((4, 61, 83), bool),
+    )
     one, whole, pixel, thin = crops.crops(rgb, np.array(boxes), masks, min_side=80)
-    assert [each[0].pixels.shape[:2] for each in (one, whole, pixel, thin)] == [(48, 80), (61, 83), (80, 80), (80, 8)]
+    assert [each[0].pixels.shape[:2] for each in (one, whole, pixel, thin)] == [
+        (48, 80),
+        (61, 83),
+        (80, 80),
+        (80, 8),
+    ]
     np.testing.assert_array_equal(whole[0].pixels, rgb)
     assert np.unique(pixel[0].pixels.reshape(-1, 3), axis=0).tolist() == [rgb[5, 5].tolist()]
-    views = crops.crops(rgb, np.array(boxes[:1]), masks[:1], min_side=80, scales=(1.0, 0.5, 2.0), max_side=100)
+    views = crops.crops(
+        rgb, np.array(boxes[:1]), masks[:1], min_side=80, scales=(1.0, 0.5, 2.0), max_side=100
+    )
     assert [view.pixels.shape[:2] for view in views[0]] == [(48, 80), (24, 40), (60, 100)]
     for view in views[0]:
-        np.testing.assert_allclose(view.pixels.mean(axis=(0, 1)), rgb[4:28, 8:48].mean(axis=(0, 1)), atol=3)
+        np.testing.assert_allclose(
+            view.pixels.mean(axis=(0, 1)), rgb[4:28, 8:48].mean(axis=(0, 1)), atol=3
+        )
     capped = crops.crops(rgb, np.array(boxes[:1]), min_side=80, max_side=60)
     assert capped[0][0].pixels.shape[:2] == (36, 60)
 
@@ -160,11 +189,16 @@ def test_a_mirrored_picture_has_the_same_vector_where_views_are_mirrored(rgb):
 
 def test_masks_of_several_pictures_go_through_the_backbone_in_one_call_and_no_masks_in_none(rgb):
     backbone = Backbone()
-    one, two = crops.crops(rgb, np.array([[0, 0, 8, 8]])), crops.crops(rgb, np.array([[8, 8, 20, 16], [0, 0, 4, 4]]))
+    one, two = (
+        crops.crops(rgb, np.array([[0, 0, 8, 8]])),
+        crops.crops(rgb, np.array([[8, 8, 20, 16], [0, 0, 4, 4]])),
+    )
     together = crops.embed([*one, *two], backbone=backbone, prepare=prepare, pack=99)
     assert backbone.packs == [99]
     for row, views in enumerate([*one, *two]):
-        np.testing.assert_array_equal(together[row], crops.embed([views], backbone=backbone, prepare=prepare)[0])
+        np.testing.assert_array_equal(
+            together[row], crops.embed([views], backbone=backbone, prepare=prepare)[0]
+        )
     backbone.packs.clear()
     nothing = crops.embed([], backbone=backbone, prepare=prepare)
     assert (nothing.shape, nothing.dtype, backbone.packs) == ((0, 3), np.float32, [])

@@ -10,7 +10,9 @@ BLOCKS = {"hues": 12, "tones": 4, "bands": 12, "turns": 12, "outline": 9}
 
 def textured(rng, size=(61, 83)):
     coarse = rng.integers(0, 256, (9, 12, 3)).astype(np.uint8)
-    smooth = np.asarray(Image.fromarray(coarse).resize(size[::-1], Image.Resampling.BICUBIC)).astype(int)
+    smooth = np.asarray(
+        Image.fromarray(coarse).resize(size[::-1], Image.Resampling.BICUBIC)
+    ).astype(int)
     return np.clip(smooth + rng.integers(-20, 21, (*size, 3)), 0, 255).astype(np.uint8)
 
 
@@ -35,10 +37,15 @@ def test_there_is_a_row_of_one_length_for_each_mask(rng):
 
 def test_a_large_picture_is_measured_reduced_and_its_masks_may_come_one_by_one(rng):
     rgb, masks = textured(rng), shapes()
-    large, larger = rgb.repeat(3, axis=0).repeat(3, axis=1), masks.repeat(3, axis=1).repeat(3, axis=2)
+    large, larger = (
+        rgb.repeat(3, axis=0).repeat(3, axis=1),
+        masks.repeat(3, axis=1).repeat(3, axis=2),
+    )
     found = descriptors(large, (mask for mask in larger), max_side=max(rgb.shape))
     np.testing.assert_array_equal(found, descriptors(rgb, masks))
-    np.testing.assert_array_equal(descriptors(rgb, masks, max_side=max(rgb.shape)), descriptors(rgb, masks))
+    np.testing.assert_array_equal(
+        descriptors(rgb, masks, max_side=max(rgb.shape)), descriptors(rgb, masks)
+    )
     assert np.abs(descriptors(large, larger) - found).max() > 0.01
 
 
@@ -62,14 +69,21 @@ def test_a_quarter_turn_leaves_a_descriptor_nearly_as_it_was(rng, turns):
     rgb, masks = textured(rng), shapes()
     found = descriptors(rgb, masks)
     turned = descriptors(np.rot90(rgb, turns).copy(), np.rot90(masks, turns, axes=(1, 2)).copy())
-    between = min(np.linalg.norm(found[one] - found[other]) for one, other in [(0, 1), (0, 2), (1, 2)])
+    between = min(
+        np.linalg.norm(found[one] - found[other]) for one, other in [(0, 1), (0, 2), (1, 2)]
+    )
     assert np.linalg.norm(turned - found, axis=1).max() < 0.1 * between
-    np.testing.assert_allclose(turned[:, :40], found[:, :40], atol=2e-4)  # all but the outline, whose rays are cut
+    np.testing.assert_allclose(
+        turned[:, :40], found[:, :40], atol=2e-4
+    )  # all but the outline, whose rays are cut
 
 
 def test_a_mirrored_object_keeps_its_descriptor_nearly(rng):
     rgb, masks = textured(rng), shapes()
-    found, mirrored = descriptors(rgb, masks), descriptors(rgb[:, ::-1].copy(), masks[:, :, ::-1].copy())
+    found, mirrored = (
+        descriptors(rgb, masks),
+        descriptors(rgb[:, ::-1].copy(), masks[:, :, ::-1].copy()),
+    )
     np.testing.assert_allclose(mirrored[:, :40], found[:, :40], atol=2e-4)
     np.testing.assert_allclose(mirrored[:, 40:], found[:, 40:], atol=0.05)
 
@@ -144,7 +158,8 @@ def test_harmonics_of_directions_are_those_of_a_sum_by_hand(rng):
     down[3] = right[3] = 0
     strength, angle = np.hypot(down, right), np.arctan2(down, right)
     wanted = [
-        np.hypot((strength * np.cos(n * angle)).sum(), (strength * np.sin(n * angle)).sum()) / strength.sum()
+        np.hypot((strength * np.cos(n * angle)).sum(), (strength * np.sin(n * angle)).sum())
+        / strength.sum()
         for n in range(1, 7)
     ]
     np.testing.assert_allclose(handmade._turns(down, right), wanted, rtol=1e-6)
@@ -158,7 +173,8 @@ def test_stripes_prevail_in_even_harmonics_and_a_ramp_in_all():
     mask = np.zeros((1, 50, 80), bool)
     mask[:, 5:45, 8:72] = True
     of_stripes, of_ramp = (
-        descriptors(np.repeat(grey[..., None], 3, axis=2), mask)[0, 28:34] for grey in (stripes, ramp)
+        descriptors(np.repeat(grey[..., None], 3, axis=2), mask)[0, 28:34]
+        for grey in (stripes, ramp)
     )
     np.testing.assert_allclose(of_ramp, 1, atol=1e-3)
     np.testing.assert_allclose(of_stripes[1::2], 1, atol=1e-2)
@@ -171,7 +187,11 @@ def test_outlines_tell_shapes_apart():
     square = (abs(rows - 40) <= 26) & (abs(cols - 50) <= 26)
     ring = disc & (np.hypot(rows - 40, cols - 50) > 18)
     bar = (abs(rows - 40) <= 8) & (abs(cols - 50) <= 45)
-    of = {name: handmade._outline(mask) for name, mask in locals().items() if name in ("disc", "square", "ring", "bar")}
+    of = {
+        name: handmade._outline(mask)
+        for name, mask in locals().items()
+        if name in ("disc", "square", "ring", "bar")
+    }
     assert all(len(found) == 9 for found in of.values())
     assert of["disc"][:6].max() < 0.03  # the same radius everywhere
     assert of["square"][:6].argmax() == 3  # four corners

@@ -32,7 +32,9 @@ def test_centroids_and_inertia_are_those_of_the_ids(rng):
     found = kmeans.fit(rows, k=4, algorithm="full", restarts=10)
     means = [rows[found.ids == number].mean(axis=0) for number in range(4)]
     np.testing.assert_allclose(found.centroids, means, atol=1e-5)
-    wanted = sum(((row - means[number]) ** 2).sum() for row, number in zip(rows, found.ids, strict=True))
+    wanted = sum(
+        ((row - means[number]) ** 2).sum() for row, number in zip(rows, found.ids, strict=True)
+    )
     assert found.inertia == pytest.approx(wanted, rel=1e-4)
     np.testing.assert_array_equal(kmeans.assign(rows, found.centroids), found.ids)
 
@@ -52,7 +54,9 @@ def test_there_are_as_many_clusters_as_distinct_rows_at_the_most_and_none_is_emp
     found = kmeans.fit(rows, k=20, algorithm=algorithm, restarts=3)
     assert len(found.centroids) == len(np.unique(rows, axis=0))
     assert np.bincount(found.ids, minlength=len(found.centroids)).min() > 0
-    crowded = whitening.unit(np.concatenate([np.tile(few, (200, 1)), rng.standard_normal((60, 3))]).astype(np.float32))
+    crowded = whitening.unit(
+        np.concatenate([np.tile(few, (200, 1)), rng.standard_normal((60, 3))]).astype(np.float32)
+    )
     found = kmeans.fit(crowded, k=60, algorithm=algorithm)
     assert len(found.centroids) == 60
 
@@ -64,7 +68,9 @@ def test_an_empty_cluster_starts_again_at_the_row_farthest_from_its_own():
     np.testing.assert_array_equal(found, [[1, 0], [20, 1], [9, 0]])
     given = np.array([[1, 0], [20, 1]], np.float32)
     np.testing.assert_array_equal(kmeans.reseeded(rows, given), given)
-    several = kmeans.reseeded(rows, np.full((5, 2), -99, np.float32) + np.eye(5, 2, dtype=np.float32))
+    several = kmeans.reseeded(
+        rows, np.full((5, 2), -99, np.float32) + np.eye(5, 2, dtype=np.float32)
+    )
     np.testing.assert_array_equal(np.sort(kmeans.assign(rows, several)), range(5))
 
 
@@ -98,7 +104,9 @@ def test_more_clusters_than_a_label_map_can_tell_apart_are_refused(k):
 
 
 def test_254_clusters_are_allowed(rng):
-    rows = whitening.normalise(rng.standard_normal((300, 5)).astype(np.float32), np.ones(5, np.float32))
+    rows = whitening.normalise(
+        rng.standard_normal((300, 5)).astype(np.float32), np.ones(5, np.float32)
+    )
     found = kmeans.fit(rows, k=254, algorithm="full")
     assert found.ids.max() == len(found.centroids) - 1
     assert 250 <= len(found.centroids) <= 254
@@ -116,7 +124,9 @@ def test_nothing_to_cluster_and_other_algorithms_are_refused():
 
 @pytest.mark.parametrize("algorithm", ["full", "minibatch", "spherical"])
 def test_the_same_seed_gives_the_same_ids_however_many_threads(rng, algorithm):
-    rows = whitening.normalise(rng.standard_normal((400, 6)).astype(np.float32), np.ones(6, np.float32))
+    rows = whitening.normalise(
+        rng.standard_normal((400, 6)).astype(np.float32), np.ones(6, np.float32)
+    )
     first = kmeans.fit(rows, k=9, algorithm=algorithm, seed=3)
     np.random.default_rng(0).random()
     with threadpool_limits(2):
@@ -130,13 +140,19 @@ def test_the_same_seed_gives_the_same_ids_however_many_threads(rng, algorithm):
 def test_another_order_of_the_rows_changes_no_row_s_cluster(rng):
     rows, _ = blobs(rng)
     order = rng.permutation(len(rows))
-    first, second = (kmeans.fit(each, k=4, algorithm="full", restarts=10) for each in (rows, rows[order]))
-    np.testing.assert_array_equal(second.ids, first.ids[order])  # sizes differ, so even the names stay
+    first, second = (
+        kmeans.fit(each, k=4, algorithm="full", restarts=10) for each in (rows, rows[order])
+    )
+    np.testing.assert_array_equal(
+        second.ids, first.ids[order]
+    )  # sizes differ, so even the names stay
 
 
 def test_restarts_find_a_better_clustering():
     rng = np.random.default_rng(0)  # of some draws the first start is the best
-    rows = whitening.normalise(rng.standard_normal((150, 4)).astype(np.float32), np.ones(4, np.float32))
+    rows = whitening.normalise(
+        rng.standard_normal((150, 4)).astype(np.float32), np.ones(4, np.float32)
+    )
     once, often = (kmeans.fit(rows, k=12, algorithm="full", restarts=n).inertia for n in (1, 12))
     assert often < once
 
@@ -145,8 +161,14 @@ def test_rows_go_to_the_nearest_centroid_and_a_tie_to_the_lower_id(rng):
     centroids = np.array([[0, 2], [2, 0], [0, 2]], np.float32)
     rows = np.array([[0.1, 1], [5, 4], [1, 1]], np.float32)
     assert kmeans.assign(rows, centroids).tolist() == [0, 1, 0]
-    rows, centroids = rng.standard_normal((40, 3)).astype(np.float32), rng.standard_normal((7, 3)).astype(np.float32)
-    wanted = [min(range(7), key=lambda number: ((row - centroids[number]) ** 2).sum()) for row in rows.astype(float)]
+    rows, centroids = (
+        rng.standard_normal((40, 3)).astype(np.float32),
+        rng.standard_normal((7, 3)).astype(np.float32),
+    )
+    wanted = [
+        min(range(7), key=lambda number: ((row - centroids[number]) ** 2).sum())
+        for row in rows.astype(float)
+    ]
     assert kmeans.assign(rows, centroids).tolist() == wanted
     nothing = kmeans.assign(rows[:0], centroids)
     assert (nothing.shape, nothing.dtype) == ((0,), np.int64)
@@ -155,13 +177,17 @@ def test_rows_go_to_the_nearest_centroid_and_a_tie_to_the_lower_id(rng):
 @pytest.mark.parametrize("algorithm", ["full", "minibatch", "spherical"])
 def test_a_seed_of_any_size_is_taken(rng, algorithm):
     rows, _ = blobs(rng)
-    found, wanted = (kmeans.fit(rows, k=4, algorithm=algorithm, seed=seed) for seed in (2**32 + 5, 5))
+    found, wanted = (
+        kmeans.fit(rows, k=4, algorithm=algorithm, seed=seed) for seed in (2**32 + 5, 5)
+    )
     np.testing.assert_array_equal(found.centroids, wanted.centroids)
 
 
 def test_mini_batches_are_the_papers_of_1000_rows(rng):
     rows = whitening.unit(rng.standard_normal((3000, 5)).astype(np.float32))
     with threadpool_limits(1):
-        wanted = MiniBatchKMeans(4, n_init=1, random_state=0, batch_size=1000).fit(rows).cluster_centers_
+        wanted = (
+            MiniBatchKMeans(4, n_init=1, random_state=0, batch_size=1000).fit(rows).cluster_centers_
+        )
     found = kmeans.fit(rows, k=4).centroids
     np.testing.assert_allclose(found[np.lexsort(found.T)], wanted[np.lexsort(wanted.T)], rtol=1e-5)

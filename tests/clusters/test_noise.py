@@ -6,7 +6,15 @@ from maskdistill.clusters import noise
 
 def test_masks_far_from_their_centroid_by_the_measure_of_their_own_cluster_are_flagged():
     distances, ids = np.array([1, 1, 1, 3.5, 0.1, 0.1, 0.4]), np.array([0, 0, 0, 0, 1, 1, 1])
-    assert noise.far(distances, ids, factor=3).tolist() == [False, False, False, True, False, False, True]
+    assert noise.far(distances, ids, factor=3).tolist() == [
+        False,
+        False,
+        False,
+        True,
+        False,
+        False,
+        True,
+    ]
     assert not noise.far(distances, ids, factor=4).any()
     assert not noise.far(distances, ids, factor=0).any()
     assert not noise.far(np.zeros(3), np.zeros(3, int), factor=2).any()

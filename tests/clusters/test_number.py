@@ -10,7 +10,9 @@ def rows_of(stability, spread=0.0):
 
 def blobs(rng, n_kinds, each=40, dims=8, noise=0.25):
     middles = np.eye(dims)[:n_kinds] * 3
-    return (np.repeat(middles, each, axis=0) + noise * rng.standard_normal((n_kinds * each, dims))).astype(np.float32)
+    return (
+        np.repeat(middles, each, axis=0) + noise * rng.standard_normal((n_kinds * each, dims))
+    ).astype(np.float32)
 
 
 @pytest.mark.parametrize("n_kinds", [2, 3, 5])
@@ -24,7 +26,9 @@ def test_well_parted_kinds_are_counted(rng, n_kinds):
 
 
 def test_the_last_peak_near_the_best_is_chosen():
-    assert number.chosen(rows_of([0.6, 0.99, 0.7, 0.92, 0.9, 0.85])) == 5  # 3 holds several kinds in one
+    assert (
+        number.chosen(rows_of([0.6, 0.99, 0.7, 0.92, 0.9, 0.85])) == 5
+    )  # 3 holds several kinds in one
     assert number.chosen(rows_of([0.6, 0.99, 0.7, 0.88, 0.86])) == 3  # a peak, but not near
     assert number.chosen(rows_of([0.6, 0.7, 0.95, 0.94, 0.9])) == 4  # near, but no peak
     assert number.chosen(rows_of([0.2, 0.5, 0.9])) == 4  # the end of the range may be one
@@ -35,7 +39,9 @@ def test_of_numbers_that_the_draws_cannot_tell_apart_the_fewest_is_chosen():
     stability = [0.6, 0.85, 0.86, 0.84, 0.87, 0.5]
     assert number.chosen(rows_of(stability)) == 6
     assert number.chosen(rows_of(stability, spread=0.05), halvings=10) == 3  # two errors are 0.032
-    assert number.chosen(rows_of(stability, spread=0.03), halvings=10) == 6  # 0.019: 5 is not as stable as 6
+    assert (
+        number.chosen(rows_of(stability, spread=0.03), halvings=10) == 6
+    )  # 0.019: 5 is not as stable as 6
     assert number.chosen(rows_of(stability, spread=0.05), halvings=100) == 6
 
 

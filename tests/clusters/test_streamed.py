@@ -16,7 +16,9 @@ TINY = 2**8  # numbers a chunk: a few dozen rows
 def mixture(rng, n=400, d=6, kinds=7, noise=0.4):
     """Overlapping blobs away from the origin, each of another size."""
     kind = rng.choice(kinds, n, p=np.arange(1, kinds + 1) / np.arange(1, kinds + 1).sum())
-    return (3 + rng.standard_normal((kinds, d))[kind] + noise * rng.standard_normal((n, d))).astype(np.float32)
+    return (3 + rng.standard_normal((kinds, d))[kind] + noise * rng.standard_normal((n, d))).astype(
+        np.float32
+    )
 
 
 def drawn_rows(rng, rows, k, starts):
@@ -30,7 +32,9 @@ def test_lloyd_is_the_plain_loop_from_each_of_several_starts_at_once(rng, spheri
     rows = whitening.unit(rows - 3) if spherical else rows
     starts = drawn_rows(rng, rows, 6, 6)
     found = streamed.lloyd(rows, starts, spherical=spherical)
-    for start, centroids, inertia, rounds in zip(starts, found.centroids, found.inertia, found.rounds, strict=True):
+    for start, centroids, inertia, rounds in zip(
+        starts, found.centroids, found.inertia, found.rounds, strict=True
+    ):
         wanted, ids, number = reference.lloyd(rows, start, spherical=spherical)
         np.testing.assert_allclose(centroids, wanted, atol=2e-6)
         assert rounds == number
@@ -40,13 +44,17 @@ def test_lloyd_is_the_plain_loop_from_each_of_several_starts_at_once(rng, spheri
 
 @pytest.mark.parametrize("held", [False, True])
 @pytest.mark.parametrize("numbers", [2**12, 2**20])
-def test_from_the_same_start_labels_inertia_and_rounds_are_those_of_scikit_learn(rng, numbers, held, monkeypatch):
+def test_from_the_same_start_labels_inertia_and_rounds_are_those_of_scikit_learn(
+    rng, numbers, held, monkeypatch
+):
     monkeypatch.setitem(streamed.NUMBERS, "cpu", numbers)
     monkeypatch.setattr(streamed, "_fits", lambda *_: held)
     rows = mixture(rng, n=3000, d=24, kinds=12, noise=0.8)
     starts = drawn_rows(rng, rows, 12, 4)
     found = streamed.lloyd(rows, starts)
-    for start, centroids, inertia, rounds in zip(starts, found.centroids, found.inertia, found.rounds, strict=True):
+    for start, centroids, inertia, rounds in zip(
+        starts, found.centroids, found.inertia, found.rounds, strict=True
+    ):
         wanted = KMeans(12, init=start, n_init=1).fit(
             rows.astype(np.float64)
         )  # of float32 its inertia is a float32 sum
@@ -57,7 +65,9 @@ def test_from_the_same_start_labels_inertia_and_rounds_are_those_of_scikit_learn
 
 
 @pytest.mark.parametrize("algorithm", ["full", "spherical"])
-def test_the_whole_of_k_means_finds_what_scikit_learns_finds_by_the_same_seed(rng, algorithm, monkeypatch):
+def test_the_whole_of_k_means_finds_what_scikit_learns_finds_by_the_same_seed(
+    rng, algorithm, monkeypatch
+):
     monkeypatch.setitem(streamed.NUMBERS, "cpu", 2**12)
     rows = whitening.unit(mixture(rng, n=500, d=8) - 3)
     own = {"k": 9, "algorithm": algorithm, "restarts": 5, "seed": 4}
@@ -76,7 +86,9 @@ def test_ids_are_sorted_by_falling_size(rng, algorithm):
     np.testing.assert_array_equal(found.ids, np.array([3, 0, 2, 1])[kinds])
 
 
-def test_rows_of_a_memory_map_and_of_several_arrays_are_clustered_as_those_of_one_array(rng, tmp_path, monkeypatch):
+def test_rows_of_a_memory_map_and_of_several_arrays_are_clustered_as_those_of_one_array(
+    rng, tmp_path, monkeypatch
+):
     monkeypatch.setitem(streamed.NUMBERS, "cpu", TINY)
     monkeypatch.setattr(chunks, "BYTES", 2**11)
     monkeypatch.setattr(streamed, "SAMPLE", 100)
@@ -112,7 +124,10 @@ def test_the_same_seed_gives_the_same_bytes_however_many_threads_and_another_one
     torch.set_num_threads(2)
     again = streamed.fit(rows, seed=3, threads=3, **own)
     assert torch.get_num_threads() == 2
-    assert (first.ids.tobytes(), first.centroids.tobytes()) == (again.ids.tobytes(), again.centroids.tobytes())
+    assert (first.ids.tobytes(), first.centroids.tobytes()) == (
+        again.ids.tobytes(),
+        again.centroids.tobytes(),
+    )
     assert first.inertia == again.inertia
     assert (streamed.fit(rows, seed=4, **own).ids != first.ids).any()
 
@@ -120,7 +135,9 @@ def test_the_same_seed_gives_the_same_bytes_however_many_threads_and_another_one
 def test_clusters_that_become_empty_take_the_farthest_rows_as_in_the_plain_loop(rng, monkeypatch):
     monkeypatch.setitem(streamed.NUMBERS, "cpu", TINY)
     rows = mixture(rng, n=90, d=4)
-    start = np.concatenate([rows[:3], np.full((3, 4), 99, np.float32) + np.arange(3)[:, None]]).astype(np.float32)
+    start = np.concatenate(
+        [rows[:3], np.full((3, 4), 99, np.float32) + np.arange(3)[:, None]]
+    ).astype(np.float32)
     found = streamed.lloyd(rows, start[None])
     wanted, ids, rounds = reference.lloyd(rows, start)
     np.testing.assert_allclose(found.centroids[0], wanted, atol=1e-5)
@@ -137,9 +154,13 @@ def test_fewer_distinct_rows_than_k_give_as_many_clusters_and_none_is_empty(rng,
     found = streamed.fit(rows, k=20, algorithm=algorithm, restarts=3)
     assert len(found.centroids) == 4
     assert np.bincount(found.ids).min() > 0
-    crowded = whitening.unit(np.concatenate([np.tile(few, (200, 1)), rng.standard_normal((60, 3))]).astype(np.float32))
+    crowded = whitening.unit(
+        np.concatenate([np.tile(few, (200, 1)), rng.standard_normal((60, 3))]).astype(np.float32)
+    )
     assert len(streamed.fit(crowded, k=60, algorithm=algorithm).centroids) == 60
-    assert streamed.fit(np.ones((7, 3), np.float32), k=3, algorithm=algorithm).ids.tolist() == [0] * 7
+    assert (
+        streamed.fit(np.ones((7, 3), np.float32), k=3, algorithm=algorithm).ids.tolist() == [0] * 7
+    )
 
 
 def test_a_sample_that_misses_a_kind_is_no_hindrance(rng, monkeypatch):

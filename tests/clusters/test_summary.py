@@ -24,24 +24,36 @@ def test_the_spread_is_the_root_mean_square_distance_to_the_centroid():
 
 def test_means_are_those_of_the_rows_and_zeros_without_any():
     rows = np.array([[0, 2], [4, 0], [2, 6]], np.float32)
-    np.testing.assert_array_equal(summary.means(rows, np.array([2, 0, 2]), 3), [[4, 0], [0, 0], [1, 4]])
+    np.testing.assert_array_equal(
+        summary.means(rows, np.array([2, 0, 2]), 3), [[4, 0], [0, 0], [1, 4]]
+    )
 
 
 def test_the_nearest_other_cluster_is_that_of_the_nearest_centroid_and_a_tie_goes_to_the_lower_id():
     centroids = np.array([[0, 0], [3, 4], [0, 5], [0, -5]], np.float32)
     found = summary.nearest_others(centroids)
     assert [each["cluster"] for each in found] == [1, 2, 1, 0]
-    assert [each["distance"] for each in found] == pytest.approx([5, np.sqrt(10), np.sqrt(10), 5], abs=1e-6)
+    assert [each["distance"] for each in found] == pytest.approx(
+        [5, np.sqrt(10), np.sqrt(10), 5], abs=1e-6
+    )
     assert summary.nearest_others(centroids[:1]) == [None]
 
 
 def test_more_rows_than_a_chunk_holds_are_described_alike(rng, monkeypatch):
-    rows, centroids = rng.standard_normal((60, 3)).astype(np.float32), rng.standard_normal((4, 3)).astype(np.float32)
+    rows, centroids = (
+        rng.standard_normal((60, 3)).astype(np.float32),
+        rng.standard_normal((4, 3)).astype(np.float32),
+    )
     ids = kmeans.assign(rows, centroids)
 
     def described():
         shown = summary.exemplars(rows, ids, centroids, count=3)
-        return shown, summary.spreads(rows, ids, centroids), summary.means(rows, ids, 4), kmeans.assign(rows, centroids)
+        return (
+            shown,
+            summary.spreads(rows, ids, centroids),
+            summary.means(rows, ids, 4),
+            kmeans.assign(rows, centroids),
+        )
 
     whole = described()
     monkeypatch.setattr(chunks, "BYTES", 4 * 3 * 7)

@@ -6,7 +6,11 @@ from maskdistill.clusters import chunks, whitening
 
 def test_the_scale_is_the_deviation_by_hand():
     rows = np.array([[1, 10, 7], [3, 10, 7], [5, 40, 7]], np.float32)
-    wanted = [np.sqrt(8 / 3), np.sqrt(200), 1]  # of all rows, not all but one; 1 where nothing varies
+    wanted = [
+        np.sqrt(8 / 3),
+        np.sqrt(200),
+        1,
+    ]  # of all rows, not all but one; 1 where nothing varies
     np.testing.assert_allclose(whitening.scale_of(rows), wanted, rtol=1e-6)
     assert whitening.scale_of(rows).dtype == np.float32
     np.testing.assert_array_equal(whitening.scale_of(rows, whiten=False), [1, 1, 1])
@@ -68,14 +72,18 @@ def test_a_whitening_of_nothing_is_refused():
 
 
 def test_of_more_rows_than_a_chunk_holds_scale_and_components_are_the_same(rng, monkeypatch):
-    rows = (4 + (rng.standard_normal((300, 3)) * [9, 3, 1]) @ rng.standard_normal((3, 5))).astype(np.float32)
+    rows = (4 + (rng.standard_normal((300, 3)) * [9, 3, 1]) @ rng.standard_normal((3, 5))).astype(
+        np.float32
+    )
     rows[:, 4] = 0.3
     scale, projection = whitening.scale_of(rows), whitening.principal(rows, dims=2)
     monkeypatch.setattr(chunks, "BYTES", 4 * 5 * 7)
     several = chunks.Chosen([(rows, np.arange(100)), (rows[100:], np.arange(200))])
     for given in (rows, several):
         np.testing.assert_allclose(whitening.scale_of(given), scale, rtol=1e-5)
-        np.testing.assert_allclose(whitening.principal(given, dims=2), projection, rtol=1e-3, atol=1e-5)
+        np.testing.assert_allclose(
+            whitening.principal(given, dims=2), projection, rtol=1e-3, atol=1e-5
+        )
     assert whitening.scale_of(rows)[4] == 1
     rows[299, 4] = 0.4  # in the last chunk alone
     assert whitening.scale_of(rows)[4] != 1

@@ -33,7 +33,10 @@ def with_value(value, at=(0, 1, 2)):
         ({"probabilities": with_value(-0.5)}, "negative"),
         ({"probabilities": with_value(np.nan)}, "nan"),
         ({"probabilities": with_value(np.inf)}, "sum to 1"),
-        ({"probabilities": with_value(0.6)}, "sum to 1 over the classes, got 1.1 at row 1, column 2"),
+        (
+            {"probabilities": with_value(0.6)},
+            "sum to 1 over the classes, got 1.1 at row 1, column 2",
+        ),
         ({"iterations": -1}, "iterations must be at least 0"),
         ({"iterations": 1.5}, "iterations must be a whole number"),
         ({"threads": 0}, "threads must be at least 1"),
@@ -43,7 +46,13 @@ def with_value(value, at=(0, 1, 2)):
         ({"bilateral": (np.nan, 3, 4)}, "bilateral: deviations"),
         ({"bilateral": (67, 3)}, r"\(std_px, std_grey, weight\)"),
         ({"bilateral": (67, 3, np.inf)}, "weight must be finite"),
-        ({"bilateral": (1e-12, 1e-12, 4), "image": IMAGE + np.arange(4, dtype=np.uint8)[:, None]}, "too small"),
+        (
+            {
+                "bilateral": (1e-12, 1e-12, 4),
+                "image": IMAGE + np.arange(4, dtype=np.uint8)[:, None],
+            },
+            "too small",
+        ),
         ({"accuracy": "best"}, "accuracy must be one of lattice, close"),
     ],
 )

@@ -11,7 +11,9 @@ from tests.reference import crf as exact
 
 def drawn(rng, n_classes, height, width):
     image = rng.integers(0, 40, (height, width, 3)).astype(np.uint8)
-    return image, exact.softmax(2 * rng.standard_normal((n_classes, height, width))).astype(np.float32)
+    return image, exact.softmax(2 * rng.standard_normal((n_classes, height, width))).astype(
+        np.float32
+    )
 
 
 def as_pydensecrf_is_called(image, probabilities, **more):
@@ -64,7 +66,9 @@ def test_features_of_any_dimension_are_taken(rng):
     d = compat.DenseCRF(30, 3)
     d.setUnaryEnergy(unary)
     d.addPairwiseEnergy(features, compat=2)
-    wanted = exact.mean_field(unary.astype(float), [exact.normalised(exact.kernel(features.T.astype(float)))], [2.0], 3)
+    wanted = exact.mean_field(
+        unary.astype(float), [exact.normalised(exact.kernel(features.T.astype(float)))], [2.0], 3
+    )
     assert np.abs(d.inference(3) - wanted).mean() < 0.05
 
 
@@ -82,7 +86,9 @@ def test_a_deviation_for_each_axis_and_channel_is_taken(rng):
 
 def test_the_example_of_the_guide_runs():
     guide = (Path(__file__).parents[2] / "docs" / "guide.md").read_text()
-    example = next(block for block in re.findall(r"```python\n(.*?)```", guide, re.S) if "DenseCRF2D" in block)
+    example = next(
+        block for block in re.findall(r"```python\n(.*?)```", guide, re.S) if "DenseCRF2D" in block
+    )
     names: dict = {}
     exec(example, names)
     assert names["refined"].shape == (2, 30, 40)
@@ -111,7 +117,9 @@ def test_energies_of_a_softmax_are_its_negative_logarithms():
 
 def test_energies_of_labels_say_how_sure_they_are():
     found = compat.unary_from_labels(np.array([[0, 1], [2, 0]]), 2, 0.7)
-    np.testing.assert_allclose(found, -np.log([[0.5, 0.7, 0.3, 0.5], [0.5, 0.3, 0.7, 0.5]]), rtol=1e-6)
+    np.testing.assert_allclose(
+        found, -np.log([[0.5, 0.7, 0.3, 0.5], [0.5, 0.3, 0.7, 0.5]]), rtol=1e-6
+    )
     found = compat.unary_from_labels(np.array([0, 2]), 3, 0.8, zero_unsure=False)
     np.testing.assert_allclose(found, -np.log([[0.8, 0.1], [0.1, 0.1], [0.1, 0.8]]), rtol=1e-6)
 
@@ -131,7 +139,12 @@ BILATERAL = {"sxy": 5, "srgb": 5, "rgbim": np.zeros((2, 3, 3), np.uint8), "compa
         (lambda d: d.addPairwiseGaussian(sxy=1, compat=np.nan), "compat must be finite"),
         (lambda d: d.addPairwiseGaussian(sxy=1, compat=3, kernel=7), "DIAG_KERNEL"),
         (lambda d: d.addPairwiseGaussian(sxy=1, compat=3, normalization=7), "NORMALIZE_SYMMETRIC"),
-        (lambda d: d.addPairwiseBilateral(**{**BILATERAL, "rgbim": np.zeros((3, 2, 3), np.uint8)}), "rgbim"),
+        (
+            lambda d: d.addPairwiseBilateral(
+                **{**BILATERAL, "rgbim": np.zeros((3, 2, 3), np.uint8)}
+            ),
+            "rgbim",
+        ),
         (lambda d: d.addPairwiseBilateral(**{**BILATERAL, "srgb": -1}), "srgb"),
         (lambda d: d.addPairwiseEnergy(np.zeros((2, 5)), compat=3), "features"),
     ],

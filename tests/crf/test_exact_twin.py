@@ -18,7 +18,9 @@ def given(rng):
     return raw / raw.sum(axis=0)
 
 
-@pytest.mark.parametrize("flip", [np.s_[:, ::-1], np.s_[::-1, :]], ids=["left and right", "up and down"])
+@pytest.mark.parametrize(
+    "flip", [np.s_[:, ::-1], np.s_[::-1, :]], ids=["left and right", "up and down"]
+)
 def test_a_mirrored_picture_gives_the_mirrored_result(rgb, given, flip):
     whole = reference.dense_crf(rgb, given)
     mirrored = reference.dense_crf(rgb[flip], given[(slice(None), *flip)])
@@ -28,13 +30,17 @@ def test_a_mirrored_picture_gives_the_mirrored_result(rgb, given, flip):
 def test_the_order_of_the_channels_does_not_count(rgb, given):
     wanted = reference.dense_crf(rgb, given)
     for order in ([2, 1, 0], [1, 2, 0]):
-        np.testing.assert_allclose(reference.dense_crf(rgb[..., order], given), wanted, rtol=0, atol=1e-10)
+        np.testing.assert_allclose(
+            reference.dense_crf(rgb[..., order], given), wanted, rtol=0, atol=1e-10
+        )
 
 
 def test_the_filter_is_linear_and_its_own_transpose(rgb, rng):
     kernel = reference.normalised(reference.kernel(reference.features(rgb, 5.0, 30.0)))
     one, other = rng.standard_normal((2, 63))
-    np.testing.assert_allclose(kernel @ (2 * one - 3 * other), 2 * (kernel @ one) - 3 * (kernel @ other), atol=1e-12)
+    np.testing.assert_allclose(
+        kernel @ (2 * one - 3 * other), 2 * (kernel @ one) - 3 * (kernel @ other), atol=1e-12
+    )
     assert one @ (kernel @ other) == pytest.approx(other @ (kernel @ one), abs=1e-12)
     np.testing.assert_allclose(kernel, kernel.T, rtol=1e-13)
 

@@ -15,7 +15,9 @@ def drawn(seed, n_classes, height, width):
     rows, cols = np.mgrid[:height, :width]
     image = 60 * ((rows > height // 2)[..., None] + (cols > width // 3)[..., None] * [0.5, 1, 1.5])
     image = (image + rng.integers(0, 12, (height, width, 3))).clip(0, 255).astype(np.uint8)
-    return image, exact.softmax(2 * rng.standard_normal((n_classes, height, width))).astype(np.float32)
+    return image, exact.softmax(2 * rng.standard_normal((n_classes, height, width))).astype(
+        np.float32
+    )
 
 
 sizes = {"seed": st.integers(0, 99), "n_classes": st.integers(2, 9), "height": st.integers(1, 9)}
@@ -48,9 +50,15 @@ def test_without_weights_the_probabilities_come_back_clipped(seed, n_classes, he
 def test_renaming_classes_renames_the_result(seed, n_classes, height, width):
     image, probabilities = drawn(seed, n_classes, height, width)
     names = np.random.default_rng(seed).permutation(n_classes)
-    gentle = {"iterations": 3, "gaussian": (2.0, 1.0), "bilateral": (10.0, 20.0, 1.0)}  # or float16's steps grow
+    gentle = {
+        "iterations": 3,
+        "gaussian": (2.0, 1.0),
+        "bilateral": (10.0, 20.0, 1.0),
+    }  # or float16's steps grow
     found = crf.dense_crf(image, probabilities[names], **gentle)
-    np.testing.assert_allclose(found, crf.dense_crf(image, probabilities, **gentle)[names], atol=2e-3)
+    np.testing.assert_allclose(
+        found, crf.dense_crf(image, probabilities, **gentle)[names], atol=2e-3
+    )
 
 
 @pytest.mark.parametrize("n_classes", (2, 3, 21, 33))
@@ -107,7 +115,9 @@ def test_the_arguments_are_not_changed():
 def test_many_pictures_give_what_each_gives_alone():
     pairs = [drawn(seed, n_classes, 5 + seed, 9) for seed, n_classes in ((0, 2), (1, 3), (2, 2))]
     for threads in (1, 2):
-        found = crf.dense_crf_many(*map(list, zip(*pairs, strict=True)), threads=threads, **crf.MASKCUT)
+        found = crf.dense_crf_many(
+            *map(list, zip(*pairs, strict=True)), threads=threads, **crf.MASKCUT
+        )
         for answer, pair in zip(found, pairs, strict=True):
             np.testing.assert_array_equal(answer, crf.dense_crf(*pair, **crf.MASKCUT))
     assert crf.dense_crf_many([], []) == []
@@ -120,7 +130,10 @@ def test_the_close_answer_does_not_depend_on_threads_either(n_classes, size):
     one = crf.dense_crf(image, probabilities, accuracy="close")
     np.testing.assert_allclose(one.sum(axis=0), 1, atol=1e-5)
     for threads in (2, 3):
-        assert crf.dense_crf(image, probabilities, accuracy="close", threads=threads).tobytes() == one.tobytes()
+        assert (
+            crf.dense_crf(image, probabilities, accuracy="close", threads=threads).tobytes()
+            == one.tobytes()
+        )
 
 
 @pytest.mark.parametrize("n_classes", (2, 3, 21))
@@ -128,7 +141,9 @@ def test_the_close_answer_is_nearer_to_the_exact_sums(n_classes):
     image, probabilities = drawn(4, n_classes, 24, 31)
     wanted = exact.dense_crf(image, probabilities, **crf.MASKDISTILL)
     lattice, close = (
-        np.abs(crf.dense_crf(image, probabilities, accuracy=accuracy, **crf.MASKDISTILL) - wanted).mean()
+        np.abs(
+            crf.dense_crf(image, probabilities, accuracy=accuracy, **crf.MASKDISTILL) - wanted
+        ).mean()
         for accuracy in ("lattice", "close")
     )
     assert close < lattice / 2
@@ -140,4 +155,6 @@ def test_the_close_kernel_of_place_is_exact(n_classes, tolerance):
     image, probabilities = drawn(7, n_classes, 14, 23)
     alone = {"iterations": 2, "gaussian": (2.0, 3.0), "bilateral": (67.0, 3.0, 0.0)}
     found = crf.dense_crf(image, probabilities, accuracy="close", **alone)
-    np.testing.assert_allclose(found, exact.dense_crf(image, probabilities, **alone), atol=tolerance)
+    np.testing.assert_allclose(
+        found, exact.dense_crf(image, probabilities, **alone), atol=tolerance
+    )

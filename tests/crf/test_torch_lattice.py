@@ -11,7 +11,9 @@ from tests.reference import crf as exact
 def drawn(rng, n_classes, height, width):
     rows = np.arange(height)[:, None, None]
     image = (90 * (rows > height // 2) + rng.integers(0, 15, (height, width, 3))).astype(np.uint8)
-    return image, exact.softmax(2 * rng.standard_normal((n_classes, height, width))).astype(np.float32)
+    return image, exact.softmax(2 * rng.standard_normal((n_classes, height, width))).astype(
+        np.float32
+    )
 
 
 def by_torch(image, probabilities, accuracy, **setting):
@@ -61,19 +63,25 @@ def test_a_tensor_comes_back_as_a_tensor(rng, dtype):
     np.testing.assert_array_equal(found.numpy(), wanted)
 
 
-@pytest.mark.parametrize("kind", [{"dtype": torch.bfloat16}, {"dtype": torch.float32, "requires_grad": True}])
+@pytest.mark.parametrize(
+    "kind", [{"dtype": torch.bfloat16}, {"dtype": torch.float32, "requires_grad": True}]
+)
 def test_a_picture_as_a_tensor_of_any_floats_is_read(rng, kind):
     image, probabilities = drawn(rng, 2, 9, 14)
     picture = torch.tensor(image // 2 * 2, **kind)  # even: bfloat16 holds all of them
     wanted = crf.dense_crf(image // 2 * 2, probabilities)
     np.testing.assert_array_equal(crf.dense_crf(picture, probabilities), wanted)
-    np.testing.assert_array_equal(crf.dense_crf(picture, torch.from_numpy(probabilities)).numpy(), wanted)
+    np.testing.assert_array_equal(
+        crf.dense_crf(picture, torch.from_numpy(probabilities)).numpy(), wanted
+    )
     torch_lattice.check(picture, torch.from_numpy(probabilities))
 
 
 def test_many_tensors_come_back_as_tensors(rng):
     image, probabilities = drawn(rng, 2, 9, 14)
-    found = crf.dense_crf_many([torch.from_numpy(image)] * 2, [torch.from_numpy(probabilities)] * 2, threads=2)
+    found = crf.dense_crf_many(
+        [torch.from_numpy(image)] * 2, [torch.from_numpy(probabilities)] * 2, threads=2
+    )
     assert all(isinstance(answer, torch.Tensor) for answer in found)
     assert found[0].equal(found[1])
 
@@ -90,7 +98,11 @@ def test_many_tensors_come_back_as_tensors(rng):
     ],
 )
 def test_a_bad_tensor_is_named(changed, words):
-    given = {"image": torch.zeros((3, 4, 3), dtype=torch.uint8), "probabilities": torch.full((2, 3, 4), 0.5), **changed}
+    given = {
+        "image": torch.zeros((3, 4, 3), dtype=torch.uint8),
+        "probabilities": torch.full((2, 3, 4), 0.5),
+        **changed,
+    }
     with pytest.raises(ValueError, match=words):
         torch_lattice.check(**given)
     with pytest.raises(ValueError, match=words):
@@ -101,7 +113,9 @@ def test_a_bad_tensor_is_named(changed, words):
 @pytest.mark.parametrize("accuracy", ("lattice", "close"))
 def test_a_gpu_gives_what_the_compiled_loops_give(rng, accuracy):
     image, probabilities = drawn(rng, 21, 40, 30)
-    found = crf.dense_crf(torch.from_numpy(image).cuda(), torch.from_numpy(probabilities).cuda(), accuracy=accuracy)
+    found = crf.dense_crf(
+        torch.from_numpy(image).cuda(), torch.from_numpy(probabilities).cuda(), accuracy=accuracy
+    )
     assert found.is_cuda
     wanted = crf.dense_crf(image, probabilities, accuracy=accuracy)
     assert np.abs(found.cpu().numpy() - wanted).mean() <= 1e-3

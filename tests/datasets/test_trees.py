@@ -15,7 +15,9 @@ def test_the_devkit_with_sbd_has_its_splits_maps_and_boxes(tmp_path):
     assert found.root == home
     assert len(found.names("segmentation/train")) == 4
     assert len(found.names("segmentation/val")) == 3
-    only_segmentation = set(found.names("segmentation/val")) - set(found.names("detection/trainval"))
+    only_segmentation = set(found.names("segmentation/val")) - set(
+        found.names("detection/trainval")
+    )
     assert len(only_segmentation) == 1
     masks = voc.dataset(found, "segmentation/trainval")
     boxes = voc.dataset(found, "segmentation/trainval", of="boxes")

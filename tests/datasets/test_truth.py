@@ -25,7 +25,13 @@ def plain(mask):
 
 
 def annotation(number, segmentation, **changes):
-    return {"id": number, "image_id": 5, "category_id": 7, "iscrowd": 0, "segmentation": segmentation} | changes
+    return {
+        "id": number,
+        "image_id": 5,
+        "category_id": 7,
+        "iscrowd": 0,
+        "segmentation": segmentation,
+    } | changes
 
 
 def written(folder, annotations, **changes):
@@ -35,7 +41,11 @@ def written(folder, annotations, **changes):
             {"id": 9, "file_name": "y.jpg", "height": 3, "width": 5},
         ],
         "annotations": annotations,
-        "categories": [{"id": 90, "name": "toothbrush"}, {"id": 7, "name": "train"}, {"id": 8, "name": "truck"}],
+        "categories": [
+            {"id": 90, "name": "toothbrush"},
+            {"id": 7, "name": "train"},
+            {"id": 8, "name": "truck"},
+        ],
     } | changes
     path = folder / "instances.json"
     path.write_text(json.dumps(content), encoding="utf-8")
@@ -53,8 +63,13 @@ def test_polygons_plain_and_compressed_run_lengths_are_read(tmp_path):
     assert found.keys == ["a/x.jpg", "y.jpg"]
 
 
-def test_classes_are_numbered_from_1_by_category_id_and_those_without_objects_are_left_out(tmp_path):
-    rows = [annotation(1, plain(square(0, 0, 1)), category_id=90), annotation(2, plain(square(0, 0, 1)))]
+def test_classes_are_numbered_from_1_by_category_id_and_those_without_objects_are_left_out(
+    tmp_path,
+):
+    rows = [
+        annotation(1, plain(square(0, 0, 1)), category_id=90),
+        annotation(2, plain(square(0, 0, 1))),
+    ]
     found = truth.read(written(tmp_path, rows))
     assert found.names == ["train", "toothbrush"]
     assert found.objects["a/x.jpg"].classes == [2, 1]
@@ -87,9 +102,18 @@ def test_an_annotation_without_a_polygon_is_passed_over(tmp_path):
     [
         ({"image_id": 6}, "annotation 1 has image_id 6"),
         ({"category_id": 6}, "annotation 1 has category_id 6"),
-        ({"segmentation": {"size": [7, 4], "counts": [28]}}, "annotation 1 has a mask of 4 x 7 px, its image is 7 x 4"),
-        ({"segmentation": {"size": [4, 7], "counts": [-2, 30]}}, "annotation 1 holds no mask that can be read"),
-        ({"segmentation": {"size": [4, 7], "counts": "zzzz~~~"}}, "annotation 1 holds no mask that can be read"),
+        (
+            {"segmentation": {"size": [7, 4], "counts": [28]}},
+            "annotation 1 has a mask of 4 x 7 px, its image is 7 x 4",
+        ),
+        (
+            {"segmentation": {"size": [4, 7], "counts": [-2, 30]}},
+            "annotation 1 holds no mask that can be read",
+        ),
+        (
+            {"segmentation": {"size": [4, 7], "counts": "zzzz~~~"}},
+            "annotation 1 holds no mask that can be read",
+        ),
     ],
 )
 def test_an_annotation_that_does_not_fit_is_named(tmp_path, change, said):
@@ -106,14 +130,18 @@ def test_two_images_of_one_name_are_refused(tmp_path):
 
 
 def test_more_classes_than_a_label_map_holds_are_refused(tmp_path):
-    rows = [annotation(number, plain(square(0, 0, 1)), category_id=number) for number in range(1, 256)]
+    rows = [
+        annotation(number, plain(square(0, 0, 1)), category_id=number) for number in range(1, 256)
+    ]
     categories = [{"id": number, "name": str(number)} for number in range(1, 256)]
     with pytest.raises(GroundTruthError, match="255 categories"):
         truth.read(written(tmp_path, rows, categories=categories))
     assert len(truth.read(written(tmp_path, rows[:254], categories=categories)).names) == 254
 
 
-@pytest.mark.parametrize("text", ["", "[1, 2]", "{}", '{"images": 3, "annotations": [], "categories": []}', "\x00"])
+@pytest.mark.parametrize(
+    "text", ["", "[1, 2]", "{}", '{"images": 3, "annotations": [], "categories": []}', "\x00"]
+)
 def test_a_file_of_another_format_is_named_with_what_was_wanted(tmp_path, text):
     path = tmp_path / "other.json"
     path.write_text(text, encoding="utf-8")
@@ -177,7 +205,10 @@ def test_a_label_map_cut_short_is_named(tmp_path):
 
 
 def test_truth_is_joined_by_relative_path_before_file_name():
-    assert truth.join(["a/x.jpg", "b/x.jpg"], ["b/x.jpg", "a/x.jpg"]) == {"a/x.jpg": "a/x.jpg", "b/x.jpg": "b/x.jpg"}
+    assert truth.join(["a/x.jpg", "b/x.jpg"], ["b/x.jpg", "a/x.jpg"]) == {
+        "a/x.jpg": "a/x.jpg",
+        "b/x.jpg": "b/x.jpg",
+    }
 
 
 def test_truth_is_joined_by_file_name_where_that_is_unique():
@@ -187,7 +218,10 @@ def test_truth_is_joined_by_file_name_where_that_is_unique():
 
 
 def test_a_label_map_is_joined_to_a_picture_of_another_extension():
-    assert truth.join(["maps/x.png", "y.png"], ["a/x.jpg", "y.png"]) == {"a/x.jpg": "maps/x.png", "y.png": "y.png"}
+    assert truth.join(["maps/x.png", "y.png"], ["a/x.jpg", "y.png"]) == {
+        "a/x.jpg": "maps/x.png",
+        "y.png": "y.png",
+    }
 
 
 def test_a_name_that_two_pictures_share_is_nobodys_even_where_one_was_joined_by_its_path():
@@ -196,7 +230,12 @@ def test_a_name_that_two_pictures_share_is_nobodys_even_where_one_was_joined_by_
 
 paths = st.lists(
     st.sampled_from(
-        [f"{folder}{name}{end}" for folder in ("", "a/", "b/") for name in "xy" for end in (".jpg", ".png")]
+        [
+            f"{folder}{name}{end}"
+            for folder in ("", "a/", "b/")
+            for name in "xy"
+            for end in (".jpg", ".png")
+        ]
     ),
     unique=True,
 )

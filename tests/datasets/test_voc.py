@@ -52,9 +52,13 @@ def devkit(tmp_path: Path) -> Path:
         (home / "Annotations" / f"{name}.xml").write_text(XML)
     for folder in ("Main", "Segmentation"):
         (home / "ImageSets" / folder).mkdir(parents=True)
-        (home / "ImageSets" / folder / "train.txt").write_text("\n".join(NAMES[:2]))  # no newline at its end
+        (home / "ImageSets" / folder / "train.txt").write_text(
+            "\n".join(NAMES[:2])
+        )  # no newline at its end
         (home / "ImageSets" / folder / "val.txt").write_text(f"{NAMES[2]}\n")
-    (home / "ImageSets" / "Main" / "dog_train.txt").write_text("".join(f"{name} -1\n" for name in NAMES))
+    (home / "ImageSets" / "Main" / "dog_train.txt").write_text(
+        "".join(f"{name} -1\n" for name in NAMES)
+    )
     return home
 
 
@@ -67,14 +71,21 @@ def archive(tmp_path: Path) -> Path:
         save(home / "SegmentationClassAug" / f"{name}.png", maps()[0])
     (home / "sets").mkdir()
     (home / "sets" / "val_seg.txt").write_text(f"{NAMES[1]}\n")
-    (home / "sets" / "train_train.txt").write_text("".join(f"{name}  1\n" for name in reversed(NAMES)))
+    (home / "sets" / "train_train.txt").write_text(
+        "".join(f"{name}  1\n" for name in reversed(NAMES))
+    )
     return home
 
 
 @pytest.mark.parametrize("above", [".", "..", "../.."])
 def test_the_devkit_is_found_from_its_own_folder_and_from_those_above(devkit, above) -> None:
     found = voc.find((devkit / above).resolve())
-    assert sorted(found.lists) == ["detection/train", "detection/val", "segmentation/train", "segmentation/val"]
+    assert sorted(found.lists) == [
+        "detection/train",
+        "detection/val",
+        "segmentation/train",
+        "segmentation/val",
+    ]
     assert found.names("segmentation/train") == list(NAMES[:2])
     assert found.names("detection/val") == [NAMES[2]]
     assert list(found.label_maps(found.names("segmentation/val"))) == [NAMES[2]]
@@ -98,7 +109,8 @@ def test_a_folder_that_is_neither_or_holds_two_is_refused(devkit, tmp_path) -> N
 
 def test_a_missing_split_is_answered_with_those_that_are_there(devkit) -> None:
     with pytest.raises(
-        GroundTruthError, match=r"no list of the split 'val'\. There are: detection/train, detection/val"
+        GroundTruthError,
+        match=r"no list of the split 'val'\. There are: detection/train, detection/val",
     ):
         voc.find(devkit).names("val")
 
@@ -112,21 +124,35 @@ def test_names_that_stand_twice_are_refused(devkit) -> None:
 def test_maps_and_pictures_that_are_missing_are_counted_and_named(devkit) -> None:
     found = voc.find(devkit)
     (devkit / "JPEGImages" / f"{NAMES[1]}.jpg").unlink()
-    with pytest.raises(GroundTruthError, match=f"the picture of 1 of 3 names is missing: {NAMES[1]}"):
+    with pytest.raises(
+        GroundTruthError, match=f"the picture of 1 of 3 names is missing: {NAMES[1]}"
+    ):
         found.label_maps(NAMES)
     (devkit / "SegmentationClass" / f"{NAMES[0]}.png").unlink()
-    with pytest.raises(GroundTruthError, match=f"the label map of 1 of 3 names is missing: {NAMES[0]}"):
+    with pytest.raises(
+        GroundTruthError, match=f"the label map of 1 of 3 names is missing: {NAMES[0]}"
+    ):
         found.label_maps(NAMES)
 
 
 def test_boxes_are_half_open_from_0(devkit) -> None:
     dog, person = voc.boxes(voc.find(devkit), NAMES[0])
     assert (dog.category, dog.box, dog.difficult, dog.truncated) == (12, (2, 2, 7, 6), False, True)
-    assert (person.category, person.box, person.difficult, person.truncated) == (15, (9, 8, 15, 11), True, False)
+    assert (person.category, person.box, person.difficult, person.truncated) == (
+        15,
+        (9, 8, 15, 11),
+        True,
+        False,
+    )
 
 
 @pytest.mark.parametrize(
-    "text", ["", "<annotation><object><name>dog</name></object></annotation>", XML.replace("dog", "dragon")]
+    "text",
+    [
+        "",
+        "<annotation><object><name>dog</name></object></annotation>",
+        XML.replace("dog", "dragon"),
+    ],
 )
 def test_an_xml_that_cannot_be_read_is_named(devkit, text) -> None:
     (devkit / "Annotations" / f"{NAMES[0]}.xml").write_text(text)
@@ -159,19 +185,38 @@ def test_without_classes_there_is_one_category(devkit) -> None:
 
 def test_boxes_become_instances_without_masks(devkit, tmp_path) -> None:
     made = voc.dataset(voc.find(devkit), "detection/train", of="boxes")
-    assert made["images"][0] | {"id": 0} == {"id": 0, "file_name": f"{NAMES[0]}.jpg", "height": 12, "width": 17}
+    assert made["images"][0] | {"id": 0} == {
+        "id": 0,
+        "file_name": f"{NAMES[0]}.jpg",
+        "height": 12,
+        "width": 17,
+    }
     assert [row["bbox"] for row in made["annotations"][:2]] == [[2, 2, 5, 4], [9, 8, 6, 3]]
     assert [row["difficult"] for row in made["annotations"][:2]] == [0, 1]
     path = tmp_path / "boxes.json"
     path.write_text(json.dumps(made))
     assert not coco.read(path).has_masks
     results = [
-        {"image_id": row["image_id"], "category_id": row["category_id"], "bbox": row["bbox"], "score": 1}
+        {
+            "image_id": row["image_id"],
+            "category_id": row["category_id"],
+            "bbox": row["bbox"],
+            "score": 1,
+        }
         for row in made["annotations"]
     ]
     (tmp_path / "results.json").write_text(json.dumps(results))
-    score = api.score_instances(predictions=tmp_path / "results.json", ground_truth=path, bootstrap=0)
-    assert next(row["value"] for row in score.rows if row["name"] == "box_AP" and row["stage"] == "score") == 1
+    score = api.score_instances(
+        predictions=tmp_path / "results.json", ground_truth=path, bootstrap=0
+    )
+    assert (
+        next(
+            row["value"]
+            for row in score.rows
+            if row["name"] == "box_AP" and row["stage"] == "score"
+        )
+        == 1
+    )
 
 
 def test_an_object_without_a_class_or_of_another_size_is_refused(devkit) -> None:
@@ -200,7 +245,9 @@ def test_trainaug_of_the_archive_is_its_list_or_its_maps_without_val(archive, de
     assert voc.trainaug(voc.find(archive)) == [NAMES[0], NAMES[2]]
     (archive / "sets" / "trainaug_seg.txt").write_text(NAMES[0])
     assert voc.trainaug(voc.find(archive)) == [NAMES[0]]
-    with pytest.raises(GroundTruthError, match=r"trainaug needs SBD\. Give the folder of its lists"):
+    with pytest.raises(
+        GroundTruthError, match=r"trainaug needs SBD\. Give the folder of its lists"
+    ):
         voc.trainaug(voc.find(devkit))
 
 
@@ -221,5 +268,7 @@ def test_a_split_alone_is_scored_by_its_list(devkit) -> None:
     assert {row["pictures"] for row in score.rows} == {1}
     assert "2 predictions have no ground truth and are not counted" in score.notes[0]
     names.write_text(f"{NAMES[2]}\n2099_000001\n")
-    with pytest.raises(GroundTruthError, match=r"has no label map of 1 of 2 names of .*val.txt: 2099_000001"):
+    with pytest.raises(
+        GroundTruthError, match=r"has no label map of 1 of 2 names of .*val.txt: 2099_000001"
+    ):
         api.score_semantic(predictions=devkit / "SegmentationClass", only=names, **chosen)

@@ -53,16 +53,24 @@ def test_the_collector_is_left_as_it_was_where_a_file_is_bad_too(source, tmp_pat
 
 
 @pytest.mark.parametrize("gone", ["images", "annotations", "categories"])
-def test_a_list_that_is_missing_is_named_and_an_empty_one_is_none_that_is_missing(source, tmp_path, gone):
+def test_a_list_that_is_missing_is_named_and_an_empty_one_is_none_that_is_missing(
+    source, tmp_path, gone
+):
     loaded = json.loads(source.read_text())
     path = tmp_path / "other.json"
     for value in (None, 3, {}):
         path.write_text(
-            json.dumps({**{k: v for k, v in loaded.items() if k != gone}, **({gone: value} if value else {})})
+            json.dumps(
+                {
+                    **{k: v for k, v in loaded.items() if k != gone},
+                    **({gone: value} if value else {}),
+                }
+            )
         )
         for read in (truth.read, coco.read):
             with pytest.raises(
-                GroundTruthError, match=rf"other\.json: not a COCO instances file .*there is no list {gone}"
+                GroundTruthError,
+                match=rf"other\.json: not a COCO instances file .*there is no list {gone}",
             ):
                 read(path)
     path.write_text(json.dumps({**loaded, "annotations": []}))
@@ -80,11 +88,17 @@ def test_a_file_that_is_cut_short_is_named(source, tmp_path, read):
             read(path)
 
 
-def test_only_the_objects_of_chosen_images_are_read_but_the_ids_of_all_are_looked_at(source, tmp_path):
+def test_only_the_objects_of_chosen_images_are_read_but_the_ids_of_all_are_looked_at(
+    source, tmp_path
+):
     everything = coco.read(source)
     names = list(everything.files.values())[1:3]
     some = coco.read(source, objects_of=[f"train2014/{name}" for name in names])
-    assert (some.files, some.sizes, some.names) == (everything.files, everything.sizes, everything.names)
+    assert (some.files, some.sizes, some.names) == (
+        everything.files,
+        everything.sizes,
+        everything.names,
+    )
     assert {everything.files[number] for number, rows in some.objects.items() if rows} == set(names)
     assert coco.only(some, names).objects == coco.only(everything, names).objects
     with pytest.raises(GroundTruthError, match=r"1 of 1 names of the list are no image of it"):
@@ -101,12 +115,17 @@ def test_the_part_of_a_list_has_its_images_objects_and_all_categories(source, tm
     loaded = json.loads(source.read_text())
     names = [row["file_name"] for row in loaded["images"]]
     for wanted in ([names[3], names[0]], names[2:3], names):
-        for keys in (["images", "annotations", "categories"], ["annotations", "categories", "images"]):
+        for keys in (
+            ["images", "annotations", "categories"],
+            ["annotations", "categories", "images"],
+        ):
             path = reordered(source, tmp_path / "other.json", keys)
             made = json.loads("".join(part.pieces(path, [f"train2014/{name}" for name in wanted])))
             ids = {row["id"] for row in loaded["images"] if row["file_name"] in wanted}
             assert made["images"] == [row for row in loaded["images"] if row["id"] in ids]
-            assert made["annotations"] == [row for row in loaded["annotations"] if row["image_id"] in ids]
+            assert made["annotations"] == [
+                row for row in loaded["annotations"] if row["image_id"] in ids
+            ]
             assert made["categories"] == loaded["categories"]
     loaded["annotations"] = []
     (tmp_path / "none.json").write_text(json.dumps(loaded))
@@ -114,7 +133,10 @@ def test_the_part_of_a_list_has_its_images_objects_and_all_categories(source, tm
 
 
 def test_the_part_of_names_that_are_no_image_is_refused_before_a_piece_is_written(source, tmp_path):
-    with pytest.raises(GroundTruthError, match=r"1 of 1 names of the list are no image of it, or of several: nobody"):
+    with pytest.raises(
+        GroundTruthError,
+        match=r"1 of 1 names of the list are no image of it, or of several: nobody",
+    ):
         next(part.pieces(source, ["nobody"]))
     (tmp_path / "bad.json").write_text("[1]")
     with pytest.raises(GroundTruthError, match="not a COCO instances file"):
@@ -133,7 +155,9 @@ def test_what_an_image_ignores_lies_on_all_else(source, tmp_path):
     # Plain run lengths go column by column: the first ten columns.
     value = {"size": [height, width], "counts": [0, 10 * height, (width - 10) * height]}
     known = truth.read(ignored(source, tmp_path / "i.json", value))
-    before, after = (each.label_map(next(iter(known.objects))) for each in (truth.read(source), known))
+    before, after = (
+        each.label_map(next(iter(known.objects))) for each in (truth.read(source), known)
+    )
     assert (after[:, :10] == 255).all()
     assert (after[:, 10:] == before[:, 10:]).all()
 

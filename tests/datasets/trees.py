@@ -33,7 +33,11 @@ SIZE = (96, 120)
 N_KINDS = 4
 VOC_CLASS = (5, 12, 7, 15)  # bottle, dog, car, person: what the drawn kinds are in VOC
 COCO_CATEGORY = (44, 18, 3, 1)  # the same by COCO's ids, which have gaps
-PALETTE = [value for number in range(256) for value in (number * 37 % 256, number * 91 % 256, number * 151 % 256)]
+PALETTE = [
+    value
+    for number in range(256)
+    for value in (number * 37 % 256, number * 91 % 256, number * 151 % 256)
+]
 
 
 def drawn(seed: int, n: int, size: tuple[int, int] = SIZE) -> list[demo_pictures.Drawn]:
@@ -65,12 +69,18 @@ def voc(
     """
     home = root / "VOCdevkit" / f"VOC{year}"
     n_test = n_val if year == 2007 else 0
-    names = [f"{year if year == 2007 else 2008}_{number:06d}" for number in range(1, 1 + n_train + n_val + n_others)]
+    names = [
+        f"{year if year == 2007 else 2008}_{number:06d}"
+        for number in range(1, 1 + n_train + n_val + n_others)
+    ]
     if year == 2007:
         names = [f"{number:06d}" for number in range(1, 1 + len(names) + n_test)]
     pictures = drawn(seed, len(names), size)
     train, val = names[:n_train], names[n_train : n_train + n_val]
-    others, test = names[n_train + n_val : n_train + n_val + n_others], names[n_train + n_val + n_others :]
+    others, test = (
+        names[n_train + n_val : n_train + n_val + n_others],
+        names[n_train + n_val + n_others :],
+    )
     for name, picture in zip(names, pictures, strict=True):
         _jpeg(home / "JPEGImages" / f"{name}.jpg", picture.rgb)
         _write(home / "Annotations" / f"{name}.xml", _xml(name, picture, f"VOC{year}"))
@@ -87,10 +97,18 @@ def voc(
     for folder, lists in (("Main", of_detection), ("Segmentation", of_segmentation)):
         whole = {**lists, "trainval": sorted(lists["train"] + lists["val"])}
         for split, own in whole.items():
-            _write(home / "ImageSets" / folder / f"{split}.txt", "".join(f"{name}\n" for name in sorted(own)))
+            _write(
+                home / "ImageSets" / folder / f"{split}.txt",
+                "".join(f"{name}\n" for name in sorted(own)),
+            )
             for kind, number in enumerate(VOC_CLASS if folder == "Main" else ()):
-                rows = [f"{name} {1 if kind in kind_of[name].kinds else -1:2d}\n" for name in sorted(own)]
-                _write(home / "ImageSets" / folder / f"{CLASSES[number]}_{split}.txt", "".join(rows))
+                rows = [
+                    f"{name} {1 if kind in kind_of[name].kinds else -1:2d}\n"
+                    for name in sorted(own)
+                ]
+                _write(
+                    home / "ImageSets" / folder / f"{CLASSES[number]}_{split}.txt", "".join(rows)
+                )
     return home
 
 
@@ -117,7 +135,10 @@ def sbd(root: Path, devkit: Path, *, seed: int = 0) -> Path:
             present = np.unique(classes[classes > 0]).astype(np.uint8)[:, None]
             for folder, key, values in (("cls", "GTcls", classes), ("inst", "GTinst", objects)):
                 (home / folder).mkdir(parents=True, exist_ok=True)
-                fields = {"Segmentation": values, "CategoriesPresent" if key == "GTcls" else "Categories": present}
+                fields = {
+                    "Segmentation": values,
+                    "CategoriesPresent" if key == "GTcls" else "Categories": present,
+                }
                 scipy.io.savemat(home / folder / f"{name}.mat", {key: fields}, do_compression=True)
     return root
 
@@ -128,12 +149,14 @@ def archive(root: Path, devkit: Path, sbd_root: Path, *, seed: int = 0) -> Path:
     everything = sorted(path.stem for path in (devkit / "JPEGImages").glob("*.jpg"))
     lists = {
         folder: {
-            split: (devkit / "ImageSets" / folder / f"{split}.txt").read_text().split() for split in ("train", "val")
+            split: (devkit / "ImageSets" / folder / f"{split}.txt").read_text().split()
+            for split in ("train", "val")
         }
         for folder in ("Main", "Segmentation")
     }
     of_sbd = [
-        (sbd_root / "benchmark_RELEASE" / "dataset" / f"{split}.txt").read_text().split() for split in ("train", "val")
+        (sbd_root / "benchmark_RELEASE" / "dataset" / f"{split}.txt").read_text().split()
+        for split in ("train", "val")
     ]
     val = lists["Segmentation"]["val"]
     trainaug = sorted({*lists["Segmentation"]["train"], *of_sbd[0], *of_sbd[1]} - set(val))
@@ -153,9 +176,13 @@ def archive(root: Path, devkit: Path, sbd_root: Path, *, seed: int = 0) -> Path:
     }
     for split, names in sets.items():
         _write(home / "sets" / f"{split}.txt", "".join(f"{name}\n" for name in names))
-    _write(home / "sets" / "trainaug_seg.txt", "\n".join(trainaug))  # no newline at its end, as the original
+    _write(
+        home / "sets" / "trainaug_seg.txt", "\n".join(trainaug)
+    )  # no newline at its end, as the original
     for split in ("train", "val", "trainval"):
-        _write(home / "sets" / f"train_{split}.txt", "".join(f"{name} -1\n" for name in sets[split]))
+        _write(
+            home / "sets" / f"train_{split}.txt", "".join(f"{name} -1\n" for name in sets[split])
+        )
     return home
 
 
@@ -178,14 +205,21 @@ def coco(
         number = 9 + 16 * place
         name = f"{prefix}{number:012d}.jpg"
         _jpeg(root / split / name, picture.rgb)
-        images.append({"license": 3, "file_name": name, "height": size[0], "width": size[1], "id": number})
+        images.append(
+            {"license": 3, "file_name": name, "height": size[0], "width": size[1], "id": number}
+        )
         for row, (mask, kind) in enumerate(zip(picture.masks, picture.kinds, strict=True)):
             crowd = crowds and place % 3 == 0 and row == len(picture.masks) - 1 and row > 0
-            polygons = [[round(value, 1) for value in each] for each in polygons_from_mask(mask, tolerance_px=0.5)]
+            polygons = [
+                [round(value, 1) for value in each]
+                for each in polygons_from_mask(mask, tolerance_px=0.5)
+            ]
             x1, y1, x2, y2 = map(float, boxes_from_masks(mask[None])[0])
             annotations.append(
                 {
-                    "segmentation": {"counts": _counts(mask), "size": list(size)} if crowd else polygons,
+                    "segmentation": {"counts": _counts(mask), "size": list(size)}
+                    if crowd
+                    else polygons,
                     "area": float(mask.sum()),
                     "iscrowd": int(crowd),
                     "image_id": number,
@@ -196,9 +230,16 @@ def coco(
             )
     categories = [
         {"supercategory": "thing", "id": number, "name": name}
-        for number, name in sorted(zip(COCO_CATEGORY, ("bottle", "dog", "car", "person"), strict=True))
+        for number, name in sorted(
+            zip(COCO_CATEGORY, ("bottle", "dog", "car", "person"), strict=True)
+        )
     ]
-    dataset = {"info": {"year": int(split[-4:])}, "licenses": [], "images": images, "annotations": annotations}
+    dataset = {
+        "info": {"year": int(split[-4:])},
+        "licenses": [],
+        "images": images,
+        "annotations": annotations,
+    }
     out = root / "annotations" / f"instances_{split}.json"
     _write(out, json.dumps({**dataset, "categories": categories}))
     return out
@@ -245,11 +286,15 @@ def save_map(path: Path, values: np.ndarray) -> None:
 def _xml(name: str, picture: demo_pictures.Drawn, folder: str) -> str:
     height, width = picture.rgb.shape[:2]
     rows = []
-    for number, (box, kind) in enumerate(zip(boxes_from_masks(picture.masks), picture.kinds, strict=True)):
+    for number, (box, kind) in enumerate(
+        zip(boxes_from_masks(picture.masks), picture.kinds, strict=True)
+    ):
         x1, y1, x2, y2 = map(int, box)
         corners = "".join(
             f"\t\t\t<{key}>{value}</{key}>\n"
-            for key, value in zip(("xmin", "ymin", "xmax", "ymax"), (x1 + 1, y1 + 1, x2, y2), strict=True)
+            for key, value in zip(
+                ("xmin", "ymin", "xmax", "ymax"), (x1 + 1, y1 + 1, x2, y2), strict=True
+            )
         )
         rows.append(
             f"\t<object>\n\t\t<name>{CLASSES[VOC_CLASS[kind]]}</name>\n\t\t<pose>Unspecified</pose>\n"

@@ -40,15 +40,21 @@ def test_what_one_category_teaches_moves_the_mask_of_all(small):
     assert head.mask_fcn_logits.weight.shape[0] == 1
     assert gradient.any()
     assert small.roi_heads.box_predictor.bbox_pred.weight.shape[0] == 4
-    assert small.roi_heads.box_predictor.cls_score.weight.shape[0] == 4  # background and three clusters
+    assert (
+        small.roi_heads.box_predictor.cls_score.weight.shape[0] == 4
+    )  # background and three clusters
 
 
 def test_weights_are_drawn_from_the_seed_alone(monkeypatch):
     torch.manual_seed(5)
     wanted = torch.rand(1)
     torch.manual_seed(5)
-    monkeypatch.setattr(torch.cuda, "manual_seed_all", lambda seed: pytest.fail("a GPU's generator was seeded"))
-    first, again, other = (detector.build(size="small", n_clusters=2, seed=seed).state_dict() for seed in (1, 1, 2))
+    monkeypatch.setattr(
+        torch.cuda, "manual_seed_all", lambda seed: pytest.fail("a GPU's generator was seeded")
+    )
+    first, again, other = (
+        detector.build(size="small", n_clusters=2, seed=seed).state_dict() for seed in (1, 1, 2)
+    )
     assert torch.equal(torch.rand(1), wanted)
     assert all(torch.equal(value, again[name]) for name, value in first.items())
     name = "backbone.body.stem.0.weight"
@@ -63,7 +69,12 @@ def test_the_papers_size_has_fixed_norms_a_frozen_stem_and_a_box_for_each_catego
     assert large.backbone.body.layer2[0].conv1.weight.requires_grad
     assert large.roi_heads.box_predictor.bbox_pred.out_features == 4 * 3
     for pooling in (large.roi_heads.box_roi_pool, large.roi_heads.mask_roi_pool):
-        assert pooling.scales == [1 / 4, 1 / 8, 1 / 16, 1 / 32]  # not guessed from the first picture
+        assert pooling.scales == [
+            1 / 4,
+            1 / 8,
+            1 / 16,
+            1 / 32,
+        ]  # not guessed from the first picture
 
 
 def test_the_bodys_state_fills_a_body(small):
@@ -118,16 +129,27 @@ def test_without_a_generator_the_first_in_order_are_taken():
 
 def test_both_samplers_are_seeded_for_a_step(small):
     model.seed_samplers(small, 11)
-    states = [owner.fg_bg_sampler.generator.initial_seed() for owner in (small.rpn, small.roi_heads)]
+    states = [
+        owner.fg_bg_sampler.generator.initial_seed() for owner in (small.rpn, small.roi_heads)
+    ]
     assert states == [11, 11]
-    assert (small.rpn.fg_bg_sampler.per_picture, small.roi_heads.fg_bg_sampler.per_picture) == (64, 32)
-    assert (small.rpn.fg_bg_sampler.positive_share, small.roi_heads.fg_bg_sampler.positive_share) == (0.5, 0.25)
+    assert (small.rpn.fg_bg_sampler.per_picture, small.roi_heads.fg_bg_sampler.per_picture) == (
+        64,
+        32,
+    )
+    assert (
+        small.rpn.fg_bg_sampler.positive_share,
+        small.roi_heads.fg_bg_sampler.positive_share,
+    ) == (0.5, 0.25)
 
 
 def best(probabilities, proposals, shapes, *, regression=None, min_score=0.05, nms=0.5, most=100):
     """`_best_cluster_of_each_box` on probabilities by picture (n, 1 + clusters) and proposals (n, 4)."""
     heads = SimpleNamespace(
-        box_coder=BoxCoder((10.0, 10.0, 5.0, 5.0)), score_thresh=min_score, nms_thresh=nms, detections_per_img=most
+        box_coder=BoxCoder((10.0, 10.0, 5.0, 5.0)),
+        score_thresh=min_score,
+        nms_thresh=nms,
+        detections_per_img=most,
     )
     logits = torch.cat([torch.tensor(each) for each in probabilities]).log()
     if regression is None:

@@ -16,7 +16,14 @@ from maskdistill.training import seeded
 def small():
     """Drawn weights; the mask head's last are enlarged, so that its masks have outlines."""
     model = detector.build(
-        size="small", n_clusters=3, short_side=64, max_side=96, nms=0.6, max_detections=9, min_score=0.0, seed=3
+        size="small",
+        n_clusters=3,
+        short_side=64,
+        max_side=96,
+        nms=0.6,
+        max_detections=9,
+        min_score=0.0,
+        seed=3,
     )
     with seeded(1), torch.no_grad():
         model.roi_heads.mask_predictor.mask_fcn_logits.weight.mul_(40)
@@ -26,7 +33,9 @@ def small():
 
 @pytest.fixture
 def rgb():
-    rng = np.random.default_rng(0)  # what weights that nobody trained find in other pictures may be one blot
+    rng = np.random.default_rng(
+        0
+    )  # what weights that nobody trained find in other pictures may be one blot
     coarse = rng.integers(0, 256, (5, 7, 3)).astype(np.uint8)
     return np.asarray(Image.fromarray(coarse).resize((96, 64), Image.Resampling.BICUBIC))
 
@@ -66,11 +75,18 @@ def test_detections_are_those_of_torchvisions_forward(small, rgb):
 
 
 def test_an_unsure_mask_costs_score_and_may_cost_rank(small, rgb):
-    plain, weighed = (detector.predict(small, rgb, mask_score=mask_score) for mask_score in (False, True))
+    plain, weighed = (
+        detector.predict(small, rgb, mask_score=mask_score) for mask_score in (False, True)
+    )
     by_mask = {each["counts"]: score for each, score in zip(plain.rles, plain.scores, strict=True)}
     assert sorted(by_mask) == sorted(each["counts"] for each in weighed.rles)
-    shares = [score / by_mask[each["counts"]] for each, score in zip(weighed.rles, weighed.scores, strict=True)]
-    assert 0.5 < min(shares) < max(shares) <= 1  # of pixels above one half, the mean is above it too
+    shares = [
+        score / by_mask[each["counts"]]
+        for each, score in zip(weighed.rles, weighed.scores, strict=True)
+    ]
+    assert (
+        0.5 < min(shares) < max(shares) <= 1
+    )  # of pixels above one half, the mean is above it too
 
 
 def test_detections_come_at_the_pictures_own_size(small, rgb):
@@ -93,13 +109,17 @@ def test_refine_is_called_for_each_mask_and_its_answer_is_what_counts(small, rgb
 
     found = detector.predict(small, rgb, refine=refine)
     np.testing.assert_array_equal(seen, rle.decode(plain.rles))
-    np.testing.assert_array_equal(found.boxes_xyxy, [[0, n, 1 + n, n + 1] for n in range(1, len(plain) + 1)])
+    np.testing.assert_array_equal(
+        found.boxes_xyxy, [[0, n, 1 + n, n + 1] for n in range(1, len(plain) + 1)]
+    )
     np.testing.assert_array_equal(found.scores, plain.scores)
 
 
 def test_masks_are_compared_after_they_are_refined(small, rgb):
     plain = detector.predict(small, rgb)
-    found = detector.predict(small, rgb, mask_nms=0.5, refine=lambda picture, mask: np.ones((64, 96), bool))
+    found = detector.predict(
+        small, rgb, mask_nms=0.5, refine=lambda picture, mask: np.ones((64, 96), bool)
+    )
     assert len(found) == 1
     assert found.scores[0] == plain.scores[0]
 
@@ -133,7 +153,11 @@ def test_in_bfloat16_boxes_and_scores_are_as_fine_as_in_float32(small):
     rgb = np.random.default_rng(1).integers(0, 256, (160, 900, 3)).astype(np.uint8)
     small = copy.deepcopy(small)
     small.transform.min_size, small.transform.max_size = (160,), 900
-    small.roi_heads.score_thresh, small.roi_heads.nms_thresh, small.roi_heads.detections_per_img = 0.0, 1.0, 100
+    small.roi_heads.score_thresh, small.roi_heads.nms_thresh, small.roi_heads.detections_per_img = (
+        0.0,
+        1.0,
+        100,
+    )
     proposed, found = [], []
     small.rpn.register_forward_hook(lambda module, given, made: proposed.append(made[0][0]))
     small.roi_heads.register_forward_hook(lambda module, given, made: found.append(made[0][0]))
@@ -164,7 +188,9 @@ def test_what_is_found_does_not_depend_on_the_picture_before(rgb):
     """A thin picture first: torchvision would guess the strides of all maps from it."""
     answers = []
     for before in (rgb, rgb[:20]):
-        model = detector.build(size="small", n_clusters=3, short_side=64, max_side=96, min_score=0.0, seed=3)
+        model = detector.build(
+            size="small", n_clusters=3, short_side=64, max_side=96, min_score=0.0, seed=3
+        )
         detector.predict(model, before)
         answers.append(detector.predict(model, rgb))
     np.testing.assert_array_equal(answers[0].scores, answers[1].scores)

@@ -7,8 +7,20 @@ from maskdistill.detector import roi_align
 from tests.reference import roi_align as reference
 
 SIZE = (244, 476)  # of a picture; maps of 61 x 119, 31 x 60, 16 x 30, 8 x 15
-INSIDE = [[10, 20, 90, 70], [3.5, 7.25, 470.5, 240], [100, 4, 330, 200], [33, 50, 34, 51], [0, 0, 476, 244]]
-BEYOND = [[-30, -20, 25, 15], [440, 230, 520, 300], [-200, -100, 700, 500], [600, 400, 700, 500], [-90, 20, -50, 60]]
+INSIDE = [
+    [10, 20, 90, 70],
+    [3.5, 7.25, 470.5, 240],
+    [100, 4, 330, 200],
+    [33, 50, 34, 51],
+    [0, 0, 476, 244],
+]
+BEYOND = [
+    [-30, -20, 25, 15],
+    [440, 230, 520, 300],
+    [-200, -100, 700, 500],
+    [600, 400, 700, 500],
+    [-90, 20, -50, 60],
+]
 FLAT = [[50, 60, 50, 60], [476, 244, 476, 244], [20, 30, 20, 90], [0, 0, 300, 0], [0, 0, 0, 0]]
 
 
@@ -35,7 +47,9 @@ def check_equal(rng, own_boxes, *, side=7, size=SIZE):
     torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-5)
     cotangent = torch.from_numpy(rng.standard_normal(wanted.shape).astype(np.float32))
     of_wanted, of_found = (
-        torch.autograd.grad(pooled, list(features.values()), cotangent, allow_unused=True, materialize_grads=True)
+        torch.autograd.grad(
+            pooled, list(features.values()), cotangent, allow_unused=True, materialize_grads=True
+        )
         for pooled in (wanted, found)
     )
     for one, other in zip(of_wanted, of_found, strict=True):
@@ -44,7 +58,9 @@ def check_equal(rng, own_boxes, *, side=7, size=SIZE):
 
 
 @pytest.mark.parametrize("side", [7, 14, 3])
-@pytest.mark.parametrize("own", [INSIDE, BEYOND, FLAT], ids=["inside", "beyond the edges", "of size zero"])
+@pytest.mark.parametrize(
+    "own", [INSIDE, BEYOND, FLAT], ids=["inside", "beyond the edges", "of size zero"]
+)
 def test_values_and_gradients_equal_torchvisions(rng, own, side):
     found = check_equal(rng, boxes(own), side=side)
     assert found.abs().max() > 0
@@ -85,7 +101,14 @@ def test_every_level_is_read(rng):
 def test_pooling_equals_the_definition_sample_by_sample(rng):
     cells = torch.from_numpy(rng.standard_normal((2, 3, 5)).astype(np.float32))
     own = torch.tensor(
-        [[0.5, 0.25, 4.5, 2.75], [-2.5, -1.5, 1.5, 1], [3, 1, 9, 7], [2, 1, 2, 1], [-8, -8, -6, -6], [4.5, 0, 4.7, 3]]
+        [
+            [0.5, 0.25, 4.5, 2.75],
+            [-2.5, -1.5, 1.5, 1],
+            [3, 1, 9, 7],
+            [2, 1, 2, 1],
+            [-8, -8, -6, -6],
+            [4.5, 0, 4.7, 3],
+        ]
     )
     found = roi_align.pool(cells, own, side=3, samples=2)
     for row, box in enumerate(own):
@@ -107,5 +130,6 @@ def test_a_thin_picture_is_read_alike_with_gradients_and_without_and_spoils_no_l
     later, own = maps(rng, 1), boxes(INSIDE)
     with torch.no_grad():
         torch.testing.assert_close(
-            pooling(later, own, [SIZE]), MultiScaleRoIAlign(["0", "1", "2", "3"], 7, 2)(later, own, [SIZE])
+            pooling(later, own, [SIZE]),
+            MultiScaleRoIAlign(["0", "1", "2", "3"], 7, 2)(later, own, [SIZE]),
         )

@@ -13,7 +13,11 @@ def test_boxes_are_half_open_and_labels_leave_0_to_the_background():
     assert found["boxes"].tolist() == [[2, 1, 6, 3], [0, 4, 1, 5]]
     assert found["labels"].tolist() == [4, 1]
     np.testing.assert_array_equal(found["masks"], masks)
-    assert [found[key].dtype for key in ("boxes", "labels", "masks")] == [torch.float32, torch.int64, torch.uint8]
+    assert [found[key].dtype for key in ("boxes", "labels", "masks")] == [
+        torch.float32,
+        torch.int64,
+        torch.uint8,
+    ]
 
 
 def test_empty_masks_are_dropped_with_their_clusters():
@@ -40,12 +44,18 @@ def test_a_picture_may_hold_no_object(n):
     assert found["boxes"].shape == (0, 4)
     assert found["labels"].shape == (0,)
     assert found["masks"].shape == (0, 4, 6)
-    assert [found[key].dtype for key in ("boxes", "labels", "masks")] == [torch.float32, torch.int64, torch.uint8]
+    assert [found[key].dtype for key in ("boxes", "labels", "masks")] == [
+        torch.float32,
+        torch.int64,
+        torch.uint8,
+    ]
 
 
 def test_clusters_of_any_integer_kind_become_int64():
     assert targets(np.ones((1, 2, 3), bool), np.array([253], np.uint8))["labels"].tolist() == [254]
-    assert targets(np.ones((1, 2, 3), bool), np.array([255], np.uint8))["labels"].tolist() == [256]  # no wrapping
+    assert targets(np.ones((1, 2, 3), bool), np.array([255], np.uint8))["labels"].tolist() == [
+        256
+    ]  # no wrapping
 
 
 def test_unlike_lengths_are_refused():

@@ -25,7 +25,11 @@ def scene(position):
         mask[row : row + 16, col : col + 16] = True
         rgb[mask] = ((230, 40, 40), (40, 60, 240))[cluster]
     masks[0] &= ~masks[1]
-    return (rgb, masks, np.array([0, 1])) if position % 3 != 2 else (rgb, masks[:0], np.zeros(0, np.int64))
+    return (
+        (rgb, masks, np.array([0, 1]))
+        if position % 3 != 2
+        else (rgb, masks[:0], np.zeros(0, np.int64))
+    )
 
 
 RANGES = augment.Ranges(degrees=10.0, scale=(0.7, 1.3), shift=0.1, colour=0.2)
@@ -62,7 +66,9 @@ def test_pictures_and_masks_are_turned_by_the_ranges_given_and_by_nothing_else()
     ((picture, target),) = batch_of(0, n_pictures=1, batch=1, ranges=STILL)
     wanted = Image.fromarray(rgb).resize(picture.shape[:0:-1], Image.Resampling.BILINEAR)
     np.testing.assert_allclose(255 * picture.permute(1, 2, 0), wanted, atol=1.01)
-    np.testing.assert_allclose(target["masks"].float().mean(dim=(1, 2)), masks.mean(axis=(1, 2)), rtol=0.1)
+    np.testing.assert_allclose(
+        target["masks"].float().mean(dim=(1, 2)), masks.mean(axis=(1, 2)), rtol=0.1
+    )
     pairs = zip(batch_of(0), batch_of(0, ranges=STILL), strict=True)
     assert all(not torch.equal(moved, still) for (moved, _), (still, _) in pairs)
 
@@ -146,7 +152,10 @@ def test_a_step_goes_through_with_few_objects_or_none(small, sample):
     assert [set(losses) for losses in seen] == [LOSSES | {"loss"}] * 2
     assert all(np.isfinite(list(losses.values())).all() for losses in seen)
     if sample is without_objects:
-        assert all(losses["loss_mask"] == losses["loss_box_reg"] == losses["loss_rpn_box_reg"] == 0 for losses in seen)
+        assert all(
+            losses["loss_mask"] == losses["loss_box_reg"] == losses["loss_rpn_box_reg"] == 0
+            for losses in seen
+        )
         assert all(losses["loss_objectness"] > 0 for losses in seen)
     assert all(torch.isfinite(parameter).all() for parameter in small.parameters())
 

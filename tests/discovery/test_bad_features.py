@@ -17,7 +17,15 @@ from maskdistill.types import Features
 from maskdistill.workflows import demo_pictures
 from tests.tiny_runs import QUICK
 
-KINDS = ("one colour", "all negative", "zero", "not finite", "one not finite", "infinite class token", "noise")
+KINDS = (
+    "one colour",
+    "all negative",
+    "zero",
+    "not finite",
+    "one not finite",
+    "infinite class token",
+    "noise",
+)
 
 
 class Given:
@@ -45,7 +53,11 @@ class Given:
             values[0, n, 0] = torch.inf
         elif self.kind == "infinite class token":
             values[:, 0] = torch.inf
-        fields: dict[str, Any] = {"queries": values, "keys": values, "tokens": values.transpose(0, 1).flatten(1)}
+        fields: dict[str, Any] = {
+            "queries": values,
+            "keys": values,
+            "tokens": values.transpose(0, 1).flatten(1),
+        }
         return [Features(grid=grid, patch=8, **{field: fields[field] for field in want})]
 
 
@@ -55,17 +67,27 @@ class Given:
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("rule", ["paper", "sound"])
-def test_no_features_break_a_method(method: str, rule: str, kind: str, size: tuple[int, int]) -> None:
+def test_no_features_break_a_method(
+    method: str, rule: str, kind: str, size: tuple[int, int]
+) -> None:
     own: dict[str, Any] = (
-        {"mass_rule": "signed" if rule == "paper" else "positive"} if method == "maskdistill" else {"rule": rule}
+        {"mass_rule": "signed" if rule == "paper" else "positive"}
+        if method == "maskdistill"
+        else {"rule": rule}
     )
     own |= {"square": 0} if method == "maskcut" else {"short_side": 0}
-    settings = resolve(load({"propose": {"backbone": "dino_vits16", "method": method, method: own}})).propose
+    settings = resolve(
+        load({"propose": {"backbone": "dino_vits16", "method": method, method: own}})
+    ).propose
     shown, constants = input_of(settings, method)
     for facet in ("keys", "tokens"):
         for centre in (False, True):
-            recipe = Recipe(method, shown, facet=facet, centre_keys=centre, max_masks=3, constants=constants)
-            masks, scores, notes = discover(np.zeros((*size, 3), np.uint8), backbone=Given(kind), recipe=recipe)
+            recipe = Recipe(
+                method, shown, facet=facet, centre_keys=centre, max_masks=3, constants=constants
+            )
+            masks, scores, notes = discover(
+                np.zeros((*size, 3), np.uint8), backbone=Given(kind), recipe=recipe
+            )
             assert masks.shape == (len(scores), *size)
             assert np.isfinite(scores).all()
             words = dict(notes)
@@ -79,7 +101,9 @@ def test_no_features_break_a_method(method: str, rule: str, kind: str, size: tup
 def test_a_picture_whose_features_are_not_finite_stays_in_the_run_as_one_without_masks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    demo_pictures.write(tmp_path / "pictures", tmp_path / "truth.json", n_pictures=3, seed=5, size=(96, 120))
+    demo_pictures.write(
+        tmp_path / "pictures", tmp_path / "truth.json", n_pictures=3, seed=5, size=(96, 120)
+    )
     own = handcrafted.Handcrafted._features
     seen: list[Features] = []
 
@@ -94,13 +118,19 @@ def test_a_picture_whose_features_are_not_finite_stays_in_the_run_as_one_without
     monkeypatch.setattr(handcrafted.Handcrafted, "_features", features)
     out = tmp_path / "run"
     api.run(pictures=tmp_path / "pictures", out=out, settings=QUICK, until="cluster", quiet=True)
-    lines = [json.loads(line) for line in (out / "propose" / "proposals.jsonl").read_text().splitlines()]
+    lines = [
+        json.loads(line) for line in (out / "propose" / "proposals.jsonl").read_text().splitlines()
+    ]
     assert [len(line["masks"]) > 0 for line in lines] == [True, False, True]
     assert [NOT_FINITE, "keys"] in lines[1]["notes"]
     events = [json.loads(line) for line in (out / "ledger.jsonl").read_text().splitlines()]
-    noted = [event for event in events if event["event"] == "note" and event.get("what") == NOT_FINITE]
+    noted = [
+        event for event in events if event["event"] == "note" and event.get("what") == NOT_FINITE
+    ]
     assert [(event["picture"], event["value"]) for event in noted] == [("0002.png", "keys")]
     record = json.loads((out / "propose" / "stage.json").read_text())
     assert record["counts"]["without_masks"] == 1
-    clustered = [json.loads(line) for line in (out / "cluster" / "clusters.jsonl").read_text().splitlines()]
+    clustered = [
+        json.loads(line) for line in (out / "cluster" / "clusters.jsonl").read_text().splitlines()
+    ]
     assert len(clustered) == 3

@@ -23,7 +23,11 @@ from maskdistill.settings import load, resolve
 from maskdistill.types import Found, GridMask
 from maskdistill.workflows import demo_pictures
 
-PATCH, CONTENT, SIZE = 8, (37, 60), (74, 90)  # the last row and column of patches are filled in part
+PATCH, CONTENT, SIZE = (
+    8,
+    (37, 60),
+    (74, 90),
+)  # the last row and column of patches are filled in part
 
 
 @pytest.fixture
@@ -38,14 +42,26 @@ def found(*scores: float) -> Found:
     return Found([GridMask(mask, (1, 2), score) for score in scores])
 
 
-def of(rgb: np.ndarray, how: str, *scores: float, min_score: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
-    return in_pixels(found(*scores), rgb=rgb, patch=PATCH, content=CONTENT, size=SIZE, min_score=min_score, how=how)
+def of(
+    rgb: np.ndarray, how: str, *scores: float, min_score: float = 0.0
+) -> tuple[np.ndarray, np.ndarray]:
+    return in_pixels(
+        found(*scores),
+        rgb=rgb,
+        patch=PATCH,
+        content=CONTENT,
+        size=SIZE,
+        min_score=min_score,
+        how=how,
+    )
 
 
 @pytest.mark.parametrize("how", ["nearest", "bilinear"])
 def test_nearest_and_bilinear_do_not_look_at_the_picture(rgb, how):
     (mask,), _ = of(rgb, how, 0.5)
-    wanted = to_pixels(found(0.5).masks[0].mask.numpy(), patch=PATCH, content=CONTENT, size=SIZE, how=how)
+    wanted = to_pixels(
+        found(0.5).masks[0].mask.numpy(), patch=PATCH, content=CONTENT, size=SIZE, how=how
+    )
     np.testing.assert_array_equal(mask, wanted)
     np.testing.assert_array_equal(of(255 - rgb, how, 0.5)[0][0], mask)
 
@@ -85,7 +101,9 @@ def test_a_seed_point_is_the_middle_of_what_its_patch_shows_in_the_pictures_pixe
     points = seed_points_xy(given, patch=PATCH, content=CONTENT, size=SIZE, min_score=0.5)
     assert points == [[[30.0, 24.0]], [[6.0, 8.0]], [[58 * 1.5, 34.5 * 2]]]
     below = Found([GridMask(mask, (1, 2), 0.2), *given.masks[1:]])
-    assert seed_points_xy(below, patch=PATCH, content=CONTENT, size=SIZE, min_score=0.5) == points[1:]
+    assert (
+        seed_points_xy(below, patch=PATCH, content=CONTENT, size=SIZE, min_score=0.5) == points[1:]
+    )
     taken = mask.clone()
     taken[1, 2] = False
     given = Found([GridMask(taken, (1, 2), 0.5)])
@@ -99,7 +117,10 @@ def test_another_way_is_refused(rgb):
 
 @pytest.mark.parametrize("backbone", ["handcrafted", "dino_vits16"])
 def test_bilinear_is_a_setting_that_is_kept_for_every_backbone(backbone):
-    assert resolve(load({"propose": {"backbone": backbone, "pixels": "bilinear"}})).propose.pixels == "bilinear"
+    assert (
+        resolve(load({"propose": {"backbone": backbone, "pixels": "bilinear"}})).propose.pixels
+        == "bilinear"
+    )
 
 
 def test_the_three_ways_give_three_masks_of_the_same_patches():
@@ -107,7 +128,8 @@ def test_the_three_ways_give_three_masks_of_the_same_patches():
     ways = ("nearest", "bilinear", "refine")
     given = [{"max_masks": 1, "pixels": how} for how in ways]
     nearest, bilinear, refined = (
-        api.discover(rgb, backbone="handcrafted", settings=each)[0]["segmentation"] for each in given
+        api.discover(rgb, backbone="handcrafted", settings=each)[0]["segmentation"]
+        for each in given
     )
     assert (nearest & bilinear).sum() / bilinear.sum() > 0.9
     assert not np.array_equal(nearest, bilinear)
@@ -139,7 +161,9 @@ def out_of_memory_on_the_cpu() -> Exception:
 RECIPE = Recipe("tokencut", Input(), constants={"affinity": "gaussian"})
 
 
-@pytest.mark.parametrize("error", [MemoryError(), torch.OutOfMemoryError(), out_of_memory_on_the_cpu()])
+@pytest.mark.parametrize(
+    "error", [MemoryError(), torch.OutOfMemoryError(), out_of_memory_on_the_cpu()]
+)
 def test_a_picture_that_does_not_fit_into_memory_is_tried_smaller_and_the_notes_say_so(error):
     rgb = demo_pictures.draw(3, 23, size=(160, 200)).rgb
     network = Small(200, error)
@@ -161,17 +185,25 @@ def test_what_is_too_large_at_any_size_and_other_errors_are_raised():
 
 def test_a_batch_that_does_not_fit_into_memory_is_seen_in_parts():
     network = Small(900, torch.OutOfMemoryError())
-    ready = [prepared(demo_pictures.draw(3, n, size=(160, 200)).rgb, backbone=network, shown=Input()) for n in range(4)]
+    ready = [
+        prepared(demo_pictures.draw(3, n, size=(160, 200)).rgb, backbone=network, shown=Input())
+        for n in range(4)
+    ]
     seen = looked_within_memory(ready, backbone=network, recipe=RECIPE)
     assert len(network.asked) > 1
     for each, features in zip(ready, seen, strict=True):
         (alone,) = network.inner.features(each.tensor[None], want=("keys",))
         torch.testing.assert_close(features.keys, alone.keys)
-    assert looked_within_memory(ready[:2], backbone=Small(1, MemoryError()), recipe=RECIPE) == [None, None]
+    assert looked_within_memory(ready[:2], backbone=Small(1, MemoryError()), recipe=RECIPE) == [
+        None,
+        None,
+    ]
 
 
 def test_such_pictures_of_a_run_get_their_masks_and_stand_in_the_ledger(tmp_path, monkeypatch):
-    demo_pictures.write(tmp_path / "pictures", tmp_path / "truth.json", n_pictures=3, seed=5, size=(160, 200))
+    demo_pictures.write(
+        tmp_path / "pictures", tmp_path / "truth.json", n_pictures=3, seed=5, size=(160, 200)
+    )
     inner = handcrafted.Handcrafted.features
 
     def features(self, batch: torch.Tensor, **given):
@@ -181,8 +213,16 @@ def test_such_pictures_of_a_run_get_their_masks_and_stand_in_the_ledger(tmp_path
 
     monkeypatch.setattr(handcrafted.Handcrafted, "features", features)
     settings = {"weights": ["propose=handcrafted"]}
-    api.run(pictures=tmp_path / "pictures", out=tmp_path / "run", settings=settings, until="propose", quiet=True)
-    rows = list(map(json.loads, (tmp_path / "run" / "propose" / "proposals.jsonl").read_text().splitlines()))
+    api.run(
+        pictures=tmp_path / "pictures",
+        out=tmp_path / "run",
+        settings=settings,
+        until="propose",
+        quiet=True,
+    )
+    rows = list(
+        map(json.loads, (tmp_path / "run" / "propose" / "proposals.jsonl").read_text().splitlines())
+    )
     assert all(row["masks"] and "smaller" in dict(row["notes"]) for row in rows)
     events = list(map(json.loads, (tmp_path / "run" / "ledger.jsonl").read_text().splitlines()))
     assert sum(event.get("what") == "smaller" for event in events) == 3

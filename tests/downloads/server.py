@@ -17,7 +17,9 @@ class Manner:
     body: bytes = b""
     ranges: bool = True  # whether Range is understood
     validator: str | None = '"one"'  # ETag
-    cuts: list[int] = field(default_factory=list)  # the next answers end after so many bytes of their own
+    cuts: list[int] = field(
+        default_factory=list
+    )  # the next answers end after so many bytes of their own
     codes: list[int] = field(default_factory=list)  # the next answers are these codes
     code: int = 200  # and all others
     content_type: str = "application/octet-stream"
@@ -91,7 +93,9 @@ def serving(**paths: Manner) -> Iterator[Served]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
     served = Served(f"http://127.0.0.1:{server.server_address[1]}/", dict(paths), [])
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+    thread = threading.Thread(
+        target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True
+    )
     thread.start()
     try:
         yield served

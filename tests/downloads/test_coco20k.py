@@ -33,9 +33,13 @@ class Coco20k:
         self.list.write_text("\n".join(self.names) + "\n")
         annotations = trees.zip_of([root / "coco" / "annotations"], root / "annotations.zip")
         pictures = trees.zip_of([root / "coco" / "train2014"], root / "train2014.zip")
-        served.paths.update({path.name: Manner(path.read_bytes()) for path in (annotations, pictures, self.list)})
+        served.paths.update(
+            {path.name: Manner(path.read_bytes()) for path in (annotations, pictures, self.list)}
+        )
         for name in names:
-            served.paths[f"train2014/{name}"] = Manner((root / "coco" / "train2014" / name).read_bytes())
+            served.paths[f"train2014/{name}"] = Manner(
+                (root / "coco" / "train2014" / name).read_bytes()
+            )
         place = "annotations/instances_train2014.json"
         archive = archive_of(annotations, served.url(annotations.name), wanted=(place,))
         known = Dataset("coco20k", (archive,), (place,), 1, ((place, 1),), (), "", "")
@@ -101,7 +105,9 @@ def test_coco20k_goes_on_with_the_pictures_that_are_missing(small, tmp_path):
     out = tmp_path / "data"
     lost = small.names[1]
     kept = small.served.paths.pop(lost)
-    with pytest.raises(DatasetError, match=r"(?s)1 pictures could not be fetched, the first: .*404") as raised:
+    with pytest.raises(
+        DatasetError, match=r"(?s)1 pictures could not be fetched, the first: .*404"
+    ) as raised:
         small.work(out)
     assert str(out / "archives" / "train2014.zip") in str(raised.value)
     small.served.paths[lost] = kept
@@ -111,7 +117,9 @@ def test_coco20k_goes_on_with_the_pictures_that_are_missing(small, tmp_path):
     assert small.pictures_asked() == [f"/{lost}"]
 
 
-def test_a_dead_server_of_pictures_is_given_up_after_a_few_and_a_mirror_is_tried_first(small, tmp_path):
+def test_a_dead_server_of_pictures_is_given_up_after_a_few_and_a_mirror_is_tried_first(
+    small, tmp_path
+):
     out = tmp_path / "data"
     with pytest.raises(DatasetError, match="3 pictures could not be fetched"):
         small.work(out, pictures_url="http://127.0.0.1:9/")
@@ -151,7 +159,9 @@ def test_coco20k_takes_the_pictures_of_the_list_out_of_the_archive(small, tmp_pa
     out = tmp_path / "data"
     if not fetched:
         (out / "archives").mkdir(parents=True)
-        (out / "archives" / "train2014.zip").write_bytes((small.root / "train2014.zip").read_bytes())
+        (out / "archives" / "train2014.zip").write_bytes(
+            (small.root / "train2014.zip").read_bytes()
+        )
     small.work(out, whole_archive=fetched)
     small.check(out)
     assert small.pictures_asked() == []
@@ -187,7 +197,9 @@ def test_the_list_is_a_file_or_a_url_with_a_checksum_or_one_that_is_recorded(sma
     small.work(tmp_path / "url", names=small.served.url("list.txt"), names_sha256=sha256)
     small.check(tmp_path / "url")
     for names in (str(small.list), small.served.url("list.txt")):
-        with pytest.raises(DatasetError, match=rf"another checksum \(sha256 {sha256}, wanted {'0' * 64}\)"):
+        with pytest.raises(
+            DatasetError, match=rf"another checksum \(sha256 {sha256}, wanted {'0' * 64}\)"
+        ):
             small.work(tmp_path / "wrong", names=names, names_sha256="0" * 64)
     out = tmp_path / "recorded"
     small.work(out, names=small.served.url("list.txt"))
@@ -200,7 +212,9 @@ def test_the_list_is_a_file_or_a_url_with_a_checksum_or_one_that_is_recorded(sma
 def test_a_list_with_names_that_are_no_image_or_stand_twice_is_refused(small, tmp_path):
     bad = tmp_path / "bad.txt"
     bad.write_text(f"{small.names[0]}\ntrain2014/nobody.jpg\n")
-    with pytest.raises(GroundTruthError, match=r"1 of 2 names of the list are no image of it.*nobody\.jpg"):
+    with pytest.raises(
+        GroundTruthError, match=r"1 of 2 names of the list are no image of it.*nobody\.jpg"
+    ):
         small.work(tmp_path / "data", names=str(bad))
     small.work(tmp_path / "data")  # the bad list left nothing behind
     bad.write_text(f"{small.names[0]}\n{small.names[0]}\n")

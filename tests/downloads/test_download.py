@@ -31,7 +31,10 @@ def test_a_file_arrives_whole_and_leaves_nothing_beside_it(tmp_path):
     n_bytes: list[int] = []
     with serving(a=Manner(BODY)) as served:
         received = fetch(
-            [served.url("a")], tmp_path / "new" / "a", digests={"sha256": SHA, "md5": MD5}, seen=n_bytes.append
+            [served.url("a")],
+            tmp_path / "new" / "a",
+            digests={"sha256": SHA, "md5": MD5},
+            seen=n_bytes.append,
         )
     assert (received.url, received.bytes, received.sha256) == (served.url("a"), len(BODY), SHA)
     assert (tmp_path / "new" / "a").read_bytes() == BODY
@@ -53,7 +56,10 @@ def test_a_connection_that_is_cut_goes_on_where_it_was(tmp_path):
 
 def test_a_later_command_goes_on_too(tmp_path):
     with serving(a=Manner(BODY, cuts=[500_000, 0])) as served:
-        with pytest.raises(DatasetError, match=r"cut after 500000 of 1280000 bytes \(2 times, 500000 bytes so far\)"):
+        with pytest.raises(
+            DatasetError,
+            match=r"cut after 500000 of 1280000 bytes \(2 times, 500000 bytes so far\)",
+        ):
             fetch([served.url("a")], tmp_path / "a", tries=2)
         assert not (tmp_path / "a").exists()
         fetch([served.url("a")], tmp_path / "a")
@@ -77,7 +83,9 @@ def test_without_a_validator_a_digest_finds_pieces_of_two_files_and_begins_anew(
         with pytest.raises(DatasetError):
             fetch([served.url("a")], tmp_path / "a", tries=1)
         served.paths["a"] = Manner(other, validator=None)
-        fetch([served.url("a")], tmp_path / "a", digests={"sha256": hashlib.sha256(other).hexdigest()})
+        fetch(
+            [served.url("a")], tmp_path / "a", digests={"sha256": hashlib.sha256(other).hexdigest()}
+        )
         assert [range_ for _, range_, _ in served.asked] == [None, "bytes=500000-", None]
     assert (tmp_path / "a").read_bytes() == other
 
@@ -111,7 +119,13 @@ def test_dead_mirrors_are_passed_and_the_live_one_is_used(tmp_path):
         urls.insert(0, "http://127.0.0.1:9/a")
         urls.insert(0, "ftp://127.0.0.1/a")
         received = fetch(
-            urls, tmp_path / "a", size=len(BODY), digests={"md5": MD5}, tries=3, timeout_seconds=0.3, told=told.append
+            urls,
+            tmp_path / "a",
+            size=len(BODY),
+            digests={"md5": MD5},
+            tries=3,
+            timeout_seconds=0.3,
+            told=told.append,
         )
     assert received.url == served.url("a")
     assert len(told) == 7
@@ -138,11 +152,18 @@ def test_where_no_mirror_has_it_the_error_lists_what_was_tried_and_what_to_do(tm
 
 def test_a_wrong_checksum_is_refused_and_nothing_of_it_stays(tmp_path):
     with serving(a=Manner(BODY[::-1]), b=Manner(BODY)) as served:
-        with pytest.raises(DatasetError, match=rf"what it gave has another checksum \(sha256 \w+, wanted {SHA}\)"):
+        with pytest.raises(
+            DatasetError, match=rf"what it gave has another checksum \(sha256 \w+, wanted {SHA}\)"
+        ):
             fetch([served.url("a")], tmp_path / "a", digests={"sha256": SHA})
         assert list(tmp_path.iterdir()) == []
         told: list[str] = []
-        fetch([served.url("a"), served.url("b")], tmp_path / "a", digests={"sha256": SHA.upper()}, told=told.append)
+        fetch(
+            [served.url("a"), served.url("b")],
+            tmp_path / "a",
+            digests={"sha256": SHA.upper()},
+            told=told.append,
+        )
         assert len(told) == 1
     assert (tmp_path / "a").read_bytes() == BODY
 
@@ -171,9 +192,13 @@ def test_what_was_all_there_when_it_was_killed_is_not_fetched_again(tmp_path):
     for size in (len(BODY), None):
         (tmp_path / "a.part").write_bytes(BODY)
         with serving(a=Manner(BODY)) as served:
-            (tmp_path / "a.part.json").write_text(json.dumps({"url": served.url("a"), "validator": '"one"'}))
+            (tmp_path / "a.part.json").write_text(
+                json.dumps({"url": served.url("a"), "validator": '"one"'})
+            )
             fetch([served.url("a")], tmp_path / "a", size=size)
-            assert len(served.asked) == (0 if size else 1)  # without a size it must ask, and is told 416
+            assert len(served.asked) == (
+                0 if size else 1
+            )  # without a size it must ask, and is told 416
         assert (tmp_path / "a").read_bytes() == BODY
         (tmp_path / "a").unlink()
 
@@ -182,7 +207,9 @@ def test_a_part_longer_than_the_file_is_thrown_away(tmp_path):
     for size in (len(BODY), None):
         (tmp_path / "a.part").write_bytes(BODY + b"more")
         with serving(a=Manner(BODY)) as served:
-            (tmp_path / "a.part.json").write_text(json.dumps({"url": served.url("a"), "validator": '"one"'}))
+            (tmp_path / "a.part.json").write_text(
+                json.dumps({"url": served.url("a"), "validator": '"one"'})
+            )
             fetch([served.url("a")], tmp_path / "a", size=size)
         assert (tmp_path / "a").read_bytes() == BODY
         (tmp_path / "a").unlink()
@@ -205,7 +232,9 @@ def test_a_disk_that_is_full_is_no_fault_of_the_mirror_and_what_came_is_kept(tmp
 
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     with serving(a=Manner(BODY)) as served:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (600_000, before[1]))  # of any file that this process writes
+        resource.setrlimit(
+            resource.RLIMIT_FSIZE, (600_000, before[1])
+        )  # of any file that this process writes
         try:
             with pytest.raises(DatasetError, match=r"a\.part: cannot be written: File too large"):
                 fetch([served.url("a")], tmp_path / "a")

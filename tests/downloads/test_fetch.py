@@ -66,7 +66,16 @@ def small_voc(made: dict[str, Path], *urls: str, n: int = 11, published: bool = 
 def small_sbd(made: dict[str, Path], *urls: str) -> Dataset:
     home = "benchmark_RELEASE/dataset"
     archive = archive_of(made["sbd.tgz"], *urls, wanted=(home,))
-    return Dataset("sbd", (archive,), (home,), 1, ((f"{home}/cls/*.mat", 7),), ((f"{home}/val.txt", 3),), "", "")
+    return Dataset(
+        "sbd",
+        (archive,),
+        (home,),
+        1,
+        ((f"{home}/cls/*.mat", 7),),
+        ((f"{home}/val.txt", 3),),
+        "",
+        "",
+    )
 
 
 def how(out: Path, **more: Any) -> Fetch:
@@ -74,7 +83,11 @@ def how(out: Path, **more: Any) -> Fetch:
 
 
 def files_below(folder: Path) -> dict[str, bytes]:
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
 
 
 def serve(made: dict[str, Path], **more: Manner) -> Any:
@@ -108,7 +121,10 @@ def test_with_sbd_beside_it_the_command_of_a_run_has_trainaug_val_and_the_truth(
     with serve(made) as served:
         fetch.work(small_voc(made, served.url("voc.tar")), how(out))
         lines = run_command.make("voc2012", out, Progress(quiet=True))
-        assert lines[0] == f"trainaug (10582 pictures) needs SBD's lists too: maskdistill data sbd --out {out}"
+        assert (
+            lines[0]
+            == f"trainaug (10582 pictures) needs SBD's lists too: maskdistill data sbd --out {out}"
+        )
         assert f"--only {out}/maskdistill/voc2012/train.txt" in lines[1]
         fetch.work(small_sbd(made, served.url("sbd.tgz")), how(out))
         (line,) = run_command.make("sbd", out, Progress(quiet=True))
@@ -118,8 +134,12 @@ def test_with_sbd_beside_it_the_command_of_a_run_has_trainaug_val_and_the_truth(
         f"--preset paper-voc12 --ground-truth {home}/val.json --out runs/voc12"
     )
     found = voc.find(out)
-    assert (home / "trainaug.txt").read_text().split() == [f"{name}.jpg" for name in voc.trainaug(found, out)]
-    assert (home / "val.txt").read_text().split() == [f"{name}.jpg" for name in found.names("segmentation/val")]
+    assert (home / "trainaug.txt").read_text().split() == [
+        f"{name}.jpg" for name in voc.trainaug(found, out)
+    ]
+    assert (home / "val.txt").read_text().split() == [
+        f"{name}.jpg" for name in found.names("segmentation/val")
+    ]
     assert coco.read(home / "val.json").notes == []
     before = (home / "val.json").stat().st_mtime_ns
     assert run_command.make("voc2012", out, Progress(quiet=True)) == [line]
@@ -159,7 +179,9 @@ def test_a_tree_put_there_by_hand_is_verified_and_used_or_refused(made, tmp_path
     (picture, *_) = sorted((tmp_path / "VOCdevkit" / "VOC2012" / "JPEGImages").glob("*.jpg"))
     data = picture.read_bytes()
     picture.unlink()
-    with pytest.raises(DatasetError, match=r"voc2012 is not whole: .*JPEGImages/\*\.jpg: 10 of 11\. Move it away"):
+    with pytest.raises(
+        DatasetError, match=r"voc2012 is not whole: .*JPEGImages/\*\.jpg: 10 of 11\. Move it away"
+    ):
         fetch.work(wanted, how(tmp_path))
     picture.write_bytes(data)
     fetch.work(wanted, how(tmp_path))
@@ -182,7 +204,9 @@ def test_too_small_a_disk_is_refused_before_anything_is_fetched(made, tmp_path):
     with serve(made) as served:
         wanted = small_voc(made, served.url("voc.tar"))
         need = int(2 * made["voc.tar"].stat().st_size * fetch.SLACK)
-        with pytest.raises(DatasetError, match=r"wants .* of disk in .*, .* are free\. Free some space"):
+        with pytest.raises(
+            DatasetError, match=r"wants .* of disk in .*, .* are free\. Free some space"
+        ):
             fetch.work(wanted, how(tmp_path, free_bytes=lambda folder: need - 1))
         assert served.asked == []
         # What is there already needs no room: half of the archive.
@@ -197,18 +221,26 @@ def test_an_archive_without_a_published_checksum_is_compared_with_its_first_fetc
         wanted = small_voc(made, served.url("voc.tar"), published=False)
         fetch.work(wanted, how(tmp_path))
         digest = hashlib.sha256(made["voc.tar"].read_bytes()).hexdigest()
-        assert json.loads((tmp_path / ".fetched.json").read_text())["archives"]["voc.tar"]["sha256"] == digest
+        assert (
+            json.loads((tmp_path / ".fetched.json").read_text())["archives"]["voc.tar"]["sha256"]
+            == digest
+        )
         (tmp_path / "VOCdevkit").rename(tmp_path / "away")
         body = bytearray(served.paths["voc.tar"].body)
         body[-1] ^= 1
         served.paths["voc.tar"].body = bytes(body)
-        with pytest.raises(DatasetError, match=rf"another checksum \(sha256 \w+, wanted {digest}\)"):
+        with pytest.raises(
+            DatasetError, match=rf"another checksum \(sha256 \w+, wanted {digest}\)"
+        ):
             fetch.work(wanted, how(tmp_path))
     assert not (tmp_path / "VOCdevkit").exists()
 
 
 def test_an_archive_that_holds_less_than_it_should_leaves_nothing_in_place(made, tmp_path):
-    with serve(made) as served, pytest.raises(DatasetError, match=r"not whole: .*JPEGImages/\*\.jpg: 11 of 12"):
+    with (
+        serve(made) as served,
+        pytest.raises(DatasetError, match=r"not whole: .*JPEGImages/\*\.jpg: 11 of 12"),
+    ):
         fetch.work(small_voc(made, served.url("voc.tar"), n=12), how(tmp_path))
     assert not (tmp_path / "VOCdevkit").exists()
     assert not list(tmp_path.glob(".unpacking*"))
@@ -265,14 +297,28 @@ fetch.work(small_voc({"voc.tar": Path(sys.argv[1])}, sys.argv[2]), fetch.Fetch(P
 @pytest.mark.slow
 def test_killed_in_the_middle_of_unpacking_it_goes_on_to_the_same_files(made, tmp_path):
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "no_proxy": "127.0.0.1"}
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(Path(__file__).parents[2]),
+        "no_proxy": "127.0.0.1",
+    }
     with serve(made) as served:
         fetch.work(small_voc(made, served.url("voc.tar")), how(whole))
-        words = [sys.executable, "-c", PROGRAM, str(made["voc.tar"]), served.url("voc.tar"), str(killed)]
+        words = [
+            sys.executable,
+            "-c",
+            PROGRAM,
+            str(made["voc.tar"]),
+            served.url("voc.tar"),
+            str(killed),
+        ]
         kills = 0
         for n_files in (2, 9, 17):
             with subprocess.Popen(words, env=environment, stderr=subprocess.DEVNULL) as process:
-                while process.poll() is None and len(list(killed.glob(".unpacking-*/**/*.*"))) < n_files:
+                while (
+                    process.poll() is None
+                    and len(list(killed.glob(".unpacking-*/**/*.*"))) < n_files
+                ):
                     time.sleep(0.002)
                 if process.poll() is None:
                     process.send_signal(signal.SIGKILL)
@@ -297,18 +343,27 @@ def test_killed_between_two_moves_it_goes_on_with_the_rest(made, tmp_path):
     (tmp_path / ".unpacking-voc2012" / home).mkdir(parents=True)
     (tmp_path / "whole" / two[0]).rename(tmp_path / two[0])
     (tmp_path / "whole" / two[1]).rename(tmp_path / ".unpacking-voc2012" / two[1])
-    (tmp_path / ".fetched.json").write_text(json.dumps({"archives": {}, "datasets": {"voc2012": "moving"}}))
+    (tmp_path / ".fetched.json").write_text(
+        json.dumps({"archives": {}, "datasets": {"voc2012": "moving"}})
+    )
     fetch.work(wanted, how(tmp_path))
-    assert json.loads((tmp_path / ".fetched.json").read_text())["datasets"] == {"voc2012": "complete"}
+    assert json.loads((tmp_path / ".fetched.json").read_text())["datasets"] == {
+        "voc2012": "complete"
+    }
     assert not list(tmp_path.glob(".unpacking*"))
     assert len(list((tmp_path / two[1]).iterdir())) == 7
 
 
 def test_the_command_fetches_and_prints_the_run(made, tmp_path, capsys, monkeypatch):
     with serve(made) as served:
-        monkeypatch.setitem(sources.DATASETS, "voc2012", small_voc(made, "http://127.0.0.1:9/voc.tar"))
+        monkeypatch.setitem(
+            sources.DATASETS, "voc2012", small_voc(made, "http://127.0.0.1:9/voc.tar")
+        )
         out = tmp_path / "data"
-        assert cli.main(["data", "voc2012", "--out", str(out), "--mirror", served.root, "--quiet"]) == 0
+        assert (
+            cli.main(["data", "voc2012", "--out", str(out), "--mirror", served.root, "--quiet"])
+            == 0
+        )
     shown = capsys.readouterr().out.splitlines()
     assert shown[-1].startswith(f"maskdistill run {out}/VOCdevkit/VOC2012/JPEGImages --only ")
     label_map = truth.read(out / "maskdistill" / "voc2012" / "val.json")
@@ -320,7 +375,9 @@ def test_flags_of_one_data_set_are_refused_for_another(tmp_path, capsys):
     assert "there is no 'coco2077'. There are: voc-instances, voc2012" in capsys.readouterr().err
     with pytest.raises(SettingsError, match="pictures: is of coco20k alone, not of voc2012"):
         api.fetch(dataset="voc2012", out=tmp_path, pictures=tmp_path)
-    with pytest.raises(SettingsError, match=r"there is no data set 'voc2013'\. There are: voc2012, "):
+    with pytest.raises(
+        SettingsError, match=r"there is no data set 'voc2013'\. There are: voc2012, "
+    ):
         api.fetch(dataset="voc2013", out=tmp_path)
 
 
@@ -330,14 +387,21 @@ def test_the_table_is_whole():
     archives = [archive for each in sources.DATASETS.values() for archive in each.archives]
     for archive in (*archives, sources.TRAIN2014, sources.COCO20K_LIST):
         assert archive.urls
-        assert all(url.startswith(("https://", "http://")) and url.endswith(archive.name) for url in archive.urls)
+        assert all(
+            url.startswith(("https://", "http://")) and url.endswith(archive.name)
+            for url in archive.urls
+        )
         assert archive.cited
         assert archive.sha256 is None or len(bytes.fromhex(archive.sha256)) == 32
         assert archive.md5 is None or len(bytes.fromhex(archive.md5)) == 16
         assert archive.sha256 or archive.md5
     for dataset in sources.DATASETS.values():
-        assert all(any(what.startswith(place) for place in dataset.places) for what, _ in dataset.counts)
-        assert all(any(place.startswith(each) for each in dataset.places) for place, _ in dataset.lines)
+        assert all(
+            any(what.startswith(place) for place in dataset.places) for what, _ in dataset.counts
+        )
+        assert all(
+            any(place.startswith(each) for each in dataset.places) for place, _ in dataset.lines
+        )
     trains = dict(sources.VOC2012.lines)
     assert trains["VOCdevkit/VOC2012/ImageSets/Segmentation/train.txt"] == 2913 - 1449
 

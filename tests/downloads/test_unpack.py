@@ -36,7 +36,11 @@ def packed(tree: Path, kind: str) -> Path:
 
 
 def files_below(folder: Path) -> dict[str, bytes]:
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
 
 
 @pytest.mark.parametrize("kind", ["tar", "tgz", "zip"])
@@ -65,7 +69,9 @@ def test_a_killed_unpacking_goes_on_and_leaves_whole_files_alone(tree, tmp_path,
     with pytest.raises(KeyboardInterrupt):
         unpack(archive, out, wanted=["tree"], seen=killed)
     (first,) = [path for path in out.rglob("*") if path.is_file()]
-    (first.parent / f"{first.name}.partial").write_bytes(b"half")  # as a kill inside a file leaves it
+    (first.parent / f"{first.name}.partial").write_bytes(
+        b"half"
+    )  # as a kill inside a file leaves it
     before = first.stat().st_mtime_ns
     assert unpack(archive, out, wanted=["tree"]) == 4
     assert first.stat().st_mtime_ns == before
@@ -83,7 +89,9 @@ def test_an_archive_that_was_cut_short_is_named_wherever_it_was_cut(tree, tmp_pa
     data = packed(tree, kind).read_bytes()
     short = tmp_path / f"short.{kind}"
     # Between members too: a plain tar that ends there looks whole to tarfile.
-    for length in sorted({len(data) * share // 16 for share in range(16)} | {512 * k for k in range(1, 12)}):
+    for length in sorted(
+        {len(data) * share // 16 for share in range(16)} | {512 * k for k in range(1, 12)}
+    ):
         if length >= len(data.rstrip(b"\0")) and kind == "tar":
             continue  # a part of the zeros at its end
         short.write_bytes(data[: min(length, len(data) - 1)])
@@ -95,7 +103,9 @@ def test_a_damaged_file_in_a_zip_is_named(tree, tmp_path):
     data = bytearray(packed(tree, "zip").read_bytes())
     data[data.find(content("a/one.txt")) + 300] ^= 1
     (tmp_path / "bad.zip").write_bytes(data)
-    with pytest.raises(DatasetError, match=r"bad\.zip: cut short, or no archive that can be read \(Bad CRC"):
+    with pytest.raises(
+        DatasetError, match=r"bad\.zip: cut short, or no archive that can be read \(Bad CRC"
+    ):
         unpack(tmp_path / "bad.zip", tmp_path / "out", wanted=["tree"])
     assert "tree/a/one.txt" not in files_below(tmp_path / "out")
 
@@ -133,7 +143,9 @@ def test_paths_that_leave_the_folder_are_refused(tmp_path, path, kind):
                 member.filename = member.orig_filename = name
                 file.writestr(member, b"abc")
     inside = tmp_path / "deep" / "out"
-    with pytest.raises(DatasetError, match=rf"evil\.{kind}: holds the path .*, which leads out of its folder"):
+    with pytest.raises(
+        DatasetError, match=rf"evil\.{kind}: holds the path .*, which leads out of its folder"
+    ):
         unpack(archive, inside, wanted=["tree", path])
     assert list(files_below(tmp_path / "deep")) == ["out/tree/first.txt"]
     assert not (tmp_path / "out.txt").exists()
@@ -158,7 +170,9 @@ def test_links_and_devices_of_a_tar_are_refused(tmp_path, kind, said):
         behind = tarfile.TarInfo("tree/thing/below.txt")
         behind.size = 1
         file.addfile(behind, io.BytesIO(b"x"))
-    with pytest.raises(DatasetError, match=rf"tree/thing is {said}.*\. Nothing but files is unpacked"):
+    with pytest.raises(
+        DatasetError, match=rf"tree/thing is {said}.*\. Nothing but files is unpacked"
+    ):
         unpack(tmp_path / "evil.tar", tmp_path / "out", wanted=["tree"])
     assert not (tmp_path / "out").exists()
 

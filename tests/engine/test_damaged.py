@@ -37,17 +37,23 @@ DAMAGES = (without_masks, cut, cut_between_lines)
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_a_stages_own_verb_refuses_inputs_that_were_changed_and_keeps_what_it_made(copied, damage) -> None:
+def test_a_stages_own_verb_refuses_inputs_that_were_changed_and_keeps_what_it_made(
+    copied, damage
+) -> None:
     before = record.read(copied / "cluster" / "stage.json")
     damage(copied / "propose" / "proposals.jsonl")
-    with pytest.raises(RunError, match=r"propose: proposals\.jsonl missing or changed(.|\n)*--from propose"):
+    with pytest.raises(
+        RunError, match=r"propose: proposals\.jsonl missing or changed(.|\n)*--from propose"
+    ):
         api.cluster(out=copied, settings={"cluster": {"k": 3}}, redo=True)
     assert record.read(copied / "cluster" / "stage.json") == before
     assert record.verify(copied / "cluster", before) == []
 
 
 @pytest.mark.parametrize("damage", DAMAGES[1:])
-def test_a_report_over_a_file_that_was_cut_short_names_it_without_a_traceback(copied, capsys, damage) -> None:
+def test_a_report_over_a_file_that_was_cut_short_names_it_without_a_traceback(
+    copied, capsys, damage
+) -> None:
     damage(copied / "propose" / "proposals.jsonl")
     assert cli.main(["report", str(copied)]) == 2
     said = capsys.readouterr().err

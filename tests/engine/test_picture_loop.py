@@ -24,10 +24,23 @@ def images(n: int) -> list[Image]:
 def job(tmp_path: Path, workers: int = 2) -> Job:
     folder = RunFolder(tmp_path)
     settings = RunSettings(workers=workers)
-    return Job(settings, folder=folder, ledger=Ledger(folder.ledger), progress=Progress(quiet=True), roots={})
+    return Job(
+        settings,
+        folder=folder,
+        ledger=Ledger(folder.ledger),
+        progress=Progress(quiet=True),
+        roots={},
+    )
 
 
-def ran(tmp_path: Path, batches: list[list[Image]], *, behind: int = 2, workers: int = 2, stop_at: int | None = None):
+def ran(
+    tmp_path: Path,
+    batches: list[list[Image]],
+    *,
+    behind: int = 2,
+    workers: int = 2,
+    stop_at: int | None = None,
+):
     """Records by image id, and the batches that the device saw."""
     seen: list[list[int]] = []
     threads = set()
@@ -70,10 +83,15 @@ def test_each_picture_gets_what_the_device_made_of_it(tmp_path, behind, workers)
     assert seen == [[10, 50], [20, 40]]
     assert records.pop(3) == {"refused": "3.png: damaged"}
     assert records == {
-        number: {"id": number, "loaded": 10 * number, "made": 10 * number + 1} for number in (1, 2, 4, 5)
+        number: {"id": number, "loaded": 10 * number, "made": 10 * number + 1}
+        for number in (1, 2, 4, 5)
     }
     (event,) = map(json.loads, (tmp_path / "ledger.jsonl").read_text().splitlines())
-    assert (event["event"], event["picture"], event["reason"]) == ("refused", "3.png", "3.png: damaged")
+    assert (event["event"], event["picture"], event["reason"]) == (
+        "refused",
+        "3.png",
+        "3.png: damaged",
+    )
 
 
 def test_a_batch_that_was_cut_short_is_done_again_whole(tmp_path):

@@ -10,7 +10,13 @@ import pytest
 
 from maskdistill import api, cli
 from maskdistill.engine import replaced, stage
-from maskdistill.errors import PictureError, PredictionError, SettingsError, StaleError, TrainingError
+from maskdistill.errors import (
+    PictureError,
+    PredictionError,
+    SettingsError,
+    StaleError,
+    TrainingError,
+)
 from maskdistill.runs import record
 from maskdistill.runs.layout import RunFolder
 from maskdistill.stages import detect
@@ -29,7 +35,11 @@ def copied(tiny, tmp_path: Path) -> Path:
 
 
 def content(folder: Path) -> dict[str, bytes]:
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
 
 
 def state(run: Path, stage: str) -> str:
@@ -66,7 +76,9 @@ def refused(run: Path, tmp_path: Path, verb: str) -> None:
             api.cluster(out=run, settings={"cluster": {"support": str(tmp_path)}}, redo=True)
     else:
         with pytest.raises(PredictionError):
-            getattr(api, verb)(out=run, settings={verb: {"import_file": str(bad)}, "weights": ALONE}, redo=True)
+            getattr(api, verb)(
+                out=run, settings={verb: {"import_file": str(bad)}, "weights": ALONE}, redo=True
+            )
 
 
 @pytest.mark.parametrize("verb", ["scan", "propose", "cluster", "detect"])
@@ -108,7 +120,9 @@ def test_an_unfinished_attempt_comes_back_from_a_refused_redo_too(copied, tmp_pa
     assert state(copied, "propose") == "unfinished"
 
 
-def test_the_kept_result_outlasts_a_second_attempt_and_comes_back_where_it_is_asked_for(copied, capsys) -> None:
+def test_the_kept_result_outlasts_a_second_attempt_and_comes_back_where_it_is_asked_for(
+    copied, capsys
+) -> None:
     before = content(copied / "detect")
     for steps in (9, 12):
         with pytest.MonkeyPatch.context() as patch:
@@ -117,7 +131,9 @@ def test_the_kept_result_outlasts_a_second_attempt_and_comes_back_where_it_is_as
                 retrained(copied, steps=steps, redo=True)
         kept = content(copied / "old" / "detect" / "train")
         assert {f"train/{name}": value for name, value in kept.items()}.items() <= before.items()
-    with pytest.raises(StaleError, match=r"steps: 12 -> 6(.|\n)*is complete in old/, and comes back from there"):
+    with pytest.raises(
+        StaleError, match=r"steps: 12 -> 6(.|\n)*is complete in old/, and comes back from there"
+    ):
         retrained(copied, steps=6, redo=False)
     retrained(copied, steps=6, redo=True)
     assert content(copied / "detect") == before
@@ -132,9 +148,13 @@ def test_an_attempt_that_was_killed_goes_on_and_takes_the_place_of_the_old_one(c
         with pytest.raises(Killed):
             retrained(copied, steps=9, redo=True)
     before = len((copied / "ledger.jsonl").read_text().splitlines())
-    with pytest.raises(StaleError, match="detect was made otherwise"):  # its training is another one now
+    with pytest.raises(
+        StaleError, match="detect was made otherwise"
+    ):  # its training is another one now
         retrained(copied, steps=9, redo=False)
-    events = [json.loads(line) for line in (copied / "ledger.jsonl").read_text().splitlines()[before:]]
+    events = [
+        json.loads(line) for line in (copied / "ledger.jsonl").read_text().splitlines()[before:]
+    ]
     assert "resume" in [event["event"] for event in events]
     assert record.read(copied / "detect" / "train" / "stage.json").counts["steps"] == 9
     assert not (copied / "old").exists()
@@ -142,14 +162,18 @@ def test_an_attempt_that_was_killed_goes_on_and_takes_the_place_of_the_old_one(c
     assert state(copied, "detect") == "done"
 
 
-def test_the_seconds_of_a_stage_are_those_of_all_its_sittings_and_not_of_what_it_replaced(copied) -> None:
+def test_the_seconds_of_a_stage_are_those_of_all_its_sittings_and_not_of_what_it_replaced(
+    copied,
+) -> None:
     with pytest.MonkeyPatch.context() as patch:
         kill_in(patch, 2)
         with pytest.raises(Killed):
             retrained(copied, steps=9, redo=True)
     parts = copied / "detect" / "train" / "parts"
     began = json.loads((parts / "seconds.json").read_text())["began"]
-    os.utime(parts / "losses.jsonl", (began + 1000, began + 1000))  # as if it had been worked at so long until the kill
+    os.utime(
+        parts / "losses.jsonl", (began + 1000, began + 1000)
+    )  # as if it had been worked at so long until the kill
     retrained(copied, steps=9, redo=True)
     seconds = {row["stage"]: row["seconds"] for row in api.status(out=copied)}
     assert 1000 < seconds["detect/train"] < 1100
@@ -169,7 +193,15 @@ def test_detections_of_others_leave_the_kept_training_alone(copied, small, tmp_p
     assert "model.safetensors" in kept
     begun = content(copied / "detect" / "train")
     outline = [[1, 1, 9, 1, 9, 9]]
-    rows = [{"image_id": 1, "category_id": 1, "bbox": [1, 1, 9, 9], "score": 0.5, "segmentation": outline}]
+    rows = [
+        {
+            "image_id": 1,
+            "category_id": 1,
+            "bbox": [1, 1, 9, 9],
+            "score": 0.5,
+            "segmentation": outline,
+        }
+    ]
     given = {"detect": {"import_file": str(saved(tmp_path / "a.json", rows))}, "weights": ALONE}
     api.detect(out=copied, settings=given, redo=True)
     assert content(copied / "old" / "detect" / "train") == kept

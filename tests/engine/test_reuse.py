@@ -28,7 +28,9 @@ def outputs(run: Path, *stages: str) -> dict[str, bytes]:
 
 
 def events(run: Path, event: str) -> list[dict[str, Any]]:
-    rows = [json.loads(line) for line in (run / "ledger.jsonl").read_text(encoding="utf-8").splitlines()]
+    rows = [
+        json.loads(line) for line in (run / "ledger.jsonl").read_text(encoding="utf-8").splitlines()
+    ]
     return [row for row in rows if row["event"] == event]
 
 
@@ -40,9 +42,19 @@ def states(run: Path) -> dict[str, str]:
     return {row["stage"]: row["state"] for row in api.status(out=run)}
 
 
-def go(tiny, out: Path, *, until: str = "propose", reuse: dict[str, Any] | None = None, **given) -> None:
+def go(
+    tiny, out: Path, *, until: str = "propose", reuse: dict[str, Any] | None = None, **given
+) -> None:
     settings = {**tiny.settings, **given.pop("settings", {})}
-    api.run(pictures=tiny.pictures, out=out, settings=settings, until=until, reuse=reuse, quiet=True, **given)
+    api.run(
+        pictures=tiny.pictures,
+        out=out,
+        settings=settings,
+        until=until,
+        reuse=reuse,
+        quiet=True,
+        **given,
+    )
 
 
 def test_the_names_that_can_be_reused_are_those_of_the_stages():
@@ -60,16 +72,32 @@ def test_a_later_setting_does_not_compute_the_proposals_again(tiny, tmp_path):
     assert (event["stage"], event["run"]) == ("propose", str(tiny.out.resolve()))
     assert (event["files"], event["linked"]) == (1, 1)
     assert outputs(tmp_path / "out", "propose") == outputs(tiny.out, "propose")
-    assert outputs(tmp_path / "out", "propose", "cluster") == outputs(tmp_path / "alone", "propose", "cluster")
-    assert (tmp_path / "out" / "propose" / "proposals.jsonl").samefile(tiny.out / "propose" / "proposals.jsonl")
-    assert {path.name for path in (tmp_path / "out" / "propose").iterdir()} == {"proposals.jsonl", "stage.json"}
+    assert outputs(tmp_path / "out", "propose", "cluster") == outputs(
+        tmp_path / "alone", "propose", "cluster"
+    )
+    assert (tmp_path / "out" / "propose" / "proposals.jsonl").samefile(
+        tiny.out / "propose" / "proposals.jsonl"
+    )
+    assert {path.name for path in (tmp_path / "out" / "propose").iterdir()} == {
+        "proposals.jsonl",
+        "stage.json",
+    }
 
 
 def test_a_verb_takes_all_of_its_stages_and_nothing_is_left_to_do(tiny, tmp_path):
     reuse = dict.fromkeys(("propose", "cluster", "detect", "label", "segment"), tiny.out)
     go(tiny, tmp_path / "out", until="segment", reuse=reuse)
     assert started(tmp_path / "out") == ["scan"]
-    names = ("propose", "cluster", "detect/train", "detect", "recluster", "label", "segment/train", "segment")
+    names = (
+        "propose",
+        "cluster",
+        "detect/train",
+        "detect",
+        "recluster",
+        "label",
+        "segment/train",
+        "segment",
+    )
     assert [row["stage"] for row in events(tmp_path / "out", "reuse")] == list(names)
     assert outputs(tmp_path / "out", *names) == outputs(tiny.out, *names)
     api.run(out=tmp_path / "out", quiet=True)
@@ -81,19 +109,36 @@ def test_a_verb_takes_all_of_its_stages_and_nothing_is_left_to_do(tiny, tmp_path
 def test_the_training_alone_is_taken_by_its_own_name(tiny, tmp_path):
     detect = {"detect": {**tiny.settings["detect"], "min_score": 0.3}}
     before = {"propose": tiny.out, "cluster": tiny.out}
-    go(tiny, tmp_path / "out", until="detect", settings=detect, reuse={**before, "detect/train": tiny.out})
+    go(
+        tiny,
+        tmp_path / "out",
+        until="detect",
+        settings=detect,
+        reuse={**before, "detect/train": tiny.out},
+    )
     assert started(tmp_path / "out") == ["scan", "detect"]
     with pytest.raises(
-        StaleError, match=r"min_score: 0\.0 -> 0\.3(.|\n)*--reuse detect/train takes the training alone"
+        StaleError,
+        match=r"min_score: 0\.0 -> 0\.3(.|\n)*--reuse detect/train takes the training alone",
     ):
-        go(tiny, tmp_path / "other", until="detect", settings=detect, reuse={**before, "detect": tiny.out})
+        go(
+            tiny,
+            tmp_path / "other",
+            until="detect",
+            settings=detect,
+            reuse={**before, "detect": tiny.out},
+        )
 
 
-def test_the_flag_is_no_setting_and_the_same_command_goes_on_when_the_other_run_is_gone(tiny, tmp_path):
+def test_the_flag_is_no_setting_and_the_same_command_goes_on_when_the_other_run_is_gone(
+    tiny, tmp_path
+):
     other = Path(shutil.copytree(tiny.out, tmp_path / "other"))
     go(tiny, tmp_path / "out", reuse={"propose": other})
     go(tiny, tmp_path / "alone")
-    configs = [yaml.safe_load((tmp_path / name / "config.yaml").read_text()) for name in ("out", "alone")]
+    configs = [
+        yaml.safe_load((tmp_path / name / "config.yaml").read_text()) for name in ("out", "alone")
+    ]
     assert configs[0] == configs[1]
     shutil.rmtree(other)
     before = outputs(tmp_path / "out", "propose")
@@ -120,7 +165,12 @@ def test_other_pictures_are_refused_when_they_are_known(tiny, tmp_path):
     out = tmp_path / "out"
     with pytest.raises(StaleError, match=r"reads\.scan: \w{12}\.\.\. -> \w{12}\.\.\.\n"):
         api.run(
-            pictures=pictures, out=out, settings=tiny.settings, until="propose", reuse={"propose": tiny.out}, quiet=True
+            pictures=pictures,
+            out=out,
+            settings=tiny.settings,
+            until="propose",
+            reuse={"propose": tiny.out},
+            quiet=True,
         )
     assert not (out / "propose").exists()
     api.run(pictures=pictures, out=out, settings=tiny.settings, until="propose", quiet=True)
@@ -129,9 +179,19 @@ def test_other_pictures_are_refused_when_they_are_known(tiny, tmp_path):
 
 def test_the_same_pictures_elsewhere_are_the_same(tiny, tmp_path):
     pictures = Path(shutil.copytree(tiny.pictures, tmp_path / "elsewhere"))
-    settings = {**tiny.settings, "validation": str(shutil.copytree(tiny.validation, tmp_path / "validation"))}
+    settings = {
+        **tiny.settings,
+        "validation": str(shutil.copytree(tiny.validation, tmp_path / "validation")),
+    }
     out = tmp_path / "out"
-    api.run(pictures=pictures, out=out, settings=settings, until="propose", reuse={"propose": tiny.out}, quiet=True)
+    api.run(
+        pictures=pictures,
+        out=out,
+        settings=settings,
+        until="propose",
+        reuse={"propose": tiny.out},
+        quiet=True,
+    )
     assert started(out) == ["scan"]
 
 
@@ -203,7 +263,9 @@ def kill_at(monkeypatch: pytest.MonkeyPatch, step: int) -> list[int]:
 
 @pytest.mark.parametrize("stage", ["label", "detect"])
 def test_a_kill_at_any_moment_leaves_nothing_half_taken(tiny, tmp_path, stage):
-    reuse = dict.fromkeys(("propose", "cluster", "detect", "label")[: 3 + (stage == "label")], tiny.out)
+    reuse = dict.fromkeys(
+        ("propose", "cluster", "detect", "label")[: 3 + (stage == "label")], tiny.out
+    )
     names = [stage, *(["detect/train"] if stage == "detect" else [])]
     wanted = outputs(tiny.out, *names)
     base = tmp_path / "base"
@@ -223,7 +285,10 @@ def test_a_kill_at_any_moment_leaves_nothing_half_taken(tiny, tmp_path, stage):
             else:
                 break
         complete = (out / stage / "stage.json").exists()
-        assert not complete or record.verify(out / stage, record.read(out / stage / "stage.json")) == []
+        assert (
+            not complete
+            or record.verify(out / stage, record.read(out / stage / "stage.json")) == []
+        )
         go(tiny, out, until=stage, reuse=reuse)
         assert outputs(out, *names) == wanted
         assert not list(out.rglob("parts"))
@@ -257,18 +322,29 @@ def test_where_there_are_no_links_files_are_copied(tiny, tmp_path, monkeypatch):
     monkeypatch.setattr(os, "link", refuse)
     go(tiny, tmp_path / "out", reuse={"propose": tiny.out})
     assert outputs(tmp_path / "out", "propose") == outputs(tiny.out, "propose")
-    assert not (tmp_path / "out" / "propose" / "proposals.jsonl").samefile(tiny.out / "propose" / "proposals.jsonl")
+    assert not (tmp_path / "out" / "propose" / "proposals.jsonl").samefile(
+        tiny.out / "propose" / "proposals.jsonl"
+    )
     assert [row["linked"] for row in events(tmp_path / "out", "reuse")] == [0]
 
 
 def test_a_stage_that_is_done_again_leaves_the_other_runs_files_as_they_were(tiny, tmp_path):
     names = ("propose", "cluster", "detect/train", "detect", "recluster", "label")
     before = outputs(tiny.out, *names)
-    go(tiny, tmp_path / "out", until="label", reuse=dict.fromkeys(("propose", "cluster", "detect", "label"), tiny.out))
+    go(
+        tiny,
+        tmp_path / "out",
+        until="label",
+        reuse=dict.fromkeys(("propose", "cluster", "detect", "label"), tiny.out),
+    )
     settings = {
         "propose": {"backbone": "handcrafted", "max_masks": 5},
         "cluster": {**tiny.settings["cluster"], "k": 3},
-        "detect": {**tiny.settings["detect"], "max_detections": 5, "train": {"steps": 3, "batch": 2, "warm_up": 1}},
+        "detect": {
+            **tiny.settings["detect"],
+            "max_detections": 5,
+            "train": {"steps": 3, "batch": 2, "warm_up": 1},
+        },
     }
     go(tiny, tmp_path / "out", until="label", start="propose", settings=settings)
     assert outputs(tmp_path / "out", "label") != outputs(tiny.out, "label")
@@ -284,7 +360,13 @@ def test_from_takes_of_another_run_what_is_stale_here(tiny, tmp_path):
     assert outputs(out, "propose") == outputs(tiny.out, "propose")
     assert not (out / "old").exists()
     with pytest.raises(StaleError):  # and what does not fit leaves what is here as it is
-        go(tiny, out, reuse={"propose": tiny.out}, start="propose", settings={"propose": {"max_masks": 3}})
+        go(
+            tiny,
+            out,
+            reuse={"propose": tiny.out},
+            start="propose",
+            settings={"propose": {"max_masks": 3}},
+        )
     assert outputs(out, "propose") == outputs(tiny.out, "propose")
 
 
@@ -316,8 +398,23 @@ def test_a_stage_that_the_settings_leave_out_is_refused(tiny, tmp_path):
 def test_the_command_takes_it_too(tiny, tmp_path, capsys):
     config = tmp_path / "settings.yaml"
     config.write_text(yaml.safe_dump(tiny.settings))
-    words = ["run", str(tiny.pictures), "--out", str(tmp_path / "out"), "--config", str(config), "--until", "cluster"]
-    flags = ["--reuse", "propose=/nowhere", "--reuse", f"propose={tiny.out}", f"--reuse=cluster={tiny.out}"]
+    words = [
+        "run",
+        str(tiny.pictures),
+        "--out",
+        str(tmp_path / "out"),
+        "--config",
+        str(config),
+        "--until",
+        "cluster",
+    ]
+    flags = [
+        "--reuse",
+        "propose=/nowhere",
+        "--reuse",
+        f"propose={tiny.out}",
+        f"--reuse=cluster={tiny.out}",
+    ]
     assert cli.main([*words, *flags]) == 0
     said = capsys.readouterr().err
     assert f"propose: taken from {tiny.out}" in said

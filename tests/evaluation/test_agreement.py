@@ -40,7 +40,9 @@ def test_without_pixels_or_masks_there_is_no_value():
 
 def test_masks_agree_where_each_has_a_partner_of_its_own():
     assert agreement.masks([np.eye(3)]) == 1
-    assert agreement.masks([np.array([[0.9], [0.8]])]) == pytest.approx(2 / 3)  # one partner, three masks
+    assert agreement.masks([np.array([[0.9], [0.8]])]) == pytest.approx(
+        2 / 3
+    )  # one partner, three masks
     assert agreement.masks([np.array([[0.5]]), np.array([[0.49]])]) == pytest.approx(0.5)
     assert agreement.masks([np.zeros((0, 2))]) == 0
 

@@ -6,7 +6,9 @@ from maskdistill.evaluation import bootstrap, label_map_counts
 
 def test_the_interval_of_a_mean_is_that_of_the_normal_law(rng):
     values = rng.standard_normal(400)
-    low, high = bootstrap.interval(lambda rows: float(values[rows].mean()), len(values), resamples=2000)
+    low, high = bootstrap.interval(
+        lambda rows: float(values[rows].mean()), len(values), resamples=2000
+    )
     half = 1.96 * values.std() / np.sqrt(len(values))
     assert abs((low + high) / 2 - values.mean()) < 0.1 * half
     assert abs((high - low) / 2 / half - 1) < 0.1
@@ -14,7 +16,9 @@ def test_the_interval_of_a_mean_is_that_of_the_normal_law(rng):
 
 def test_the_same_seed_gives_the_same_interval_and_another_gives_another():
     values = np.arange(20.0)
-    of = lambda seed: bootstrap.interval(lambda rows: float(values[rows].mean()), 20, resamples=50, seed=seed)  # noqa: E731
+    of = lambda seed: bootstrap.interval(
+        lambda rows: float(values[rows].mean()), 20, resamples=50, seed=seed
+    )  # noqa: E731
     assert of(1) == of(1) != of(2)
 
 

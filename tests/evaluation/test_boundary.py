@@ -51,7 +51,9 @@ def test_counts_of_label_maps_are_those_of_each_class_alone(rng):
     prediction = np.roll(truth, 2, axis=1)
     found = boundary.counts(prediction, truth, 4)
     for which in range(3):
-        assert found[0, which] / found[1, which] == pytest.approx(boundary.iou(prediction == which, truth == which))
+        assert found[0, which] / found[1, which] == pytest.approx(
+            boundary.iou(prediction == which, truth == which)
+        )
     assert found[:, 3].tolist() == [0, 0]
 
 

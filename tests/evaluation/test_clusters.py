@@ -75,7 +75,11 @@ def test_an_empty_table_has_no_value():
 
 
 def test_a_weight_is_as_many_copies_of_a_pictures_masks_under_the_matching_of_all(rng):
-    pictures, ids, classes = np.sort(rng.integers(0, 5, 40)), rng.integers(0, 4, 40), rng.integers(0, 3, 40)
+    pictures, ids, classes = (
+        np.sort(rng.integers(0, 5, 40)),
+        rng.integers(0, 4, 40),
+        rng.integers(0, 3, 40),
+    )
     of = clusters.Samples(pictures, ids, classes, n_clusters=4, n_classes=3)
     weights = np.array([1, 0, 2, 0, 3])
     copies = np.repeat(np.arange(40), weights[pictures])
@@ -87,5 +91,7 @@ def test_a_weight_is_as_many_copies_of_a_pictures_masks_under_the_matching_of_al
 
 
 def test_one_single_cluster_reaches_the_share_of_the_most_frequent_class():
-    of = clusters.Samples(np.array([0, 0, 1]), np.array([0, 1, 1]), np.array([2, 2, 0]), n_clusters=2, n_classes=3)
+    of = clusters.Samples(
+        np.array([0, 0, 1]), np.array([0, 1, 1]), np.array([2, 2, 0]), n_clusters=2, n_classes=3
+    )
     np.testing.assert_allclose(of.largest_class(np.array([[1, 1], [0, 1]])), [2 / 3, 0])

@@ -15,8 +15,12 @@ def once(truth):
 def test_each_picture_once_gives_cocos_numbers(rng, iou_type, class_agnostic):
     for _ in range(10):
         truth, results = drawn(rng, 8)
-        wanted = instances.average_precision(truth, results, iou_type=iou_type, class_agnostic=class_agnostic)
-        found = Curves(truth, results, iou_type=iou_type, class_agnostic=class_agnostic).numbers(once(truth))
+        wanted = instances.average_precision(
+            truth, results, iou_type=iou_type, class_agnostic=class_agnostic
+        )
+        found = Curves(truth, results, iou_type=iou_type, class_agnostic=class_agnostic).numbers(
+            once(truth)
+        )
         for name in NAMES:
             assert found[name][0] == pytest.approx(wanted[name], abs=1e-12, nan_ok=True), name
 
@@ -46,8 +50,12 @@ def test_a_sample_without_objects_has_no_value_and_one_without_masks_has_0():
     curves = Curves(truth, {1: [record(0, 0, 20, 20, score=0.5)]}, class_agnostic=True)
     found = curves.numbers(np.array([[1, 0], [0, 1], [1, 1]]))
     np.testing.assert_array_equal(found["AP"], [np.nan, 0, 0])
-    assert np.isnan(Curves({1: []}, {}, class_agnostic=True).numbers(np.ones((1, 1), int))["AP"]).all()
-    assert np.isnan(Curves({}, {}, class_agnostic=False).numbers(np.ones((1, 0), int))["AP50"]).all()
+    assert np.isnan(
+        Curves({1: []}, {}, class_agnostic=True).numbers(np.ones((1, 1), int))["AP"]
+    ).all()
+    assert np.isnan(
+        Curves({}, {}, class_agnostic=False).numbers(np.ones((1, 0), int))["AP50"]
+    ).all()
 
 
 def test_a_class_that_a_sample_does_not_hold_is_left_out_of_its_mean():

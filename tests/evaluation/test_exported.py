@@ -15,12 +15,19 @@ def imported(path):
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom) and node.module == ROOM:
             yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module and node.module.startswith(ROOM + "."):
+        elif (
+            isinstance(node, ast.ImportFrom) and node.module and node.module.startswith(ROOM + ".")
+        ):
             yield node.module.removeprefix(ROOM + ".")
 
 
 def test_stages_and_report_import_nothing_but_exported_modules():
     folders = ("stages", "report", "exports", "datasets", "api")
-    used = {name for folder in folders for path in (PACKAGE / folder).rglob("*.py") for name in imported(path)}
+    used = {
+        name
+        for folder in folders
+        for path in (PACKAGE / folder).rglob("*.py")
+        for name in imported(path)
+    }
     assert {"curves", "summed", "over_seeds", "semantic"} <= used
     assert used <= set(evaluation.__all__)

@@ -27,7 +27,9 @@ def world(rng, n_pictures, *, skill=2.0):
 
 
 def covered(truths, intervals):
-    return np.mean([low <= truth <= high for truth, (low, high) in zip(truths, intervals, strict=True)])
+    return np.mean(
+        [low <= truth <= high for truth, (low, high) in zip(truths, intervals, strict=True)]
+    )
 
 
 @pytest.mark.slow
@@ -68,7 +70,8 @@ def test_two_results_that_are_equally_good_are_seldom_told_apart_and_others_ofte
         n_told = 0
         for number in range(100):
             one, other = (
-                label_map_counts.LabelMaps(list(world(rng, N_PICTURES, skill=s)), rule=None) for s in (2.0, skill)
+                label_map_counts.LabelMaps(list(world(rng, N_PICTURES, skill=s)), rule=None)
+                for s in (2.0, skill)
             )
             samples = bootstrap.draws(N_PICTURES, resamples=RESAMPLES, seed=number)
             n_told += bootstrap.paired(one.mean_iou(), other.mean_iou(), samples).p < 0.05

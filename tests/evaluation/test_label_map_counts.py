@@ -27,7 +27,9 @@ def test_a_weight_is_as_many_copies_of_the_picture_under_the_matching_of_all(rng
         renamed = matching.rename(total, of.mapping, 4)
         np.testing.assert_array_equal(of.confusions(samples)[row], renamed)
         assert of.mean_iou()(samples)[row] == semantic.mean_iou(renamed)
-        assert of.mean_iou(protocol="paper")(samples)[row] == semantic.mean_iou(renamed, protocol="paper")
+        assert of.mean_iou(protocol="paper")(samples)[row] == semantic.mean_iou(
+            renamed, protocol="paper"
+        )
         assert of.pixel_accuracy()(samples)[row] == semantic.pixel_accuracy(renamed)
         assert of.iou_of_class(2)(samples)[row] == semantic.iou(renamed)[2]
 
@@ -47,10 +49,14 @@ def test_the_iou_of_a_class_that_a_samples_truth_does_not_hold_has_no_value():
 
 def test_a_ratio_is_that_of_sums_and_without_a_whole_it_has_no_value():
     of = label_map_counts.ratio(np.array([1, 0, 3]), np.array([2, 0, 4]))
-    np.testing.assert_allclose(of(np.array([[1, 1, 1], [0, 5, 0], [2, 0, 1]])), [4 / 6, np.nan, 5 / 8])
+    np.testing.assert_allclose(
+        of(np.array([[1, 1, 1], [0, 5, 0], [2, 0, 1]])), [4 / 6, np.nan, 5 / 8]
+    )
 
 
 def test_a_mean_of_ratios_leaves_out_classes_without_a_whole():
     parts, wholes = np.array([[1, 0], [1, 3]]), np.array([[2, 0], [2, 4]])
     of = label_map_counts.mean_of_ratios(parts, wholes)
-    np.testing.assert_allclose(of(np.array([[1, 1], [1, 0], [0, 0]])), [(0.5 + 0.75) / 2, 0.5, np.nan])
+    np.testing.assert_allclose(
+        of(np.array([[1, 1], [1, 0], [0, 0]])), [(0.5 + 0.75) / 2, 0.5, np.nan]
+    )

@@ -13,9 +13,16 @@ def matches(truth, results, iou_type):
         rows = results[number]
         crowd = np.array([each["crowd"] for each in objects], bool)
         if iou_type == "segm":
-            iou = rle.iou([row["rle"] for row in rows], [each["rle"] for each in objects], crowd=crowd)
+            iou = rle.iou(
+                [row["rle"] for row in rows], [each["rle"] for each in objects], crowd=crowd
+            )
         else:
-            iou = box_ops.iou(*(np.array([each["box"] for each in side]).reshape(-1, 4) for side in (rows, objects)))
+            iou = box_ops.iou(
+                *(
+                    np.array([each["box"] for each in side]).reshape(-1, 4)
+                    for side in (rows, objects)
+                )
+            )
         found.append(mask_matches.match(np.array([row["score"] for row in rows]), iou, crowd))
     return found
 
@@ -25,9 +32,15 @@ def test_ap_is_the_ap50_of_cocos_own_evaluation(rng, iou_type):
     for _ in range(20):
         truth, results = drawn(rng, 8)
         if iou_type == "bbox":  # boxes are compared without crowds
-            truth = {number: [row for row in rows if not row["crowd"]] for number, rows in truth.items()}
-        wanted = instances.average_precision(truth, results, iou_type=iou_type, class_agnostic=True)["AP50"]
-        assert mask_matches.average_precision(matches(truth, results, iou_type)) == pytest.approx(wanted, abs=1e-9)
+            truth = {
+                number: [row for row in rows if not row["crowd"]] for number, rows in truth.items()
+            }
+        wanted = instances.average_precision(
+            truth, results, iou_type=iou_type, class_agnostic=True
+        )["AP50"]
+        assert mask_matches.average_precision(matches(truth, results, iou_type)) == pytest.approx(
+            wanted, abs=1e-9
+        )
 
 
 def test_each_object_is_taken_once_by_the_mask_of_highest_score():
@@ -49,7 +62,9 @@ def test_nothing_found_is_zero_and_nothing_to_find_is_nan():
     none = mask_matches.match(np.zeros(0), np.zeros((0, 2)), np.zeros(2, bool))
     assert mask_matches.average_precision([none]) == 0.0
     assert np.isnan(
-        mask_matches.average_precision([mask_matches.match(np.ones(1), np.zeros((1, 0)), np.zeros(0, bool))])
+        mask_matches.average_precision(
+            [mask_matches.match(np.ones(1), np.zeros((1, 0)), np.zeros(0, bool))]
+        )
     )
     assert np.isnan(mask_matches.average_precision([]))
 

@@ -7,7 +7,9 @@ from hypothesis.extra import numpy as arrays
 from maskdistill.evaluation import matching, semantic
 from tests.reference import matching as reference
 
-tables = arrays.arrays(np.int64, st.tuples(st.integers(1, 5), st.integers(1, 4)), elements=st.integers(0, 20))
+tables = arrays.arrays(
+    np.int64, st.tuples(st.integers(1, 5), st.integers(1, 4)), elements=st.integers(0, 20)
+)
 
 
 def total(weights, mapping):
@@ -27,7 +29,9 @@ def test_the_majority_gives_each_cluster_its_best_class(counts):
     for by, weights in (("count", counts.astype(float)), ("iou", reference.ious(counts))):
         for cluster, which in matching.majority(counts, by=by).items():
             assert weights[cluster, which] == weights[cluster].max()
-            assert (weights[cluster, :which] < weights[cluster, which]).all()  # of equal ones the lowest
+            assert (
+                weights[cluster, :which] < weights[cluster, which]
+            ).all()  # of equal ones the lowest
 
 
 def test_an_empty_cluster_has_no_majority_by_count_and_class_0_by_iou():
@@ -63,7 +67,9 @@ def test_renaming_clusters_leaves_the_matched_miou(rng, n_clusters):
     order = np.concatenate([[0], 1 + rng.permutation(n_clusters)]).astype(np.uint8)
     scores = []
     for found in (prediction, order[prediction]):
-        _, renamed = matching.match_label_maps(semantic.confusion(found, truth, 4, columns=1 + n_clusters))
+        _, renamed = matching.match_label_maps(
+            semantic.confusion(found, truth, 4, columns=1 + n_clusters)
+        )
         scores.append(semantic.mean_iou(renamed))
     assert scores[0] == pytest.approx(scores[1])
 
@@ -72,7 +78,9 @@ def test_renaming_clusters_leaves_the_matched_miou(rng, n_clusters):
 def test_the_renamed_confusion_equals_that_of_the_renamed_map(rng, n_clusters):
     prediction, truth = label_maps(rng, 4, n_clusters)
     prediction[0, 0] = 255
-    mapping, renamed = matching.match_label_maps(semantic.confusion(prediction, truth, 4, columns=1 + n_clusters))
+    mapping, renamed = matching.match_label_maps(
+        semantic.confusion(prediction, truth, 4, columns=1 + n_clusters)
+    )
     by_value = np.full(256, 255, np.uint8)
     by_value[0] = 0
     for cluster, which in mapping.items():
@@ -83,7 +91,9 @@ def test_the_renamed_confusion_equals_that_of_the_renamed_map(rng, n_clusters):
 def test_background_stays_background_even_where_a_cluster_covers_it_better():
     truth = np.array([[0, 0, 0, 0, 1, 2]])
     prediction = np.array([[1, 1, 1, 1, 0, 2]])
-    mapping, renamed = matching.match_label_maps(semantic.confusion(prediction, truth, 3, columns=3))
+    mapping, renamed = matching.match_label_maps(
+        semantic.confusion(prediction, truth, 3, columns=3)
+    )
     assert set(mapping.values()) == {1, 2}
     assert mapping[1] == 2
     assert semantic.iou(renamed)[0] == 0
@@ -92,7 +102,9 @@ def test_background_stays_background_even_where_a_cluster_covers_it_better():
 def test_clusters_without_a_class_are_misses_of_the_true_class_and_of_no_other():
     truth = np.array([[0, 1, 1, 1, 1]])
     prediction = np.array([[0, 1, 1, 1, 2]])
-    mapping, renamed = matching.match_label_maps(semantic.confusion(prediction, truth, 2, columns=3))
+    mapping, renamed = matching.match_label_maps(
+        semantic.confusion(prediction, truth, 2, columns=3)
+    )
     assert mapping == {0: 1}
     np.testing.assert_array_equal(renamed, [[1, 0, 0], [0, 3, 1]])
     np.testing.assert_allclose(semantic.iou(renamed), [1, 0.75])
@@ -100,7 +112,9 @@ def test_clusters_without_a_class_are_misses_of_the_true_class_and_of_no_other()
 
 def test_fewer_clusters_than_classes_leave_classes_with_iou_0():
     truth = np.array([[0, 1, 1, 2]])
-    _, renamed = matching.match_label_maps(semantic.confusion(np.array([[0, 1, 1, 0]]), truth, 3, columns=2))
+    _, renamed = matching.match_label_maps(
+        semantic.confusion(np.array([[0, 1, 1, 0]]), truth, 3, columns=2)
+    )
     np.testing.assert_allclose(semantic.iou(renamed), [0.5, 1, 0])
 
 
@@ -110,7 +124,9 @@ def test_iou_and_pixels_may_want_different_partners():
     assert matching.match_label_maps(confusion, rule="pixels")[0] == {0: 0 + 1, 1: 2}
     counts = np.array([[60, 10], [40, 9]])
     for rule, by in (("pixels", "count"), ("iou", "iou")):
-        wanted = {cluster: which + 1 for cluster, which in matching.hungarian(counts, by=by).items()}
+        wanted = {
+            cluster: which + 1 for cluster, which in matching.hungarian(counts, by=by).items()
+        }
         assert matching.match_label_maps(confusion, rule=rule)[0] == wanted
 
 

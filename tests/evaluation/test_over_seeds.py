@@ -9,7 +9,14 @@ from maskdistill.evaluation.over_seeds import over_seeds
 
 
 def row(stage: str, name: str, value: float | None, split: str = "validation") -> dict:
-    return {"stage": stage, "name": name, "split": split, "value": value, "pictures": 4, "protocol": "in words"}
+    return {
+        "stage": stage,
+        "name": name,
+        "split": split,
+        "value": value,
+        "pictures": 4,
+        "protocol": "in words",
+    }
 
 
 ROWS = {
@@ -32,7 +39,11 @@ def test_the_mean_and_the_deviation_of_a_sample_stand_beside_the_values_of_each_
     one = found("chain")["segment", "mIoU"]
     assert one["value"] == pytest.approx(statistics.mean([0.61, 0.58, 0.66]), abs=1e-6)
     assert one["spread"] == pytest.approx(statistics.stdev([0.61, 0.58, 0.66]), abs=1e-6)
-    assert (one["seeds"], one["by_seed"], one["interval"]) == (3, {"3": 0.61, "4": 0.58, "5": 0.66}, None)
+    assert (one["seeds"], one["by_seed"], one["interval"]) == (
+        3,
+        {"3": 0.61, "4": 0.58, "5": 0.66},
+        None,
+    )
     assert "everything after the proposals" in one["protocol"]
 
 

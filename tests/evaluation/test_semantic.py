@@ -28,7 +28,9 @@ def test_bytes_are_counted_as_any_other_integers(rng, ignore):
             prediction.astype(np.int32), truth.astype(np.int32), 5, columns=columns, ignore=ignore
         )
         np.testing.assert_array_equal(fast, slow)
-        np.testing.assert_array_equal(fast, reference.confusion(prediction, truth, 5, columns=columns, ignore=ignore))
+        np.testing.assert_array_equal(
+            fast, reference.confusion(prediction, truth, 5, columns=columns, ignore=ignore)
+        )
 
 
 def test_the_loop_over_classes_gives_the_same_iou(rng):
@@ -36,7 +38,9 @@ def test_the_loop_over_classes_gives_the_same_iou(rng):
     truth[:2] = 255
     right, false, missed = reference.loop_over_classes(prediction, truth, 7)
     found = semantic.iou(semantic.confusion(prediction, truth, 7))
-    np.testing.assert_allclose(np.nan_to_num(found), right / np.maximum(right + false + missed, 1e-8))
+    np.testing.assert_allclose(
+        np.nan_to_num(found), right / np.maximum(right + false + missed, 1e-8)
+    )
 
 
 def test_a_negative_prediction_is_a_miss():
@@ -59,7 +63,9 @@ def test_iou_equals_that_of_sets_of_pixels(rng):
 
 
 def test_a_class_absent_from_the_truth_is_left_out_of_the_mean_but_counts_as_0_in_the_paper():
-    counts = np.array([[6, 0, 0, 0], [0, 2, 2, 0], [0, 0, 0, 0]])  # class 2 is predicted, never true
+    counts = np.array(
+        [[6, 0, 0, 0], [0, 2, 2, 0], [0, 0, 0, 0]]
+    )  # class 2 is predicted, never true
     assert semantic.mean_iou(counts) == pytest.approx((1 + 0.5) / 2)
     assert semantic.mean_iou(counts, protocol="paper") == pytest.approx((1 + 0.5 + 0) / 3)
 

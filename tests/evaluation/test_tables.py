@@ -2,7 +2,13 @@ from maskdistill.evaluation import tables
 
 
 def row(**changes):
-    return {"stage": "segment", "name": "mIoU", "split": "train", "value": 0.4567, "interval": None} | changes
+    return {
+        "stage": "segment",
+        "name": "mIoU",
+        "split": "train",
+        "value": 0.4567,
+        "interval": None,
+    } | changes
 
 
 def test_a_table_has_a_column_a_split_in_percent():
@@ -21,13 +27,21 @@ def test_a_value_that_is_missing_is_a_dash():
 
 
 def test_all_lines_have_one_length():
-    lines = tables.table([row(), row(name="IoU/a very long class"), row(name="AP", split="validation")]).splitlines()
+    lines = tables.table(
+        [row(), row(name="IoU/a very long class"), row(name="AP", split="validation")]
+    ).splitlines()
     assert len({len(line) for line in lines}) == 1
 
 
 def test_stages_stay_in_the_order_in_which_they_came():
-    text = tables.table([row(stage="propose"), row(stage="cluster"), row(stage="propose", name="AP")])
-    assert [line.split("|")[1].strip() for line in text.splitlines()[2:]] == ["propose", "cluster", "propose"]
+    text = tables.table(
+        [row(stage="propose"), row(stage="cluster"), row(stage="propose", name="AP")]
+    )
+    assert [line.split("|")[1].strip() for line in text.splitlines()[2:]] == [
+        "propose",
+        "cluster",
+        "propose",
+    ]
 
 
 def test_no_rows_give_the_head_alone():
@@ -36,7 +50,9 @@ def test_no_rows_give_the_head_alone():
 
 def test_two_results_stand_beside_their_difference_and_its_interval():
     both = row(other=0.4, difference=0.0567, interval=[0.01, 0.1], p=0.0199)
-    alone = row(name="agreement", other=None, difference=None, interval=[0.8, 0.9], p=None, value=0.85)
+    alone = row(
+        name="agreement", other=None, difference=None, interval=[0.8, 0.9], p=None, value=0.85
+    )
     assert tables.compared([both, alone]).splitlines()[2:] == [
         "| segment | mIoU      | train | 45.7                | 40.0  | 5.7 (1.0 to 10.0) | 0.020 |",
         "| segment | agreement | train | 85.0 (80.0 to 90.0) | -     | -                 | -     |",
@@ -51,7 +67,10 @@ def test_by_class_stages_stand_side_by_side_and_others_behind_them():
         row(name="IoU/cat", value=0.52, seeds=3, spread=0.012, of="clusters"),
         row(name="IoU/dog", value=None),
     ]
-    others = [{"name": "IoU/cat", "value": 0.3, "source": "a paper"}, {"name": "mIoU", "value": 0.2, "source": "b"}]
+    others = [
+        {"name": "IoU/cat", "value": 0.3, "source": "a paper"},
+        {"name": "mIoU", "value": 0.2, "source": "b"},
+    ]
     assert tables.by_class(rows, others) == [
         ["class", "segment", "label", "segment, over seeds (k-means alone)", "published: a paper"],
         ["cat", "50.0 (40.0 to 60.0)", "40.0", "52.0 ± 1.2 (3 seeds)", "30.0"],
@@ -61,12 +80,20 @@ def test_by_class_stages_stand_side_by_side_and_others_behind_them():
 
 
 def test_csv_has_low_and_high_of_the_interval_and_nothing_where_a_row_has_nothing():
-    text = tables.as_csv([row(interval=[0.1, 0.5], name='IoU/"a", b'), row(value=None)], ("name", "value", "low", "x"))
+    text = tables.as_csv(
+        [row(interval=[0.1, 0.5], name='IoU/"a", b'), row(value=None)],
+        ("name", "value", "low", "x"),
+    )
     assert text.splitlines() == ["name,value,low,x", '"IoU/""a"", b",0.4567,0.1,', "mIoU,,,"]
 
 
 def test_what_the_columns_over_seeds_are_is_said_once_for_each_kind():
-    rows = [{"seeds": 3, "of": "chain"}, {"seeds": 3, "of": "clusters"}, {"seeds": 3, "of": "chain"}, {}]
+    rows = [
+        {"seeds": 3, "of": "chain"},
+        {"seeds": 3, "of": "clusters"},
+        {"seeds": 3, "of": "chain"},
+        {},
+    ]
     chain, clusters = (tables.on_seeds(rows[place : place + 1]) for place in (0, 1))
     assert chain.startswith("Over seeds: mean")
     assert tables.on_seeds(rows) == f"{chain} {clusters}"

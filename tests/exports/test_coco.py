@@ -26,7 +26,14 @@ def line(image_id: int, masks: np.ndarray, clusters: list[int] | None) -> dict:
 
 
 def image(image_id: int, path: str, size: tuple[int, int]) -> dict:
-    return {"id": image_id, "path": path, "width": size[1], "height": size[0], "sha256": "0" * 64, "split": "train"}
+    return {
+        "id": image_id,
+        "path": path,
+        "width": size[1],
+        "height": size[0],
+        "sha256": "0" * 64,
+        "split": "train",
+    }
 
 
 def opened(tmp_path, images, lines, names) -> COCO:
@@ -39,7 +46,11 @@ def opened(tmp_path, images, lines, names) -> COCO:
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 def test_pycocotools_reads_the_same_masks_boxes_and_categories_back(tmp_path, rng, capsys):
     sizes = {1: (7, 11), 2: (5, 3), 3: (4, 4)}
-    masks = {1: rng.random((2, 7, 11)) < 0.4, 2: np.zeros((0, 5, 3), bool), 3: rng.random((1, 4, 4)) < 0.5}
+    masks = {
+        1: rng.random((2, 7, 11)) < 0.4,
+        2: np.zeros((0, 5, 3), bool),
+        3: rng.random((1, 4, 4)) < 0.5,
+    }
     clusters = {1: [2, 0], 2: [], 3: [1]}
     read = opened(
         tmp_path,
@@ -47,13 +58,17 @@ def test_pycocotools_reads_the_same_masks_boxes_and_categories_back(tmp_path, rn
         (line(number, masks[number], clusters[number]) for number in sizes),
         NAMES,
     )
-    assert {row["id"]: (row["height"], row["width"]) for row in read.loadImgs(read.getImgIds())} == sizes
+    assert {
+        row["id"]: (row["height"], row["width"]) for row in read.loadImgs(read.getImgIds())
+    } == sizes
     assert read.imgs[3]["file_name"] == "Füße/3 ñ.jpg"
     assert {number: row["name"] for number, row in read.cats.items()} == dict(enumerate(NAMES, 1))
     assert read.getAnnIds(imgIds=[2]) == []
     for number in (1, 3):
         found = read.loadAnns(read.getAnnIds(imgIds=[number]))
-        assert [row["category_id"] for row in found] == [1 + cluster for cluster in clusters[number]]
+        assert [row["category_id"] for row in found] == [
+            1 + cluster for cluster in clusters[number]
+        ]
         for row, mask in zip(found, masks[number], strict=True):
             np.testing.assert_array_equal(read.annToMask(row).astype(bool), mask)
             assert row["bbox"] == judge.toBbox(row["segmentation"]).tolist()
@@ -63,7 +78,9 @@ def test_pycocotools_reads_the_same_masks_boxes_and_categories_back(tmp_path, rn
 
 
 def test_masks_without_clusters_are_all_of_the_first_category(tmp_path, capsys):
-    read = opened(tmp_path, [image(1, "a.jpg", (2, 3))], [line(1, np.ones((2, 2, 3), bool), None)], ["object"])
+    read = opened(
+        tmp_path, [image(1, "a.jpg", (2, 3))], [line(1, np.ones((2, 2, 3), bool), None)], ["object"]
+    )
     assert [row["category_id"] for row in read.anns.values()] == [1, 1]
 
 
@@ -73,7 +90,9 @@ def test_nothing_at_all_is_a_dataset_too(tmp_path, capsys):
 
 
 def test_a_picture_that_was_refused_has_no_annotations(tmp_path, capsys):
-    read = opened(tmp_path, [image(1, "a.jpg", (2, 3))], [{"id": 1, "refused": "cut short"}], ["object"])
+    read = opened(
+        tmp_path, [image(1, "a.jpg", (2, 3))], [{"id": 1, "refused": "cut short"}], ["object"]
+    )
     assert read.anns == {}
     assert list(read.imgs) == [1]
 
@@ -87,7 +106,9 @@ def test_the_file_is_ascii_so_that_every_system_reads_the_same_names():
 
 @pytest.mark.parametrize("cluster", [-1, 3])
 def test_a_cluster_without_a_name_is_refused(cluster):
-    with pytest.raises(ValueError, match=f"names: has 3, but a mask of image 7 is of cluster {cluster}"):
+    with pytest.raises(
+        ValueError, match=f"names: has 3, but a mask of image 7 is of cluster {cluster}"
+    ):
         coco.write(io.StringIO(), [], [line(7, np.ones((1, 2, 3), bool), [cluster])], NAMES)
 
 
@@ -118,14 +139,18 @@ def test_memory_does_not_grow_with_the_number_of_pictures(tmp_path):
     assert peak(2000) < peak(100) + 50_000
 
 
-def test_polygons_stand_in_place_of_run_lengths_and_what_has_none_is_left_out_and_counted(tmp_path, capsys):
+def test_polygons_stand_in_place_of_run_lengths_and_what_has_none_is_left_out_and_counted(
+    tmp_path, capsys
+):
     masks = np.zeros((3, 20, 30), bool)
     masks[0, 3:15, 4:22] = True
     masks[1, 9, 9] = True  # smaller than the tolerance
     masks[2, 2:18, 2:28] = True
     masks[2, 7:12, 9:20] = False
     with (tmp_path / "coco.json").open("w", encoding="utf-8") as file:
-        left_out = coco.write(file, [image(1, "a.jpg", (20, 30))], [line(1, masks, None)], ["x"], tolerance_px=2.0)
+        left_out = coco.write(
+            file, [image(1, "a.jpg", (20, 30))], [line(1, masks, None)], ["x"], tolerance_px=2.0
+        )
     read = COCO(tmp_path / "coco.json")
     assert left_out == 1
     assert sorted(read.anns) == [1, 2]

@@ -18,7 +18,9 @@ def drawn(*, n_pictures, heads, n, dim, dtype=torch.float32):
     return [torch.randn(n_pictures, heads, n, dim, generator=generator).to(dtype) for _ in range(3)]
 
 
-@pytest.mark.parametrize(("n_pictures", "heads", "n"), [(1, 3, 300), (2, 3, 257), (1, 1, 1), (2, 2, 256)])
+@pytest.mark.parametrize(
+    ("n_pictures", "heads", "n"), [(1, 3, 300), (2, 3, 257), (1, 1, 1), (2, 2, 256)]
+)
 def test_by_blocks_equals_the_definition(n_pictures, heads, n):
     given = drawn(n_pictures=n_pictures, heads=heads, n=n, dim=8)
     found = attention.by_blocks(*given)
@@ -33,10 +35,14 @@ def test_in_bfloat16_it_is_off_by_about_one_rounding():
     assert off < 2**-7  # bfloat16 has 8 bits: one rounding is off by at most 2^-8
 
 
-@pytest.mark.parametrize("name", ["timm/vit_tiny_patch16_224", "dino_vits16", "timm/vit_small_patch14_reg4_dinov2"])
+@pytest.mark.parametrize(
+    "name", ["timm/vit_tiny_patch16_224", "dino_vits16", "timm/vit_small_patch14_reg4_dinov2"]
+)
 def test_a_network_gives_the_same_either_way(name, monkeypatch):
     backbone = vit.load(name, weights="none")
-    batch = torch.randn(1, 3, 16 * backbone.patch, 15 * backbone.patch, generator=torch.Generator().manual_seed(1))
+    batch = torch.randn(
+        1, 3, 16 * backbone.patch, 15 * backbone.patch, generator=torch.Generator().manual_seed(1)
+    )
     wanted = backbone.features(batch, want=("keys", "tokens"))[0]
     calls = []
     monkeypatch.setattr(attention, "pays", lambda some: True)
@@ -45,7 +51,9 @@ def test_a_network_gives_the_same_either_way(name, monkeypatch):
     found = backbone.features(batch, want=("keys", "tokens"))[0]
     assert len(calls) == len(backbone.model.blocks)
     for field in ("keys", "tokens"):
-        torch.testing.assert_close(getattr(found, field), getattr(wanted, field), rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(
+            getattr(found, field), getattr(wanted, field), rtol=1e-4, atol=1e-4
+        )
 
 
 def test_float32_and_few_tokens_are_left_to_the_library(monkeypatch):

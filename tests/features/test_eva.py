@@ -32,7 +32,9 @@ def backbone(name: str, rotated: bool = False) -> vit.ViT:
 
 
 @torch.inference_mode()
-def heard(model: torch.nn.Module, batch: Tensor, block: int, monkeypatch: pytest.MonkeyPatch) -> dict[str, Tensor]:
+def heard(
+    model: torch.nn.Module, batch: Tensor, block: int, monkeypatch: pytest.MonkeyPatch
+) -> dict[str, Tensor]:
     """What timm's own forward pass makes in a block: queries and keys before and after the rotation, its end."""
     found: dict[str, Tensor] = {}
     attention = model.blocks[block].attn
@@ -71,7 +73,9 @@ def heard(model: torch.nn.Module, batch: Tensor, block: int, monkeypatch: pytest
 
 @pytest.mark.parametrize("block", [0, 7, -1])
 @pytest.mark.parametrize("name", MODELS)
-def test_queries_keys_values_and_tokens_are_those_of_timms_own_forward_pass(name, block, monkeypatch):
+def test_queries_keys_values_and_tokens_are_those_of_timms_own_forward_pass(
+    name, block, monkeypatch
+):
     side = MODELS[name]
     batch = torch.randn(2, 3, 3 * side, 5 * side, generator=torch.Generator().manual_seed(1))
     plain, rotated = backbone(name), backbone(name, rotated=True)
@@ -83,16 +87,24 @@ def test_queries_keys_values_and_tokens_are_those_of_timms_own_forward_pass(name
         return torch.cat([first, values.narrow(dim, prefix, values.shape[dim] - prefix)], dim=dim)
 
     for row, (before, after) in enumerate(
-        zip(plain.features(batch, block=block, want=ALL), rotated.features(batch, block=block, want=ALL), strict=True)
+        zip(
+            plain.features(batch, block=block, want=ALL),
+            rotated.features(batch, block=block, want=ALL),
+            strict=True,
+        )
     ):
         assert before.grid == (3, 5)
         assert before.has_class
         for field in ("queries", "keys"):
-            torch.testing.assert_close(getattr(before, field), own(wanted[field][row], 1), rtol=1e-5, atol=1e-5)
+            torch.testing.assert_close(
+                getattr(before, field), own(wanted[field][row], 1), rtol=1e-5, atol=1e-5
+            )
             expected = own(wanted[f"rotated_{field}"][row], 1)
             torch.testing.assert_close(getattr(after, field), expected, rtol=1e-5, atol=1e-5)
             assert (getattr(before, field) - getattr(after, field)).abs().max() > 1e-2
-        torch.testing.assert_close(before.values, own(wanted["values"][row], 1), rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(
+            before.values, own(wanted["values"][row], 1), rtol=1e-5, atol=1e-5
+        )
         tokens = own(plain.model.norm(wanted["tokens"][row]), 0)
         torch.testing.assert_close(before.tokens, tokens, rtol=1e-5, atol=1e-4)
 
@@ -121,7 +133,9 @@ def test_a_file_with_the_names_that_dinov3_gives_its_tensors_fits(tmp_path):
             theirs[key.replace("weight", "bias")] = torch.zeros(3 * 384)
             theirs[key.replace("weight", "bias_mask")] = torch.zeros(3 * 384)
     save_file(theirs, tmp_path / "dinov3_vits16.safetensors")
-    found = vit.load("timm/vit_small_patch16_dinov3", weights=tmp_path / "dinov3_vits16.safetensors").model.state_dict()
+    found = vit.load(
+        "timm/vit_small_patch16_dinov3", weights=tmp_path / "dinov3_vits16.safetensors"
+    ).model.state_dict()
     assert found
     assert all(torch.equal(found[key], own[key]) for key in found)
 

@@ -29,7 +29,9 @@ def test_of_a_model_of_timm_its_registry_is_asked(model, licence):
     assert f"timm/{model}" in found.source
 
 
-@pytest.mark.parametrize("what", ["/somewhere/backbone.pth", "timm/vit_small_patch16_224.no_such_tag", "timm/nothing"])
+@pytest.mark.parametrize(
+    "what", ["/somewhere/backbone.pth", "timm/vit_small_patch16_224.no_such_tag", "timm/nothing"]
+)
 def test_of_a_file_and_of_an_unknown_model_it_is_said_that_nothing_is_known(what):
     found = licences.of(what)
     assert found.name == "unknown: look at the source"

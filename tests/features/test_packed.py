@@ -10,7 +10,10 @@ SIZES = [(32, 48), (16, 16), (64, 16), (48, 80)]
 
 def pictures(patch):
     generator = torch.Generator().manual_seed(3)
-    return [torch.randn(3, rows * patch // 16, columns * patch // 16, generator=generator) for rows, columns in SIZES]
+    return [
+        torch.randn(3, rows * patch // 16, columns * patch // 16, generator=generator)
+        for rows, columns in SIZES
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -19,7 +22,9 @@ def networks():
     return {name: vit.load(name, weights="none") for name in names}
 
 
-@pytest.mark.parametrize("name", ["dino_vits8", "timm/vit_tiny_patch16_224", "timm/vit_small_patch14_reg4_dinov2"])
+@pytest.mark.parametrize(
+    "name", ["dino_vits8", "timm/vit_tiny_patch16_224", "timm/vit_small_patch14_reg4_dinov2"]
+)
 def test_tokens_are_those_of_one_picture_at_a_time(networks, name):
     backbone = networks[name]
     given = pictures(backbone.patch)
@@ -30,7 +35,9 @@ def test_tokens_are_those_of_one_picture_at_a_time(networks, name):
             torch.testing.assert_close(one, wanted, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", ["dino_vits8", "timm/vit_tiny_patch16_224", "timm/vit_small_patch14_reg4_dinov2"])
+@pytest.mark.parametrize(
+    "name", ["dino_vits8", "timm/vit_tiny_patch16_224", "timm/vit_small_patch14_reg4_dinov2"]
+)
 def test_the_class_token_alone_is_that_of_all_tokens(networks, name):
     backbone = networks[name]
     given = pictures(backbone.patch)
@@ -56,11 +63,20 @@ def test_a_picture_does_not_see_what_it_goes_with(networks):
     backbone = networks["timm/vit_tiny_patch16_224"]
     first, second, *_ = pictures(16)
     together = packed.tokens(backbone, [first, second])[0]
-    torch.testing.assert_close(packed.tokens(backbone, [first, 100 * second])[0], together, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(
+        packed.tokens(backbone, [first, 100 * second])[0], together, rtol=1e-4, atol=1e-5
+    )
 
 
 def test_packs_keep_the_order_and_hold_no_more_than_they_may():
-    assert packed.plan([3, 4, 2, 9, 1, 1, 8, 10, 2], most=9) == [[0, 1, 2], [3], [4, 5], [6], [7], [8]]
+    assert packed.plan([3, 4, 2, 9, 1, 1, 8, 10, 2], most=9) == [
+        [0, 1, 2],
+        [3],
+        [4, 5],
+        [6],
+        [7],
+        [8],
+    ]
     assert packed.plan([20, 20], most=9) == [[0], [1]]
     assert packed.plan([3, 0, 2], most=0) == [[0], [1], [2]]
     assert packed.plan([], most=5) == []

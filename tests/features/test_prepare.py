@@ -28,7 +28,9 @@ def test_normalising_equals_dividing_value_by_value(rng):
     for channel in range(3):
         for row in range(3):
             for col in range(5):
-                expected[channel, row, col] = (int(rgb[row, col, channel]) / 255 - MEAN[channel]) / STD[channel]
+                expected[channel, row, col] = (
+                    int(rgb[row, col, channel]) / 255 - MEAN[channel]
+                ) / STD[channel]
     found = normalised(rgb, mean=MEAN, std=STD)
     assert found.dtype == torch.float32
     np.testing.assert_allclose(found.numpy(), expected, rtol=0, atol=1e-6)
@@ -64,18 +66,28 @@ def test_a_picture_whose_shorter_side_fits_already_is_not_resampled(rng):
         ((5, 300), 7, (7, 420)),
     ],
 )
-def test_the_shorter_side_becomes_what_was_asked_and_the_longer_is_cut_in_proportion(rng, size, short_side, content):
+def test_the_shorter_side_becomes_what_was_asked_and_the_longer_is_cut_in_proportion(
+    rng, size, short_side, content
+):
     ready = prepare(drawn(rng, *size), patch=16, short_side=short_side, **PLAIN)
     assert ready.content == content
     assert ready.tensor.shape == (3, *(-(-side // 16) * 16 for side in content))
 
 
-@given(short=st.integers(1, 40), longer=st.integers(0, 40), short_side=st.integers(1, 60), upright=st.booleans())
+@given(
+    short=st.integers(1, 40),
+    longer=st.integers(0, 40),
+    short_side=st.integers(1, 60),
+    upright=st.booleans(),
+)
 def test_the_size_is_the_one_of_torchvisions_resize(short, longer, short_side, upright):
     size = (short + longer, short) if upright else (short, short + longer)
     rgb = np.zeros((*size, 3), np.uint8)
     resized = torchvision_functional.resize(Image.fromarray(rgb), short_side)
-    assert prepare(rgb, patch=4, short_side=short_side, **PLAIN).content == (resized.height, resized.width)
+    assert prepare(rgb, patch=4, short_side=short_side, **PLAIN).content == (
+        resized.height,
+        resized.width,
+    )
 
 
 @pytest.mark.parametrize("size, short_side", [((61, 83), 24), ((83, 61), 24), ((21, 33), 50)])
@@ -117,7 +129,8 @@ def test_a_view_or_a_read_only_array_is_taken_and_never_written(rng, short_side)
 
 
 @pytest.mark.parametrize(
-    "size, patch, whole", [((3, 5), 4, (4, 8)), ((4, 8), 4, (4, 8)), ((1, 1), 14, (14, 14)), ((17, 16), 16, (32, 16))]
+    "size, patch, whole",
+    [((3, 5), 4, (4, 8)), ((4, 8), 4, (4, 8)), ((1, 1), 14, (14, 14)), ((17, 16), 16, (32, 16))],
 )
 def test_zeros_are_added_right_and_below_up_to_whole_patches(size, patch, whole):
     found = padded(torch.ones(2, 3, *size), patch)
@@ -149,7 +162,9 @@ def test_what_is_no_picture_in_rgb_bytes_is_refused_with_its_shape_and_type(rgb,
     assert str(rgb.dtype) in str(refusal.value)
 
 
-@pytest.mark.parametrize("size", [(480, 640), (5500, 7300), (3, 90_000), (1, 1), (17, 17), (33, 2000)])
+@pytest.mark.parametrize(
+    "size", [(480, 640), (5500, 7300), (3, 90_000), (1, 1), (17, 17), (33, 2000)]
+)
 @pytest.mark.parametrize("patch", [8, 14, 16])
 @pytest.mark.parametrize("most", [1, 50, 2400])
 @pytest.mark.parametrize("short_side", [None, 480])

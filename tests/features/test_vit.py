@@ -65,9 +65,13 @@ def test_queries_keys_values_and_tokens_are_those_of_timms_own_forward_pass(bloc
             values = getattr(found, field)
             assert values.shape == (3, 1 + 15, 64)
             assert values.dtype == torch.float32
-            torch.testing.assert_close(values, split(expected["joined"][row], number, backbone.heads))
+            torch.testing.assert_close(
+                values, split(expected["joined"][row], number, backbone.heads)
+            )
         assert found.tokens.shape == (1 + 15, 192)
-        torch.testing.assert_close(found.tokens, backbone.model.norm(expected["left"][row]), atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(
+            found.tokens, backbone.model.norm(expected["left"][row]), atol=1e-5, rtol=1e-5
+        )
 
 
 def test_attention_by_our_queries_keys_and_values_is_what_the_block_mixes():
@@ -77,7 +81,9 @@ def test_attention_by_our_queries_keys_and_values_is_what_the_block_mixes():
     for queries, keys, values in zip(found.queries, found.keys, found.values, strict=True):
         weights = (queries @ keys.T / math.sqrt(queries.shape[1])).softmax(dim=1)
         mixed.append(weights @ values)
-    torch.testing.assert_close(torch.cat(mixed, dim=1), heard(backbone, batch, 3)["mixed"][0], atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(
+        torch.cat(mixed, dim=1), heard(backbone, batch, 3)["mixed"][0], atol=1e-5, rtol=1e-4
+    )
 
 
 @pytest.mark.parametrize("size", [(224, 224), (48, 80), (16, 32)])
@@ -87,7 +93,9 @@ def test_the_last_blocks_tokens_and_the_class_tokens_are_timms_features(size):
         expected = backbone.model.forward_features(batch)
     found = backbone.features(batch, want=("tokens",))[0]
     torch.testing.assert_close(found.tokens, expected[0], atol=1e-5, rtol=1e-5)
-    torch.testing.assert_close(backbone.tokens_of(list(batch))[0], expected[0], atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(
+        backbone.tokens_of(list(batch))[0], expected[0], atol=1e-5, rtol=1e-5
+    )
 
 
 def test_a_picture_does_not_depend_on_its_neighbours_in_the_batch():
@@ -96,7 +104,9 @@ def test_a_picture_does_not_depend_on_its_neighbours_in_the_batch():
     for row in range(3):
         alone = backbone.features(batch[row : row + 1], want=ALL)[0]
         for field in ALL:
-            torch.testing.assert_close(getattr(together[row], field), getattr(alone, field), atol=1e-5, rtol=1e-5)
+            torch.testing.assert_close(
+                getattr(together[row], field), getattr(alone, field), atol=1e-5, rtol=1e-5
+            )
     assert not torch.allclose(together[0].keys, together[1].keys, atol=1e-3)
 
 
@@ -117,7 +127,9 @@ def test_a_field_that_is_not_there_is_refused_with_the_list():
         drawn_backbone().features(drawn_batch(1, 3, 32, 16), want=("keys", "masks"))
 
 
-@pytest.mark.parametrize("shape", [(1, 3, 32, 40), (1, 3, 40, 32), (1, 1, 32, 32), (3, 32, 32), (1, 3, 0, 32)])
+@pytest.mark.parametrize(
+    "shape", [(1, 3, 32, 40), (1, 3, 40, 32), (1, 1, 32, 32), (3, 32, 32), (1, 3, 0, 32)]
+)
 def test_a_batch_that_is_not_of_whole_patches_is_refused_with_its_shape(shape):
     with pytest.raises(ValueError, match="multiples of 16") as refusal:
         drawn_backbone().features(torch.zeros(shape))
@@ -125,7 +137,10 @@ def test_a_batch_that_is_not_of_whole_patches_is_refused_with_its_shape(shape):
 
 
 def test_registers_are_neither_patches_nor_the_class_token():
-    backbone, batch = drawn_backbone("timm/vit_small_patch14_reg4_dinov2"), drawn_batch(1, 3, 28, 42)
+    backbone, batch = (
+        drawn_backbone("timm/vit_small_patch14_reg4_dinov2"),
+        drawn_batch(1, 3, 28, 42),
+    )
     assert backbone.model.num_prefix_tokens == 5
     found = backbone.features(batch, want=ALL)[0]
     expected = heard(backbone, batch, -1)
@@ -133,7 +148,9 @@ def test_registers_are_neither_patches_nor_the_class_token():
     assert found.grid == (2, 3)
     assert found.has_class
     for number, field in enumerate(("queries", "keys", "values")):
-        torch.testing.assert_close(getattr(found, field), split(expected["joined"][0], number, 6)[:, kept])
+        torch.testing.assert_close(
+            getattr(found, field), split(expected["joined"][0], number, 6)[:, kept]
+        )
     torch.testing.assert_close(found.tokens, expected["end"][0, kept], atol=1e-5, rtol=1e-5)
 
 
@@ -154,7 +171,9 @@ def test_without_a_class_token_the_mean_of_the_patches_stands_in():
 def test_bfloat16_gives_float32_results_near_the_exact_ones():
     batch = drawn_batch(1, 3, 32, 48)
     exact = drawn_backbone("timm/test_vit").features(batch, want=ALL)[0]
-    rough = vit.load("timm/test_vit", weights="none", dtype=torch.bfloat16).features(batch, want=ALL)[0]
+    rough = vit.load("timm/test_vit", weights="none", dtype=torch.bfloat16).features(
+        batch, want=ALL
+    )[0]
     for field in ALL:
         found, expected = getattr(rough, field), getattr(exact, field)
         assert found.dtype == torch.float32
@@ -177,7 +196,10 @@ def test_dinos_position_embedding_is_sampled_bicubically_on_a_grid_a_tenth_large
     expected = torch.zeros(rows, cols, 4, dtype=torch.float64)
     for row in range(rows):
         for col in range(cols):
-            at_row, at_col = (row + 0.5) * 14 / (rows + 0.1) - 0.5, (col + 0.5) * 14 / (cols + 0.1) - 0.5
+            at_row, at_col = (
+                (row + 0.5) * 14 / (rows + 0.1) - 0.5,
+                (col + 0.5) * 14 / (cols + 0.1) - 0.5,
+            )
             for i in range(math.floor(at_row) - 1, math.floor(at_row) + 3):
                 for j in range(math.floor(at_col) - 1, math.floor(at_col) + 3):
                     weight = cubic(at_row - i) * cubic(at_col - j)
@@ -193,14 +215,21 @@ def test_dinos_tokens_at_its_own_size_are_timms():
     backbone, batch = drawn_backbone("dino_vits16"), drawn_batch(1, 3, 224, 224)
     with torch.inference_mode():
         expected = backbone.model.forward_features(batch)
-    torch.testing.assert_close(backbone.features(batch, want=ALL)[0].tokens, expected[0], atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(
+        backbone.features(batch, want=ALL)[0].tokens, expected[0], atol=1e-5, rtol=1e-5
+    )
 
 
 def test_a_backbone_says_what_a_picture_must_be_made_ready_with():
     dino, tiny = drawn_backbone("dino_vits16"), drawn_backbone()
     assert (dino.name, dino.patch, dino.heads, dino.width) == ("dino_vits16", 16, 6, 384)
     assert (dino.mean, dino.std) == ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-    assert (tiny.name, tiny.patch, tiny.heads, tiny.width) == ("timm/vit_tiny_patch16_224", 16, 3, 192)
+    assert (tiny.name, tiny.patch, tiny.heads, tiny.width) == (
+        "timm/vit_tiny_patch16_224",
+        16,
+        3,
+        192,
+    )
     assert (tiny.mean, tiny.std) == ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))  # as this model was trained
 
 
@@ -208,14 +237,18 @@ def test_weights_none_are_the_same_each_time_and_leave_the_callers_draws_alone(m
     torch.manual_seed(3)
     expected = torch.rand(4)
     torch.manual_seed(3)
-    monkeypatch.setattr(torch.cuda, "manual_seed_all", lambda seed: pytest.fail("a GPU's generator was seeded"))
+    monkeypatch.setattr(
+        torch.cuda, "manual_seed_all", lambda seed: pytest.fail("a GPU's generator was seeded")
+    )
     first = vit.load("timm/test_vit", weights="none").model.state_dict()
     assert torch.equal(torch.rand(4), expected)
     second = vit.load("timm/test_vit", weights="none").model.state_dict()
     assert all(torch.equal(first[key], second[key]) for key in first)
 
 
-@pytest.mark.parametrize("name", ["test_vit", "test_vit2", "test_vit3", "test_vit4", "vit_tiny_patch16_224"])
+@pytest.mark.parametrize(
+    "name", ["test_vit", "test_vit2", "test_vit3", "test_vit4", "vit_tiny_patch16_224"]
+)
 def test_a_file_of_timms_own_weights_with_its_classifier_fits(tmp_path, name):
     torch.manual_seed(5)
     state = timm.create_model(name, pretrained=False).state_dict()
@@ -225,9 +258,14 @@ def test_a_file_of_timms_own_weights_with_its_classifier_fits(tmp_path, name):
     assert all(torch.equal(found[key], state[key]) for key in found)
 
 
-@pytest.mark.parametrize("name", ["timm/resnet18", "timm/swin_tiny_patch4_window7_224", "timm/beit_base_patch16_224"])
+@pytest.mark.parametrize(
+    "name", ["timm/resnet18", "timm/swin_tiny_patch4_window7_224", "timm/beit_base_patch16_224"]
+)
 def test_a_model_of_another_family_is_refused_with_some_that_are_taken(name):
-    with torch.device("meta"), pytest.raises(WeightsError, match="not of timm's VisionTransformer or Eva") as refusal:
+    with (
+        torch.device("meta"),
+        pytest.raises(WeightsError, match="not of timm's VisionTransformer or Eva") as refusal,
+    ):
         vit.load(name, weights="none")
     assert name in str(refusal.value)
     assert all(other in str(refusal.value) for other in vit.SOME_OF_TIMM)

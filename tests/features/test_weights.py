@@ -27,7 +27,9 @@ State = dict[str, Tensor]
 NAME = "timm/test_vit"  # six blocks, width 64, pictures of 160 px
 
 
-def shapes_of_dino(*, width: int, depth: int, hidden: int, patch: int, side: int) -> dict[str, tuple[int, ...]]:
+def shapes_of_dino(
+    *, width: int, depth: int, hidden: int, patch: int, side: int
+) -> dict[str, tuple[int, ...]]:
     """Names and shapes in DINO's published ViT files, in their order."""
     shapes: dict[str, tuple[int, ...]] = {
         "cls_token": (1, 1, width),
@@ -63,14 +65,22 @@ def vit_state(seed: int = 0, *, depth: int = 6, width: int = 64) -> State:
 
 def flat_state(shapes: dict[str, tuple[int, ...]]) -> State:
     """One value a tensor, each its own: a file of it is small however large the network."""
-    return {key: torch.tensor(float(number)).expand(shape) for number, (key, shape) in enumerate(shapes.items(), 1)}
+    return {
+        key: torch.tensor(float(number)).expand(shape)
+        for number, (key, shape) in enumerate(shapes.items(), 1)
+    }
 
 
 def resnet_state() -> State:
     with torch.device("meta"):
         whole = resnet50(weights=None).state_dict()
-    state = flat_state({key: tuple(value.shape) for key, value in whole.items() if not key.startswith("fc.")})
-    return {key: value.long() if key.endswith("num_batches_tracked") else value for key, value in state.items()}
+    state = flat_state(
+        {key: tuple(value.shape) for key, value in whole.items() if not key.startswith("fc.")}
+    )
+    return {
+        key: value.long() if key.endswith("num_batches_tracked") else value
+        for key, value in state.items()
+    }
 
 
 def under(prefix: str, state: State) -> State:
@@ -94,7 +104,10 @@ DINO_HEAD = {"head.mlp.0.weight": torch.ones(8, 64), "head.mlp.0.bias": torch.on
     "head.last_layer.weight_v": torch.ones(9, 8),
 }
 MOCO_HEAD = {"head.0.weight": torch.ones(8, 64), "head.1.num_batches_tracked": torch.tensor(7)}
-OPTIMIZER = {"state": {0: {"step": 3, "exp_avg": torch.ones(2)}}, "param_groups": [{"lr": 0.1, "params": [0]}]}
+OPTIMIZER = {
+    "state": {0: {"step": 3, "exp_avg": torch.ones(2)}},
+    "param_groups": [{"lr": 0.1, "params": [0]}],
+}
 
 
 def dino_checkpoint(teacher: State, student: State) -> dict[str, Any]:
@@ -104,16 +117,26 @@ def dino_checkpoint(teacher: State, student: State) -> dict[str, Any]:
         "teacher": teacher,
         "optimizer": OPTIMIZER,
         "epoch": 100,
-        "args": argparse.Namespace(arch="vit_small", patch_size=16, global_crops_scale=(0.4, 1.0), use_fp16=True),
+        "args": argparse.Namespace(
+            arch="vit_small", patch_size=16, global_crops_scale=(0.4, 1.0), use_fp16=True
+        ),
         "dino_loss": {"center": torch.ones(1, 9)},
         "fp16_scaler": {"scale": 65536.0, "growth_factor": 2.0},
     }
 
 
 def moco3_checkpoint(momentum: State, base: State) -> dict[str, Any]:
-    state = under("module.base_encoder.", base | MOCO_HEAD) | under("module.momentum_encoder.", momentum | MOCO_HEAD)
+    state = under("module.base_encoder.", base | MOCO_HEAD) | under(
+        "module.momentum_encoder.", momentum | MOCO_HEAD
+    )
     state["module.predictor.0.weight"] = torch.ones(8, 8)
-    return {"epoch": 300, "arch": "vit_small", "state_dict": state, "optimizer": OPTIMIZER, "scaler": {"scale": 1.0}}
+    return {
+        "epoch": 300,
+        "arch": "vit_small",
+        "state_dict": state,
+        "optimizer": OPTIMIZER,
+        "scaler": {"scale": 1.0},
+    }
 
 
 # The file's name, and what it holds if the first state is the wanted branch and the second the other.
@@ -125,17 +148,27 @@ LAYOUTS: dict[str, tuple[str, Callable[[State, State], dict[str, Any]]]] = {
     ),
     "DINO's whole checkpoint, the teacher distributed too": (
         "checkpoint0100.pth",
-        lambda wanted, other: dino_checkpoint(under("module.", under("backbone.", wanted) | DINO_HEAD), other),
+        lambda wanted, other: dino_checkpoint(
+            under("module.", under("backbone.", wanted) | DINO_HEAD), other
+        ),
     ),
     "MoCo-v3's checkpoint": ("vit-s-300ep.pth.tar", moco3_checkpoint),
-    "a distributed model's state dict": ("model.pt", lambda wanted, other: {"state_dict": under("module.", wanted)}),
-    "a classifier's": ("model_best.pth", lambda wanted, other: {"model": wanted | {"head.weight": torch.ones(9, 64)}}),
+    "a distributed model's state dict": (
+        "model.pt",
+        lambda wanted, other: {"state_dict": under("module.", wanted)},
+    ),
+    "a classifier's": (
+        "model_best.pth",
+        lambda wanted, other: {"model": wanted | {"head.weight": torch.ones(9, 64)}},
+    ),
 }
 
 
 @pytest.mark.parametrize("zipped", [True, False], ids=["zipped", "as before torch 1.6"])
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_a_checkpoint_loads_every_tensor_of_the_wanted_branch_to_its_place(tmp_path, layout, zipped):
+def test_a_checkpoint_loads_every_tensor_of_the_wanted_branch_to_its_place(
+    tmp_path, layout, zipped
+):
     file, content = LAYOUTS[layout]
     wanted = vit_state(0)
     path = saved(tmp_path / file, content(wanted, vit_state(1)), zipped=zipped)
@@ -162,7 +195,9 @@ def test_arrays_of_half_precision_under_timms_names_load_as_float32(tmp_path, sa
 
 @pytest.mark.parametrize("name, patch", [("dino_vits16", 16), ("dino_vits8", 8)])
 def test_the_named_dino_backbones_take_exactly_the_tensors_of_dinos_files(tmp_path, name, patch):
-    state = flat_state(shapes_of_dino(width=384, depth=12, hidden=4 * 384, patch=patch, side=224 // patch))
+    state = flat_state(
+        shapes_of_dino(width=384, depth=12, hidden=4 * 384, patch=patch, side=224 // patch)
+    )
     path = saved(tmp_path / "dino_pretrain.pth", state)
     same(vit.load(name, weights=path).model.state_dict(), state)
 
@@ -205,14 +240,18 @@ def without(state: State, key: str) -> State:
     ],
     ids=["deeper", "shallower", "narrower", "a tensor lost", "with registers", "a ResNet"],
 )
-def test_weights_of_another_architecture_are_refused_with_file_difference_and_remedy(tmp_path, state, complaint):
+def test_weights_of_another_architecture_are_refused_with_file_difference_and_remedy(
+    tmp_path, state, complaint
+):
     path = saved(tmp_path / "weights.pth", state)
     with pytest.raises(WeightsError, match=re.escape(complaint)) as refusal:
         vit.load(NAME, weights=path)
     assert str(path) in str(refusal.value)
     assert NAME in str(refusal.value)
     assert str(refusal.value).endswith("Name the backbone that they belong to")
-    with pytest.raises(WeightsError, match=re.escape(complaint)):  # a state dict in place of its file
+    with pytest.raises(
+        WeightsError, match=re.escape(complaint)
+    ):  # a state dict in place of its file
         vit.load(NAME, weights=weights.read(path))
 
 
@@ -246,7 +285,10 @@ def cut(path: Path) -> Path:
 
 @pytest.mark.parametrize("kind", ["zipped", "old", "safetensors", "npz"])
 def test_a_file_that_was_cut_short_is_refused_with_the_advice_to_fetch_it_again(tmp_path, kind):
-    state, path = vit_state(), tmp_path / f"weights.{kind if kind in ('safetensors', 'npz') else 'pth'}"
+    state, path = (
+        vit_state(),
+        tmp_path / f"weights.{kind if kind in ('safetensors', 'npz') else 'pth'}",
+    )
     if kind == "safetensors":
         save_file(state, path)
     elif kind == "npz":
@@ -258,7 +300,9 @@ def test_a_file_that_was_cut_short_is_refused_with_the_advice_to_fetch_it_again(
     assert str(path) in str(refusal.value)
 
 
-@pytest.mark.parametrize("array", [np.array(["word"]), np.array([{}], dtype=object)], ids=["words", "objects"])
+@pytest.mark.parametrize(
+    "array", [np.array(["word"]), np.array([{}], dtype=object)], ids=["words", "objects"]
+)
 def test_arrays_that_are_not_numbers_are_refused(tmp_path, array):
     np.savez(tmp_path / "weights.npz", allow_pickle=True, one=array)
     with pytest.raises(WeightsError, match=r"weights\.npz: cannot be read as weights"):
@@ -282,7 +326,14 @@ def test_a_single_array_under_the_name_of_many_is_refused(tmp_path):
         ([torch.ones(2)], "holds a list, wanted a dict of tensors"),
         (torch.ones(2), "holds a Tensor, wanted a dict of tensors"),
     ],
-    ids=["nothing", "numbers", "keys that are no words", "a hollow state dict", "a list", "one tensor"],
+    ids=[
+        "nothing",
+        "numbers",
+        "keys that are no words",
+        "a hollow state dict",
+        "a list",
+        "one tensor",
+    ],
 )
 def test_a_file_without_named_tensors_is_refused_with_what_it_holds(tmp_path, content, complaint):
     path = saved(tmp_path / "weights.pth", content)
@@ -292,13 +343,17 @@ def test_a_file_without_named_tensors_is_refused_with_what_it_holds(tmp_path, co
 
 
 @pytest.mark.parametrize("zipped", [True, False])
-def test_a_whole_pickled_model_is_refused_with_its_class_and_how_to_save_it_instead(tmp_path, zipped):
+def test_a_whole_pickled_model_is_refused_with_its_class_and_how_to_save_it_instead(
+    tmp_path, zipped
+):
     path = saved(tmp_path / "model.pth", torch.nn.Linear(2, 3), zipped=zipped)
     with pytest.raises(WeightsError, match=re.escape("torch.nn.modules.linear.Linear")) as refusal:
         weights.read(path)
     assert str(path) in str(refusal.value)
     assert "torch.save(model.state_dict(), FILE)" in str(refusal.value)
-    assert "weights_only" not in str(refusal.value)  # torch's own advice is to run whatever the file holds
+    assert "weights_only" not in str(
+        refusal.value
+    )  # torch's own advice is to run whatever the file holds
     assert str(refusal.value).isprintable()
 
 
@@ -337,7 +392,9 @@ def test_what_is_neither_a_file_nor_a_name_is_refused_with_the_names(tmp_path):
         with pytest.raises(WeightsError, match="neither a file nor a name") as refusal:
             weights.read(what, name="dino_vits16")
         assert str(what) in str(refusal.value)
-        assert all(name in str(refusal.value) for name in (*weights.known(), "timm/<model>", "none"))
+        assert all(
+            name in str(refusal.value) for name in (*weights.known(), "timm/<model>", "none")
+        )
         assert "wanted for dino_vits16" in str(refusal.value)
 
 
@@ -360,14 +417,20 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("name", weights.known())
 @pytest.mark.usefixtures("no_network")
-def test_without_network_the_error_says_what_to_fetch_where_to_put_it_and_what_needs_none(cache, name):
+def test_without_network_the_error_says_what_to_fetch_where_to_put_it_and_what_needs_none(
+    cache, name
+):
     with pytest.raises(WeightsError, match="Name or service not known") as refusal:
         weights.read(name)
     url = weights.URLS[name]
     assert f"Download {url} " in str(refusal.value)
     assert f"put it at {cache / url.rpartition('/')[2]} " in str(refusal.value)
     assert "--weights STAGE=FILE" in str(refusal.value)
-    nothing = "--weights STAGE=none" if "resnet50" in name else "--weights propose=handcrafted (of `masks`: --backbone"
+    nothing = (
+        "--weights STAGE=none"
+        if "resnet50" in name
+        else "--weights propose=handcrafted (of `masks`: --backbone"
+    )
     assert f"Without any weights: {nothing}" in str(refusal.value)
     assert "--propose.backbone" not in str(refusal.value)
 
@@ -386,13 +449,21 @@ def test_a_file_put_where_the_error_says_is_used_without_network(cache, name):
     same(weights.read(name), {"norm.weight": torch.tensor([1.0, 2.0])})
 
 
-def test_one_of_timms_names_without_network_says_what_to_fetch_and_what_needs_none(tmp_path, monkeypatch):
+def test_one_of_timms_names_without_network_says_what_to_fetch_and_what_needs_none(
+    tmp_path, monkeypatch
+):
     hub = pytest.importorskip("huggingface_hub").constants
     monkeypatch.setattr(hub, "HF_HUB_OFFLINE", True)
     monkeypatch.setattr(hub, "HF_HUB_CACHE", str(tmp_path))
     with pytest.raises(WeightsError, match="could not be fetched") as refusal:
         vit.load(NAME)
-    for words in (NAME, "model.safetensors", "huggingface.co", "--weights propose=FILE", "handcrafted"):
+    for words in (
+        NAME,
+        "model.safetensors",
+        "huggingface.co",
+        "--weights propose=FILE",
+        "handcrafted",
+    ):
         assert words in str(refusal.value)
 
 

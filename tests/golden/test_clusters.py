@@ -27,7 +27,9 @@ def test_whitened_rows_are_those_of_the_original(stored):
 
 @pytest.mark.parametrize("preset", ["paper-voc12", "paper-coco20k"])
 @pytest.mark.parametrize("seed", [1234, 0, 1, 2])
-def test_the_papers_presets_reach_the_accuracy_of_the_original_from_start_to_end(stored, preset, seed):
+def test_the_papers_presets_reach_the_accuracy_of_the_original_from_start_to_end(
+    stored, preset, seed
+):
     rows, arrays, _ = stored
     own = resolve(load(preset_name=preset)).cluster
     normalised = whitening.normalise(rows, whitening.scale_of(rows, whiten=own.whiten))
@@ -40,7 +42,9 @@ def test_the_papers_presets_reach_the_accuracy_of_the_original_from_start_to_end
 
 def test_twice_as_many_clusters_by_majority_are_as_good_as_the_originals(stored):
     rows, arrays, _ = stored
-    found = kmeans.fit(whitening.normalise(rows, whitening.scale_of(rows)), k=40, restarts=1, seed=1234)
+    found = kmeans.fit(
+        whitening.normalise(rows, whitening.scale_of(rows)), k=40, restarts=1, seed=1234
+    )
     counts = clusters.table(found.ids, arrays["labels"], n_clusters=40, n_classes=20)
     assert 0.96 <= clusters.accuracy(counts, matching.majority(counts)) <= 0.99
 
@@ -53,7 +57,11 @@ def test_full_and_spherical_k_means_are_better_than_mini_batches_and_alike(store
         each = []
         for seed in range(5):
             found = kmeans.fit(normalised, k=20, algorithm=algorithm, restarts=restarts, seed=seed)
-            each.append(clusters.accuracy(clusters.table(found.ids, arrays["labels"], n_clusters=20, n_classes=20)))
+            each.append(
+                clusters.accuracy(
+                    clusters.table(found.ids, arrays["labels"], n_clusters=20, n_classes=20)
+                )
+            )
         accuracy[algorithm] = np.mean(each)
     assert accuracy["full"] > accuracy["minibatch"] + 0.03
     assert accuracy["spherical"] == pytest.approx(accuracy["full"], abs=0.03)

@@ -16,7 +16,9 @@ from maskdistill.masks import rle
 
 @pytest.fixture(scope="module")
 def source(reference):
-    return json.loads((reference / "data" / "coco-dev" / "instances.json").read_text(encoding="utf-8"))
+    return json.loads(
+        (reference / "data" / "coco-dev" / "instances.json").read_text(encoding="utf-8")
+    )
 
 
 @pytest.fixture(scope="module")
@@ -78,30 +80,52 @@ def at_random(source, masks, rng):
         for _ in range(130 if number % 20 == 0 else rng.integers(0, 8)):
             mask = np.zeros((1, height, width), bool)
             x, y = int(rng.integers(0, width - 20)), int(rng.integers(0, height - 20))
-            mask[0, y : y + int(rng.integers(5, height)), x : x + int(rng.integers(5, width))] = True
+            mask[0, y : y + int(rng.integers(5, height)), x : x + int(rng.integers(5, width))] = (
+                True
+            )
             encoded = rle.encode(mask)
             x1, y1, x2, y2 = map(float, rle.boxes(encoded)[0])
-            row = {"image_id": picture["id"], "category_id": int(rng.choice([1, 2, 3, 44, 62])), "bbox": None}
-            found.append(result(row, encoded[0], float(rng.random()), box=[x1, y1, x2 - x1, y2 - y1]))
+            row = {
+                "image_id": picture["id"],
+                "category_id": int(rng.choice([1, 2, 3, 44, 62])),
+                "bbox": None,
+            }
+            found.append(
+                result(row, encoded[0], float(rng.random()), box=[x1, y1, x2 - x1, y2 - y1])
+            )
     return found
 
 
 @pytest.mark.parametrize("iou_type", ["segm", "bbox"])
 @pytest.mark.parametrize("class_agnostic", [True, False])
 @pytest.mark.parametrize("make", [own, perturbed, at_random])
-def test_the_twelve_numbers_equal_those_of_pycocotools(source, masks, rng, make, class_agnostic, iou_type):
+def test_the_twelve_numbers_equal_those_of_pycocotools(
+    source, masks, rng, make, class_agnostic, iou_type
+):
     found = make(source, masks, rng)
     truth = {picture["id"]: [] for picture in source["images"]}
     for row in source["annotations"]:
         x, y, width, height = row["bbox"]
-        record = {"rle": masks[row["id"]], "box": [x, y, x + width, y + height], "area": row["area"]}
-        truth[row["image_id"]].append(record | {"category": row["category_id"], "crowd": bool(row["iscrowd"])})
+        record = {
+            "rle": masks[row["id"]],
+            "box": [x, y, x + width, y + height],
+            "area": row["area"],
+        }
+        truth[row["image_id"]].append(
+            record | {"category": row["category_id"], "crowd": bool(row["iscrowd"])}
+        )
     results = {}
     for row in found:
         x, y, width, height = row["bbox"]
-        record = {"rle": row["segmentation"], "box": [x, y, x + width, y + height], "category": row["category_id"]}
+        record = {
+            "rle": row["segmentation"],
+            "box": [x, y, x + width, y + height],
+            "category": row["category_id"],
+        }
         results.setdefault(row["image_id"], []).append(record | {"score": row["score"]})
-    ours = instances.average_precision(truth, results, iou_type=iou_type, class_agnostic=class_agnostic)
+    ours = instances.average_precision(
+        truth, results, iou_type=iou_type, class_agnostic=class_agnostic
+    )
     with contextlib.redirect_stdout(io.StringIO()):
         # As the release does it; pycocotools' own switch (useCats) sorts masks of equal scores by category.
         one = {"category_id": 1} if class_agnostic else {}
@@ -113,7 +137,9 @@ def test_the_twelve_numbers_equal_those_of_pycocotools(source, masks, rng, make,
         evaluation.summarize()
     theirs = [float("nan") if value < 0 else float(value) for value in evaluation.stats]
     np.testing.assert_allclose(list(ours.values()), theirs, rtol=0, atol=1e-12)
-    numbers = Curves(truth, results, iou_type=iou_type, class_agnostic=class_agnostic).numbers(np.ones((1, 94), int))
+    numbers = Curves(truth, results, iou_type=iou_type, class_agnostic=class_agnostic).numbers(
+        np.ones((1, 94), int)
+    )
     for name, values in numbers.items():
         assert values[0] == pytest.approx(ours[name], abs=1e-12), name
     assert sum(row["iscrowd"] for row in source["annotations"]) == 10

@@ -14,18 +14,30 @@ from maskdistill.crf import torch_lattice
 from tests.reference import crf as exact
 
 TINY = (
-    *(f"tiny_coffee_24x32_{case}" for case in ("md_soft2", "mc_mask2", "md_soft3", "mc_soft3", "md_soft21")),
+    *(
+        f"tiny_coffee_24x32_{case}"
+        for case in ("md_soft2", "mc_mask2", "md_soft3", "mc_soft3", "md_soft21")
+    ),
     *("tiny_coffee_24x32_mc_soft21", "tiny_coffee_24x32_md_peaked21"),
     *(f"tiny_chelsea_40x30_{case}" for case in ("md_soft2", "mc_mask2", "md_soft3", "mc_soft3")),
     *(f"tiny_chelsea_40x30_{case}" for case in ("md_soft21", "mc_soft21")),
 )
 MEDIUM = (
-    *("medium_astronaut_60x80_md_soft21", "medium_coffee_60x80_md_soft3", "medium_astronaut_60x80_mc_mask2"),
+    *(
+        "medium_astronaut_60x80_md_soft21",
+        "medium_coffee_60x80_md_soft3",
+        "medium_astronaut_60x80_mc_mask2",
+    ),
     *("medium_coffee_60x80_md_peaked21", "medium_coffee_60x80_mc_soft2"),
 )
 HALF = ("half_coffee_md_soft21", "half_astronaut_mc_mask2")
 FULL = (
-    *("full_coffee_md_soft21", "full_astronaut_md_peaked21", "full_chelsea_md_soft21", "full_astronaut_mc_mask2"),
+    *(
+        "full_coffee_md_soft21",
+        "full_astronaut_md_peaked21",
+        "full_chelsea_md_soft21",
+        "full_astronaut_mc_mask2",
+    ),
     *("full_coffee_mc_soft2", "full_coffee_mc_peaked2", "full_coffee_md_soft2"),
 )
 STORED = 1 / 65535
@@ -51,7 +63,9 @@ class Case:
         self.probabilities = drawn(folder, case, self.image.shape[:2])
         squares = (self.probabilities.astype(np.float64) ** 2).sum()
         assert squares == pytest.approx(case["p_sum_of_squares"], rel=1e-6)
-        np.testing.assert_allclose(self.probabilities[:2, :2, :2].ravel(), case["p_first"], rtol=1e-5)
+        np.testing.assert_allclose(
+            self.probabilities[:2, :2, :2].ravel(), case["p_first"], rtol=1e-5
+        )
         with np.load(folder / f"{name}.npz") as arrays:
             self.arrays = {key: arrays[key] for key in arrays.files}
 
@@ -60,7 +74,9 @@ class Case:
         if f"{wanted}10_u16" in self.arrays:
             return float(np.abs(found - self.arrays[f"{wanted}10_u16"] * STORED).mean())
         step = next(step for step in (4, 8) if f"{wanted}10_grid{step}" in self.arrays)
-        return float(np.abs(found[:, ::step, ::step] - self.arrays[f"{wanted}10_grid{step}"]).mean())
+        return float(
+            np.abs(found[:, ::step, ::step] - self.arrays[f"{wanted}10_grid{step}"]).mean()
+        )
 
 
 def drawn(folder: Path, case: dict, size: tuple[int, int]) -> np.ndarray:
@@ -87,7 +103,12 @@ def assert_labels(found: np.ndarray, wanted: np.ndarray) -> None:
 
 
 def test_every_case_of_the_reference_data_is_compared(reference: Path) -> None:
-    assert {path.stem for path in (reference / "golden" / "crf").glob("*.npz")} == {*TINY, *MEDIUM, *HALF, *FULL}
+    assert {path.stem for path in (reference / "golden" / "crf").glob("*.npz")} == {
+        *TINY,
+        *MEDIUM,
+        *HALF,
+        *FULL,
+    }
 
 
 @pytest.mark.parametrize("name", (*TINY, *MEDIUM, *HALF, *FULL))
@@ -100,9 +121,13 @@ def test_the_lattice_gives_what_pydensecrf_gives(reference: Path, name: str) -> 
 
 @pytest.mark.parametrize("name", (*TINY, *MEDIUM))
 @pytest.mark.parametrize("iterations", (1, 5))
-def test_the_lattice_gives_what_pydensecrf_gives_on_the_way(reference: Path, name: str, iterations: int) -> None:
+def test_the_lattice_gives_what_pydensecrf_gives_on_the_way(
+    reference: Path, name: str, iterations: int
+) -> None:
     case = Case(reference, name)
-    if f"q{iterations}_u16" not in case.arrays:  # the medium cases of 21 classes have no fifth iteration
+    if (
+        f"q{iterations}_u16" not in case.arrays
+    ):  # the medium cases of 21 classes have no fifth iteration
         assert iterations == 5
         assert "21" in name
         return
@@ -133,7 +158,9 @@ def test_the_lattice_gives_what_pydensecrf_gives_for_bgr(reference: Path, name: 
     assert_labels(found, case.arrays["label10_bgr"])
 
 
-@pytest.mark.parametrize("name", (*TINY, *(pytest.param(name, marks=pytest.mark.slow) for name in MEDIUM)))
+@pytest.mark.parametrize(
+    "name", (*TINY, *(pytest.param(name, marks=pytest.mark.slow) for name in MEDIUM))
+)
 def test_the_twin_gives_the_exact_sums(reference: Path, name: str) -> None:
     case = Case(reference, name)
     found = exact.dense_crf(case.image, case.probabilities, **case.setting)
@@ -150,6 +177,8 @@ def test_the_close_answer_is_twice_as_near_to_the_exact_sums_as_pydensecrf(refer
         if "q10_u16" in case.arrays:
             theirs.append(case.mean_difference(case.arrays["q10_u16"] * STORED, wanted="exact"))
         else:
-            theirs.append(float(np.abs(case.arrays["q10_grid4"] - case.arrays["exact10_grid4"]).mean()))
+            theirs.append(
+                float(np.abs(case.arrays["q10_grid4"] - case.arrays["exact10_grid4"]).mean())
+            )
         assert ours[-1] <= theirs[-1] + 1e-6
     assert np.mean(ours) <= np.mean(theirs) / 2

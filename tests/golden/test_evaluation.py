@@ -18,8 +18,22 @@ MATCHINGS += [
     ("overcluster", "majority_count"),
     ("overcluster", "majority_iou"),
 ]  # one to one needs equal numbers there
-NAMES = {"AP": "AP", "AP50": "AP50", "AP75": "AP75", "APs": "AP_small", "APm": "AP_medium", "APl": "AP_large"}
-NAMES |= {"AR1": "AR_1", "AR10": "AR_10", "AR100": "AR_100", "ARs": "AR_small", "ARm": "AR_medium", "ARl": "AR_large"}
+NAMES = {
+    "AP": "AP",
+    "AP50": "AP50",
+    "AP75": "AP75",
+    "APs": "AP_small",
+    "APm": "AP_medium",
+    "APl": "AP_large",
+}
+NAMES |= {
+    "AR1": "AR_1",
+    "AR10": "AR_10",
+    "AR100": "AR_100",
+    "ARs": "AR_small",
+    "ARm": "AR_medium",
+    "ARl": "AR_large",
+}
 
 
 def loaded(reference, name):
@@ -36,22 +50,31 @@ def by_picture(reference):
 
 def record(row):
     x, y, width, height = row["bbox"]
-    return {"rle": row["segmentation"], "box": [x, y, x + width, y + height], "category": row["category_id"]}
+    return {
+        "rle": row["segmentation"],
+        "box": [x, y, x + width, y + height],
+        "category": row["category_id"],
+    }
 
 
 def test_the_confusion_of_label_maps(reference):
     maps = np.load(reference / "golden" / "evaluation" / "semantic_maps.npz")
     wanted = loaded(reference, "semantic_expected.json")
     counts = sum(
-        semantic.confusion(maps[f"pred_{n:02d}"], maps[f"gt_{n:02d}"], 21) for n in range(wanted["n_pictures"])
+        semantic.confusion(maps[f"pred_{n:02d}"], maps[f"gt_{n:02d}"], 21)
+        for n in range(wanted["n_pictures"])
     )
     right = np.diag(counts[:, :21])
     assert right.tolist() == wanted["tp"]
     assert (counts[:, :21].sum(axis=0) - right).tolist() == wanted["fp"]
     assert (counts.sum(axis=1) - right).tolist() == wanted["fn"]
-    np.testing.assert_allclose(np.nan_to_num(semantic.iou(counts)), wanted["jaccards_all_categs"], atol=1e-12)
+    np.testing.assert_allclose(
+        np.nan_to_num(semantic.iou(counts)), wanted["jaccards_all_categs"], atol=1e-12
+    )
     assert semantic.mean_iou(counts, protocol="paper") == pytest.approx(wanted["mIoU"], abs=1e-12)
-    assert semantic.mean_iou(counts) == pytest.approx(wanted["mIoU_over_classes_that_occur"], abs=1e-12)
+    assert semantic.mean_iou(counts) == pytest.approx(
+        wanted["mIoU_over_classes_that_occur"], abs=1e-12
+    )
 
 
 @pytest.mark.parametrize("name, method", MATCHINGS)
@@ -79,7 +102,9 @@ def test_stored_clusters_reach_the_accuracy_of_the_original(reference, k, rule):
     assert mapping == dict(map(tuple, wanted["match"]))
     assert clusters.accuracy(counts, mapping) == pytest.approx(wanted["acc"], abs=1e-12)
     assert clusters.nmi(found, classes) == pytest.approx(wanted["nmi_clusters"], abs=1e-9)
-    np.testing.assert_array_equal([mapping[cluster] for cluster in found.tolist()], stored[f"reordered_{k}"])
+    np.testing.assert_array_equal(
+        [mapping[cluster] for cluster in found.tolist()], stored[f"reordered_{k}"]
+    )
 
 
 def truth_and_results(reference):
@@ -98,8 +123,12 @@ def truth_and_results(reference):
 def ap(objects, results, iou_type, class_agnostic, first_id):
     """Ours number objects from 1; what the original's numbers from 0 do, the twin repeats: the first is never found."""
     if first_id:
-        return instances.average_precision(objects, results, iou_type=iou_type, class_agnostic=class_agnostic)
-    return plain.evaluate(objects, results, overlap(iou_type), class_agnostic=class_agnostic, first_id=0)
+        return instances.average_precision(
+            objects, results, iou_type=iou_type, class_agnostic=class_agnostic
+        )
+    return plain.evaluate(
+        objects, results, overlap(iou_type), class_agnostic=class_agnostic, first_id=0
+    )
 
 
 @pytest.mark.parametrize("first_id", [1, 0])
@@ -110,7 +139,11 @@ def test_average_precision(reference, iou_type, class_agnostic, protocol, first_
     objects, results = truth_and_results(reference)
     expected = loaded(reference, "instances_expected.json")
     key = f"class_{'agnostic' if class_agnostic else 'aware'}_gt_ids_from_{first_id}"
-    wanted = expected["most_confident"][key][iou_type] if protocol == "single" else expected[iou_type][key]
+    wanted = (
+        expected["most_confident"][key][iou_type]
+        if protocol == "single"
+        else expected[iou_type][key]
+    )
     if protocol == "single":
         objects, results = instances.most_confident(objects, results)
     found = ap(objects, results, iou_type, class_agnostic, first_id)
@@ -127,9 +160,16 @@ def test_the_most_confident_masks_are_paired_with_the_objects_of_the_original(re
     # The original's list is without the predictions of pictures that have no object.
     kept = [row["place"] for number, rows in results.items() if number not in empty for row in rows]
     paired, masks = instances.most_confident(objects, results)
-    wanted = loaded(reference, "instances_expected.json")["most_confident"]["class_aware_gt_ids_from_1"]["selected"]
+    wanted = loaded(reference, "instances_expected.json")["most_confident"][
+        "class_aware_gt_ids_from_1"
+    ]["selected"]
     found = [
-        [number, sorted(kept).index(masks[number][0]["place"]), rows[0]["id"] + 1, int(rows[0]["crowd"])]
+        [
+            number,
+            sorted(kept).index(masks[number][0]["place"]),
+            rows[0]["id"] + 1,
+            int(rows[0]["crowd"]),
+        ]
         for number, rows in paired.items()
         if rows
     ]
@@ -145,7 +185,9 @@ def test_detections_are_selected_as_in_the_release(reference, threshold):
         places += [rows[position]["place"] for position in chosen]
     assert sorted(places) == sorted(wanted["prediction_index_in_file"])
     objects, results = truth_and_results(reference)
-    chosen = {number: [row for row in rows if row["place"] in places] for number, rows in results.items()}
+    chosen = {
+        number: [row for row in rows if row["place"] in places] for number, rows in results.items()
+    }
     found = ap(objects, chosen, "bbox", class_agnostic=False, first_id=0)
     assert found["AP50"] == pytest.approx(wanted["bbox_AP50_ids_from_0"], abs=1e-12)
 
@@ -154,7 +196,9 @@ def test_detections_are_selected_as_in_the_release(reference, threshold):
 @pytest.mark.parametrize("overlap, name", [("skip", "intended"), ("legacy", "literal")])
 def test_label_maps_are_painted_as_meant_and_as_done(reference, threshold, overlap, name):
     maps = np.load(reference / "golden" / "evaluation" / "painting_maps.npz")
-    expected = loaded(reference, "painting_expected.json")[f"threshold_{threshold}"]["pictures_with_a_map"]
+    expected = loaded(reference, "painting_expected.json")[f"threshold_{threshold}"][
+        "pictures_with_a_map"
+    ]
     seen = []
     for number, rows in by_picture(reference).items():
         scores = np.array([row["score"] for row in rows])
@@ -181,7 +225,9 @@ def test_corloc(reference):
 
 
 def test_outlines_of_masks(reference):
-    stored = json.loads((reference / "golden" / "proposals" / "polygons.json").read_text(encoding="utf-8"))
+    stored = json.loads(
+        (reference / "golden" / "proposals" / "polygons.json").read_text(encoding="utf-8")
+    )
     equal = 0
     for case in stored["cases"]:
         mask = rle.decode([case["resized_mask"]])[0]
@@ -196,6 +242,10 @@ def test_outlines_of_masks(reference):
             assert moved[0] == 0
         if found:
             iou = rle.iou([rle.from_polygons(found, mask.shape)], [case["resized_mask"]])[0, 0]
-            assert iou == pytest.approx(case["polygon_iou_with_resized_mask"], abs=2e-3), case["name"]
-            assert rle.boxes([case["resized_mask"]])[0, :2].tolist() == case["annotation"]["bbox"][:2]
+            assert iou == pytest.approx(case["polygon_iou_with_resized_mask"], abs=2e-3), case[
+                "name"
+            ]
+            assert (
+                rle.boxes([case["resized_mask"]])[0, :2].tolist() == case["annotation"]["bbox"][:2]
+            )
     assert equal == 11  # of 14; the other three have stairs

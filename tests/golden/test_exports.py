@@ -11,21 +11,49 @@ from maskdistill import cli
 from maskdistill.masks import rle
 
 
-def test_proposals_go_out_with_the_polygons_of_the_papers_files(reference: Path, tmp_path: Path, capsys) -> None:
-    stored = json.loads((reference / "golden" / "proposals" / "polygons.json").read_text(encoding="utf-8"))
+def test_proposals_go_out_with_the_polygons_of_the_papers_files(
+    reference: Path, tmp_path: Path, capsys
+) -> None:
+    stored = json.loads(
+        (reference / "golden" / "proposals" / "polygons.json").read_text(encoding="utf-8")
+    )
     pictures, masks, out = tmp_path / "pictures", tmp_path / "masks", tmp_path / "run"
     pictures.mkdir()
     masks.mkdir()
     for case in stored["cases"]:
         height, width = case["picture_hw"]
-        Image.fromarray(np.zeros((height, width, 3), np.uint8)).save(pictures / f"{case['name']}.png")
+        Image.fromarray(np.zeros((height, width, 3), np.uint8)).save(
+            pictures / f"{case['name']}.png"
+        )
         about = {"picture": f"{case['name']}.png", "size": [height, width], "masks": []}
         about["masks"].append({"score": 1.0, "mask": case["resized_mask"]})
         (masks / f"{case['name']}.json").write_text(json.dumps(about))
     assert (
-        cli.main(["run", str(pictures), "--out", str(out), "--propose.import", str(masks), "--until", "propose"]) == 0
+        cli.main(
+            [
+                "run",
+                str(pictures),
+                "--out",
+                str(out),
+                "--propose.import",
+                str(masks),
+                "--until",
+                "propose",
+            ]
+        )
+        == 0
     )
-    words = ["export", str(out), "--as", "coco", "--of", "proposals", "--polygons", "--out", str(tmp_path / "out.json")]
+    words = [
+        "export",
+        str(out),
+        "--as",
+        "coco",
+        "--of",
+        "proposals",
+        "--polygons",
+        "--out",
+        str(tmp_path / "out.json"),
+    ]
     assert cli.main(words) == 0
     assert "1 proposals have no outline of 2 px: left out" in capsys.readouterr().err
     found = json.loads((tmp_path / "out.json").read_text())
@@ -39,7 +67,9 @@ def test_proposals_go_out_with_the_polygons_of_the_papers_files(reference: Path,
         theirs = wanted[name]
         for key in ("bbox", "area", "iscrowd", "score"):
             assert row[key] == theirs[key], (name, key)
-        assert [len(each) for each in row["segmentation"]] == [len(each) for each in theirs["segmentation"]], name
+        assert [len(each) for each in row["segmentation"]] == [
+            len(each) for each in theirs["segmentation"]
+        ], name
         for ours, each in zip(row["segmentation"], theirs["segmentation"], strict=True):
             moved = np.linalg.norm(np.reshape(ours, (-1, 2)) - np.reshape(each, (-1, 2)), axis=1)
             # A tie of the thinning, which the original breaks by rounding errors: the other end of a stair's corner.

@@ -13,8 +13,28 @@ from maskdistill.proposals.spectral import affinity, normalized_cut
 from maskdistill.types import Features
 
 RULE_CASES = (
-    *("g14_a", "g14_tie", "g14_h12", "g20_small", "g20_edge", "g20_first", "g28_a", "g28_pos", "g28_mean"),
-    *("g30_multi", "g30_frame", "g30_again", "g30x40", "g40x53_a", "g40x53_fill", "g60_a", "g60_frame", "row_1x30"),
+    *(
+        "g14_a",
+        "g14_tie",
+        "g14_h12",
+        "g20_small",
+        "g20_edge",
+        "g20_first",
+        "g28_a",
+        "g28_pos",
+        "g28_mean",
+    ),
+    *(
+        "g30_multi",
+        "g30_frame",
+        "g30_again",
+        "g30x40",
+        "g40x53_a",
+        "g40x53_fill",
+        "g60_a",
+        "g60_frame",
+        "row_1x30",
+    ),
     *("flat_constant", "flat_zero", "flat_negative"),
 )
 CASES = (*RULE_CASES, *(f"real_{number}" for number in range(6)))
@@ -35,7 +55,9 @@ def read(reference: Path, name: str) -> tuple[Features, dict]:
     else:
         queries, keys = case["q"].astype(np.float32), case["k"].astype(np.float32)
     grid = (int(case["grid"][0]), int(case["grid"][1]))
-    return Features(grid=grid, patch=16, queries=torch.from_numpy(queries), keys=torch.from_numpy(keys)), case
+    return Features(
+        grid=grid, patch=16, queries=torch.from_numpy(queries), keys=torch.from_numpy(keys)
+    ), case
 
 
 def test_every_case_of_the_reference_data_is_compared(reference: Path) -> None:
@@ -86,7 +108,9 @@ def test_lost_proposes_what_the_original_does(reference: Path, name: str) -> Non
     features, case = read(reference, name)
     keys = affinity.joined(features)
     if "lost_degree" in case:  # of 60 x 60 patches a sign or two falls with the order of summation
-        np.testing.assert_allclose(lost.degrees(keys), case["lost_degree"], rtol=0, atol=1 if len(keys) > 1000 else 0)
+        np.testing.assert_allclose(
+            lost.degrees(keys), case["lost_degree"], rtol=0, atol=1 if len(keys) > 1000 else 0
+        )
     found = lost.discover(features).masks
     if "lost_error" in case:
         assert not found
@@ -117,7 +141,8 @@ def test_maskcut_proposes_what_the_original_does(reference: Path, name: str) -> 
         """Whether the masks are those of one outcome, on the patches that independent runs of the original agree on."""
         kept = [(mask, where) for mask, where in zip(wanted, stable, strict=True) if mask.any()]
         return len(kept) == len(masks) and all(
-            np.array_equal(mine[where], mask[where]) for mine, (mask, where) in zip(masks, kept, strict=True)
+            np.array_equal(mine[where], mask[where])
+            for mine, (mask, where) in zip(masks, kept, strict=True)
         )
 
     assert any(same(wanted) for wanted in known)

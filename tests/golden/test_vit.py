@@ -49,7 +49,9 @@ def test_queries_keys_values_and_class_token_equal_dinos(reference: Path, case: 
     shapes = {key: tuple(value.shape) for key, value in vit._built(name).state_dict().items()}
     weights = {key: torch.from_numpy(drawn_weight(key, shape)) for key, shape in shapes.items()}
     backbone = vit.load(name, weights=weights)
-    picture = drawn_picture(int(expected["seed"]), tuple(expected["content_hw"]), tuple(expected["input_hw"]))
+    picture = drawn_picture(
+        int(expected["seed"]), tuple(expected["content_hw"]), tuple(expected["input_hw"])
+    )
     batch = torch.from_numpy(picture)[None]
     found = backbone.features(batch, want=("queries", "keys", "values"))[0]
     chosen = expected["tokens"]
@@ -59,8 +61,12 @@ def test_queries_keys_values_and_class_token_equal_dinos(reference: Path, case: 
         np.testing.assert_allclose(
             values.double().sum(dim=(1, 2)).numpy(), expected[f"{letter}_sum"], rtol=0, atol=2e-2
         )
-        np.testing.assert_allclose(values.norm(dim=2).numpy(), expected[f"{letter}_norm"], rtol=0, atol=5e-5)
+        np.testing.assert_allclose(
+            values.norm(dim=2).numpy(), expected[f"{letter}_norm"], rtol=0, atol=5e-5
+        )
     position = backbone.position_embedding(found.grid)[0]
     np.testing.assert_allclose(position[chosen].numpy(), expected["pos"], rtol=0, atol=2e-5)
-    np.testing.assert_allclose(backbone.tokens_of(list(batch))[0][0].numpy(), expected["cls_norm"], rtol=0, atol=3e-5)
+    np.testing.assert_allclose(
+        backbone.tokens_of(list(batch))[0][0].numpy(), expected["cls_norm"], rtol=0, atol=3e-5
+    )
     assert found.grid == tuple(expected["grid"])

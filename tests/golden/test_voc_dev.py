@@ -40,11 +40,14 @@ def test_a_perturbed_copy_is_scored_as_by_a_loop_over_classes(reference, tmp_pat
     for name, path in found.label_maps(found.names("segmentation/val")).items():
         label_map = truth.read_map(path)
         moved = np.roll(label_map, tuple(rng.integers(-9, 10, 2)), (0, 1))
-        moved = np.where(rng.random(moved.shape) < 0.05, rng.integers(0, 23, moved.shape), moved).astype(np.uint8)
+        moved = np.where(
+            rng.random(moved.shape) < 0.05, rng.integers(0, 23, moved.shape), moved
+        ).astype(np.uint8)
         Image.fromarray(moved).save(tmp_path / f"{name}.png")
         counted += plain.loop_over_classes(moved, label_map, 21)
         np.testing.assert_array_equal(
-            np.diag(semantic.confusion(moved, label_map, 21)[:, :21]), plain.loop_over_classes(moved, label_map, 21)[0]
+            np.diag(semantic.confusion(moved, label_map, 21)[:, :21]),
+            plain.loop_over_classes(moved, label_map, 21)[0],
         )
     score = api.score_semantic(
         predictions=tmp_path,
@@ -65,6 +68,10 @@ def test_a_run_takes_its_split_from_the_devkits_lists(reference, tmp_path):
     lists = {"only": "segmentation/train", "validation": "segmentation/val"}
     settings = {name: str(found.lists[split]) for name, split in lists.items()}
     api.scan(pictures=found.pictures, out=tmp_path / "run", settings={**settings, "threads": 1})
-    rows = [json.loads(line) for line in (tmp_path / "run" / "images.jsonl").read_text().splitlines()]
+    rows = [
+        json.loads(line) for line in (tmp_path / "run" / "images.jsonl").read_text().splitlines()
+    ]
     for split, name in (("train", "segmentation/train"), ("validation", "segmentation/val")):
-        assert [row["path"] for row in rows if row["split"] == split] == [f"{each}.jpg" for each in found.names(name)]
+        assert [row["path"] for row in rows if row["split"] == split] == [
+            f"{each}.jpg" for each in found.names(name)
+        ]

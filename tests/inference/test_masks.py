@@ -26,7 +26,9 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (root / "pictures" / "ä b").mkdir(parents=True)
     # Drawn ones in which more than one object is found.
     for name, number in (("p0001", 23), ("ä b/p0002", 24), ("p0003", 29)):
-        Image.fromarray(demo_pictures.draw(3, number, size=(64, 80)).rgb).save(root / "pictures" / f"{name}.png")
+        Image.fromarray(demo_pictures.draw(3, number, size=(64, 80)).rgb).save(
+            root / "pictures" / f"{name}.png"
+        )
     return root / "pictures"
 
 
@@ -34,7 +36,12 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def made(drawn: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("made") / "masks"
     counts = api.masks(
-        pictures=drawn, out=out, backbone="handcrafted", separate=True, settings={"threads": 1}, quiet=True
+        pictures=drawn,
+        out=out,
+        backbone="handcrafted",
+        separate=True,
+        settings={"threads": 1},
+        quiet=True,
     )
     assert (counts["pictures"], counts["done before"], counts["refused"]) == (3, 0, 0)
     assert counts["masks"] > 3
@@ -72,10 +79,21 @@ def test_the_masks_of_a_picture_are_those_that_discover_finds(drawn, made, name)
 
 def test_the_label_png_has_a_palette_and_the_better_mask_on_top(tmp_path):
     masks = np.zeros((3, 5, 7), bool)
-    masks[0, :3, :4], masks[1, 1:, 2:], masks[2, 1:3, 3:5] = True, True, True  # the third lies under the others
+    masks[0, :3, :4], masks[1, 1:, 2:], masks[2, 1:3, 3:5] = (
+        True,
+        True,
+        True,
+    )  # the third lies under the others
     encoded = rle.encode(masks)
     rows = [{"rle": each, "box": [0.0] * 4, "area": 1, "score": 0.5} for each in encoded]
-    stage.write(tmp_path / "a.b", "a.b.jpg", rows, size=(5, 7), notes=[("stopped", "no more cuts")], separate=False)
+    stage.write(
+        tmp_path / "a.b",
+        "a.b.jpg",
+        rows,
+        size=(5, 7),
+        notes=[("stopped", "no more cuts")],
+        separate=False,
+    )
     wanted = np.zeros((5, 7), np.uint8)
     wanted[1:, 2:] = 2
     wanted[:3, :4] = 1
@@ -94,7 +112,9 @@ def test_the_label_png_has_a_palette_and_the_better_mask_on_top(tmp_path):
 def test_a_picture_without_masks_has_an_empty_png_and_no_masks_in_its_json(tmp_path):
     (tmp_path / "pictures").mkdir()
     Image.new("RGB", (80, 64), (90, 90, 90)).save(tmp_path / "pictures" / "flat.png")
-    counts = api.masks(pictures=tmp_path / "pictures", out=tmp_path / "out", backbone="handcrafted", quiet=True)
+    counts = api.masks(
+        pictures=tmp_path / "pictures", out=tmp_path / "out", backbone="handcrafted", quiet=True
+    )
     assert counts == {"pictures": 1, "masks": 0, "without masks": 1, "done before": 0, "refused": 0}
     assert png(tmp_path / "out" / "flat.png").shape == (64, 80)
     assert not png(tmp_path / "out" / "flat.png").any()
@@ -103,7 +123,9 @@ def test_a_picture_without_masks_has_an_empty_png_and_no_masks_in_its_json(tmp_p
     assert "stopped" in [word for word, _ in about["notes"]]  # why
 
 
-def test_the_command_does_what_the_function_does_and_the_same_command_again_nothing(drawn, made, tmp_path, capsys):
+def test_the_command_does_what_the_function_does_and_the_same_command_again_nothing(
+    drawn, made, tmp_path, capsys
+):
     out = tmp_path / "out"
     words = ["masks", *BY_HAND, str(drawn), "--out", str(out), "--separate", "--quiet"]
     assert cli.main(words) == 0
@@ -113,11 +135,15 @@ def test_the_command_does_what_the_function_does_and_the_same_command_again_noth
     assert said.err == ""
     assert contents(out) == contents(made)
     assert cli.main(words) == 0
-    assert capsys.readouterr().out.startswith("pictures 0, masks 0, without masks 0, done before 3, refused 0\n")
+    assert capsys.readouterr().out.startswith(
+        "pictures 0, masks 0, without masks 0, done before 3, refused 0\n"
+    )
     assert contents(out) == contents(made)
 
 
-def test_the_settings_of_propose_are_flags_without_prefix_and_weights_need_no_stage(drawn, tmp_path, capsys):
+def test_the_settings_of_propose_are_flags_without_prefix_and_weights_need_no_stage(
+    drawn, tmp_path, capsys
+):
     flags = [
         "--method",
         "lost",
@@ -130,7 +156,17 @@ def test_the_settings_of_propose_are_flags_without_prefix_and_weights_need_no_st
         "--limit",
         "1",
     ]
-    words = ["masks", str(drawn), "--out", str(tmp_path / "out"), "--threads", "1", *flags, "--weights", "handcrafted"]
+    words = [
+        "masks",
+        str(drawn),
+        "--out",
+        str(tmp_path / "out"),
+        "--threads",
+        "1",
+        *flags,
+        "--weights",
+        "handcrafted",
+    ]
     assert cli.main(words) == 0
     assert "device: cpu, backbone: handcrafted, method: lost" in capsys.readouterr().err
     stamp = json.loads((tmp_path / "out" / ".maskdistill" / "made-with.json").read_text())
@@ -154,7 +190,12 @@ def test_other_settings_are_not_mixed_in_one_folder(drawn, tmp_path):
         with pytest.raises(RunError, match=words):
             api.masks(**{**given, **other})
     # What does not change the masks may change.
-    assert api.masks(**given, settings={"workers": 0, "threads": 1, "max_megapixels": 1.0})["done before"] == 1
+    assert (
+        api.masks(**given, settings={"workers": 0, "threads": 1, "max_megapixels": 1.0})[
+            "done before"
+        ]
+        == 1
+    )
 
 
 def test_other_weights_are_told_by_their_content(drawn, tmp_path):
@@ -167,7 +208,10 @@ def test_other_weights_are_told_by_their_content(drawn, tmp_path):
     state = vit.load(name, weights="none").model.state_dict()
     save_file(state, tmp_path / "one.safetensors")
     shutil.copy(tmp_path / "one.safetensors", tmp_path / "copy.safetensors")
-    save_file({key: value + torch.ones_like(value) for key, value in state.items()}, tmp_path / "two.safetensors")
+    save_file(
+        {key: value + torch.ones_like(value) for key, value in state.items()},
+        tmp_path / "two.safetensors",
+    )
 
     def made_of(file: str) -> dict[str, int]:
         return api.masks(
@@ -190,7 +234,13 @@ def test_a_replaced_picture_leaves_no_mask_of_the_old_one(drawn, tmp_path):
     pictures, out = tmp_path / "pictures", tmp_path / "out"
     pictures.mkdir()
     shutil.copy(drawn / "p0001.png", pictures / "a.png")
-    given = {"pictures": pictures, "out": out, "backbone": "handcrafted", "separate": True, "quiet": True}
+    given = {
+        "pictures": pictures,
+        "out": out,
+        "backbone": "handcrafted",
+        "separate": True,
+        "quiet": True,
+    }
     assert api.masks(**given)["masks"] == len(list((out / "a.masks").iterdir())) > 0
     Image.new("RGB", (80, 64), (90, 90, 90)).save(pictures / "a.png")
     assert api.masks(**given)["without masks"] == 1
@@ -202,8 +252,15 @@ def test_a_folder_of_masks_that_would_take_another_pictures_results_is_refused(d
     (pictures / "a.masks").mkdir(parents=True)
     for name in ("a.png", "a.masks/1.png"):
         shutil.copy(drawn / "p0001.png", pictures / name)
-    given = {"pictures": pictures, "out": tmp_path / "out", "backbone": "handcrafted", "quiet": True}
-    with pytest.raises(SettingsError, match=r"the masks of a\.png would meet what is made of a\.masks/1\.png"):
+    given = {
+        "pictures": pictures,
+        "out": tmp_path / "out",
+        "backbone": "handcrafted",
+        "quiet": True,
+    }
+    with pytest.raises(
+        SettingsError, match=r"the masks of a\.png would meet what is made of a\.masks/1\.png"
+    ):
         api.masks(**given, separate=True)
     assert not (tmp_path / "out").exists()
     assert api.masks(**given)["pictures"] == 2
@@ -216,13 +273,21 @@ def test_twins_of_one_stem_do_not_overwrite_each_other(drawn, tmp_path):
     with Image.open(drawn / "p0003.png") as picture:
         picture.save(pictures / "a.jpg", quality=95)
     api.masks(pictures=pictures, out=tmp_path / "out", backbone="handcrafted", quiet=True)
-    abouts = {name: json.loads((tmp_path / "out" / f"{name}.json").read_text()) for name in ("a.png", "a.jpg")}
-    assert {name: about["picture"] for name, about in abouts.items()} == {"a.png": "a.png", "a.jpg": "a.jpg"}
+    abouts = {
+        name: json.loads((tmp_path / "out" / f"{name}.json").read_text())
+        for name in ("a.png", "a.jpg")
+    }
+    assert {name: about["picture"] for name, about in abouts.items()} == {
+        "a.png": "a.png",
+        "a.jpg": "a.jpg",
+    }
     assert abouts["a.png"]["masks"] != abouts["a.jpg"]["masks"]
 
 
 def test_a_network_without_a_class_token_is_said(drawn, tmp_path, capsys):
-    api.masks(pictures=drawn, out=tmp_path / "out", backbone="handcrafted", method="maskdistill", limit=1)
+    api.masks(
+        pictures=drawn, out=tmp_path / "out", backbone="handcrafted", method="maskdistill", limit=1
+    )
     assert "handcrafted has no class token" in capsys.readouterr().err
 
 
@@ -239,12 +304,23 @@ def test_a_network_without_a_class_token_is_said(drawn, tmp_path, capsys):
         ({"weights": "/nowhere.pth", "backbone": "dino_vits16"}, "/nowhere.pth: neither a file"),
         ({"settings": RunSettings()}, "backbone: stands in RunSettings already"),
         ({"pictures": "/nowhere"}, "/nowhere: not a folder"),
-        ({"device": "gpu", "backbone": "timm/vit_tiny_patch16_224", "weights": "none"}, "there is no 'gpu'"),
+        (
+            {"device": "gpu", "backbone": "timm/vit_tiny_patch16_224", "weights": "none"},
+            "there is no 'gpu'",
+        ),
     ],
 )
 def test_what_cannot_be_used_is_refused_before_anything_is_made(drawn, tmp_path, given, words):
     with pytest.raises(MaskDistillError, match=words):
-        api.masks(**{"pictures": drawn, "out": tmp_path / "out", "backbone": "handcrafted", "quiet": True, **given})
+        api.masks(
+            **{
+                "pictures": drawn,
+                "out": tmp_path / "out",
+                "backbone": "handcrafted",
+                "quiet": True,
+                **given,
+            }
+        )
     assert not (tmp_path / "out").exists()
 
 

@@ -23,7 +23,14 @@ def pictures(tmp_path: Path) -> Path:
     return folder
 
 
-def fill(pictures: Path, out: Path, *, seen: list[str] | None = None, made_with: dict | None = None, **others) -> dict:
+def fill(
+    pictures: Path,
+    out: Path,
+    *,
+    seen: list[str] | None = None,
+    made_with: dict | None = None,
+    **others,
+) -> dict:
     """Write each picture's path where its results go."""
 
     def write(target: Path, path: str, rgb: np.ndarray) -> dict[str, int]:
@@ -47,14 +54,22 @@ def fill(pictures: Path, out: Path, *, seen: list[str] | None = None, made_with:
 
 def test_names_keep_their_extension_where_two_pictures_would_meet():
     assert result_folder.targets(["a.jpg", "b/a.jpg"]) == {"a.jpg": "a", "b/a.jpg": "b/a"}
-    assert result_folder.targets(["a.jpg", "a.png", "b.png"]) == {"a.jpg": "a.jpg", "a.png": "a.png", "b.png": "b"}
-    assert result_folder.targets(["A.jpg", "a.png"]) == {"A.jpg": "A.jpg", "a.png": "a.png"}  # one file on some disks
+    assert result_folder.targets(["a.jpg", "a.png", "b.png"]) == {
+        "a.jpg": "a.jpg",
+        "a.png": "a.png",
+        "b.png": "b",
+    }
+    assert result_folder.targets(["A.jpg", "a.png"]) == {
+        "A.jpg": "A.jpg",
+        "a.png": "a.png",
+    }  # one file on some disks
     three = ["a.jpg", "a.jpg.png", "a.png"]
     assert result_folder.targets(three) == {path: path for path in three}
 
 
 names = st.builds(
-    "".join, st.lists(st.sampled_from(["a", "B", "b", ".jpg", ".png", "/c", "."]), min_size=1, max_size=5)
+    "".join,
+    st.lists(st.sampled_from(["a", "B", "b", ".jpg", ".png", "/c", "."]), min_size=1, max_size=5),
 )
 
 
@@ -68,7 +83,12 @@ def test_no_two_pictures_go_to_one_place(paths):
 def test_every_picture_is_done_once_and_a_replaced_one_again(pictures, tmp_path):
     seen: list[str] = []
     out = tmp_path / "out"
-    assert fill(pictures, out, seen=seen) == {"new": 3, "done before": 0, "refused": 0, "pixels": 3 * 32 * 40}
+    assert fill(pictures, out, seen=seen) == {
+        "new": 3,
+        "done before": 0,
+        "refused": 0,
+        "pixels": 3 * 32 * 40,
+    }
     assert fill(pictures, out, seen=seen) == {"new": 0, "done before": 3, "refused": 0}
     shutil.copy(pictures / "0001.png", pictures / "0002.png")
     assert fill(pictures, out, seen=seen)["new"] == 1
@@ -97,13 +117,20 @@ def test_what_was_stopped_is_gone_on_with(pictures, tmp_path):
     arguments = {"title": "test", "made_with": {"method": "one"}, "settings": RunSettings()}
     with pytest.raises(KeyboardInterrupt):
         result_folder.fill(out, pictures, write, progress=Progress(quiet=True), **arguments)
-    assert fill(pictures, out, seen=seen) == {"new": 1, "done before": 2, "refused": 0, "pixels": 1280}
+    assert fill(pictures, out, seen=seen) == {
+        "new": 1,
+        "done before": 2,
+        "refused": 0,
+        "pixels": 1280,
+    }
     assert seen == ["0001.png", "0002.png", "0003.png"]
 
 
 def test_results_of_other_settings_are_refused_with_both_values(pictures, tmp_path):
     fill(pictures, tmp_path / "out")
-    with pytest.raises(RunError, match=r"other networks or settings \(method: one -> two\)\. Give another --out"):
+    with pytest.raises(
+        RunError, match=r"other networks or settings \(method: one -> two\)\. Give another --out"
+    ):
         fill(pictures, tmp_path / "out", made_with={"method": "two"})
 
 
@@ -138,7 +165,9 @@ def test_a_refused_picture_is_named_with_its_reason_and_tried_again(pictures, tm
     assert not (out / ".maskdistill" / "refused.json").exists()
 
 
-def test_more_refused_pictures_than_are_shown_are_said_to_be_named_in_the_file(pictures, tmp_path, capsys):
+def test_more_refused_pictures_than_are_shown_are_said_to_be_named_in_the_file(
+    pictures, tmp_path, capsys
+):
     for number in range(7):
         (pictures / f"bad{number}.jpg").write_bytes(b"no picture")
 

@@ -13,7 +13,9 @@ def test_the_box_of_a_mask_holds_its_pixels_and_no_more(masks):
     found = boxes.boxes_from_masks(masks)
     assert found.shape == (len(masks), 4)
     assert found.dtype == np.float32
-    np.testing.assert_array_equal(found, np.reshape([reference.box(mask) for mask in masks], (-1, 4)))
+    np.testing.assert_array_equal(
+        found, np.reshape([reference.box(mask) for mask in masks], (-1, 4))
+    )
 
 
 def test_the_slices_of_a_mask_cut_out_its_box_and_an_empty_one_has_none():
@@ -33,7 +35,10 @@ def test_box_iou_equals_that_of_the_boxes_filled_with_pixels(rng):
     corners = np.sort(rng.integers(0, 7, (2, 6, 2, 2)), axis=2)  # (which, n, low and high, x and y)
     a, b = corners.reshape(2, 6, 4)
     wanted = [
-        [reference.iou(reference.box_mask(first, (7, 7)), reference.box_mask(second, (7, 7))) for second in b]
+        [
+            reference.iou(reference.box_mask(first, (7, 7)), reference.box_mask(second, (7, 7)))
+            for second in b
+        ]
         for first in a
     ]
     np.testing.assert_allclose(boxes.iou(a, b), wanted, atol=1e-12)
@@ -62,7 +67,9 @@ def test_a_box_turned_inside_out_has_no_area():
     np.testing.assert_array_equal(boxes.areas(np.array([[0, 0, 3, 2], [3, 2, 0, 0]])), [6, 0])
 
 
-EDGES = st.integers(-6, 30).map(lambda number: number / 4)  # outside the picture, on pixel edges, on centres
+EDGES = st.integers(-6, 30).map(
+    lambda number: number / 4
+)  # outside the picture, on pixel edges, on centres
 
 
 @given(st.lists(st.tuples(EDGES, EDGES, EDGES, EDGES), max_size=4))

@@ -11,7 +11,9 @@ from maskdistill.masks.polygons import polygons_from_mask
 
 def drawn(polygons, size):
     """The union of the polygons; lines lie between pixel centres, so half a pixel is added to draw them."""
-    return rle.decode([rle.from_polygons([[edge + 0.5 for edge in polygon] for polygon in polygons], size)])[0]
+    return rle.decode(
+        [rle.from_polygons([[edge + 0.5 for edge in polygon] for polygon in polygons], size)]
+    )[0]
 
 
 def blob(rng, size):
@@ -71,13 +73,23 @@ def test_without_tolerance_the_mask_comes_back(rng):
 @pytest.mark.parametrize("tolerance", [0.0, 1.0, 2.0, 4.0])
 def test_no_outline_moves_by_more_than_the_tolerance(rng, tolerance):
     mask = blob(rng, (37, 53))
-    exact, thinned = polygons_from_mask(mask, tolerance_px=0), polygons_from_mask(mask, tolerance_px=tolerance)
+    exact, thinned = (
+        polygons_from_mask(mask, tolerance_px=0),
+        polygons_from_mask(mask, tolerance_px=tolerance),
+    )
     ends = [np.reshape(polygon, (-1, 2)) for polygon in thinned]
     for polygon in exact:
         points = np.reshape(polygon, (-1, 2))
-        own = [line for line in ends if {tuple(point) for point in line} <= {tuple(point) for point in points}]
+        own = [
+            line
+            for line in ends
+            if {tuple(point) for point in line} <= {tuple(point) for point in points}
+        ]
         if own:  # else it was too small to be kept
-            far = min(max(min(_distance(point, *piece) for piece in _pieces(line)) for point in points) for line in own)
+            far = min(
+                max(min(_distance(point, *piece) for piece in _pieces(line)) for point in points)
+                for line in own
+            )
             assert far <= tolerance + 1e-9
     assert sum(map(len, thinned)) <= sum(map(len, exact))
 

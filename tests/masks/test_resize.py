@@ -6,7 +6,12 @@ from maskdistill.masks.resize import resized, within
 
 @pytest.mark.parametrize(
     "size, max_side, wanted",
-    [((30, 40), 40, (30, 40)), ((30, 40), 20, (15, 20)), ((40, 30), 20, (20, 15)), ((1, 100), 10, (1, 10))],
+    [
+        ((30, 40), 40, (30, 40)),
+        ((30, 40), 20, (15, 20)),
+        ((40, 30), 20, (20, 15)),
+        ((1, 100), 10, (1, 10)),
+    ],
 )
 def test_the_longer_side_is_at_most_what_is_allowed_and_no_side_vanishes(size, max_side, wanted):
     assert within(size, max_side) == wanted

@@ -21,7 +21,9 @@ def test_masks_to_rle_to_masks_is_identity(masks):
 @given(arrays.arrays(bool, shapes))
 def test_the_strings_equal_those_of_pycocotools(masks):
     wanted = judge.encode(np.asfortranarray(masks.transpose(1, 2, 0).astype(np.uint8)))
-    assert [found["counts"] for found in rle.encode(masks)] == [each["counts"].decode() for each in wanted]
+    assert [found["counts"] for found in rle.encode(masks)] == [
+        each["counts"].decode() for each in wanted
+    ]
 
 
 @given(arrays.arrays(bool, shapes))
@@ -41,7 +43,9 @@ def test_against_a_crowd_only_the_area_of_the_first_mask_counts():
     a, b = np.zeros((1, 3, 5), bool), np.ones((1, 3, 5), bool)
     a[0, 0, :3] = True
     assert rle.iou(rle.encode(a), rle.encode(b), crowd=np.array([True]))[0, 0] == 1
-    assert rle.iou(rle.encode(a), rle.encode(b), crowd=np.array([False]))[0, 0] == pytest.approx(3 / 15)
+    assert rle.iou(rle.encode(a), rle.encode(b), crowd=np.array([False]))[0, 0] == pytest.approx(
+        3 / 15
+    )
 
 
 def test_masks_of_two_sizes_have_no_iou():
@@ -95,7 +99,10 @@ def test_a_union_is_that_of_the_pixels_and_written_as_pycocotools_writes_it(mask
 def test_polygons_are_drawn_as_by_pycocotools():
     polygons = [[1.2, 0.5, 6.7, 2.0, 3.0, 6.9], [8.0, 0.0, 10.0, 0.0, 10.0, 3.0, 8.0, 3.0]]
     wanted = judge.merge(judge.frPyObjects(polygons, 7, 11))
-    assert rle.from_polygons(polygons, (7, 11)) == {"size": [7, 11], "counts": wanted["counts"].decode()}
+    assert rle.from_polygons(polygons, (7, 11)) == {
+        "size": [7, 11],
+        "counts": wanted["counts"].decode(),
+    }
 
 
 def test_a_polygon_of_two_points_draws_nothing():
@@ -105,7 +112,9 @@ def test_a_polygon_of_two_points_draws_nothing():
         with pytest.raises(ValueError, match="finite coordinates within"):
             rle.from_polygons([[1, 1, 5, 5, 1, odd]], (7, 11))
     assert rle.areas([rle.from_polygons([], (7, 11))])[0] == 0
-    assert rle.from_polygons([[1, 1, 5, 5], triangle], (7, 11)) == rle.from_polygons([triangle], (7, 11))
+    assert rle.from_polygons([[1, 1, 5, 5], triangle], (7, 11)) == rle.from_polygons(
+        [triangle], (7, 11)
+    )
 
 
 @given(arrays.arrays(bool, shapes))
@@ -115,8 +124,12 @@ def test_the_run_lengths_of_a_mask_cover_all_of_its_pixels(masks):
 
 @given(st.lists(st.integers(0, 70_000), min_size=1, max_size=9), st.integers(0, 9))
 def test_what_run_lengths_cover_equals_reading_them_sign_by_sign(drawn, end):
-    counts = judge.frPyObjects({"counts": drawn, "size": [sum(drawn), 1]}, sum(drawn), 1)["counts"].decode()
-    assert rle.covered({"size": [1, 1], "counts": counts}) == reference.covered(counts) == sum(drawn)
+    counts = judge.frPyObjects({"counts": drawn, "size": [sum(drawn), 1]}, sum(drawn), 1)[
+        "counts"
+    ].decode()
+    assert (
+        rle.covered({"size": [1, 1], "counts": counts}) == reference.covered(counts) == sum(drawn)
+    )
     cut = counts[:end]
     if not cut or (ord(cut[-1]) - 48) & 32:
         assert rle.covered({"size": [1, 1], "counts": cut}) == 0
@@ -127,6 +140,12 @@ def test_what_run_lengths_cover_equals_reading_them_sign_by_sign(drawn, end):
 def test_polygons_are_drawn_as_pycocotools_draws_them(rng):
     for n_parts in (1, 1, 2, 3):
         for _ in range(20):
-            parts = [rng.uniform(-2, 40, 2 * rng.integers(3, 9)).round(2).tolist() for _ in range(n_parts)]
+            parts = [
+                rng.uniform(-2, 40, 2 * rng.integers(3, 9)).round(2).tolist()
+                for _ in range(n_parts)
+            ]
             theirs = judge.merge(judge.frPyObjects(parts, 31, 37))
-            assert rle.from_polygons(parts, (31, 37)) == {"size": [31, 37], "counts": theirs["counts"].decode()}
+            assert rle.from_polygons(parts, (31, 37)) == {
+                "size": [31, 37],
+                "counts": theirs["counts"].decode(),
+            }

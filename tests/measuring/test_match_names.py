@@ -23,7 +23,9 @@ def names_of(out: Path, stage: str) -> dict:
     return json.loads((out / stage / "names.json").read_text(encoding="utf-8"))
 
 
-def test_names_flow_to_exports_predictions_and_the_report_and_nothing_becomes_stale(tiny, copy, tmp_path) -> None:
+def test_names_flow_to_exports_predictions_and_the_report_and_nothing_becomes_stale(
+    tiny, copy, tmp_path
+) -> None:
     rows = api.name_clusters(out=copy, labelled=tiny.truth[0])
     assert [(row["stage"], row["cluster"]) for row in rows] == [
         (stage, number) for stage in ("cluster", "recluster") for number in range(4)
@@ -55,7 +57,9 @@ def test_predictions_under_other_names_are_not_mixed(tiny, copy, tmp_path: Path)
     with pytest.raises(RunError, match="names"):
         api.predict(run=copy, pictures=tiny.validation, out=tmp_path / "out", quiet=True)
     api.predict(run=copy, pictures=tiny.validation, out=tmp_path / "named", quiet=True)
-    found = [json.loads(path.read_text(encoding="utf-8")) for path in (tmp_path / "named").glob("*.json")]
+    found = [
+        json.loads(path.read_text(encoding="utf-8")) for path in (tmp_path / "named").glob("*.json")
+    ]
     assert {tuple(each["names"]) for each in found} == {tuple(named["names"])}
     for each in found:
         assert all(one["name"] == named["names"][one["cluster"]] for one in each["instances"])
@@ -63,7 +67,9 @@ def test_predictions_under_other_names_are_not_mixed(tiny, copy, tmp_path: Path)
 
 def test_the_names_are_the_best_one_to_one_matching_of_masks_and_classes(tiny, copy) -> None:
     api.name_clusters(out=copy, labelled=tiny.truth)
-    metrics = json.loads((copy / "evaluate" / "metrics.json").read_text(encoding="utf-8"))["metrics"]
+    metrics = json.loads((copy / "evaluate" / "metrics.json").read_text(encoding="utf-8"))[
+        "metrics"
+    ]
     total = right = 0
     for row in metrics:
         if (row["stage"], row["name"]) == ("cluster", "cluster_accuracy"):
@@ -83,7 +89,9 @@ def test_label_maps_name_as_objects_do(tiny, copy, tmp_path: Path) -> None:
     of_maps = names_of(copy, "cluster")
     api.name_clusters(out=copy, labelled=tiny.truth[0])
     of_objects = names_of(copy, "cluster")
-    assert sum(of_maps["masks"]) >= sum(of_objects["masks"]) > 0  # a share of the mask asks less than an IoU
+    assert (
+        sum(of_maps["masks"]) >= sum(of_objects["masks"]) > 0
+    )  # a share of the mask asks less than an IoU
     assert any(name.startswith("class ") for name in of_maps["names"])
 
 
@@ -97,8 +105,12 @@ def test_labelled_pictures_that_are_not_of_the_run_are_refused(copy, tmp_path: P
 
 def test_names_for_clusters_that_are_not_there_are_refused(copy) -> None:
     for names in (["a", "b"], ["a", "b", "c", "a"], list("abcde")):
-        (copy / "recluster" / "names.json").write_text(json.dumps({"names": names}), encoding="utf-8")
-        with pytest.raises(RunError, match=rf"holds {len(names)} names .* for 4 clusters.*--name-with"):
+        (copy / "recluster" / "names.json").write_text(
+            json.dumps({"names": names}), encoding="utf-8"
+        )
+        with pytest.raises(
+            RunError, match=rf"holds {len(names)} names .* for 4 clusters.*--name-with"
+        ):
             api.load(copy)
         with pytest.raises(RunError, match="for 4 clusters"):
             api.export(run=copy)

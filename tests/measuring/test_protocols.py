@@ -51,25 +51,60 @@ def test_the_truth_that_is_made_ready_gives_the_label_maps_of_the_devkit(data):
         wanted = truth.read_map(path)
         ours = known.label_map(f"{name}.jpg")
         n_void += int((ours == 255).sum())
-        np.testing.assert_array_equal(np.array([*number_of, *[255] * 251], np.uint8)[np.minimum(ours, 250)], wanted)
+        np.testing.assert_array_equal(
+            np.array([*number_of, *[255] * 251], np.uint8)[np.minimum(ours, 250)], wanted
+        )
     assert n_void > 100
 
 
 @pytest.mark.slow
 def test_voc_by_its_lists_and_every_evaluator(data, config, tmp_path, capsys):
-    ours, pictures, out = data / "maskdistill" / "voc2012", voc.find(data).pictures, tmp_path / "voc"
+    ours, pictures, out = (
+        data / "maskdistill" / "voc2012",
+        voc.find(data).pictures,
+        tmp_path / "voc",
+    )
     lists = ["--only", ours / "trainaug.txt", "--validation", ours / "val.txt"]
-    command("run", pictures, *lists, "--ground-truth", ours / "val.json", "--config", config, "--out", out, "--quiet")
+    command(
+        "run",
+        pictures,
+        *lists,
+        "--ground-truth",
+        ours / "val.json",
+        "--config",
+        config,
+        "--out",
+        out,
+        "--quiet",
+    )
     rows = [json.loads(line) for line in (out / "images.jsonl").read_text().splitlines()]
-    splits = {split: {row["path"] for row in rows if row["split"] == split} for split in ("train", "validation")}
+    splits = {
+        split: {row["path"] for row in rows if row["split"] == split}
+        for split in ("train", "validation")
+    }
     for split, name in (("train", "trainaug"), ("validation", "val")):
         assert splits[split] == set((ours / f"{name}.txt").read_text().split())
     found = metrics(out / "evaluate" / "metrics.json")
     assert {split for _, _, split in found} == {"validation"}  # val.json knows no other picture
     of_stages: dict[str, tuple[str, ...]] = {
-        "propose": ("CorLoc", "mean_best_iou", "boundary_iou", "AP50_agnostic", "box_AP_agnostic", "AR100"),
+        "propose": (
+            "CorLoc",
+            "mean_best_iou",
+            "boundary_iou",
+            "AP50_agnostic",
+            "box_AP_agnostic",
+            "AR100",
+        ),
         "cluster": ("cluster_accuracy", "NMI", "ARI", "mIoU"),
-        "detect": ("CorLoc", "AP", "AP50", "AP75", "AP50_single", "AP50_agnostic_single", "box_AP50"),
+        "detect": (
+            "CorLoc",
+            "AP",
+            "AP50",
+            "AP75",
+            "AP50_single",
+            "AP50_agnostic_single",
+            "box_AP50",
+        ),
         "label": ("mIoU", "pixel_accuracy"),
         "segment": ("mIoU", "pixel_accuracy", "boundary_iou"),
         "baseline:whole": ("CorLoc", "AP50_agnostic"),
@@ -85,13 +120,29 @@ def test_voc_by_its_lists_and_every_evaluator(data, config, tmp_path, capsys):
     # The same run measured with the label maps of the devkit: equal, though one truth is a JSON and one a folder.
     api.evaluate(out=out, settings={**QUICK, "ground_truth": [str(voc.find(data).class_maps)]})
     by_maps = metrics(out / "evaluate" / "metrics.json")
-    assert by_maps["segment", "pixel_accuracy", "validation"] == found["segment", "pixel_accuracy", "validation"]
+    assert (
+        by_maps["segment", "pixel_accuracy", "validation"]
+        == found["segment", "pixel_accuracy", "validation"]
+    )
     assert by_maps["segment", "mIoU", "validation"] == found["segment", "mIoU", "validation"]
     capsys.readouterr()
     # Another run, of fewer clusters: a paired test, and how far the two agree.
     more = ["--cluster.k", "2", "--reuse", f"propose={out}", "--config", config, "--quiet"]
-    command("run", pictures, *lists, *more, "--ground-truth", ours / "val.json", "--out", tmp_path / "k2")
-    api.evaluate(out=out, settings={**QUICK, "ground_truth": [str(ours / "val.json")]}, against=tmp_path / "k2")
+    command(
+        "run",
+        pictures,
+        *lists,
+        *more,
+        "--ground-truth",
+        ours / "val.json",
+        "--out",
+        tmp_path / "k2",
+    )
+    api.evaluate(
+        out=out,
+        settings={**QUICK, "ground_truth": [str(ours / "val.json")]},
+        against=tmp_path / "k2",
+    )
     against = json.loads((out / "evaluate" / "against.json").read_text())
     assert any(row["name"] == "agreement" for row in _rows(against))
     # What is scored without a run.
@@ -101,19 +152,53 @@ def test_voc_by_its_lists_and_every_evaluator(data, config, tmp_path, capsys):
     assert cli.main(["score", "instances", *map(str, files), "--matching", "overlap"]) == 2
     assert "has results of 9 images that val.json does not have" in capsys.readouterr().err
     files += ["--only", ours / "val.txt"]
-    command("score", "instances", *files, "--matching", "overlap", "--bootstrap", "20", "--out", tmp_path / "i.json")
+    command(
+        "score",
+        "instances",
+        *files,
+        "--matching",
+        "overlap",
+        "--bootstrap",
+        "20",
+        "--out",
+        tmp_path / "i.json",
+    )
     scored = metrics(tmp_path / "i.json")
     assert ("score", "AP50_single", "all") in scored
-    assert abs(scored["score", "AP50_agnostic", "all"] - found["detect", "AP50_agnostic", "validation"]) < 1e-6
-    assert scored["score", "CorLoc", "all"] == pytest.approx(found["detect", "CorLoc", "validation"], abs=1e-6)
+    assert (
+        abs(
+            scored["score", "AP50_agnostic", "all"] - found["detect", "AP50_agnostic", "validation"]
+        )
+        < 1e-6
+    )
+    assert scored["score", "CorLoc", "all"] == pytest.approx(
+        found["detect", "CorLoc", "validation"], abs=1e-6
+    )
     assert scored["baseline:whole", "CorLoc", "all"] == pytest.approx(
         found["baseline:whole", "CorLoc", "validation"], abs=1e-6
     )
     # CorLoc against the boxes of the XML, as earlier work has it on the splits of detection.
     boxes = tmp_path / "boxes.json"
-    command("data", "voc-instances", pictures.parent, "--split", "segmentation/val", "--of", "boxes", "--out", boxes)
+    command(
+        "data",
+        "voc-instances",
+        pictures.parent,
+        "--split",
+        "segmentation/val",
+        "--of",
+        "boxes",
+        "--out",
+        boxes,
+    )
     command("export", out, "--of", "proposals", "--out", tmp_path / "proposals.json")
-    words = ["--predictions", tmp_path / "proposals.json", "--ground-truth", boxes, "--only", ours / "val.txt"]
+    words = [
+        "--predictions",
+        tmp_path / "proposals.json",
+        "--ground-truth",
+        boxes,
+        "--only",
+        ours / "val.txt",
+    ]
     command("score", "instances", *words, "--matching", "release", "--out", tmp_path / "p.json")
     assert ("score", "CorLoc", "all") in metrics(tmp_path / "p.json")
     maps = tmp_path / "maps"
@@ -130,7 +215,17 @@ def test_voc_by_its_lists_and_every_evaluator(data, config, tmp_path, capsys):
         "--only",
         voc.find(data).lists["segmentation/val"],
     ]
-    command("score", "semantic", "--predictions", maps, *words, "--matching", "iou", "--out", tmp_path / "s.json")
+    command(
+        "score",
+        "semantic",
+        "--predictions",
+        maps,
+        *words,
+        "--matching",
+        "iou",
+        "--out",
+        tmp_path / "s.json",
+    )
     assert metrics(tmp_path / "s.json")["score", "pixel_accuracy", "all"] == pytest.approx(
         found["segment", "pixel_accuracy", "validation"], abs=1e-6
     )
@@ -143,11 +238,26 @@ def test_coco_with_crowds_and_every_evaluator(data, config, tmp_path):
     (tmp_path / "list.txt").write_text(
         "\n".join(f"train2014/{path.name}" for path in sorted((data / "train2014").iterdir())[:6])
     )
-    words = ["--only", tmp_path / "list.txt", "--ground-truth", source, "--config", config, "--out", out, "--quiet"]
+    words = [
+        "--only",
+        tmp_path / "list.txt",
+        "--ground-truth",
+        source,
+        "--config",
+        config,
+        "--out",
+        out,
+        "--quiet",
+    ]
     command("run", data / "train2014", *words)
     found = metrics(out / "evaluate" / "metrics.json")
     assert len((out / "images.jsonl").read_text().splitlines()) == 6
-    for stage, name in (("detect", "AP50"), ("detect", "AP50_single"), ("propose", "CorLoc"), ("segment", "mIoU")):
+    for stage, name in (
+        ("detect", "AP50"),
+        ("detect", "AP50_single"),
+        ("propose", "CorLoc"),
+        ("segment", "mIoU"),
+    ):
         assert (stage, name, "train") in found
 
 

@@ -27,19 +27,36 @@ def files(rng):
     """Truth and results as COCO's files have them, and as records."""
     truth, results = drawn(rng)
     dataset = {
-        "images": [{"id": n, "file_name": f"{n}.jpg", "height": SIZE[0], "width": SIZE[1]} for n in truth],
+        "images": [
+            {"id": n, "file_name": f"{n}.jpg", "height": SIZE[0], "width": SIZE[1]} for n in truth
+        ],
         "annotations": [],
         "categories": [{"id": number, "name": f"class {number}"} for number in CATEGORIES],
     }
     for number, rows in truth.items():
         for row in rows:
-            base = {"id": len(dataset["annotations"]) + 1, "image_id": number, "category_id": row["category"]}
+            base = {
+                "id": len(dataset["annotations"]) + 1,
+                "image_id": number,
+                "category_id": row["category"],
+            }
             area = int(rle.areas([row["rle"]])[0])
             dataset["annotations"].append(
-                base | {"segmentation": row["rle"], "bbox": xywh(row), "area": area, "iscrowd": int(row["crowd"])}
+                base
+                | {
+                    "segmentation": row["rle"],
+                    "bbox": xywh(row),
+                    "area": area,
+                    "iscrowd": int(row["crowd"]),
+                }
             )
     found = [
-        {"image_id": number, "category_id": row["category"], "segmentation": row["rle"], "bbox": xywh(row)}
+        {
+            "image_id": number,
+            "category_id": row["category"],
+            "segmentation": row["rle"],
+            "bbox": xywh(row),
+        }
         | {"score": row["score"]}
         for number, rows in results.items()
         for row in rows
@@ -58,7 +75,9 @@ def values(score, stage: str = "score") -> dict[str, float]:
     return {row["name"]: row["value"] for row in score.rows if row["stage"] == stage}
 
 
-def test_all_twelve_numbers_by_mask_and_box_with_classes_and_without_are_pycocotools(files, tmp_path) -> None:
+def test_all_twelve_numbers_by_mask_and_box_with_classes_and_without_are_pycocotools(
+    files, tmp_path
+) -> None:
     dataset, found, truth, results = files
     score = api.score_instances(**written(tmp_path, dataset, found), bootstrap=20)
     ours = values(score)
@@ -67,9 +86,13 @@ def test_all_twelve_numbers_by_mask_and_box_with_classes_and_without_are_pycocot
             wanted = judged(truth, results, iou_type, agnostic)
             for name, value in zip(instances.NAMES, wanted, strict=True):
                 shown = ours[f"{prefix}{name}{suffix}"]
-                assert (np.nan if shown is None else shown) == pytest.approx(value, abs=1e-12, nan_ok=True), name
+                assert (np.nan if shown is None else shown) == pytest.approx(
+                    value, abs=1e-12, nan_ok=True
+                ), name
             single = instances.average_precision(
-                *instances.most_confident(truth, results), iou_type=iou_type, class_agnostic=agnostic
+                *instances.most_confident(truth, results),
+                iou_type=iou_type,
+                class_agnostic=agnostic,
             )
             assert ours[f"{prefix}AP50{suffix}_single"] == single["AP50"]
     assert "AP50_agnostic" in values(score, "baseline:whole")
@@ -91,9 +114,14 @@ def test_results_without_boxes_have_the_sizes_of_their_masks(files, tmp_path) ->
     ring = np.ones((1, *SIZE), bool)
     ring[0, 2:-2, 2:-2] = False  # small as a mask, large as a box
     found = [{key: value for key, value in row.items() if key != "bbox"} for row in found]
-    found.append({"image_id": 1, "category_id": 1, "segmentation": rle.encode(ring)[0], "score": 0.99})
+    found.append(
+        {"image_id": 1, "category_id": 1, "segmentation": rle.encode(ring)[0], "score": 0.99}
+    )
     score = api.score_instances(**written(tmp_path, dataset, found), bootstrap=0)
-    assert "the results have no boxes: they are made from the masks, sizes are those of the masks" in score.notes
+    assert (
+        "the results have no boxes: they are made from the masks, sizes are those of the masks"
+        in score.notes
+    )
     ours = values(score)
     for iou_type, prefix in (("segm", ""), ("bbox", "box_")):
         with contextlib.redirect_stdout(io.StringIO()):
@@ -116,7 +144,9 @@ def test_boxes_alone_are_compared_by_box(files, tmp_path) -> None:
         del row["segmentation"]
     score = api.score_instances(**written(tmp_path, dataset, found), bootstrap=0)
     assert "the results have no masks: compared by box alone" in score.notes
-    assert set(values(score)) == {name for name in whole if name.startswith("box_") or name == "CorLoc"}
+    assert set(values(score)) == {
+        name for name in whole if name.startswith("box_") or name == "CorLoc"
+    }
     assert values(score)["box_AP50"] == whole["box_AP50"]
     with pytest.raises(SettingsError, match="overlap needs masks in both files"):
         api.score_instances(**written(tmp_path, dataset, found), matching="overlap")
@@ -134,7 +164,9 @@ def test_clusters_are_named_by_votes(files, tmp_path, rule) -> None:
     ]
     score = api.score_instances(**written(tmp_path, dataset, found), matching=rule, bootstrap=0)
     assert values(score)["AP"] == pytest.approx(1)
-    with pytest.raises(PredictionError, match=r"have a category_id which instances.json does not have.*: "):
+    with pytest.raises(
+        PredictionError, match=r"have a category_id which instances.json does not have.*: "
+    ):
         api.score_instances(**written(tmp_path, dataset, found))
 
 
@@ -148,14 +180,30 @@ def test_corloc_is_that_of_the_best_result_of_each_picture_with_objects(files, t
     wide = max(number for number, rows in truth.items() if rows)
     shape = np.ones((1, *SIZE), bool)
     shape[:, 40:] = False
-    large = {"rle": rle.encode(shape)[0], "box": [0, 0, SIZE[1], 40], "category": CATEGORIES[0], "crowd": False}
+    large = {
+        "rle": rle.encode(shape)[0],
+        "box": [0, 0, SIZE[1], 40],
+        "category": CATEGORIES[0],
+        "crowd": False,
+    }
     truth = {**truth, wide: [*truth[wide], large]}
-    row = {"id": 901, "image_id": wide, "category_id": CATEGORIES[0], "segmentation": large["rle"], "iscrowd": 0}
+    row = {
+        "id": 901,
+        "image_id": wide,
+        "category_id": CATEGORIES[0],
+        "segmentation": large["rle"],
+        "iscrowd": 0,
+    }
     dataset["annotations"].append({**row, "bbox": xywh(large), "area": 40 * SIZE[1]})
     score = api.score_instances(**written(tmp_path, dataset, found), bootstrap=20)
-    best = [max(rows, key=lambda row: row["score"])["box"] if rows else None for rows in results.values()]
+    best = [
+        max(rows, key=lambda row: row["score"])["box"] if rows else None
+        for rows in results.values()
+    ]
     boxes = [
-        np.array([row["box"] for row in rows if not row["crowd"] and number != lone], float).reshape(-1, 4)
+        np.array(
+            [row["box"] for row in rows if not row["crowd"] and number != lone], float
+        ).reshape(-1, 4)
         for number, rows in truth.items()
     ]
     wanted = corloc.corloc(best, boxes, count_empty=False)
@@ -172,8 +220,14 @@ def test_corloc_is_that_of_the_best_result_of_each_picture_with_objects(files, t
 def test_a_dataset_of_results_is_joined_by_file_name_whatever_its_ids(files, tmp_path) -> None:
     dataset, found, _, _ = files
     wanted = api.score_instances(**written(tmp_path, dataset, found), bootstrap=0)
-    other = {row["id"]: 100 - row["id"] if row["id"] % 2 else row["id"] % 6 + 1 for row in dataset["images"]}
-    images = [{"id": other[row["id"]], "file_name": f"photos/{row['file_name']}"} for row in dataset["images"]]
+    other = {
+        row["id"]: 100 - row["id"] if row["id"] % 2 else row["id"] % 6 + 1
+        for row in dataset["images"]
+    }
+    images = [
+        {"id": other[row["id"]], "file_name": f"photos/{row['file_name']}"}
+        for row in dataset["images"]
+    ]
     rows = [{**row, "image_id": other[row["image_id"]]} for row in found]
     paths = written(tmp_path, dataset, {"images": images, "annotations": rows})
     assert values(api.score_instances(**paths, bootstrap=0)) == values(wanted)
@@ -182,30 +236,45 @@ def test_a_dataset_of_results_is_joined_by_file_name_whatever_its_ids(files, tmp
     paths = written(tmp_path, dataset, {"images": strange, "annotations": found})
     assert values(api.score_instances(**paths, bootstrap=0)) == values(wanted)
     images.append({"id": 1000, "file_name": "elsewhere.jpg"})
-    paths = written(tmp_path, dataset, {"images": images, "annotations": [*rows, {**rows[0], "image_id": 1000}]})
+    paths = written(
+        tmp_path, dataset, {"images": images, "annotations": [*rows, {**rows[0], "image_id": 1000}]}
+    )
     with pytest.raises(
-        PredictionError, match=r"results of 1 images that instances\.json does not have: elsewhere\.jpg"
+        PredictionError,
+        match=r"results of 1 images that instances\.json does not have: elsewhere\.jpg",
     ):
         api.score_instances(**paths)
     (tmp_path / "list.txt").write_text("\n".join(row["file_name"] for row in dataset["images"]))
     some = api.score_instances(**paths, bootstrap=0, only=tmp_path / "list.txt")
     assert values(some) == values(wanted)
-    assert some.notes[0] == f"1 of {len(rows) + 1} results are of images that were not chosen, and not counted"
+    assert (
+        some.notes[0]
+        == f"1 of {len(rows) + 1} results are of images that were not chosen, and not counted"
+    )
 
 
 def test_images_without_a_prediction_are_told(files, tmp_path) -> None:
     dataset, found, _, _ = files
     found = [row for row in found if row["image_id"] not in (2, 4)]
     score = api.score_instances(**written(tmp_path, dataset, found), bootstrap=0)
-    assert any(note.startswith("2 of 6 images have no prediction") and "2.jpg, 4.jpg" in note for note in score.notes)
+    assert any(
+        note.startswith("2 of 6 images have no prediction") and "2.jpg, 4.jpg" in note
+        for note in score.notes
+    )
     assert score.rows[0]["pictures"] == 6
 
 
 @pytest.mark.parametrize(
     "change, said",
     [
-        ({"image_id": 77}, r"2 of \d+ results have a image_id which instances.json does not have: 77"),
-        ({"category_id": 9}, r"2 of \d+ results have a category_id which .* \(its 3 ids: 1, 2, 3\): 9"),
+        (
+            {"image_id": 77},
+            r"2 of \d+ results have a image_id which instances.json does not have: 77",
+        ),
+        (
+            {"category_id": 9},
+            r"2 of \d+ results have a category_id which .* \(its 3 ids: 1, 2, 3\): 9",
+        ),
         ({"score": float("nan")}, r"2 of \d+ results have a score which is no number: nan"),
         ({"score": None}, r"2 of \d+ results have a score which is no number: None"),
         ({"segmentation": None}, r"results have segmentation, the others not"),
@@ -213,7 +282,10 @@ def test_images_without_a_prediction_are_told(files, tmp_path) -> None:
             {"segmentation": {"size": [140, 60], "counts": [8400]}},
             "result 0 has a mask of 60 x 140 px, its image 1.jpg is 140 x 60",
         ),
-        ({"segmentation": {"size": [60, 140], "counts": [-2, 8402]}}, "result 0 holds no mask that can be read"),
+        (
+            {"segmentation": {"size": [60, 140], "counts": [-2, 8402]}},
+            "result 0 holds no mask that can be read",
+        ),
         ({"bbox": [1, 2, -3, 4]}, r"bbox \[1, 2, -3, 4\]: wanted x, y, width, height"),
     ],
 )
@@ -253,20 +325,28 @@ def test_duplicates_among_results_are_told_and_cost(files, tmp_path) -> None:
     before = api.score_instances(**written(tmp_path, dataset, found), bootstrap=0)
     assert "1 ids of results stand more than once (all are counted): 5" in before.notes
     after = api.score_instances(**written(tmp_path, dataset, found + found), bootstrap=0)
-    assert f"{len(found)} results repeat another one in all but id: each counts as a false one" in after.notes
+    assert (
+        f"{len(found)} results repeat another one in all but id: each counts as a false one"
+        in after.notes
+    )
     assert values(after)["AP"] < values(before)["AP"]
 
 
-@pytest.mark.parametrize("what, kind", [("images", "image"), ("annotations", "annotation"), ("categories", "category")])
+@pytest.mark.parametrize(
+    "what, kind", [("images", "image"), ("annotations", "annotation"), ("categories", "category")]
+)
 def test_ids_of_the_truth_that_stand_twice_are_refused(files, tmp_path, what, kind) -> None:
     dataset, found, _, _ = files
     dataset[what].append(dataset[what][0])
-    with pytest.raises(GroundTruthError, match=f"1 {kind} ids stand more than once: {dataset[what][0]['id']}"):
+    with pytest.raises(
+        GroundTruthError, match=f"1 {kind} ids stand more than once: {dataset[what][0]['id']}"
+    ):
         api.score_instances(**written(tmp_path, dataset, found))
 
 
 @pytest.mark.parametrize(
-    "change, said", [({"image_id": 77}, "has image_id 77"), ({"category_id": 9}, "has category_id 9")]
+    "change, said",
+    [({"image_id": 77}, "has image_id 77"), ({"category_id": 9}, "has category_id 9")],
 )
 def test_annotations_that_point_to_nothing_are_refused(files, tmp_path, change, said) -> None:
     dataset, found, _, _ = files
@@ -297,7 +377,12 @@ def test_annotations_without_mask_and_box_are_told_and_left_out(files, tmp_path)
 
 def test_the_command_writes_the_table(files, tmp_path, capsys) -> None:
     paths = written(tmp_path, *files[:2])
-    words = ["--predictions", str(paths["predictions"]), "--ground-truth", str(paths["ground_truth"])]
+    words = [
+        "--predictions",
+        str(paths["predictions"]),
+        "--ground-truth",
+        str(paths["ground_truth"]),
+    ]
     out = tmp_path / "score.md"
     assert cli.main(["score", "instances", *words, "--bootstrap", "10", "--out", str(out)]) == 0
     said = capsys.readouterr().out
@@ -322,7 +407,9 @@ def test_a_list_of_names_keeps_its_images_alone(files, tmp_path) -> None:
 def test_a_list_scores_its_images_alone_and_tells_of_the_others(files, tmp_path) -> None:
     dataset, found, truth, results = files
     (tmp_path / "names.txt").write_text("1.jpg\n3.jpg\n5.jpg\n")
-    score = api.score_instances(**written(tmp_path, dataset, found), only=tmp_path / "names.txt", bootstrap=0)
+    score = api.score_instances(
+        **written(tmp_path, dataset, found), only=tmp_path / "names.txt", bootstrap=0
+    )
     kept = (1, 3, 5)
     wanted = instances.average_precision(
         {n: truth[n] for n in kept}, {n: results[n] for n in kept}, class_agnostic=True
@@ -330,4 +417,7 @@ def test_a_list_scores_its_images_alone_and_tells_of_the_others(files, tmp_path)
     assert values(score)["AP_agnostic"] == pytest.approx(wanted["AP"], abs=1e-12)
     assert score.rows[0]["pictures"] == 3
     n_others = sum(row["image_id"] not in kept for row in found)
-    assert f"{n_others} of {len(found)} results are of images that were not chosen, and not counted" in score.notes
+    assert (
+        f"{n_others} of {len(found)} results are of images that were not chosen, and not counted"
+        in score.notes
+    )

@@ -45,7 +45,10 @@ def read(path: Path) -> np.ndarray:
 def counts(maps: dict[str, Path], columns: int = 3) -> np.ndarray:
     return sum(
         semantic.confusion(
-            read(maps["predictions"] / path.relative_to(maps["ground_truth"])), read(path), 3, columns=columns
+            read(maps["predictions"] / path.relative_to(maps["ground_truth"])),
+            read(path),
+            3,
+            columns=columns,
         )
         for path in maps["ground_truth"].rglob("*.png")
     )
@@ -61,7 +64,9 @@ def test_label_maps_are_scored_over_the_whole_set(maps) -> None:
     assert value(score, "mIoU") == pytest.approx(semantic.mean_iou(total))
     assert value(score, "pixel_accuracy") == pytest.approx(semantic.pixel_accuracy(total))
     assert value(score, "IoU/dog") == pytest.approx(semantic.iou(total)[2])
-    assert value(score, "pixel_accuracy", "baseline:background") == pytest.approx(total[0].sum() / total.sum())
+    assert value(score, "pixel_accuracy", "baseline:background") == pytest.approx(
+        total[0].sum() / total.sum()
+    )
     assert score.notes == []
     for row in score.rows:
         assert row["interval"][0] <= row["value"] <= row["interval"][1]
@@ -82,14 +87,20 @@ def test_clusters_are_matched_with_classes(maps, rule) -> None:
 
 def test_the_names_of_voc_are_known(maps) -> None:
     score = api.score_semantic(**maps | {"classes": "voc"}, protocol="paper")
-    assert value(score, "mIoU") == pytest.approx(np.nan_to_num(semantic.iou(counts(maps))).sum() / 21)
+    assert value(score, "mIoU") == pytest.approx(
+        np.nan_to_num(semantic.iou(counts(maps))).sum() / 21
+    )
     assert {row["name"] for row in score.rows} >= {"IoU/background", "IoU/aeroplane", "IoU/bicycle"}
-    assert any("18 classes occur in neither truth nor prediction: bird" in note for note in score.notes)
+    assert any(
+        "18 classes occur in neither truth nor prediction: bird" in note for note in score.notes
+    )
 
 
 def test_a_missing_prediction_is_refused_or_counted_as_background_and_told(maps) -> None:
     (maps["predictions"] / "b" / "c.png").unlink()
-    with pytest.raises(PredictionError, match=r"1 of 3 label maps of .* have no prediction \(b/c.png\)"):
+    with pytest.raises(
+        PredictionError, match=r"1 of 3 label maps of .* have no prediction \(b/c.png\)"
+    ):
         api.score_semantic(**maps)
     score = api.score_semantic(**maps, missing="background")
     assert "1 of 3 truths have no prediction, counted as background: b/c.png" in score.notes
@@ -115,7 +126,10 @@ def test_ids_that_are_no_class_are_misses_and_told(maps) -> None:
     save(path, changed)
     score = api.score_semantic(**maps)
     assert value(score, "mIoU") == pytest.approx(semantic.mean_iou(counts(maps)))
-    assert "4 valid pixels are predicted ids that are no class (0 to 2): 7; counted as misses" in score.notes
+    assert (
+        "4 valid pixels are predicted ids that are no class (0 to 2): 7; counted as misses"
+        in score.notes
+    )
     assert "3 valid pixels are predicted 255, no class: counted as misses" in score.notes
 
 
@@ -124,20 +138,26 @@ def test_classes_that_are_never_predicted_or_never_true_are_told(maps) -> None:
         save(path, np.minimum(read(path), 1))
     assert "1 classes of the truth are never predicted: dog" in api.score_semantic(**maps).notes
     turned = {**maps, "predictions": maps["ground_truth"], "ground_truth": maps["predictions"]}
-    assert "1 classes are predicted that the truth never holds: dog" in api.score_semantic(**turned).notes
+    assert (
+        "1 classes are predicted that the truth never holds: dog"
+        in api.score_semantic(**turned).notes
+    )
 
 
 def test_predictions_of_another_size_are_refused_with_both_sizes(maps) -> None:
     save(maps["predictions"] / "d.png", np.zeros((14, 9)))
     with pytest.raises(
-        PredictionError, match=r"1 of 3 predictions have another size.*d.png is 9 x 14 px, d.png 14 x 9 px"
+        PredictionError,
+        match=r"1 of 3 predictions have another size.*d.png is 9 x 14 px, d.png 14 x 9 px",
     ):
         api.score_semantic(**maps)
 
 
 def test_a_truth_outside_its_classes_is_refused(maps) -> None:
     save(maps["ground_truth"] / "d.png", np.full((9, 14), 3))
-    with pytest.raises(GroundTruthError, match=r"d\.png: truth: holds 3\.\.3, wanted 0\.\.2 or 255.*--classes"):
+    with pytest.raises(
+        GroundTruthError, match=r"d\.png: truth: holds 3\.\.3, wanted 0\.\.2 or 255.*--classes"
+    ):
         api.score_semantic(**maps)
 
 
@@ -155,7 +175,11 @@ def test_two_predictions_of_one_name_are_refused(maps) -> None:
         ({"predictions": "nowhere"}, "nowhere: no such folder", PredictionError),
         ({"predictions": "."}, "holds no .png", PredictionError),
         ({"ground_truth": "nowhere"}, "nowhere: no such folder", GroundTruthError),
-        ({"classes": "nowhere.txt"}, "nowhere.txt: cannot be read as a list of names", GroundTruthError),
+        (
+            {"classes": "nowhere.txt"},
+            "nowhere.txt: cannot be read as a list of names",
+            GroundTruthError,
+        ),
         (
             {"matching": "iuo"},
             "matching: 'iuo' is none of none, iou, pixels, majority. Perhaps you meant iou",
@@ -189,10 +213,14 @@ def test_a_coloured_prediction_is_named(maps) -> None:
         api.score_semantic(**maps)
 
 
-def test_the_table_goes_to_standard_output_and_to_a_file_of_each_form(maps, tmp_path, capsys) -> None:
+def test_the_table_goes_to_standard_output_and_to_a_file_of_each_form(
+    maps, tmp_path, capsys
+) -> None:
     flags = [f"--{name.replace('_', '-')}={path}" for name, path in maps.items()]
     for suffix in ("json", "csv", "md"):
-        assert cli.main(["score", "semantic", *flags, "--out", str(tmp_path / f"score.{suffix}")]) == 0
+        assert (
+            cli.main(["score", "semantic", *flags, "--out", str(tmp_path / f"score.{suffix}")]) == 0
+        )
     said = capsys.readouterr().out
     assert "| score" in said
     assert "| mIoU" in said

@@ -21,14 +21,18 @@ def scanned(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """A run of five pictures that were only scanned, and their ground truth."""
     root = tmp_path_factory.mktemp("sweep")
     demo_pictures.write(root / "pictures", root / "truth.json", n_pictures=5, seed=3, size=(64, 80))
-    api.run(pictures=root / "pictures", out=root / "run", settings=BY_HAND, until="scan", quiet=True)
+    api.run(
+        pictures=root / "pictures", out=root / "run", settings=BY_HAND, until="scan", quiet=True
+    )
     return root / "run", root / "truth.json"
 
 
 def contents(folder: Path) -> dict[str, bytes]:
     ours = {"ledger.jsonl", "lock"}
     files = {path for path in folder.rglob("*") if path.is_file() and "sweep" not in path.parts}
-    return {str(path.relative_to(folder)): path.read_bytes() for path in files if path.name not in ours}
+    return {
+        str(path.relative_to(folder)): path.read_bytes() for path in files if path.name not in ours
+    }
 
 
 def test_without_ground_truth_every_combination_is_measured_by_agreement(scanned, tmp_path):
@@ -37,12 +41,24 @@ def test_without_ground_truth_every_combination_is_measured_by_agreement(scanned
     rows = api.sweep(out=out, n_pictures=2, facets=("keys", "tokens"))
     assert contents(out) == before
     assert {(row["method"], row["facet"], row["centred"]) for row in rows} == {
-        (method, facet, centred) for method in METHODS for facet in ("keys", "tokens") for centred in (False, True)
+        (method, facet, centred)
+        for method in METHODS
+        for facet in ("keys", "tokens")
+        for centred in (False, True)
     }
     assert len(rows) == 16
     assert {row["block"] for row in rows} == {-1}  # handcrafted has one
     for row in rows:
-        assert set(row) == {"method", "block", "facet", "centred", "flips", "crops", "masks", "area"}
+        assert set(row) == {
+            "method",
+            "block",
+            "facet",
+            "centred",
+            "flips",
+            "crops",
+            "masks",
+            "area",
+        }
         assert all(0 <= row[name] <= 1 for name in ("flips", "crops", "area"))
         assert 0 <= row["masks"] <= 2
     agreed = [row["flips"] + row["crops"] for row in rows]
@@ -54,7 +70,9 @@ def test_without_ground_truth_every_combination_is_measured_by_agreement(scanned
 def test_with_ground_truth_by_corloc_as_evaluate_counts_it(scanned, tmp_path):
     out = Path(shutil.copytree(scanned[0], tmp_path / "run"))
     settings = {"ground_truth": [str(scanned[1])]}
-    rows = api.sweep(out=out, settings=settings, n_pictures=5, methods=("tokencut",), facets=("keys",))
+    rows = api.sweep(
+        out=out, settings=settings, n_pictures=5, methods=("tokencut",), facets=("keys",)
+    )
     api.run(out=out, settings=settings, until="propose", quiet=True)
     api.evaluate(out=out)
     metrics = json.loads((out / "evaluate" / "metrics.json").read_text())["metrics"]
@@ -88,11 +106,15 @@ def test_a_sweep_goes_on_where_it_was_stopped(scanned, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("change", ["settings", "truth"])
-def test_a_stopped_sweep_of_other_settings_or_truth_is_not_gone_on_with(scanned, tmp_path, monkeypatch, change):
+def test_a_stopped_sweep_of_other_settings_or_truth_is_not_gone_on_with(
+    scanned, tmp_path, monkeypatch, change
+):
     out = Path(shutil.copytree(scanned[0], tmp_path / "run"))
     arguments = {"out": out, "n_pictures": 3, "methods": ("lost",), "facets": ("keys",)}
     other = (
-        {"ground_truth": [str(scanned[1])]} if change == "truth" else {"propose": {"max_masks": 1, "min_score": 0.0}}
+        {"ground_truth": [str(scanned[1])]}
+        if change == "truth"
+        else {"propose": {"max_masks": 1, "min_score": 0.0}}
     )
     clean = Path(shutil.copytree(scanned[0], tmp_path / "clean"))
     wanted = api.sweep(**{**arguments, "out": clean}, settings=other)
@@ -114,7 +136,9 @@ def test_a_stopped_sweep_of_other_settings_or_truth_is_not_gone_on_with(scanned,
 def test_a_sweep_of_a_run_that_is_not_scanned_says_so(tmp_path):
     (tmp_path / "run").mkdir()
     (tmp_path / "pictures").mkdir()
-    (tmp_path / "run" / "config.yaml").write_text(f"preset: quick\npictures: {tmp_path / 'pictures'}\n")
+    (tmp_path / "run" / "config.yaml").write_text(
+        f"preset: quick\npictures: {tmp_path / 'pictures'}\n"
+    )
     with pytest.raises(RunError, match=r"not complete\. Do it first: maskdistill scan"):
         api.sweep(out=tmp_path / "run", settings=BY_HAND)
 
@@ -151,12 +175,24 @@ def test_the_command_prints_the_table(scanned, tmp_path, capsys):
     ]
     assert cli.main(words) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].split() == ["method", "block", "facet", "centred", "flips", "crops", "masks", "area"]
+    assert lines[0].split() == [
+        "method",
+        "block",
+        "facet",
+        "centred",
+        "flips",
+        "crops",
+        "masks",
+        "area",
+    ]
     assert [line.split()[0] for line in lines[1:]] == ["lost", "lost"]
     assert not (out / "propose").exists()
 
 
 def test_what_is_not_there_is_refused(scanned):
-    for given, words in (({"methods": ("lst",)}, "there is no lst"), ({"n_pictures": 0}, "n_pictures")):
+    for given, words in (
+        ({"methods": ("lst",)}, "there is no lst"),
+        ({"n_pictures": 0}, "n_pictures"),
+    ):
         with pytest.raises(SettingsError, match=words):
             api.sweep(out=scanned[0], **given)

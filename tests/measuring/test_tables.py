@@ -42,7 +42,12 @@ def test_the_csv_has_every_row_of_the_json_with_its_interval(tiny):
 def test_the_table_by_class_has_a_row_a_class_and_a_column_a_stage(tiny):
     text = (tiny.out / "evaluate" / "classes.md").read_text(encoding="utf-8")
     lines = [line for line in text.splitlines() if line.startswith("|")]
-    assert [cell.strip() for cell in lines[0].split("|")[1:-1]] == ["class", "cluster", "label", "segment"]
+    assert [cell.strip() for cell in lines[0].split("|")[1:-1]] == [
+        "class",
+        "cluster",
+        "label",
+        "segment",
+    ]
     of_classes = [row for row in metrics(tiny.out)["metrics"] if row["name"].startswith("IoU/")]
     assert len(read_csv(tiny.out / "evaluate" / "classes.csv")) == len(of_classes)
     assert "background" in lines[2]
@@ -57,25 +62,34 @@ def test_the_confusion_names_its_classes_and_gives_the_iou_that_is_reported(tiny
     reported = {
         row["name"].removeprefix("IoU/"): row["value"]
         for row in rows
-        if row["stage"] == "segment" and row["split"] == "validation" and row["name"].startswith("IoU/")
+        if row["stage"] == "segment"
+        and row["split"] == "validation"
+        and row["name"].startswith("IoU/")
     }
     for place, name in enumerate(names):
         union = counts[place].sum() + counts[:, place].sum() - counts[place, place]
         if counts[place].sum():
             assert counts[place, place] / union == pytest.approx(reported[name], abs=1e-6)
-    assert read_csv(tiny.out / "evaluate" / "confusion-validation-segment.csv")[0]["truth"] == "background"
+    assert (
+        read_csv(tiny.out / "evaluate" / "confusion-validation-segment.csv")[0]["truth"]
+        == "background"
+    )
 
 
 def test_a_confusion_of_no_stage_any_more_is_removed(tiny, tmp_path):
     folder = tmp_path / "evaluate"
     counts = np.array([[3, 1, 0], [0, 2, 5]])
-    made = tables.Evaluated(names=["background", 'cat, "big"'], confusions={("train", "segment:x"): counts})
+    made = tables.Evaluated(
+        names=["background", 'cat, "big"'], confusions={("train", "segment:x"): counts}
+    )
     tables.write(folder, made, resolve(load({"propose": {"backbone": "handcrafted"}})))
     found = tables.read_confusion(folder, "train", "segment:x")
     assert found is not None
     assert found[0] == made.names
     np.testing.assert_array_equal(found[1], counts)
-    tables.write(folder, tables.Evaluated(), resolve(load({"propose": {"backbone": "handcrafted"}})))
+    tables.write(
+        folder, tables.Evaluated(), resolve(load({"propose": {"backbone": "handcrafted"}}))
+    )
     assert tables.read_confusion(folder, "train", "segment:x") is None
 
 
@@ -95,9 +109,14 @@ def test_each_file_of_results_names_the_weights_and_their_licence(tiny):
 
 
 def test_the_papers_weights_are_told_with_their_licences():
-    rows = {row["stage"]: row for row in weights_used.used(resolve(load(preset_name="paper-voc12")))}
+    rows = {
+        row["stage"]: row for row in weights_used.used(resolve(load(preset_name="paper-voc12")))
+    }
     assert (rows["cluster"]["weights"], rows["cluster"]["licence"]) == ("dino_vits8", "Apache-2.0")
-    assert (rows["segment"]["weights"], rows["segment"]["licence"]) == ("moco_v2_resnet50", "CC-BY-NC-4.0")
+    assert (rows["segment"]["weights"], rows["segment"]["licence"]) == (
+        "moco_v2_resnet50",
+        "CC-BY-NC-4.0",
+    )
     given = resolve(load({"weights": ["propose=/home/somebody/own.pth"]}))
     rows = {row["stage"]: row for row in weights_used.used(given)}
     assert rows["propose"]["weights"] == "dino_vits16, own.pth"
@@ -117,20 +136,29 @@ def test_what_was_published_stands_beside_a_run_on_voc_and_nowhere_else():
         rows = published.of_run(settings, names)
         assert {row["value"] for row in rows if row["name"] == "mIoU"} == {0.458, 0.489, 0.4846}
         assert all(published.CAUTION in row["protocol"] and row["source"] for row in rows)
-    assert {row["value"] for row in published.of_run(load(preset_name="paper-coco20k"), ["x"])} == {0.153, 0.08}
+    assert {row["value"] for row in published.of_run(load(preset_name="paper-coco20k"), ["x"])} == {
+        0.153,
+        0.08,
+    }
 
 
 def test_a_users_figures_by_class_stand_in_columns_of_their_own(tiny, tmp_path):
     copied = Path(shutil.copytree(tiny.out, tmp_path / "copied"))
     file = tmp_path / "others.csv"
-    file.write_text("class,value,source\nbackground,84.5,a paper\ndisc,12,a paper\nmIoU,40,a paper\n")
+    file.write_text(
+        "class,value,source\nbackground,84.5,a paper\ndisc,12,a paper\nmIoU,40,a paper\n"
+    )
     api.evaluate(out=copied, settings={"evaluate": {"published": str(file)}})
     text = (copied / "evaluate" / "classes.md").read_text(encoding="utf-8")
     assert "published: a paper" in text
     assert "84.5" in text
     assert published.CAUTION in text
     found = metrics(copied)["published"]
-    assert {row["name"]: row["value"] for row in found} == {"IoU/background": 0.845, "IoU/disc": 0.12, "mIoU": 0.4}
+    assert {row["name"]: row["value"] for row in found} == {
+        "IoU/background": 0.845,
+        "IoU/disc": 0.12,
+        "mIoU": 0.4,
+    }
     assert "a paper" in (copied / "evaluate" / "metrics.md").read_text(encoding="utf-8")
     assert metrics(copied)["metrics"] == metrics(tiny.out)["metrics"]
 
@@ -140,7 +168,10 @@ def test_a_users_figures_by_class_stand_in_columns_of_their_own(tiny, tmp_path):
     [
         ("class,value\ncat,1\n", "wanted the columns class, value, source"),
         ("", "wanted the columns"),
-        ("class,value,source\ncut,1,a\n", r"line 2: 'cut' is no class of the ground truth. Perhaps you meant cat"),
+        (
+            "class,value,source\ncut,1,a\n",
+            r"line 2: 'cut' is no class of the ground truth. Perhaps you meant cat",
+        ),
         ("class,value,source\ncat,101,a\n", "'101' is no percentage"),
         ("class,value,source\ncat,nan,a\n", "'nan' is no percentage"),
         ("class,value,source\ncat,x,a\n", "'x' is no percentage"),

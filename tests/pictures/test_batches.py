@@ -18,7 +18,10 @@ def test_pictures_of_one_shape_go_together_in_the_order_of_the_first():
 def test_every_picture_is_in_one_batch_of_its_shape(shapes, size):
     batches = of_like_shape(shapes, size=size)
     assert sorted(position for batch in batches for position in batch) == list(range(len(shapes)))
-    assert all(len({shapes[position] for position in batch}) == 1 and len(batch) <= size for batch in batches)
+    assert all(
+        len({shapes[position] for position in batch}) == 1 and len(batch) <= size
+        for batch in batches
+    )
     assert batches == sorted(batches)
     # Full but for the last of each shape.
     short = [shapes[batch[0]] for batch in batches if len(batch) < size]

@@ -17,13 +17,33 @@ def put(folder: Path, *names: str) -> None:
 
 
 def test_pictures_are_found_in_all_folders_below_whatever_the_case_of_their_suffix(tmp_path):
-    names = ["a.jpg", "b/c.JPEG", "b/d/e.Png", "f.webp", "g.tif", "h.TIFF", "i.bmp", "j.gif", "k.heic"]
+    names = [
+        "a.jpg",
+        "b/c.JPEG",
+        "b/d/e.Png",
+        "f.webp",
+        "g.tif",
+        "h.TIFF",
+        "i.bmp",
+        "j.gif",
+        "k.heic",
+    ]
     put(tmp_path, *names, "notes.txt", "b/Thumbs.db", "b/desktop.ini")
     assert find(tmp_path) == sorted(names)
 
 
 def test_the_order_is_that_of_the_bytes_of_the_whole_path_in_utf_8(tmp_path):
-    names = ["Z.jpg", "a-b.jpg", "a.jpg", "a/b.jpg", "a b.jpg", "ä.jpg", "z.jpg", "名前.png", "\U0001f600.png"]
+    names = [
+        "Z.jpg",
+        "a-b.jpg",
+        "a.jpg",
+        "a/b.jpg",
+        "a b.jpg",
+        "ä.jpg",
+        "z.jpg",
+        "名前.png",
+        "\U0001f600.png",
+    ]
     put(tmp_path, *names)
     assert find(tmp_path) == sorted(names, key=lambda name: name.encode())
     assert find(tmp_path)[-3:] == ["ä.jpg", "名前.png", "\U0001f600.png"]
@@ -40,7 +60,14 @@ def test_hidden_files_and_folders_are_passed_over(tmp_path):
 
 
 def test_a_run_inside_the_pictures_is_passed_over_with_all_below_it(tmp_path):
-    put(tmp_path, "a.jpg", "runs/r/config.yaml", "runs/r/images.jsonl", "runs/r/label/maps/1.png", "runs/b.jpg")
+    put(
+        tmp_path,
+        "a.jpg",
+        "runs/r/config.yaml",
+        "runs/r/images.jsonl",
+        "runs/r/label/maps/1.png",
+        "runs/b.jpg",
+    )
     assert find(tmp_path) == ["a.jpg", "runs/b.jpg"]
 
 
@@ -84,7 +111,10 @@ def test_a_folder_named_like_a_picture_is_a_folder(tmp_path):
 
 @pytest.mark.parametrize(
     "names, what",
-    [([], "is empty"), (["a.txt", "b/c.mov"], "holds 2 files, but none of them is a picture. .*\\.jpg")],
+    [
+        ([], "is empty"),
+        (["a.txt", "b/c.mov"], "holds 2 files, but none of them is a picture. .*\\.jpg"),
+    ],
 )
 def test_a_folder_without_pictures_is_told_what_was_looked_for(tmp_path, names, what):
     put(tmp_path, *names)
@@ -120,7 +150,9 @@ def test_a_name_that_is_not_utf_8_is_named_and_refused(tmp_path):
         find(tmp_path)
 
 
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="this user may read everything")
+@pytest.mark.skipif(
+    not hasattr(os, "geteuid") or os.geteuid() == 0, reason="this user may read everything"
+)
 def test_a_folder_that_may_not_be_read_is_an_error_and_not_passed_over(tmp_path):
     put(tmp_path, "a.jpg", "locked/b.jpg")
     (tmp_path / "locked").chmod(0)

@@ -16,7 +16,9 @@ def test_results_come_in_the_order_of_the_items_though_later_ones_are_ready_firs
         time.sleep(0.02 if item % 4 == 0 else 0)
         return item * item
 
-    assert list(prefetched(range(20), load, workers=workers)) == [(item, item * item) for item in range(20)]
+    assert list(prefetched(range(20), load, workers=workers)) == [
+        (item, item * item) for item in range(20)
+    ]
 
 
 @pytest.mark.parametrize("workers", [0, 3])

@@ -38,12 +38,18 @@ def saved(path: Path, picture: Image.Image, **how: object) -> Path:
 
 
 def noise(rng: np.random.Generator, suffix: str, folder: Path) -> Path:
-    return saved(folder / f"noise{suffix}", Image.fromarray(rng.integers(0, 256, (64, 96, 3)).astype(np.uint8)))
+    return saved(
+        folder / f"noise{suffix}",
+        Image.fromarray(rng.integers(0, 256, (64, 96, 3)).astype(np.uint8)),
+    )
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.bmp", "a.tif", "deflated.tiff", "a b.webp"])
 def test_lossless_formats_come_back_exactly(tmp_path, rgb, name):
-    how = {"a b.webp": {"lossless": True}, "deflated.tiff": {"compression": "tiff_adobe_deflate"}}.get(name, {})
+    how = {
+        "a b.webp": {"lossless": True},
+        "deflated.tiff": {"compression": "tiff_adobe_deflate"},
+    }.get(name, {})
     seen = read(saved(tmp_path / name, Image.fromarray(rgb), **how))
     assert seen.dtype == np.uint8
     assert seen.flags.c_contiguous
@@ -90,7 +96,8 @@ def test_a_picture_of_40_megapixels_is_read(tmp_path):
 
 def test_grey_and_black_and_white_have_three_equal_channels(tmp_path, rgb):
     np.testing.assert_array_equal(
-        read(saved(tmp_path / "grey.png", Image.fromarray(rgb[..., 0]))), np.repeat(rgb[..., :1], 3, axis=2)
+        read(saved(tmp_path / "grey.png", Image.fromarray(rgb[..., 0]))),
+        np.repeat(rgb[..., :1], 3, axis=2),
     )
     bits = rgb[..., 0] > 100
     seen = read(saved(tmp_path / "bits.png", Image.fromarray(bits)))
@@ -121,7 +128,9 @@ def test_the_transparent_colour_of_a_png_without_alpha_is_white(tmp_path, mode, 
 
 
 @pytest.mark.parametrize("mode, colour", [("RGBA", (200, 200, 200)), ("LA", (200,))])
-@pytest.mark.parametrize("alpha, wanted", [(255, 200), (0, 255), (51, 244)])  # 244 = 0.2 * 200 + 0.8 * 255
+@pytest.mark.parametrize(
+    "alpha, wanted", [(255, 200), (0, 255), (51, 244)]
+)  # 244 = 0.2 * 200 + 0.8 * 255
 def test_transparent_pixels_are_laid_on_white(tmp_path, mode, colour, alpha, wanted):
     path = saved(tmp_path / "a.png", Image.new(mode, (3, 2), (*colour, alpha)))
     np.testing.assert_array_equal(read(path), np.full((2, 3, 3), wanted))
@@ -141,7 +150,9 @@ def test_a_ycck_jpeg_becomes_rgb(tmp_path):
     ycc = luma, 128 + 0.564 * (blue - luma), max(128 + 0.713 * (red - luma), 0)
     content = io.BytesIO()
     # Pillow writes the inverse of what it is given, with transform 0.
-    Image.new("CMYK", (16, 16), tuple(round(255 - part) for part in (*ycc, 255))).save(content, "JPEG", quality=100)
+    Image.new("CMYK", (16, 16), tuple(round(255 - part) for part in (*ycc, 255))).save(
+        content, "JPEG", quality=100
+    )
     marker = content.getvalue().index(b"Adobe")
     bytes_ = bytearray(content.getvalue())
     bytes_[marker + 11] = 2
@@ -159,7 +170,17 @@ def test_sixteen_bit_greys_are_scaled_not_cut_off(tmp_path, name):
 
 def test_big_endian_sixteen_bit_greys_are_the_same(tmp_path):
     values = np.array([[0, 255, 256, 65535]], np.uint16)
-    fields = [(256, 4), (257, 1), (258, 16), (259, 1), (262, 1), (273, 8), (277, 1), (278, 1), (279, 8)]
+    fields = [
+        (256, 4),
+        (257, 1),
+        (258, 16),
+        (259, 1),
+        (262, 1),
+        (273, 8),
+        (277, 1),
+        (278, 1),
+        (279, 8),
+    ]
     entries = b"".join(struct.pack(">HHIHH", tag, 3, 1, value, 0) for tag, value in fields)
     content = b"MM\0*" + struct.pack(">I", 16) + values.astype(">u2").tobytes()
     (tmp_path / "a.tif").write_bytes(content + struct.pack(">H", len(fields)) + entries + bytes(4))
@@ -169,11 +190,23 @@ def test_big_endian_sixteen_bit_greys_are_the_same(tmp_path):
 def test_twelve_bit_greys_have_their_own_white(tmp_path):
     values = [0, 4095, 2048, 16]
     packed = bytes([0, 0x0F, 0xFF, 0x80, 0x00, 0x10])
-    fields = [(256, 4), (257, 1), (258, 12), (259, 1), (262, 1), (273, 8), (277, 1), (278, 1), (279, 6)]
+    fields = [
+        (256, 4),
+        (257, 1),
+        (258, 12),
+        (259, 1),
+        (262, 1),
+        (273, 8),
+        (277, 1),
+        (278, 1),
+        (279, 6),
+    ]
     entries = b"".join(struct.pack("<HHIHH", tag, 3, 1, value, 0) for tag, value in fields)
     content = b"II*\0" + struct.pack("<I", 14) + packed
     (tmp_path / "a.tif").write_bytes(content + struct.pack("<H", len(fields)) + entries + bytes(4))
-    np.testing.assert_array_equal(read(tmp_path / "a.tif")[0, :, 0], [round(value / 4095 * 255) for value in values])
+    np.testing.assert_array_equal(
+        read(tmp_path / "a.tif")[0, :, 0], [round(value / 4095 * 255) for value in values]
+    )
 
 
 @pytest.mark.parametrize(
@@ -191,7 +224,9 @@ def test_twelve_bit_greys_have_their_own_white(tmp_path):
     ],
 )
 def test_values_without_an_agreed_white_take_the_least_one_that_fits(tmp_path, values, wanted):
-    np.testing.assert_array_equal(read(saved(tmp_path / "a.tif", Image.fromarray(values)))[0, :, 0], wanted)
+    np.testing.assert_array_equal(
+        read(saved(tmp_path / "a.tif", Image.fromarray(values)))[0, :, 0], wanted
+    )
 
 
 def test_sixteen_bit_colours_become_eight(tmp_path):
@@ -199,17 +234,30 @@ def test_sixteen_bit_colours_become_eight(tmp_path):
     import zlib
 
     def chunk(name: bytes, content: bytes) -> bytes:
-        return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+        return (
+            struct.pack(">I", len(content))
+            + name
+            + content
+            + struct.pack(">I", zlib.crc32(name + content))
+        )
 
     row = b"\0" + struct.pack(">6H", 65535, 0, 32896, 257, 514, 771)
-    parts = (b"IHDR", struct.pack(">IIBBBBB", 2, 1, 16, 2, 0, 0, 0)), (b"IDAT", zlib.compress(row)), (b"IEND", b"")
-    (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*part) for part in parts))
+    parts = (
+        (b"IHDR", struct.pack(">IIBBBBB", 2, 1, 16, 2, 0, 0, 0)),
+        (b"IDAT", zlib.compress(row)),
+        (b"IEND", b""),
+    )
+    (tmp_path / "a.png").write_bytes(
+        b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*part) for part in parts)
+    )
     np.testing.assert_array_equal(read(tmp_path / "a.png"), [[[255, 0, 128], [1, 2, 3]]])
 
 
 @pytest.mark.parametrize("name", ["a.gif", "a.webp", "a.tif", "a.png"])
 def test_of_an_animation_the_first_frame_is_read(tmp_path, name):
-    frames = [Image.new("RGB", (20, 10), colour) for colour in ((255, 0, 0), (0, 255, 0), (0, 0, 255))]
+    frames = [
+        Image.new("RGB", (20, 10), colour) for colour in ((255, 0, 0), (0, 255, 0), (0, 0, 255))
+    ]
     how = {"lossless": True} if name == "a.webp" else {}
     path = saved(tmp_path / name, frames[0], save_all=True, append_images=frames[1:], **how)
     np.testing.assert_array_equal(read(path), np.full((10, 20, 3), (255, 0, 0)))
@@ -222,7 +270,9 @@ def test_of_an_animation_the_first_frame_is_read(tmp_path, name):
 def oriented(path: Path, picture: np.ndarray, orientation: int) -> Path:
     exif = Image.Exif()
     exif[0x0112] = orientation
-    how = {".jpg": {"quality": 100, "subsampling": 0}, ".webp": {"lossless": True}}.get(path.suffix, {})
+    how = {".jpg": {"quality": 100, "subsampling": 0}, ".webp": {"lossless": True}}.get(
+        path.suffix, {}
+    )
     return saved(path, Image.fromarray(picture), exif=exif, **how)
 
 
@@ -230,7 +280,9 @@ def oriented(path: Path, picture: np.ndarray, orientation: int) -> Path:
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_a_picture_is_seen_as_the_camera_was_held(tmp_path, rgb, suffix, orientation):
     path = oriented(tmp_path / f"a{suffix}", rgb, orientation)
-    wanted = np.stack([reference.turned(rgb[..., channel], orientation) for channel in range(3)], axis=2)
+    wanted = np.stack(
+        [reference.turned(rgb[..., channel], orientation) for channel in range(3)], axis=2
+    )
     seen = read(path)
     assert (probe(path).height, probe(path).width) == seen.shape[:2] == wanted.shape[:2]
     assert probe(path).orientation == orientation
@@ -253,7 +305,10 @@ def test_the_orientation_of_a_png_is_found_behind_its_pixels_without_decoding_th
     late = content[:start] + content[end:-12] + content[start:end] + content[-12:]
     assert late.index(b"eXIf") > late.index(b"IDAT")
     (tmp_path / "late.png").write_bytes(late)
-    assert (probe(tmp_path / "late.png").height, probe(tmp_path / "late.png").orientation) == (21, 6)
+    assert (probe(tmp_path / "late.png").height, probe(tmp_path / "late.png").orientation) == (
+        21,
+        6,
+    )
     np.testing.assert_array_equal(read(tmp_path / "late.png"), np.rot90(rgb, -1))
     pixels = late.index(b"IDAT")
     (tmp_path / "broken.png").write_bytes(late[: pixels + 8] + bytes(8) + late[pixels + 16 :])
@@ -269,7 +324,9 @@ def test_an_orientation_that_does_not_exist_is_none(tmp_path, rgb, orientation):
     assert probe(path).orientation == 1
 
 
-@pytest.mark.parametrize("exif", [b"Exif\0\0", b"Exif\0\0II*\0\xff\xff\xff\xff", b"Exif\0\0" + bytes(40)])
+@pytest.mark.parametrize(
+    "exif", [b"Exif\0\0", b"Exif\0\0II*\0\xff\xff\xff\xff", b"Exif\0\0" + bytes(40)]
+)
 def test_broken_metadata_does_not_cost_the_picture(tmp_path, rgb, exif):
     path = saved(tmp_path / "a.jpg", Image.fromarray(rgb), exif=exif)
     assert read(path).shape == (13, 21, 3)
@@ -301,7 +358,9 @@ def test_another_word_for_the_orientation_is_refused(tmp_path, rgb):
     ],
     ids=["empty", "text", "jpeg head", "png head", "gif head", "postscript", "heic", "zeros"],
 )
-def test_what_is_no_picture_is_refused_with_its_name_and_the_reason(tmp_path, function, content, reason):
+def test_what_is_no_picture_is_refused_with_its_name_and_the_reason(
+    tmp_path, function, content, reason
+):
     path = tmp_path / "ein Bild ä.jpg"
     path.write_bytes(content)
     with pytest.raises(PictureError, match=f"ein Bild ä.jpg: .*({reason})"):
@@ -340,7 +399,9 @@ def test_a_truncated_picture_is_refused(tmp_path, rng, suffix, share):
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".tif", ".gif", ".webp", ".bmp"])
-def test_bytes_changed_anywhere_give_a_picture_or_a_picture_error_and_nothing_else(tmp_path, rng, suffix):
+def test_bytes_changed_anywhere_give_a_picture_or_a_picture_error_and_nothing_else(
+    tmp_path, rng, suffix
+):
     whole = noise(rng, suffix, tmp_path).read_bytes()
     path = tmp_path / f"changed{suffix}"
     for _ in range(60):
@@ -361,8 +422,12 @@ def test_too_many_megapixels_are_refused_with_their_number(tmp_path, function):
     function(path, max_megapixels=2)
 
 
-@pytest.mark.parametrize("side, reason", [(12_000, "144.0 megapixels"), (30_000, "Pillow's own limit")])
-def test_a_small_file_that_claims_to_be_huge_is_refused_before_it_is_decoded(tmp_path, side, reason):
+@pytest.mark.parametrize(
+    "side, reason", [(12_000, "144.0 megapixels"), (30_000, "Pillow's own limit")]
+)
+def test_a_small_file_that_claims_to_be_huge_is_refused_before_it_is_decoded(
+    tmp_path, side, reason
+):
     content = bytearray(saved(tmp_path / "a.bmp", Image.new("L", (4, 4))).read_bytes())
     content[18:26] = struct.pack("<ii", side, side)
     (tmp_path / "a.bmp").write_bytes(content)
@@ -381,7 +446,9 @@ def test_a_heic_file_without_the_extra_names_it_also_under_another_suffix(tmp_pa
     monkeypatch.setitem(sys.modules, "pillow_heif", None)
     for name in ("a.heic", "a.jpg"):
         (tmp_path / name).write_bytes(HEIC_HEAD)
-        with pytest.raises(PictureError, match="pip install pillow-heif, then give the same command again"):
+        with pytest.raises(
+            PictureError, match="pip install pillow-heif, then give the same command again"
+        ):
             read(tmp_path / name)
 
 
@@ -398,7 +465,12 @@ def test_a_heic_file_is_read_with_the_extra(tmp_path):
 
 def warned_of(folder: Path) -> Path:
     """A picture in order of which Pillow warns while it opens it: its metadata claims more than it holds."""
-    exif = b"Exif\0\0II*\0\x08\0\0\0" + struct.pack("<H", 1) + struct.pack("<HHII", 0x010E, 2, 5000, 26) + bytes(4)
+    exif = (
+        b"Exif\0\0II*\0\x08\0\0\0"
+        + struct.pack("<H", 1)
+        + struct.pack("<HHII", 0x010E, 2, 5000, 26)
+        + bytes(4)
+    )
     return saved(folder / "warned.jpg", Image.new("RGB", (40, 30), "grey"), exif=exif)
 
 
@@ -424,7 +496,9 @@ def test_other_warnings_are_still_errors_after_threads_have_read(tmp_path, rng):
 
 
 def test_pictures_read_side_by_side_are_the_same(tmp_path, rng):
-    paths = [noise(rng, suffix, tmp_path) for suffix in (".jpg", ".png", ".bmp", ".tif", ".gif", ".webp")] * 8
+    paths = [
+        noise(rng, suffix, tmp_path) for suffix in (".jpg", ".png", ".bmp", ".tif", ".gif", ".webp")
+    ] * 8
     with ThreadPoolExecutor(8) as pool:
         seen = list(pool.map(read, paths))
     for path, picture in zip(paths, seen, strict=True):

@@ -25,8 +25,12 @@ def test_each_cut_is_that_of_the_graph_alone(rng, n):
     for found, keys in zip(batched.second_eigenvectors(unit), unit, strict=True):
         wanted = alone(keys)
         assert found.value == pytest.approx(wanted.value, abs=1e-6)
-        np.testing.assert_allclose(found.vector, wanted.vector, rtol=0, atol=2e-4 * np.abs(wanted.vector).max())
-        clear = np.abs(wanted.vector - wanted.vector.mean()) > 1e-3 * np.abs(wanted.vector).max()  # not on the mean
+        np.testing.assert_allclose(
+            found.vector, wanted.vector, rtol=0, atol=2e-4 * np.abs(wanted.vector).max()
+        )
+        clear = (
+            np.abs(wanted.vector - wanted.vector.mean()) > 1e-3 * np.abs(wanted.vector).max()
+        )  # not on the mean
         sides = found.vector > found.vector.mean(), wanted.vector > wanted.vector.mean()
         np.testing.assert_array_equal(sides[0][clear], sides[1][clear])
 
@@ -40,7 +44,13 @@ def test_what_few_steps_do_not_settle_is_solved_alone(rng):
 
 
 def test_most_graphs_are_settled_together(rng):
-    assert sum(cut.products == 24 for cut in batched.second_eigenvectors(unit_keys(rng, n_graphs=8, n=100))) >= 6
+    assert (
+        sum(
+            cut.products == 24
+            for cut in batched.second_eigenvectors(unit_keys(rng, n_graphs=8, n=100))
+        )
+        >= 6
+    )
 
 
 def test_two_nodes_and_graphs_without_edges(rng):

@@ -43,7 +43,10 @@ def test_maskdistills_attention_is_that_of_the_keys_whatever_the_facet(features,
 
 
 def test_masks_differ_between_facets(features):
-    masks = {facet: maskdistill.discover(features, facet=facet).masks[0].mask.numpy().tobytes() for facet in FACETS}
+    masks = {
+        facet: maskdistill.discover(features, facet=facet).masks[0].mask.numpy().tobytes()
+        for facet in FACETS
+    }
     assert len(set(masks.values())) == len(FACETS)
 
 
@@ -52,7 +55,9 @@ def test_centring_takes_the_mean_off_every_facet_and_leaves_the_class_token(feat
     for facet in FACETS:
         before, after = getattr(features, facet), getattr(centred, facet)
         assert torch.equal(after[..., 0, :], before[..., 0, :])
-        torch.testing.assert_close(after[..., 1:, :], before[..., 1:, :] - before[..., 1:, :].mean(-2, keepdim=True))
+        torch.testing.assert_close(
+            after[..., 1:, :], before[..., 1:, :] - before[..., 1:, :].mean(-2, keepdim=True)
+        )
     assert Features(grid=GRID, patch=8, keys=features.keys).centred().values is None
     with pytest.raises(ValueError, match="nothing to centre"):
         Features(grid=GRID, patch=8).centred()
@@ -61,7 +66,9 @@ def test_centring_takes_the_mean_off_every_facet_and_leaves_the_class_token(feat
 def test_a_facet_that_is_missing_or_unknown_or_misshapen_is_named(features):
     with pytest.raises(ValueError, match="values: these features hold none"):
         lost.discover(dataclasses.replace(features, values=None), facet="values")
-    with pytest.raises(ValueError, match="facet must be one of keys, queries, values, tokens, got 'value'"):
+    with pytest.raises(
+        ValueError, match="facet must be one of keys, queries, values, tokens, got 'value'"
+    ):
         lost.discover(features, facet="value")
     with pytest.raises(ValueError, match=r"tokens must be \(1 \+ 42, width\)"):
         lost.discover(dataclasses.replace(features, tokens=features.tokens[:-1]), facet="tokens")

@@ -11,7 +11,9 @@ from maskdistill.proposals.grid import component
 
 def test_a_component_does_not_cross_corners():
     mask = np.array([[1, 0, 1], [0, 1, 1], [1, 0, 0]], bool)
-    np.testing.assert_array_equal(component(mask, (1, 1)), np.array([[0, 0, 1], [0, 1, 1], [0, 0, 0]], bool))
+    np.testing.assert_array_equal(
+        component(mask, (1, 1)), np.array([[0, 0, 1], [0, 1, 1], [0, 0, 0]], bool)
+    )
     assert not component(mask, (0, 1)).any()
 
 
@@ -31,7 +33,10 @@ def test_bilinear_takes_what_exceeds_one_half_between_the_patch_centres(rng):
             y = min(max((row + 0.5) / 2 / 4 - 0.5, 0), 2)
             x = min(max((col + 0.5) * 2 / 4 - 0.5, 0), 4)
             value = sum(
-                max(0, 1 - abs(y - r)) * max(0, 1 - abs(x - c)) for r in range(3) for c in range(5) if mask[r, c]
+                max(0, 1 - abs(y - r)) * max(0, 1 - abs(x - c))
+                for r in range(3)
+                for c in range(5)
+                if mask[r, c]
             )
             if abs(value - 0.5) > 1e-5:
                 assert pixels[row, col] == (value > 0.5)
@@ -40,7 +45,9 @@ def test_bilinear_takes_what_exceeds_one_half_between_the_patch_centres(rng):
 @pytest.mark.parametrize("how", ["nearest", "bilinear"])
 def test_empty_stays_empty_and_full_stays_full(how):
     for value in (False, True):
-        pixels = to_pixels(np.full((3, 5), value), patch=8, content=(20, 37), size=(13, 50), how=how)
+        pixels = to_pixels(
+            np.full((3, 5), value), patch=8, content=(20, 37), size=(13, 50), how=how
+        )
         assert pixels.shape == (13, 50)
         assert (pixels == value).all()
 
@@ -63,4 +70,6 @@ def test_nearest_grows_the_mask_exactly_as_the_original_does(reference: Path) ->
             content=tuple(case["content_hw"]),
             size=tuple(case["picture_hw"]),
         )
-        np.testing.assert_array_equal(pixels, coco.decode(case["resized_mask"]).astype(bool), err_msg=case["name"])
+        np.testing.assert_array_equal(
+            pixels, coco.decode(case["resized_mask"]).astype(bool), err_msg=case["name"]
+        )

@@ -121,5 +121,9 @@ def test_with_sound_ties_a_mirrored_picture_has_mirrored_masks(rng):
         features = drawn(rng)
         placed = features.keys[:, 1:].reshape(3, 5, 7, 8).flip(2).reshape(3, 35, 8)
         mirrored = made(np.concatenate([features.keys[:, :1], placed], axis=1), (5, 7))
-        one, other = (lost.discover(each, rule="sound", max_masks=4).masks for each in (features, mirrored))
-        assert [each.mask.flip(1).tolist() for each in one] == [each.mask.tolist() for each in other]
+        one, other = (
+            lost.discover(each, rule="sound", max_masks=4).masks for each in (features, mirrored)
+        )
+        assert [each.mask.flip(1).tolist() for each in one] == [
+            each.mask.tolist() for each in other
+        ]

@@ -13,12 +13,16 @@ def made(keys: np.ndarray, grid: tuple[int, int]) -> Features:
     return Features(grid=grid, patch=8, keys=torch.from_numpy(whole.astype(np.float32)))
 
 
-def scene(*boxes: tuple[slice, slice], grid=(12, 15), noise=0.0, seed=0) -> tuple[Features, list[np.ndarray]]:
+def scene(
+    *boxes: tuple[slice, slice], grid=(12, 15), noise=0.0, seed=0
+) -> tuple[Features, list[np.ndarray]]:
     """Ground and objects of directions at right angles, later objects on top; each object's visible mask."""
     kinds = np.zeros(grid, int)
     for number, box in enumerate(boxes, 1):
         kinds[box] = number
-    keys = np.eye(8)[kinds.ravel()] + noise * np.random.default_rng(seed).standard_normal((kinds.size, 8))
+    keys = np.eye(8)[kinds.ravel()] + noise * np.random.default_rng(seed).standard_normal(
+        (kinds.size, 8)
+    )
     return made(keys, grid), [kinds == number for number in range(1, len(boxes) + 1)]
 
 
@@ -49,7 +53,10 @@ def test_a_rejected_cut_comes_back_under_the_papers_rule_and_not_under_the_sound
     features, (wanted,) = scene(np.s_[3:8, 4:9], noise=0.02)
     paper = maskcut.discover(features)
     np.testing.assert_array_equal([each.mask.numpy() for each in paper.masks], [wanted])
-    assert paper.notes == [("rejected", 1), ("stopped", "no more cuts")]  # three cuts for three masks
+    assert paper.notes == [
+        ("rejected", 1),
+        ("stopped", "no more cuts"),
+    ]  # three cuts for three masks
     assert maskcut.discover(features, max_overlap=1.0).notes == [("stopped", "no more cuts")]
     sound = maskcut.discover(features, rule="sound")
     np.testing.assert_array_equal(sound.masks[0].mask.numpy(), wanted)
@@ -98,8 +105,21 @@ def test_bad_input_is_named(rng):
     features = made(rng.standard_normal((12, 4)), (3, 4))
     with pytest.raises(ValueError, match="hold none"):
         maskcut.discover(Features(grid=(3, 4), patch=8, queries=features.keys))
-    wrong = {"max_masks": 0, "threshold": 1.5, "floor": 0.0, "min_share": 1.0, "max_overlap": -0.1, "rule": "x"}
-    limits = [("stop_score", np.nan), ("stop_score", 5), ("stop_score", -1), ("max_area", 7), ("max_border", np.nan)]
+    wrong = {
+        "max_masks": 0,
+        "threshold": 1.5,
+        "floor": 0.0,
+        "min_share": 1.0,
+        "max_overlap": -0.1,
+        "rule": "x",
+    }
+    limits = [
+        ("stop_score", np.nan),
+        ("stop_score", 5),
+        ("stop_score", -1),
+        ("max_area", 7),
+        ("max_border", np.nan),
+    ]
     for name, value in [*wrong.items(), *limits]:
         with pytest.raises(ValueError, match=name):
             maskcut.discover(features, **{name: value})

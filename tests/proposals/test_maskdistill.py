@@ -10,7 +10,9 @@ from tests.reference import maskdistill as reference
 def drawn(rng, grid=(5, 7), heads=3, dim=8, shift=0.0) -> Features:
     shape = (heads, 1 + grid[0] * grid[1], dim)
     queries, keys = rng.standard_normal((2, *shape)).astype(np.float32) + np.float32(shift)
-    return Features(grid=grid, patch=8, queries=torch.from_numpy(queries), keys=torch.from_numpy(keys))
+    return Features(
+        grid=grid, patch=8, queries=torch.from_numpy(queries), keys=torch.from_numpy(keys)
+    )
 
 
 @pytest.mark.parametrize("rule", ["signed", "positive"])
@@ -33,7 +35,8 @@ def test_the_mask_is_that_of_the_plain_loops(rng, rule, heads):
 def test_the_last_head_does_not_count_for_the_attention_unless_it_is_the_only_one(rng):
     features = drawn(rng)
     assert torch.equal(
-        maskdistill.discover(features).masks[0].mask, maskdistill.discover(features, heads=2).masks[0].mask
+        maskdistill.discover(features).masks[0].mask,
+        maskdistill.discover(features, heads=2).masks[0].mask,
     )
     maskdistill.discover(drawn(rng, heads=1))
 
@@ -66,11 +69,24 @@ def test_bad_input_is_named(rng):
     with pytest.raises(ValueError, match="queries"):
         maskdistill.discover(Features(grid=(5, 7), patch=8, keys=features.keys))
     with pytest.raises(ValueError, match="grid"):
-        maskdistill.discover(Features(grid=(5, 6), patch=8, queries=features.queries, keys=features.keys))
-    for constants in ({"max_masks": 0}, {"top_fraction": 0.0}, {"mass": np.nan}, {"mass_rule": "x"}, {"heads": 4}):
+        maskdistill.discover(
+            Features(grid=(5, 6), patch=8, queries=features.queries, keys=features.keys)
+        )
+    for constants in (
+        {"max_masks": 0},
+        {"top_fraction": 0.0},
+        {"mass": np.nan},
+        {"mass_rule": "x"},
+        {"heads": 4},
+    ):
         with pytest.raises(ValueError, match=next(iter(constants))):
             maskdistill.discover(features, **constants)
-    for constants in ({"min_area": 0}, {"stop_score": np.nan}, {"stop_score": 5}, {"stop_score": -1}):
+    for constants in (
+        {"min_area": 0},
+        {"stop_score": np.nan},
+        {"stop_score": 5},
+        {"stop_score": -1},
+    ):
         with pytest.raises(ValueError, match=next(iter(constants))):
             maskdistill.discover(features, **constants)
     features.keys[0, 1, 0] = np.nan

@@ -11,7 +11,9 @@ def disc(size, radius):
 
 
 def painted(rng, mask):
-    colours = np.where(mask[..., None], (200, 120, 40), (90, 110, 140)) + rng.normal(0, 15, (*mask.shape, 3))
+    colours = np.where(mask[..., None], (200, 120, 40), (90, 110, 140)) + rng.normal(
+        0, 15, (*mask.shape, 3)
+    )
     return np.clip(colours, 0, 255).astype(np.uint8)
 
 
@@ -57,7 +59,9 @@ def test_a_flat_picture_keeps_the_mask_as_it_is(rng):
     assert iou(refine(np.full((40, 50, 3), 128, np.uint8), mask), mask) > 0.9
 
 
-@pytest.mark.parametrize("mask", [np.zeros((9, 13), bool), np.ones((9, 13), bool), np.eye(9, 13) > 0])
+@pytest.mark.parametrize(
+    "mask", [np.zeros((9, 13), bool), np.ones((9, 13), bool), np.eye(9, 13) > 0]
+)
 def test_nothing_breaks_on_an_empty_a_full_and_a_thin_mask(rng, mask):
     refined = refine(rng.integers(0, 256, (9, 13, 3), dtype=np.uint8), mask)
     assert refined.shape == mask.shape

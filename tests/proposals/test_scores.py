@@ -11,7 +11,9 @@ def scene(noise: float, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarra
     """Vectors of a box that is unlike its ground, and the box."""
     mask = np.zeros(GRID, bool)
     mask[2:6, 3:8] = True
-    values = np.where(mask.reshape(-1, 1), [1.0, 0, 0, 0], [0, 1.0, 0, 0]) + noise * rng.standard_normal((108, 4))
+    values = np.where(
+        mask.reshape(-1, 1), [1.0, 0, 0, 0], [0, 1.0, 0, 0]
+    ) + noise * rng.standard_normal((108, 4))
     return values, mask
 
 
@@ -29,7 +31,9 @@ def test_by_vectors_and_by_a_graph_without_loops_is_one_number(rng):
     weights = two_valued(values.astype(np.float32), threshold=0.2, floor=1e-9).dense() > 0.5
     np.fill_diagonal(weights, False)
     share = weights[inside][:, inside].sum() / weights[inside].sum()
-    assert scores.of_vectors(values, mask) == pytest.approx(scores.standing_out(mask, share), abs=1e-6)
+    assert scores.of_vectors(values, mask) == pytest.approx(
+        scores.standing_out(mask, share), abs=1e-6
+    )
     graph = two_valued(values.astype(np.float32), threshold=0.2, floor=1e-9)
     assert scores.of_graph(graph, mask) == pytest.approx(scores.of_vectors(values, mask), abs=0.1)
 
@@ -38,7 +42,9 @@ def test_a_large_grid_is_judged_by_a_part_of_its_pairs(rng):
     values, mask = scene(0.6, rng)
     small = scores.of_vectors(values, mask)
     large = np.repeat(np.repeat(values.reshape(*GRID, 4), 20, axis=0), 20, axis=1).reshape(-1, 4)
-    assert scores.of_vectors(large, mask.repeat(20, axis=0).repeat(20, axis=1)) == pytest.approx(small, abs=0.08)
+    assert scores.of_vectors(large, mask.repeat(20, axis=0).repeat(20, axis=1)) == pytest.approx(
+        small, abs=0.08
+    )
 
 
 @pytest.mark.parametrize("fill", [False, True])
@@ -46,7 +52,10 @@ def test_nothing_and_everything_score_zero(fill, rng):
     values, _ = scene(0.3, rng)
     mask = np.full(GRID, fill)
     assert scores.of_vectors(values, mask) == 0.0
-    assert scores.of_graph(two_valued(values.astype(np.float32), threshold=0.2, floor=1e-5), mask) == 0.0
+    assert (
+        scores.of_graph(two_valued(values.astype(np.float32), threshold=0.2, floor=1e-5), mask)
+        == 0.0
+    )
 
 
 def test_what_no_edge_joins_scores_zero():

@@ -19,9 +19,15 @@ SOUND = {"lost": {"rule": "sound"}, "tokencut": {"rule": "sound"}, "maskcut": {"
 
 def drawn(rng, grid=(9, 11)) -> Features:
     n = grid[0] * grid[1]
-    blobs = rng.standard_normal((3, 4, 5, 8)).repeat(3, axis=1).repeat(3, axis=2)[:, : grid[0], : grid[1]]
+    blobs = (
+        rng.standard_normal((3, 4, 5, 8))
+        .repeat(3, axis=1)
+        .repeat(3, axis=2)[:, : grid[0], : grid[1]]
+    )
     keys = blobs.reshape(3, n, 8) + 0.8 * rng.standard_normal((3, n, 8))
-    keys = torch.from_numpy(np.concatenate([keys.mean(1, keepdims=True), keys], axis=1).astype(np.float32))
+    keys = torch.from_numpy(
+        np.concatenate([keys.mean(1, keepdims=True), keys], axis=1).astype(np.float32)
+    )
     return Features(grid=grid, patch=8, queries=-keys, keys=keys)
 
 
@@ -35,7 +41,9 @@ def test_the_search_ends_at_the_first_mask_that_scores_less(rng, method, rule):
         every = METHODS[method](features, max_masks=6, **constants).masks
         for stop_score in (0.05, 0.2, 0.5):
             found = METHODS[method](features, max_masks=6, stop_score=stop_score, **constants)
-            low = next((row for row, each in enumerate(every) if each.score < stop_score), len(every))
+            low = next(
+                (row for row, each in enumerate(every) if each.score < stop_score), len(every)
+            )
             assert [each.score for each in found.masks] == [each.score for each in every[:low]]
             assert (("stopped", "mask below stop_score") in found.notes) == (low < len(every))
             ended += low < len(every)
@@ -44,7 +52,9 @@ def test_the_search_ends_at_the_first_mask_that_scores_less(rng, method, rule):
 
 @pytest.mark.parametrize("method", METHODS)
 def test_a_picture_of_one_kind_of_patch_has_no_mask_that_scores(method):
-    features = Features(grid=(5, 6), patch=8, queries=torch.ones(2, 31, 4), keys=torch.ones(2, 31, 4))
+    features = Features(
+        grid=(5, 6), patch=8, queries=torch.ones(2, 31, 4), keys=torch.ones(2, 31, 4)
+    )
     found = METHODS[method](features, max_masks=3, stop_score=0.05, **SOUND.get(method, {}))
     assert found.masks == []
     assert any(word == "stopped" for word, _ in found.notes)
@@ -74,4 +84,6 @@ def test_an_object_is_neither_small_nor_large_nor_along_the_border():
     assert not is_object(mask, min_area=1, max_area=8.9 / 48, max_border=1)
     assert not is_object(mask, min_area=1, max_area=1, max_border=2.9 / 24)
     assert not is_object(np.zeros((1, 7), bool), min_area=1, max_area=1, max_border=1)
-    assert is_object(np.arange(7)[None] < 3, min_area=1, max_area=0.5, max_border=0.5)  # a grid of one row
+    assert is_object(
+        np.arange(7)[None] < 3, min_area=1, max_area=0.5, max_border=0.5
+    )  # a grid of one row

@@ -15,13 +15,17 @@ def scene(rng, places, grid=(12, 15), noise=0.03) -> Features:
     for number, (row, col) in enumerate(places):
         keys[row : row + 3, col : col + 3] = directions[1 + number]
     keys = keys + noise * rng.standard_normal(keys.shape)
-    keys = torch.from_numpy(np.concatenate([np.zeros((1, 16)), keys.reshape(-1, 16)]).astype(np.float32))[None]
+    keys = torch.from_numpy(
+        np.concatenate([np.zeros((1, 16)), keys.reshape(-1, 16)]).astype(np.float32)
+    )[None]
     return Features(grid=grid, patch=8, keys=keys)
 
 
 def squares(found, grid=(12, 15)):
     return {
-        (int(r.min()), int(c.min()), each.mask.sum().item()) for each in found.masks for r, c in [each.mask.nonzero().T]
+        (int(r.min()), int(c.min()), each.mask.sum().item())
+        for each in found.masks
+        for r, c in [each.mask.nonzero().T]
     }
 
 
@@ -55,14 +59,21 @@ def test_a_mask_that_is_too_small_or_along_the_border_is_not_returned(rng):
 
 def test_the_search_makes_at_most_three_cuts_a_mask(rng, monkeypatch):
     own, cuts = tokencut.second_eigenvector, []
-    monkeypatch.setattr(tokencut, "second_eigenvector", lambda graph: cuts.append(own(graph)) or cuts[-1])
-    found = tokencut.discover(scene(rng, [(4, 5)], noise=0.3), max_masks=2, rule="sound", min_area=1000)
+    monkeypatch.setattr(
+        tokencut, "second_eigenvector", lambda graph: cuts.append(own(graph)) or cuts[-1]
+    )
+    found = tokencut.discover(
+        scene(rng, [(4, 5)], noise=0.3), max_masks=2, rule="sound", min_area=1000
+    )
     assert (len(found.masks), len(cuts)) == (0, 6)
     assert ("stopped", "no more cuts") in found.notes
 
 
 def test_an_object_that_the_border_cuts_scores_less(rng):
-    whole, cut = (tokencut.discover(scene(rng, [place]), affinity="gaussian").masks[0] for place in ((4, 5), (0, 5)))
+    whole, cut = (
+        tokencut.discover(scene(rng, [place]), affinity="gaussian").masks[0]
+        for place in ((4, 5), (0, 5))
+    )
     assert cut.score < whole.score
 
 
@@ -70,13 +81,18 @@ def test_a_key_of_length_zero_is_joined_to_none_not_even_itself(rng):
     keys = rng.standard_normal((9, 4)).astype(np.float32)
     keys[3] = 0
     weights = affinity.two_valued(keys, threshold=0.2, floor=1e-5).dense()
-    np.testing.assert_allclose(weights, reference.weights_of_cosines(keys.astype(float), 0.2, 1e-5), atol=1e-12)
+    np.testing.assert_allclose(
+        weights, reference.weights_of_cosines(keys.astype(float), 0.2, 1e-5), atol=1e-12
+    )
 
 
 def test_the_gaussian_graph_is_its_formula(rng):
     keys = rng.standard_normal((15, 4)).astype(np.float32)
     placed = keys.reshape(3, 5, 4).astype(float)
-    steps = [((placed[1:] - placed[:-1]) ** 2).sum(-1).ravel(), ((placed[:, 1:] - placed[:, :-1]) ** 2).sum(-1).ravel()]
+    steps = [
+        ((placed[1:] - placed[:-1]) ** 2).sum(-1).ravel(),
+        ((placed[:, 1:] - placed[:, :-1]) ** 2).sum(-1).ravel(),
+    ]
     deviation = 0.8 * np.sqrt(np.median(np.concatenate(steps)))
     distances = ((keys[:, None].astype(float) - keys[None]) ** 2).sum(-1)
     weights = tokencut.gaussian(keys, (3, 5), bandwidth=0.8, floor=1e-5).dense()
@@ -97,7 +113,13 @@ def test_bad_input_is_named(rng):
         tokencut.discover(Features(grid=(3, 4), patch=8))
     with pytest.raises(ValueError, match="short_side"):
         tokencut.discover(Features(grid=(200, 200), patch=8, keys=torch.zeros(1, 40001, 1)))
-    for constants in ({"max_masks": 0}, {"affinity": "x"}, {"threshold": 2.0}, {"floor": 0.0}, {"bandwidth": np.nan}):
+    for constants in (
+        {"max_masks": 0},
+        {"affinity": "x"},
+        {"threshold": 2.0},
+        {"floor": 0.0},
+        {"bandwidth": np.nan},
+    ):
         with pytest.raises(ValueError, match=next(iter(constants))):
             tokencut.discover(features, **constants)
     limits = [("stop_score", np.nan), ("stop_score", 5), ("stop_score", -1), ("min_area", -3)]

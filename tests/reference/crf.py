@@ -14,7 +14,9 @@ def features(image, std_px, std_grey=None):
     for row in range(height):
         for col in range(width):
             place = [col / std_px, row / std_px]
-            rows.append(place if std_grey is None else [*place, *(image[row, col].astype(float) / std_grey)])
+            rows.append(
+                place if std_grey is None else [*place, *(image[row, col].astype(float) / std_grey)]
+            )
     return np.array(rows)
 
 
@@ -54,4 +56,6 @@ def dense_crf(image, probabilities, *, iterations=10, gaussian=(1, 3), bilateral
         normalised(kernel(features(image, gaussian[0]))),
         normalised(kernel(features(image, bilateral[0], bilateral[1]))),
     ]
-    return mean_field(unary, kernels, (gaussian[1], bilateral[2]), iterations).reshape(n_classes, height, width)
+    return mean_field(unary, kernels, (gaussian[1], bilateral[2]), iterations).reshape(
+        n_classes, height, width
+    )

@@ -25,14 +25,18 @@ def evaluate(truth, results, iou_of, *, class_agnostic, first_id=1):
         for most in (1, 10, 100):
             precisions, recalls = [], []
             for which in sorted(classes):
-                objects = {n: [row for row in rows if one(row) == which] for n, rows in truth.items()}
+                objects = {
+                    n: [row for row in rows if one(row) == which] for n, rows in truth.items()
+                }
                 masks = {n: [row for row in results.get(n, []) if one(row) == which] for n in truth}
                 ap, ar = _of_class(objects, masks, iou_of, ids, low, high, most)
                 precisions.append(ap)
                 recalls.append(ar)
             precisions, recalls = np.array(precisions), np.array(recalls)  # (classes, thresholds)
             counted = ~np.isnan(precisions[:, 0])
-            mean = lambda values, counted=counted: values[counted].mean() if counted.any() else float("nan")  # noqa: E731
+            mean = lambda values, counted=counted: (
+                values[counted].mean() if counted.any() else float("nan")
+            )  # noqa: E731
             if most == 100:
                 found[f"AP{size}"], found[f"AR{size or 100}"] = mean(precisions), mean(recalls)
                 if not size:
@@ -67,7 +71,11 @@ def _of_picture(objects, masks, iou_of, ids, low, high, most, threshold):
     for mask in sorted(masks, key=lambda row: -row["score"])[:most]:
         best, best_iou = None, threshold
         for place, row in enumerate(objects):
-            if place not in taken and not _ignored(row, low, high) and iou_of(mask, row) >= best_iou:
+            if (
+                place not in taken
+                and not _ignored(row, low, high)
+                and iou_of(mask, row) >= best_iou
+            ):
                 best, best_iou = place, iou_of(mask, row)
         if best is None:
             for place, row in enumerate(objects):

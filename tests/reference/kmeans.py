@@ -6,15 +6,23 @@ import numpy as np
 def lloyd(rows, start, *, spherical=False, rounds=300, tolerance=1e-4):
     """Centroids, ids, rounds. An empty cluster takes the row farthest from its own centroid, that is not alone."""
     rows, centroids = np.asarray(rows, np.float64), np.asarray(start, np.float64).copy()
-    spread = sum(np.var([row[column] for row in rows]) for column in range(rows.shape[1])) / rows.shape[1]
+    spread = (
+        sum(np.var([row[column] for row in rows]) for column in range(rows.shape[1]))
+        / rows.shape[1]
+    )
     ids = [-1] * len(rows)
     taken = 0
     while taken < rounds:
         taken += 1
         before = ids
         ids = [nearest(row, centroids) for row in rows]
-        members = [[place for place, own in enumerate(ids) if own == cluster] for cluster in range(len(centroids))]
-        away = sorted(range(len(rows)), key=lambda place: -squared(rows[place], centroids[ids[place]]))
+        members = [
+            [place for place, own in enumerate(ids) if own == cluster]
+            for cluster in range(len(centroids))
+        ]
+        away = sorted(
+            range(len(rows)), key=lambda place: -squared(rows[place], centroids[ids[place]])
+        )
         given = []
         for cluster, own in enumerate(members):
             if own:

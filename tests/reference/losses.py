@@ -12,7 +12,9 @@ def hardest_cross_entropy(logits, labels, share, ignore=255):
             for col in range(width):
                 label = int(labels[picture, row, col])
                 if label != ignore:
-                    values = [float(logits[picture, number, row, col]) for number in range(n_classes)]
+                    values = [
+                        float(logits[picture, number, row, col]) for number in range(n_classes)
+                    ]
                     top = max(values)
                     total = sum(math.exp(value - top) for value in values)
                     each.append(math.log(total) + top - values[label])

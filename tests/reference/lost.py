@@ -10,7 +10,10 @@ def mask(keys, grid, *, n_candidates=100):
     n = keys.shape[1] - 1
     joined = np.concatenate([head[1:] for head in keys], axis=1).astype(np.float64)
     products = joined @ joined.T
-    degrees = [sum(bool(products[one, other] > 0) for other in range(n) if other != one) for one in range(n)]
+    degrees = [
+        sum(bool(products[one, other] > 0) for other in range(n) if other != one)
+        for one in range(n)
+    ]
     order = sorted(range(n), key=lambda patch: (degrees[patch], patch))
     seed, total = order[0], np.zeros(n)
     for source in order[:n_candidates]:

@@ -17,12 +17,16 @@ def mask(queries, keys, grid, *, heads, top_fraction=0.4, mass=0.5, signed=True)
         running += counted[patch] / counted.sum()
         if running > 1 - mass:
             kept[patch] = attention[patch]
-    candidates = sorted(range(n), key=lambda each: (-kept[each], each))[: max(1, int(top_fraction * n))]
+    candidates = sorted(range(n), key=lambda each: (-kept[each], each))[
+        : max(1, int(top_fraction * n))
+    ]
     seed = candidates[0]
     products = np.zeros((n, n))
     for one in range(n):
         for other in range(n):
-            products[one, other] = sum(float(np.dot(head[1 + one], head[1 + other])) for head in keys)
+            products[one, other] = sum(
+                float(np.dot(head[1 + one], head[1 + other])) for head in keys
+            )
     total = np.zeros(n)
     for source in candidates:
         if products[seed, source] > 0:
@@ -35,7 +39,12 @@ def _component(positive, seed, grid):
     reached, waiting = np.zeros(grid, bool), [divmod(seed, cols)]
     while waiting:
         row, col = waiting.pop()
-        if 0 <= row < rows and 0 <= col < cols and positive[row * cols + col] and not reached[row, col]:
+        if (
+            0 <= row < rows
+            and 0 <= col < cols
+            and positive[row * cols + col]
+            and not reached[row, col]
+        ):
             reached[row, col] = True
             waiting += [(row - 1, col), (row + 1, col), (row, col - 1), (row, col + 1)]
     return reached

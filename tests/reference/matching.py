@@ -12,7 +12,8 @@ def best_total(weights):
         weights = weights.T
     rows, columns = weights.shape
     return max(
-        sum(weights[row, column] for row, column in enumerate(order)) for order in permutations(range(columns), rows)
+        sum(weights[row, column] for row, column in enumerate(order))
+        for order in permutations(range(columns), rows)
     )
 
 

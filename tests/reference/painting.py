@@ -6,7 +6,9 @@ import numpy as np
 def paint(masks, clusters, size, overlap):
     label_map = np.zeros(size, np.uint8)
     for number, (mask, cluster) in enumerate(zip(masks, clusters, strict=True)):
-        if overlap == "skip" and any(mask[pixel] and label_map[pixel] for pixel in np.ndindex(size)):
+        if overlap == "skip" and any(
+            mask[pixel] and label_map[pixel] for pixel in np.ndindex(size)
+        ):
             continue
         if overlap == "legacy" and number > 0:
             rows = set(mask.astype(int).ravel().tolist())

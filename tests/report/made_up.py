@@ -17,10 +17,14 @@ from maskdistill.report.content import (
 )
 from maskdistill.report.overlays import crop_exemplar, overlay_label_map, overlay_masks, thumbnail
 
-Picture = tuple[np.ndarray, np.ndarray, np.ndarray]  # rgb (H, W, 3) uint8, masks (n, H, W) bool, clusters (n,) int64
+Picture = tuple[
+    np.ndarray, np.ndarray, np.ndarray
+]  # rgb (H, W, 3) uint8, masks (n, H, W) bool, clusters (n,) int64
 
 
-def drawn_picture(rng: np.random.Generator, *, height: int = 120, width: int = 176, n_masks: int = 3) -> Picture:
+def drawn_picture(
+    rng: np.random.Generator, *, height: int = 120, width: int = 176, n_masks: int = 3
+) -> Picture:
     """Discs of one colour each on a noisy slope."""
     rows, cols = np.mgrid[:height, :width]
     rgb = np.stack([rows + 40, cols // 2 + 60, (rows + cols) // 3 + 40], axis=-1) + rng.normal(
@@ -28,7 +32,11 @@ def drawn_picture(rng: np.random.Generator, *, height: int = 120, width: int = 1
     )
     masks = np.zeros((n_masks, height, width), bool)
     for mask in masks:
-        row, col, radius = rng.integers(20, height - 20), rng.integers(20, width - 20), rng.integers(10, 34)
+        row, col, radius = (
+            rng.integers(20, height - 20),
+            rng.integers(20, width - 20),
+            rng.integers(10, 34),
+        )
         mask[:] = (rows - row) ** 2 + (cols - col) ** 2 <= radius**2
         rgb[mask] = rng.integers(0, 255, 3) + rng.normal(0, 25, (int(mask.sum()), 3))
     return rgb.clip(0, 255).astype(np.uint8), masks, rng.integers(0, 6, n_masks)
@@ -45,15 +53,27 @@ def content(
     pictures = [draw(rng) for _ in range(n_tiles)]
     colours = palette(6)
     names = ["striped disc", "cluster 1", "cluster 2", "cluster 3", "cluster 4", "cluster 5"]
-    tiles: dict[str, list[Tile]] = {"propose": [], "cluster": [], "detect": [], "label": [], "segment": []}
+    tiles: dict[str, list[Tile]] = {
+        "propose": [],
+        "cluster": [],
+        "detect": [],
+        "label": [],
+        "segment": [],
+    }
     for place, (rgb, masks, clusters) in enumerate(pictures):
         path, small = f"holiday/IMG_{place:04}.jpg", thumbnail(rgb, tile_px)
         scores = rng.uniform(0.3, 1, len(masks))
         label_map = _painted(masks, clusters)
-        tiles["propose"].append(Tile(image=overlay_masks(small, masks), path=path, caption=f"{len(masks)}"))
+        tiles["propose"].append(
+            Tile(image=overlay_masks(small, masks), path=path, caption=f"{len(masks)}")
+        )
         tiles["cluster"].append(Tile(image=overlay_masks(small, masks, clusters), path=path))
         tiles["detect"].append(
-            Tile(image=overlay_masks(small, masks, clusters, scores), path=path, caption=f"{scores.max():.2f}")
+            Tile(
+                image=overlay_masks(small, masks, clusters, scores),
+                path=path,
+                caption=f"{scores.max():.2f}",
+            )
         )
         for stage in ("label", "segment"):
             tiles[stage].append(Tile(image=overlay_label_map(small, label_map), path=path))
@@ -68,12 +88,15 @@ def content(
         for place, (rgb, masks, clusters) in enumerate(pictures[:2])
     ]
     galleries = [
-        _gallery(cluster, names[cluster], tuple(int(v) for v in colours[1 + cluster]), pictures) for cluster in range(6)
+        _gallery(cluster, names[cluster], tuple(int(v) for v in colours[1 + cluster]), pictures)
+        for cluster in range(6)
     ]
     return ReportContent(
         title="photos",
         subtitle="94 pictures of ~/photos · 24 November 2026 · maskdistill 0.1.0",
-        notices=["The weights of propose are supervised: they were trained with labels of ImageNet."],
+        notices=[
+            "The weights of propose are supervised: they were trained with labels of ImageNet."
+        ],
         facts=[
             ("pictures", "94"),
             ("device", "cpu, 2 threads"),
@@ -112,9 +135,14 @@ def content(
                 counts={"detections": 4301, "steps": 300},
                 seconds=4000.0,
             ),
-            StageSummary(name="label", does="Paints confident detections.", counts={"maps": 91}, seconds=2.0),
             StageSummary(
-                name="segment", does="Learns to name each pixel.", counts={"predictions": 40}, state="partial"
+                name="label", does="Paints confident detections.", counts={"maps": 91}, seconds=2.0
+            ),
+            StageSummary(
+                name="segment",
+                does="Learns to name each pixel.",
+                counts={"predictions": 40},
+                state="partial",
             ),
             StageSummary(name="evaluate", does="Compares with the ground truth.", state="missing"),
         ],
@@ -125,15 +153,29 @@ def content(
         ],
         clusters=galleries,
         losses={network: _losses(rng) for network in ("detect", "segment")},
-        masks_per_picture={"propose": rng.integers(0, 6, 94).tolist(), "detect": rng.integers(0, 9, 94).tolist()},
+        masks_per_picture={
+            "propose": rng.integers(0, 6, 94).tolist(),
+            "detect": rng.integers(0, 9, 94).tolist(),
+        },
         coverage={"label": rng.beta(2, 4, 94).tolist(), "segment": rng.beta(2, 3, 94).tolist()},
         metrics=_metrics(),
         published=[
             {"name": "mIoU", "value": 0.458, "source": "a paper", "protocol": "not comparable"},
             {"name": "IoU/cat", "value": 0.123, "source": "another", "protocol": "not comparable"},
         ],
-        weights=[{"stage": "propose", "weights": "dino_vits16", "licence": "Apache-2.0", "source": "its LICENSE"}],
-        confusion=("Where the pixels went", ["background", "$x$"], np.array([[9, 1, 0], [2, 3, 1]])),
+        weights=[
+            {
+                "stage": "propose",
+                "weights": "dino_vits16",
+                "licence": "Apache-2.0",
+                "source": "its LICENSE",
+            }
+        ],
+        confusion=(
+            "Where the pixels went",
+            ["background", "$x$"],
+            np.array([[9, 1, 0], [2, 3, 1]]),
+        ),
         settings={
             "seed": 0,
             "device": "auto",
@@ -163,7 +205,10 @@ def content(
             ),
             LedgerEvent(time="08:31:02", kind="resume", stage="detect", what="at step 120"),
         ],
-        refused=[("old/broken.jpg", "cut short: 1024 of 48220 bytes"), ("notes.jpg", "not a picture")],
+        refused=[
+            ("old/broken.jpg", "cut short: 1024 of 48220 bytes"),
+            ("notes.jpg", "not a picture"),
+        ],
     )
 
 
@@ -174,20 +219,29 @@ def _painted(masks: np.ndarray, clusters: np.ndarray) -> np.ndarray:
     return label_map
 
 
-def _gallery(cluster: int, name: str, colour: tuple[int, int, int], pictures: list[Picture]) -> ClusterGallery:
+def _gallery(
+    cluster: int, name: str, colour: tuple[int, int, int], pictures: list[Picture]
+) -> ClusterGallery:
     crops = []
     for rgb, masks, clusters in pictures:
         for mask in masks[clusters == cluster]:
             if mask.any():
                 rows, cols = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-                crops.append(crop_exemplar(rgb, mask, np.array([cols[0], rows[0], cols[-1] + 1, rows[-1] + 1]), 96))
-    return ClusterGallery(cluster=cluster, name=name, colour=colour, size=1112 // (cluster + 1), crops=crops[:12])
+                crops.append(
+                    crop_exemplar(
+                        rgb, mask, np.array([cols[0], rows[0], cols[-1] + 1, rows[-1] + 1]), 96
+                    )
+                )
+    return ClusterGallery(
+        cluster=cluster, name=name, colour=colour, size=1112 // (cluster + 1), crops=crops[:12]
+    )
 
 
 def _losses(rng: np.random.Generator) -> list[dict[str, float]]:
     steps = np.arange(1, 301)
     mask, box = (
-        scale * np.exp(-steps / 90) + floor + rng.gamma(2, 0.05, 300) for scale, floor in ((1.5, 0.3), (0.7, 0.2))
+        scale * np.exp(-steps / 90) + floor + rng.gamma(2, 0.05, 300)
+        for scale, floor in ((1.5, 0.3), (0.7, 0.2))
     )
     return [
         {"step": int(s), "loss_mask": float(m), "loss_box_reg": float(b)}
@@ -211,7 +265,12 @@ def _metrics() -> list[dict[str, object]]:
             ("segment", "mIoU", 0.371),
             *(
                 ("segment", f"IoU/{word}", iou)
-                for word, iou in (("background", 0.81), ("cat", 0.52), ("dining table", 0.07), ("$x$", 0.3))
+                for word, iou in (
+                    ("background", 0.81),
+                    ("cat", 0.52),
+                    ("dining table", 0.07),
+                    ("$x$", 0.3),
+                )
             ),
         ):
             centre = value + lift

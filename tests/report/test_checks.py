@@ -40,17 +40,29 @@ DEGENERATE = [
     ("propose", {"masks_per_picture": {"propose": [0, 0, 0]}}, "No masks at all: 3 pictures"),
     ("propose", {"masks_per_picture": {"propose": [0] * 9 + [1]}}, "9 of 10 pictures have no mask"),
     ("detect", {"masks_per_picture": {"detect": [0, 0]}}, "The detector predicts nothing"),
-    ("propose", {"mask_areas": {"propose": [0.95, 1.0, 0.1]}}, "cover the whole picture: the median one has 95%"),
+    (
+        "propose",
+        {"mask_areas": {"propose": [0.95, 1.0, 0.1]}},
+        "cover the whole picture: the median one has 95%",
+    ),
     ("detect", {"mask_areas": {"detect": [0.9]}}, "cover the whole picture"),
     ("cluster", {"cluster_sizes": {"cluster": [1, 8, 1]}}, "cluster 1 of 3 holds 80% of 10 masks"),
     ("recluster", {"cluster_sizes": {"recluster": [10, 0]}}, "cluster 0 of 2 holds 100%"),
     ("label", {"coverage": {"label": [0.0, 0.0]}}, "All 2 label maps are background"),
     ("segment", {"coverage": {"segment": [0.0]}}, "All 1 label maps are background"),
     ("label", {"coverage": {"label": [0.99, 0.95, 0.2]}}, "no background left: 95%"),
-    ("detect", {"losses": {"detect": [*falling(30), {"step": 31, "loss": float("nan")}]}}, "not finite from step 31"),
+    (
+        "detect",
+        {"losses": {"detect": [*falling(30), {"step": 31, "loss": float("nan")}]}},
+        "not finite from step 31",
+    ),
     ("segment", {"losses": {"segment": falling()[::-1]}}, "The loss does not fall"),
     ("detect", {"found_again": (187, 8)}, "has not learnt: it finds 8 of the 187 masks"),
-    ("segment", {"losses": {"segment": [{"step": s, "loss": 0.5} for s in range(20)]}}, "The loss does not fall"),
+    (
+        "segment",
+        {"losses": {"segment": [{"step": s, "loss": 0.5} for s in range(20)]}},
+        "The loss does not fall",
+    ),
 ]
 
 
@@ -89,7 +101,9 @@ def test_every_flag_in_an_advice_is_a_setting():
     flags = set(re.findall(r"--([a-z{}.\-]+[a-z])", Path(checks.__file__).read_text()))
     flags = {flag.replace("{stage}", stage) for flag in flags for stage in ("detect", "segment")}
     assert len(flags) > 5
-    assert flags <= set(_names(settings.RunSettings)), sorted(flags - set(_names(settings.RunSettings)))
+    assert flags <= set(_names(settings.RunSettings)), sorted(
+        flags - set(_names(settings.RunSettings))
+    )
 
 
 def _names(cls, before=""):

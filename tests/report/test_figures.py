@@ -13,17 +13,24 @@ THEMES = pytest.mark.parametrize("theme", ["light", "dark"])
 @THEMES
 @pytest.mark.parametrize("n_rows", [1, 2, 7, 3000])
 def test_loss_curves_of_any_length_are_valid_svg_of_moderate_size(rng, theme, n_rows):
-    rows = [{"step": step, "loss_mask": 1 + rng.random(), "loss_box_reg": 2.0} for step in range(1, n_rows + 1)]
+    rows = [
+        {"step": step, "loss_mask": 1 + rng.random(), "loss_box_reg": 2.0}
+        for step in range(1, n_rows + 1)
+    ]
     svg = figures.loss_curves(rows, theme=theme)
     ElementTree.fromstring(svg)
     assert "box reg" in svg
     assert len(svg) < 120_000
 
 
-@pytest.mark.parametrize("values", [[np.nan, np.nan], [1.0, np.inf, 2.0], [0.0, 0.0], [1e-6, 1e6, 1e-6]])
+@pytest.mark.parametrize(
+    "values", [[np.nan, np.nan], [1.0, np.inf, 2.0], [0.0, 0.0], [1e-6, 1e6, 1e-6]]
+)
 def test_losses_that_are_not_finite_or_of_any_size_are_drawn(values):
     ElementTree.fromstring(
-        figures.loss_curves([{"step": step, "loss": value} for step, value in enumerate(values)], theme="light")
+        figures.loss_curves(
+            [{"step": step, "loss": value} for step, value in enumerate(values)], theme="light"
+        )
     )
 
 
@@ -44,12 +51,19 @@ def test_the_curve_of_numbers_names_both_measures_and_one_row_is_enough():
     for rows in (CURVE, CURVE[:1]):
         words = figures.number_curve(rows, 2, theme="light")
         assert all(word in words for word in ("stability", "silhouette", "chosen", "clusters"))
-    assert figures.number_curve(CURVE, 2, theme="light") != figures.number_curve(CURVE, 3, theme="light")
+    assert figures.number_curve(CURVE, 2, theme="light") != figures.number_curve(
+        CURVE, 3, theme="light"
+    )
 
 
 def test_a_class_with_dollar_signs_is_drawn_as_it_is_called():
-    svg = figures.class_bars({"$x^2$": Bar(0.3, 0.2, 0.4), "<b>": Bar(0.1), "absent": Bar(float("nan"))}, theme="light")
-    words = [element.text for element in ElementTree.fromstring(svg).iter("{http://www.w3.org/2000/svg}text")]
+    svg = figures.class_bars(
+        {"$x^2$": Bar(0.3, 0.2, 0.4), "<b>": Bar(0.1), "absent": Bar(float("nan"))}, theme="light"
+    )
+    words = [
+        element.text
+        for element in ElementTree.fromstring(svg).iter("{http://www.w3.org/2000/svg}text")
+    ]
     assert "$x^2$" in words
     assert "<b>" in words
     assert "absent" not in words
@@ -88,7 +102,10 @@ def test_metrics_are_grouped_by_split_then_stage_with_baselines_first():
         row("baseline:whole", "CorLoc", "train"),
         row("propose", "AP", "validation"),
     ]
-    shown = [(split, [(group.stage, group.is_baseline) for group in groups]) for split, groups in measured.tables(rows)]
+    shown = [
+        (split, [(group.stage, group.is_baseline) for group in groups])
+        for split, groups in measured.tables(rows)
+    ]
     assert shown == [
         ("validation", [("propose", False)]),
         ("train", [("baseline:whole", True), ("propose", False), ("segment", False)]),
@@ -136,12 +153,18 @@ def test_iou_of_classes_is_that_of_the_last_stage_and_not_in_the_table():
 
 def test_names_that_occur_are_explained_box_or_mask():
     assert [
-        name for name, _ in measured.explained([row("detect", "box_AP50", "train"), row("x", "unknown", "train")])
+        name
+        for name, _ in measured.explained(
+            [row("detect", "box_AP50", "train"), row("x", "unknown", "train")]
+        )
     ] == ["AP50"]
 
 
 def words_of(svg: str) -> list[str]:
-    return [element.text or "" for element in ElementTree.fromstring(svg).iter("{http://www.w3.org/2000/svg}text")]
+    return [
+        element.text or ""
+        for element in ElementTree.fromstring(svg).iter("{http://www.w3.org/2000/svg}text")
+    ]
 
 
 @THEMES
@@ -156,13 +179,25 @@ def test_a_confusion_is_divided_by_the_pixels_of_each_true_class(theme):
 @pytest.mark.parametrize("n_classes", [1, 21, 81])
 def test_a_confusion_of_many_classes_names_all_of_them_and_stays_light(rng, n_classes):
     counts = rng.integers(0, 1000, (n_classes, n_classes + 1))
-    svg = figures.confusion(counts, [f"class {number}" for number in range(n_classes)], theme="light")
+    svg = figures.confusion(
+        counts, [f"class {number}" for number in range(n_classes)], theme="light"
+    )
     assert {f"class {number}" for number in range(n_classes)} <= set(words_of(svg))
     assert len(svg) < 400_000
 
 
-def metric(stage: str, name: str, value: float | None, split: str = "validation", **more: object) -> dict[str, object]:
-    return {"stage": stage, "name": name, "split": split, "value": value, "pictures": 4, "protocol": "", **more}
+def metric(
+    stage: str, name: str, value: float | None, split: str = "validation", **more: object
+) -> dict[str, object]:
+    return {
+        "stage": stage,
+        "name": name,
+        "split": split,
+        "value": value,
+        "pictures": 4,
+        "protocol": "",
+        **more,
+    }
 
 
 def test_the_summary_has_a_row_a_stage_with_its_main_number_and_the_best_trivial_answer():
@@ -177,13 +212,18 @@ def test_the_summary_has_a_row_a_stage_with_its_main_number_and_the_best_trivial
         metric("cluster", "NMI", 0.6),
     ]
     found = measured.summary(rows)
-    assert [(main.stage, main.name) for main in found] == [("propose", "mean_best_iou"), ("segment", "mIoU")]
+    assert [(main.stage, main.name) for main in found] == [
+        ("propose", "mean_best_iou"),
+        ("segment", "mIoU"),
+    ]
     proposed, segmented = found
     assert proposed.cells["validation"] is not None
     assert proposed.cells["validation"].interval == "0.200 – 0.400"
     assert proposed.cells["train"] is None
     assert segmented.cells["validation"] is not None
-    assert segmented.cells["validation"].value == "0.500"  # of the run itself, not the mean over seeds
+    assert (
+        segmented.cells["validation"].value == "0.500"
+    )  # of the run itself, not the mean over seeds
     assert segmented.seeds == {"validation": "0.520 ± 0.010 (3 seeds)", "train": ""}
     assert segmented.trivial == {"validation": "0.120", "train": ""}
     assert measured.summary([]) == []

@@ -54,7 +54,9 @@ def test_painting_masks_equals_painting_pixel_by_pixel(rng, alpha, with_scores):
     clusters = rng.integers(0, 20, 4)
     scores = rng.permutation([0.1, 0.5, 0.7, 1.0]) if with_scores else None
     painted = overlays.overlay_masks(rgb, masks, clusters, scores, alpha=alpha)
-    np.testing.assert_allclose(painted.astype(int), plain.overlay_masks(rgb, masks, clusters, scores, alpha), atol=1)
+    np.testing.assert_allclose(
+        painted.astype(int), plain.overlay_masks(rgb, masks, clusters, scores, alpha), atol=1
+    )
 
 
 def test_a_picture_without_masks_comes_back_as_a_copy():
@@ -88,11 +90,15 @@ def test_background_of_a_label_map_is_left_alone_and_each_label_gets_its_colour(
     label_map = np.array([[0, 0, 0, 0, 0], [0, 1, 1, 2, 255], [0, 0, 0, 0, 0]], np.uint8)
     painted = overlays.overlay_label_map(RGB, label_map, alpha=1)
     table = np.vstack([colours.palette(254), colours.IGNORE_COLOUR])
-    np.testing.assert_array_equal(painted, np.where((label_map > 0)[..., None], table[label_map], RGB))
+    np.testing.assert_array_equal(
+        painted, np.where((label_map > 0)[..., None], table[label_map], RGB)
+    )
 
 
 def test_a_larger_label_map_is_shrunk_without_new_labels():
-    label_map = np.repeat(np.repeat(np.array([[0, 7, 7, 0, 9]] * 3, np.uint8), 4, axis=0), 4, axis=1)
+    label_map = np.repeat(
+        np.repeat(np.array([[0, 7, 7, 0, 9]] * 3, np.uint8), 4, axis=0), 4, axis=1
+    )
     painted = overlays.overlay_label_map(RGB, label_map, alpha=1)
     assert {tuple(row) for row in painted.reshape(-1, 3).tolist()} == {
         (100, 100, 100),
@@ -117,10 +123,14 @@ def test_a_thumbnail_shrinks_to_its_longer_side_and_never_enlarges(size, side, e
     st.integers(1, 15),
     st.integers(1, 9),
 )
-def test_an_exemplar_is_a_square_wherever_its_box_lies(height, width, row, col, box_height, box_width, side):
+def test_an_exemplar_is_a_square_wherever_its_box_lies(
+    height, width, row, col, box_height, box_width, side
+):
     rgb, mask = np.full((height, width, 3), 200, np.uint8), np.zeros((height, width), bool)
     mask[row : row + box_height, col : col + box_width] = True
-    crop = overlays.crop_exemplar(rgb, mask, np.array([col, row, col + box_width, row + box_height], np.float32), side)
+    crop = overlays.crop_exemplar(
+        rgb, mask, np.array([col, row, col + box_width, row + box_height], np.float32), side
+    )
     assert crop.shape == (side, side, 3)
 
 
@@ -137,7 +147,10 @@ def test_an_exemplar_keeps_its_object_and_dims_the_rest():
     [
         (lambda: overlays.overlay_masks(RGB[..., 0], np.zeros((1, 3, 5), bool)), "rgb"),
         (lambda: overlays.overlay_masks(RGB, np.zeros((3, 5), bool)), "masks"),
-        (lambda: overlays.overlay_masks(RGB, np.zeros((2, 3, 5), bool), np.array([1])), "clusters: wanted 2"),
+        (
+            lambda: overlays.overlay_masks(RGB, np.zeros((2, 3, 5), bool), np.array([1])),
+            "clusters: wanted 2",
+        ),
         (lambda: overlays.overlay_masks(RGB, np.zeros((2, 3, 5), bool), alpha=2), "alpha"),
         (lambda: overlays.overlay_label_map(RGB, np.zeros((3, 5), np.int64)), "label_map"),
         (lambda: overlays.thumbnail(RGB, 0), "side"),

@@ -109,7 +109,9 @@ def test_a_page_of_nothing_but_a_title_says_that_nothing_was_made():
 PLOTTED = ("clusters", "confusion", "coverage", "losses", "masks_per_picture", "metrics")
 
 
-@pytest.mark.parametrize("part", [field.name for field in dataclasses.fields(ReportContent) if field.name != "title"])
+@pytest.mark.parametrize(
+    "part", [field.name for field in dataclasses.fields(ReportContent) if field.name != "title"]
+)
 def test_each_part_may_be_missing(full, part):
     nothing = ReportContent(title="x")
     # Plots take most of the time: where they are not what is missing, only one of them is drawn.
@@ -126,14 +128,29 @@ def test_names_are_shown_as_they_are_and_never_obeyed():
         subtitle=ODD,
         notices=[ODD],
         facts=[(ODD, ODD)],
-        stages=[StageSummary(name=ODD, does=ODD, counts={ODD: ODD}, warnings=[Alarm(what=ODD, advice=ODD)])],
+        stages=[
+            StageSummary(
+                name=ODD, does=ODD, counts={ODD: ODD}, warnings=[Alarm(what=ODD, advice=ODD)]
+            )
+        ],
         stories=[Story(path=ODD, picture=rgb)],
         sheets=[Sheet(stage=ODD, caption=ODD, tiles=[Tile(image=rgb, path=ODD, caption=ODD)])],
-        clusters=[ClusterGallery(cluster=n, name=ODD, colour=(1, 2, 3), size=2, crops=[rgb]) for n in range(2)],
+        clusters=[
+            ClusterGallery(cluster=n, name=ODD, colour=(1, 2, 3), size=2, crops=[rgb])
+            for n in range(2)
+        ],
         losses={ODD: [{"step": 1, "loss": 1.0}]},
         masks_per_picture={ODD: [1]},
         metrics=[
-            {"stage": ODD, "name": name, "split": ODD, "value": 0.5, "interval": None, "pictures": 1, "protocol": ODD}
+            {
+                "stage": ODD,
+                "name": name,
+                "split": ODD,
+                "value": 0.5,
+                "interval": None,
+                "pictures": 1,
+                "protocol": ODD,
+            }
             for name in (ODD, f"IoU/{ODD}")
         ],
         settings={ODD: ODD, "<i>": {ODD: ODD}},
@@ -151,7 +168,11 @@ def test_a_file_name_that_is_not_utf8_does_not_stop_the_page():
 
 
 def test_a_sheet_of_a_stage_without_summary_is_shown_all_the_same():
-    sheet = Sheet(stage="recluster", caption="again", tiles=[Tile(image=np.zeros((2, 3, 3), np.uint8), path="a.jpg")])
+    sheet = Sheet(
+        stage="recluster",
+        caption="again",
+        tiles=[Tile(image=np.zeros((2, 3, 3), np.uint8), path="a.jpg")],
+    )
     assert "stage-recluster" in Tree(page.render(ReportContent(title="x", sheets=[sheet]))).ids
 
 
@@ -160,7 +181,9 @@ def test_the_page_shows_a_number_a_stage_and_folds_the_others(html):
     summary, _, folded = rest.partition("All numbers: validation")
     assert head
     text = "".join(Tree(f"<div><p {summary.rpartition('<details>')[0]}</p></div>").text)
-    stages = [stage for stage in ("propose", "cluster", "detect", "label", "segment") if stage in text]
+    stages = [
+        stage for stage in ("propose", "cluster", "detect", "label", "segment") if stage in text
+    ]
     assert stages == ["propose", "cluster", "detect", "label", "segment"]
     assert "mean_best_iou" not in text
     assert folded.count("mean_best_iou") >= 3
@@ -198,7 +221,10 @@ def test_alarms_stand_at_the_head_and_in_their_stage(html):
 
 
 def test_a_long_ledger_is_cut_and_says_so():
-    events = [LedgerEvent(time="08:00", kind="retry", what=f"number {place};") for place in range(page.MAX_EVENTS + 1)]
+    events = [
+        LedgerEvent(time="08:00", kind="retry", what=f"number {place};")
+        for place in range(page.MAX_EVENTS + 1)
+    ]
     text = shown(ReportContent(title="x", events=events))
     assert f"number {page.MAX_EVENTS - 1};" in text
     assert f"number {page.MAX_EVENTS};" not in text
@@ -219,7 +245,8 @@ def test_settings_are_grouped_by_their_first_name():
 
 
 @pytest.mark.parametrize(
-    "seconds, words", [(0.44, "0.4 s"), (59.6, "1 min 0 s"), (42, "42 s"), (200, "3 min 20 s"), (3900, "1 h 5 min")]
+    "seconds, words",
+    [(0.44, "0.4 s"), (59.6, "1 min 0 s"), (42, "42 s"), (200, "3 min 20 s"), (3900, "1 h 5 min")],
 )
 def test_durations_are_words(seconds, words):
     assert page.duration(seconds).replace(page.NBSP, " ") == words
@@ -233,7 +260,11 @@ def test_an_image_of_another_kind_is_refused():
 @pytest.mark.parametrize("size", [(1, 1), (1, 300), (300, 1)])
 def test_pictures_of_any_shape_are_laid_out(size):
     tile = Tile(image=np.zeros((*size, 3), np.uint8), path="a.jpg")
-    Tree(page.render(ReportContent(title="x", sheets=[Sheet(stage="propose", caption="", tiles=[tile])])))
+    Tree(
+        page.render(
+            ReportContent(title="x", sheets=[Sheet(stage="propose", caption="", tiles=[tile])])
+        )
+    )
     assert 0.5 <= float(page.ratio(tile.image)) <= 2.5
 
 

@@ -34,7 +34,10 @@ def test_zeros_alone_are_rows_of_one(tmp_path):
 
 def test_too_few_rows_leave_the_old_file(tmp_path):
     (tmp_path / "rows.npy").write_bytes(b"old")
-    with pytest.raises(ValueError, match="wanted 3 rows, found 1"), arrays.writing(tmp_path / "rows.npy", 3) as writer:
+    with (
+        pytest.raises(ValueError, match="wanted 3 rows, found 1"),
+        arrays.writing(tmp_path / "rows.npy", 3) as writer,
+    ):
         writer.add(np.ones((1, 4), np.float32))
     assert (tmp_path / "rows.npy").read_bytes() == b"old"
     assert [path.name for path in tmp_path.iterdir()] == ["rows.npy"]

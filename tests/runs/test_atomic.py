@@ -14,7 +14,11 @@ from maskdistill.errors import PictureError, RunError
 from maskdistill.runs import atomic
 
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
     max_leaves=8,
 )
@@ -44,7 +48,9 @@ def test_text_keeps_its_newlines_on_every_system(tmp_path):
     assert (tmp_path / "a.txt").read_bytes() == b"\xc3\xa9\n"
 
 
-@pytest.mark.parametrize("failure", [ValueError("ours"), KeyboardInterrupt(), PictureError("p: cannot be decoded")])
+@pytest.mark.parametrize(
+    "failure", [ValueError("ours"), KeyboardInterrupt(), PictureError("p: cannot be decoded")]
+)
 def test_the_old_file_stays_whole_when_the_writer_raises(tmp_path, failure):
     path = tmp_path / "a.bin"
     atomic.write_bytes(path, b"old")
@@ -67,7 +73,9 @@ def test_until_the_block_ends_the_old_file_is_what_others_read(tmp_path):
 def test_a_full_disk_is_told_with_the_path_and_what_to_do(tmp_path):
     path = tmp_path / "a.bin"
     atomic.write_bytes(path, b"old")
-    with pytest.raises(RunError, match=r"a\.bin: cannot be written: No space left.*Free some space"):
+    with pytest.raises(
+        RunError, match=r"a\.bin: cannot be written: No space left.*Free some space"
+    ):
         write_half(path, OSError(errno.ENOSPC, "No space left on device"))
     assert path.read_bytes() == b"old"
     assert names(tmp_path) == ["a.bin"]
@@ -83,7 +91,9 @@ def test_a_disk_that_fills_up_at_the_last_flush_leaves_no_file(tmp_path):
 
 
 def test_a_missing_folder_is_told_with_the_path(tmp_path):
-    with pytest.raises(RunError, match=r"a\.bin: cannot be written: No such file.*See that its folder exists"):
+    with pytest.raises(
+        RunError, match=r"a\.bin: cannot be written: No such file.*See that its folder exists"
+    ):
         atomic.write_bytes(tmp_path / "nowhere" / "a.bin", b"new")
 
 
@@ -102,7 +112,9 @@ def test_json_read_back_is_what_was_written(tmp_path_factory, value):
 
 def test_json_keeps_the_order_of_keys_and_ends_with_a_newline(tmp_path):
     atomic.write_json(tmp_path / "a.json", {"b": 1, "a": ["ü"]})
-    assert (tmp_path / "a.json").read_text(encoding="utf-8") == '{\n "b": 1,\n "a": [\n  "ü"\n ]\n}\n'
+    assert (tmp_path / "a.json").read_text(
+        encoding="utf-8"
+    ) == '{\n "b": 1,\n "a": [\n  "ü"\n ]\n}\n'
 
 
 def test_json_refuses_what_is_not_a_number_and_keeps_the_old_file(tmp_path):

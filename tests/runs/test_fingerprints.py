@@ -8,8 +8,14 @@ from hypothesis import strategies as st
 from maskdistill.runs import fingerprints
 
 VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers(-3, 3) | st.sampled_from([0.0, 1.0, 0.1, 1e300]) | st.sampled_from("ab"),
-    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from("xyz"), inner, max_size=2),
+    st.none()
+    | st.booleans()
+    | st.integers(-3, 3)
+    | st.sampled_from([0.0, 1.0, 0.1, 1e300])
+    | st.sampled_from("ab"),
+    lambda inner: (
+        st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from("xyz"), inner, max_size=2)
+    ),
     max_leaves=5,
 )
 PARTS = st.dictionaries(st.sampled_from("xyz"), VALUES, max_size=3)
@@ -53,8 +59,16 @@ def test_parts_read_back_from_json_do_not_differ(parts):
 
 
 def test_differences_are_lines_with_the_place_the_old_and_the_new_value():
-    old = {"settings": {"method": "lost", "size": 640, "gone": 1}, "version": 1, "reads": {"scan": "a" * 64}}
-    new = {"settings": {"method": "tokencut", "size": 640, "come": None}, "version": 1, "reads": {"scan": "b" * 64}}
+    old = {
+        "settings": {"method": "lost", "size": 640, "gone": 1},
+        "version": 1,
+        "reads": {"scan": "a" * 64},
+    }
+    new = {
+        "settings": {"method": "tokencut", "size": 640, "come": None},
+        "version": 1,
+        "reads": {"scan": "b" * 64},
+    }
     assert fingerprints.differences(old, new) == [
         "reads.scan: aaaaaaaaaaaa... -> bbbbbbbbbbbb...",
         "settings.come: nothing -> None",
@@ -70,4 +84,6 @@ def test_a_whole_number_and_the_same_as_float_differ_visibly():
 
 def test_a_file_is_hashed_by_its_bytes(tmp_path):
     (tmp_path / "a").write_bytes(b"abc" * 1_000_000)
-    assert fingerprints.sha256_file(tmp_path / "a") == hashlib.sha256(b"abc" * 1_000_000).hexdigest()
+    assert (
+        fingerprints.sha256_file(tmp_path / "a") == hashlib.sha256(b"abc" * 1_000_000).hexdigest()
+    )

@@ -12,7 +12,11 @@ from hypothesis import strategies as st
 from maskdistill.errors import RunError
 from maskdistill.runs.journal import Journal
 
-ADDED = st.lists(st.tuples(st.integers(0, 2**60), st.dictionaries(st.text(), st.integers() | st.text(), max_size=2)))
+ADDED = st.lists(
+    st.tuples(
+        st.integers(0, 2**60), st.dictionaries(st.text(), st.integers() | st.text(), max_size=2)
+    )
+)
 
 
 class Clock:
@@ -44,7 +48,9 @@ def test_records_come_back_by_rising_key_and_the_last_of_a_key_counts(tmp_path_f
         assert list(journal.records()) == sorted(dict(added).items())
         for key, record in added:  # over what is there already
             journal.add(key, {"again": record})
-        assert list(journal.records()) == sorted((key, {"again": record}) for key, record in dict(added).items())
+        assert list(journal.records()) == sorted(
+            (key, {"again": record}) for key, record in dict(added).items()
+        )
     shutil.rmtree(folder)
 
 
@@ -103,7 +109,9 @@ def test_a_damaged_line_in_the_middle_is_an_error_that_names_it(tmp_path, number
     rows = path.read_bytes().splitlines(keepends=True)
     rows[number - 1] = rows[number - 1].replace(b"text", b"texx")
     path.write_bytes(b"".join(rows))
-    with pytest.raises(RunError, match=rf"journal\.jsonl: line {number} is damaged.*Remove the folder"):
+    with pytest.raises(
+        RunError, match=rf"journal\.jsonl: line {number} is damaged.*Remove the folder"
+    ):
         Journal(tmp_path)
     assert path.read_bytes() == b"".join(rows)
 

@@ -31,7 +31,9 @@ with RunLock(Path(sys.argv[1])):
 @contextmanager
 def holder(path: Path, how: str = "alone") -> Iterator[tuple[subprocess.Popen[str], int]]:
     """A process that holds the lock, and the child that it forked meanwhile."""
-    process = subprocess.Popen([sys.executable, "-c", HOLD, str(path), how], stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(path), how], stdout=subprocess.PIPE, text=True
+    )
     assert process.stdout is not None
     child = int(process.stdout.readline())
     try:
@@ -64,7 +66,9 @@ def test_a_second_process_is_refused_and_told_who_works_there(tmp_path):
     with holder(tmp_path / "lock") as (process, _), pytest.raises(RunError) as caught:
         RunLock(tmp_path / "lock").__enter__()
     about = json.loads((tmp_path / "lock").read_text())
-    assert f"(process {process.pid} on {about['host']}, since {about['start']})" in str(caught.value)
+    assert f"(process {process.pid} on {about['host']}, since {about['start']})" in str(
+        caught.value
+    )
     assert str(tmp_path / "lock") in str(caught.value)
 
 
@@ -88,7 +92,8 @@ def test_it_is_free_after_the_block_even_when_the_block_failed(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"{", b"[]", b"\xff\0", b'{"process": 1, "host": "other", "start": "long ago"}']
+    "content",
+    [b"", b"{", b"[]", b"\xff\0", b'{"process": 1, "host": "other", "start": "long ago"}'],
 )
 def test_a_file_left_behind_locks_nothing_whatever_it_holds(tmp_path, content):
     (tmp_path / "lock").write_bytes(content)

@@ -118,10 +118,15 @@ def test_brackets_in_titles_and_notes_are_shown_as_they_are():
 @pytest.mark.parametrize("make", [io.StringIO, Terminal])
 def test_an_error_inside_goes_through_and_the_terminal_is_left_in_order(make):
     stream = make()
-    with pytest.raises(ZeroDivisionError), Progress(stream=stream).bar("scan", total=3, unit="pictures"):
+    with (
+        pytest.raises(ZeroDivisionError),
+        Progress(stream=stream).bar("scan", total=3, unit="pictures"),
+    ):
         raise ZeroDivisionError
     if make is Terminal:
-        assert stream.getvalue().rindex("\x1b[?25h") > stream.getvalue().rindex("\x1b[?25l")  # the cursor is back
+        assert stream.getvalue().rindex("\x1b[?25h") > stream.getvalue().rindex(
+            "\x1b[?25l"
+        )  # the cursor is back
 
 
 @pytest.mark.parametrize("make", [io.StringIO, Terminal])

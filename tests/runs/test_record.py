@@ -45,7 +45,15 @@ def test_a_record_cut_at_any_byte_is_damaged(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "change", [{"version": "3"}, {"outputs": None}, {"outputs": []}, {"mixed": 1}, {"later": "field"}, {"counts": None}]
+    "change",
+    [
+        {"version": "3"},
+        {"outputs": None},
+        {"outputs": []},
+        {"mixed": 1},
+        {"later": "field"},
+        {"counts": None},
+    ],
 )
 def test_a_record_with_other_fields_is_refused(tmp_path, change):
     (tmp_path / "stage.json").write_text(json.dumps({**asdict(ENTRY), **change}))
@@ -64,7 +72,9 @@ def test_verify_names_what_is_missing_or_changed_and_nothing_else(tmp_path):
     (tmp_path / "maps").mkdir()
     for name in ("a", "b", "maps/c", "d"):
         (tmp_path / name).write_text(name)
-    outputs = {name: fingerprints.sha256_file(tmp_path / name) for name in ("a", "b", "maps/c", "d")}
+    outputs = {
+        name: fingerprints.sha256_file(tmp_path / name) for name in ("a", "b", "maps/c", "d")
+    }
     entry = record.StageRecord(**{**asdict(ENTRY), "outputs": outputs})
     assert record.verify(tmp_path, entry) == []
     (tmp_path / "b").write_text("B")  # of the same length
@@ -78,4 +88,8 @@ def test_verify_names_what_is_missing_or_changed_and_nothing_else(tmp_path):
 def test_a_part_of_a_stage_lies_in_its_folder(tmp_path):
     folder = RunFolder(tmp_path)
     assert folder.stage("detect/train").parent == folder.stage("detect")
-    assert {folder.images, folder.lock, folder.old} == {tmp_path / "images.jsonl", tmp_path / "lock", tmp_path / "old"}
+    assert {folder.images, folder.lock, folder.old} == {
+        tmp_path / "images.jsonl",
+        tmp_path / "lock",
+        tmp_path / "old",
+    }

@@ -35,7 +35,9 @@ def target(tmp_path: Path) -> Path:
 def entry_of(folder: Path) -> StageRecord:
     names = ("coverage.json", "maps/1.png", "maps/3.png")
     outputs = {name: fingerprints.sha256_file(folder / name) for name in names}
-    return StageRecord(stage="label", version=1, fingerprint="", parts={}, outputs=outputs, mixed=False, counts={})
+    return StageRecord(
+        stage="label", version=1, fingerprint="", parts={}, outputs=outputs, mixed=False, counts={}
+    )
 
 
 def contents(folder: Path) -> dict[str, str]:
@@ -67,7 +69,9 @@ def test_a_missing_or_changed_output_is_named_and_nothing_comes(source, target):
     entry, before = entry_of(source), contents(target)
     (source / "maps" / "3.png").unlink()
     (source / "maps" / "1.png").write_text("other")
-    with pytest.raises(RunError, match=r"cannot be reused: maps/1\.png, maps/3\.png missing or changed"):
+    with pytest.raises(
+        RunError, match=r"cannot be reused: maps/1\.png, maps/3\.png missing or changed"
+    ):
         reuse.take(source, entry, target, waiting=target / "parts" / "taken")
     assert contents(target) == before
     assert not (target / "parts" / "taken").exists()

@@ -21,7 +21,9 @@ def drawn(rng, *, ignored=0.3, shape=(2, 4, 3, 5)):
 def test_the_loss_equals_that_of_a_sorted_list(rng, share, ignored):
     logits, labels = drawn(rng, ignored=ignored)
     wanted = reference.hardest_cross_entropy(logits.detach().numpy(), labels.numpy(), share)
-    assert float(hardest_cross_entropy(logits, labels, share=share).detach()) == pytest.approx(wanted, rel=1e-5)
+    assert float(hardest_cross_entropy(logits, labels, share=share).detach()) == pytest.approx(
+        wanted, rel=1e-5
+    )
 
 
 def test_the_share_is_of_all_pixels_ignored_ones_included():
@@ -30,7 +32,9 @@ def test_the_share_is_of_all_pixels_ignored_ones_included():
     labels = torch.full((1, 2, 5), 255)
     labels[0, 0] = 1  # five valid pixels of ten: a share of 0.2 is two of them
     wanted = np.log1p(np.exp([4.0, 3.0])).mean()
-    assert float(hardest_cross_entropy(logits, labels, share=0.2)) == pytest.approx(wanted, rel=1e-6)
+    assert float(hardest_cross_entropy(logits, labels, share=0.2)) == pytest.approx(
+        wanted, rel=1e-6
+    )
 
 
 def test_all_of_the_pixels_is_the_plain_mean_over_valid_ones(rng):
@@ -49,7 +53,9 @@ def test_only_the_hardest_pixels_have_a_gradient(rng):
     assert (labels[touched] != 255).all()
 
 
-@pytest.mark.parametrize("share, ignored", [(0.2, 1.0), (0.01, 0.0)], ids=["nothing valid", "a share of no pixel"])
+@pytest.mark.parametrize(
+    "share, ignored", [(0.2, 1.0), (0.01, 0.0)], ids=["nothing valid", "a share of no pixel"]
+)
 def test_without_pixels_loss_and_gradient_are_0(rng, share, ignored):
     logits, labels = drawn(rng, ignored=ignored)
     loss = hardest_cross_entropy(logits, labels, share=share)
@@ -62,14 +68,18 @@ def test_without_pixels_loss_and_gradient_are_0(rng, share, ignored):
 def test_another_value_may_be_the_ignored_one(rng):
     logits, labels = drawn(rng)
     marked = torch.where(labels == 255, -1, labels)
-    assert torch.equal(hardest_cross_entropy(logits, labels), hardest_cross_entropy(logits, marked, ignore=-1))
+    assert torch.equal(
+        hardest_cross_entropy(logits, labels), hardest_cross_entropy(logits, marked, ignore=-1)
+    )
 
 
 @pytest.mark.parametrize("case", range(8))
 def test_losses_and_gradients_are_those_of_the_release(reference, case):
     folder = reference / "golden" / "deeplab"
     stored = np.load(folder / "ohem.npz")
-    facts = json.loads((folder / "training_facts.json").read_text(encoding="utf-8"))["ohem_cases"][case]
+    facts = json.loads((folder / "training_facts.json").read_text(encoding="utf-8"))["ohem_cases"][
+        case
+    ]
     assert facts["case"] == case
     logits = torch.from_numpy(stored[f"logits_{case}"]).requires_grad_()
     labels = torch.from_numpy(stored[f"labels_{case}"])

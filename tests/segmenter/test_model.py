@@ -30,8 +30,12 @@ def test_weights_are_drawn_from_the_seed_alone(monkeypatch):
     torch.manual_seed(5)
     wanted = torch.rand(1)
     torch.manual_seed(5)
-    monkeypatch.setattr(torch.cuda, "manual_seed_all", lambda seed: pytest.fail("a GPU's generator was seeded"))
-    first, again, other = (segmenter.build(size="small", n_classes=3, seed=seed).state_dict() for seed in (1, 1, 2))
+    monkeypatch.setattr(
+        torch.cuda, "manual_seed_all", lambda seed: pytest.fail("a GPU's generator was seeded")
+    )
+    first, again, other = (
+        segmenter.build(size="small", n_classes=3, seed=seed).state_dict() for seed in (1, 1, 2)
+    )
     assert torch.equal(torch.rand(1), wanted)
     assert all(torch.equal(value, again[name]) for name, value in first.items())
     assert not torch.equal(first["classifier.classify.weight"], other["classifier.classify.weight"])
@@ -74,7 +78,9 @@ def test_probabilities_are_those_of_each_pixel_at_the_pictures_own_size(small, r
 def test_a_label_map_holds_the_likeliest_id_of_each_pixel(small, rgb):
     label_map = segmenter.predict(small, rgb, side=32)
     assert label_map.dtype == np.uint8
-    np.testing.assert_array_equal(label_map, segmenter.probabilities(small, rgb, side=32).argmax(axis=0))
+    np.testing.assert_array_equal(
+        label_map, segmenter.probabilities(small, rgb, side=32).argmax(axis=0)
+    )
     assert len(np.unique(label_map)) > 1
 
 
@@ -82,7 +88,9 @@ def test_a_lit_corner_changes_what_is_near_it_the_most(small, rng):
     rgb = np.full((20, 60, 3), 90, np.uint8)
     lit = rgb.copy()
     lit[:6, 45:] = rng.integers(0, 256, (6, 15, 3))
-    changed = np.abs(segmenter.probabilities(small, lit, side=64) - segmenter.probabilities(small, rgb, side=64))
+    changed = np.abs(
+        segmenter.probabilities(small, lit, side=64) - segmenter.probabilities(small, rgb, side=64)
+    )
     row, col = np.unravel_index(changed.sum(axis=0).argmax(), (20, 60))
     assert row < 12
     assert col > 35
@@ -114,9 +122,15 @@ def drawn_input(seed, shape):
 
 
 def test_frozen_layers_are_those_of_the_release(reference, large):
-    facts = json.loads((reference / "golden" / "deeplab" / "training_facts.json").read_text(encoding="utf-8"))
+    facts = json.loads(
+        (reference / "golden" / "deeplab" / "training_facts.json").read_text(encoding="utf-8")
+    )
     wanted = facts["freeze_layers_2"]
-    frozen = {name: parameter for name, parameter in large.named_parameters() if not parameter.requires_grad}
+    frozen = {
+        name: parameter
+        for name, parameter in large.named_parameters()
+        if not parameter.requires_grad
+    }
     assert sorted(frozen) == sorted(wanted["parameters_requires_grad_false"])
     assert sum(parameter.numel() for parameter in frozen.values()) == wanted["n_frozen"]
     trained = [parameter.numel() for parameter in large.parameters() if parameter.requires_grad]
@@ -140,7 +154,9 @@ def test_logits_and_one_training_step_are_those_of_the_release(reference, large)
 def check_logits(large, stored):
     found = large(drawn_input(13, (2, 3, 65, 65))).numpy()
     largest = np.abs(stored["logits_c"]).max()
-    np.testing.assert_allclose(found[:, :, ::4, ::4] / largest, stored["logits_c"] / largest, atol=1e-5)
+    np.testing.assert_allclose(
+        found[:, :, ::4, ::4] / largest, stored["logits_c"] / largest, atol=1e-5
+    )
     assert np.mean(found.argmax(axis=1) == stored["argmax_c"]) > 0.999
 
 
@@ -153,7 +169,9 @@ def check_step(large, stored):
         if isinstance(part, torch.nn.BatchNorm2d):
             part.train()
     logits = large(drawn_input(21, (2, 3, 64, 96)))
-    loss = segmenter.hardest_cross_entropy(logits, torch.from_numpy(stored["train_labels"]), share=0.2)
+    loss = segmenter.hardest_cross_entropy(
+        logits, torch.from_numpy(stored["train_labels"]), share=0.2
+    )
     assert float(loss.detach()) == pytest.approx(float(stored["train_loss_64"]), rel=1e-5)
     np.testing.assert_allclose(logits.detach()[:, :, ::4, ::4], stored["train_logits"], atol=2e-3)
     last = large.classifier[4]
@@ -162,11 +180,17 @@ def check_step(large, stored):
     # In float32 a pixel or two at the border of the hardest fifth are others.
     np.testing.assert_allclose(weight, stored["train_head4_weight_grad"], atol=2e-3)
     np.testing.assert_allclose(bias, stored["train_head4_bias_grad"], atol=2e-3)
-    np.testing.assert_allclose(large.backbone.bn1.running_mean, stored["train_bn1_running_mean_after"], atol=1e-5)
-    np.testing.assert_allclose(large.backbone.bn1.running_var, stored["train_bn1_running_var_after"], rtol=1e-4)
+    np.testing.assert_allclose(
+        large.backbone.bn1.running_mean, stored["train_bn1_running_mean_after"], atol=1e-5
+    )
+    np.testing.assert_allclose(
+        large.backbone.bn1.running_var, stored["train_bn1_running_var_after"], rtol=1e-4
+    )
 
 
-def test_a_crf_is_given_the_probabilities_at_the_pictures_size_and_decides_the_label_map(small, rgb):
+def test_a_crf_is_given_the_probabilities_at_the_pictures_size_and_decides_the_label_map(
+    small, rgb
+):
     seen = []
 
     def crf(picture, given):

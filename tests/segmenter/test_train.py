@@ -22,7 +22,13 @@ def scene(position):
 
 
 def batches(**changed):
-    own = {"n_pictures": 5, "batch": 3, "seed": 4, "side": 32, "ranges": augment.Ranges(colour=0.15)}
+    own = {
+        "n_pictures": 5,
+        "batch": 3,
+        "seed": 4,
+        "side": 32,
+        "ranges": augment.Ranges(colour=0.15),
+    }
     return segmenter.batches(**{"sample": scene, **own, **changed})
 
 
@@ -63,14 +69,20 @@ def test_an_unturned_picture_is_what_the_trained_network_will_see():
     model = segmenter.build(size="small", n_classes=2)
     model.register_forward_pre_hook(lambda module, given: seen.append(given[0]))
     segmenter.predict(model, rgb, side=32)
-    torch.testing.assert_close(picture, seen[0][0], rtol=0, atol=1.01 / 255 / 0.224)  # one grey level
+    torch.testing.assert_close(
+        picture, seen[0][0], rtol=0, atol=1.01 / 255 / 0.224
+    )  # one grey level
     assert not torch.allclose(batches(**given)(0)[0][0], picture, atol=0.1)
 
 
 def test_an_ignored_id_is_carried_along():
     rgb, label_map = scene(0)
     label_map[label_map == 2] = 255
-    seen = {int(id_) for _, found in batches(sample=lambda position: (rgb, label_map))(0) for id_ in found.unique()}
+    seen = {
+        int(id_)
+        for _, found in batches(sample=lambda position: (rgb, label_map))(0)
+        for id_ in found.unique()
+    }
     assert seen == {0, 1, 255}
 
 
@@ -81,7 +93,9 @@ def test_pictures_are_normalised_with_imagenets_mean_and_deviation():
     assert found.shape == (3, 2, 3)
     wanted = [(1 - 0.485) / 0.229, (0.2 - 0.456) / 0.224, (0.4 - 0.406) / 0.225]
     assert found[:, 1, 2].tolist() == pytest.approx(wanted, abs=1e-6)
-    assert found[:, 0, 0].tolist() == pytest.approx([-0.485 / 0.229, -0.456 / 0.224, -0.406 / 0.225], abs=1e-6)
+    assert found[:, 0, 0].tolist() == pytest.approx(
+        [-0.485 / 0.229, -0.456 / 0.224, -0.406 / 0.225], abs=1e-6
+    )
 
 
 def test_the_input_of_a_picture_is_that_of_the_release(reference):
@@ -109,7 +123,9 @@ def test_a_few_steps_teach_the_colours():
     model = segmenter.build(size="small", n_classes=3, seed=1)
     fit(
         model,
-        Plan(steps=25, optimiser="adamw", learning_rate=3e-3, decay="cosine", clip_norm=1.0, seed=3),
+        Plan(
+            steps=25, optimiser="adamw", learning_rate=3e-3, decay="cosine", clip_norm=1.0, seed=3
+        ),
         batch_of=batches(),
         loss_of=segmenter.losses(share=1.0),
     )

@@ -55,37 +55,105 @@ PAIRS: list[tuple[Callable[..., Any], type, dict[str, str]]] = [
 
 # (room, parameter): (the paper's value, in the signature; ours, in the settings; why they differ).
 DIFFERENT: dict[tuple[str, str], tuple[Any, Any, str]] = {
-    ("maskdistill.discover", "mass_rule"): ("signed", "positive", "the release's sum is an accident; meant is ours"),
-    ("maskdistill.discover", "max_masks"): (1, 6, "pictures hold several objects; the search stops by score"),
-    ("maskdistill.discover", "stop_score"): (0.0, 0.05, "what is left of a picture may hold nothing more"),
-    ("maskdistill.discover", "centre_keys"): (False, "auto", "keys of networks other than DINO's need centring"),
-    ("lost.discover", "max_masks"): (1, 6, "pictures hold several objects; the search stops by score"),
+    ("maskdistill.discover", "mass_rule"): (
+        "signed",
+        "positive",
+        "the release's sum is an accident; meant is ours",
+    ),
+    ("maskdistill.discover", "max_masks"): (
+        1,
+        6,
+        "pictures hold several objects; the search stops by score",
+    ),
+    ("maskdistill.discover", "stop_score"): (
+        0.0,
+        0.05,
+        "what is left of a picture may hold nothing more",
+    ),
+    ("maskdistill.discover", "centre_keys"): (
+        False,
+        "auto",
+        "keys of networks other than DINO's need centring",
+    ),
+    ("lost.discover", "max_masks"): (
+        1,
+        6,
+        "pictures hold several objects; the search stops by score",
+    ),
     ("lost.discover", "stop_score"): (0.0, 0.05, "what is left of a picture may hold nothing more"),
     ("lost.discover", "rule"): ("paper", "sound", "ties by the place of a patch are an accident"),
-    ("maskcut.discover", "max_masks"): (3, 6, "pictures hold other numbers; the search stops by score"),
-    ("maskcut.discover", "stop_score"): (0.0, 0.05, "what is left of a picture may hold nothing more"),
-    ("maskcut.discover", "rule"): ("paper", "sound", "a rejected mask that comes back and passes is an accident"),
-    ("tokencut.discover", "affinity"): ("threshold", "auto", "descriptors made by hand need the gaussian one"),
-    ("tokencut.discover", "max_masks"): (1, 6, "pictures hold several objects; the search stops by score"),
-    ("tokencut.discover", "stop_score"): (0.0, 0.05, "what is left of a picture may hold nothing more"),
-    ("tokencut.discover", "rule"): ("paper", "sound", "the first mask may be ground as well as the others"),
+    ("maskcut.discover", "max_masks"): (
+        3,
+        6,
+        "pictures hold other numbers; the search stops by score",
+    ),
+    ("maskcut.discover", "stop_score"): (
+        0.0,
+        0.05,
+        "what is left of a picture may hold nothing more",
+    ),
+    ("maskcut.discover", "rule"): (
+        "paper",
+        "sound",
+        "a rejected mask that comes back and passes is an accident",
+    ),
+    ("tokencut.discover", "affinity"): (
+        "threshold",
+        "auto",
+        "descriptors made by hand need the gaussian one",
+    ),
+    ("tokencut.discover", "max_masks"): (
+        1,
+        6,
+        "pictures hold several objects; the search stops by score",
+    ),
+    ("tokencut.discover", "stop_score"): (
+        0.0,
+        0.05,
+        "what is left of a picture may hold nothing more",
+    ),
+    ("tokencut.discover", "rule"): (
+        "paper",
+        "sound",
+        "the first mask may be ground as well as the others",
+    ),
     ("crops", "min_side"): (0, 224, "small things are told apart far better enlarged"),
-    ("crops", "max_side"): (None, 512, "a network sees 250 000 tokens of a crop of 4000 px at patch 8"),
-    ("kmeans.fit", "algorithm"): ("minibatch", "full", "a folder of thousands fits into memory, and it is steadier"),
+    ("crops", "max_side"): (
+        None,
+        512,
+        "a network sees 250 000 tokens of a crop of 4000 px at patch 8",
+    ),
+    ("kmeans.fit", "algorithm"): (
+        "minibatch",
+        "full",
+        "a folder of thousands fits into memory, and it is steadier",
+    ),
     ("kmeans.fit", "restarts"): (1, 10, "one start is at the mercy of its seed"),
     ("detector.build", "size"): ("resnet50", "small", "two cores train the small one in minutes"),
     ("detector.build", "short_side"): (800, 256, "time on two cores goes with the pixels"),
     ("detector.build", "max_side"): (1333, 512, "time on two cores goes with the pixels"),
     ("detector.predict", "mask_score"): (False, True, "a box's score says nothing of its mask"),
-    ("detector.predict", "mask_nms"): (1.0, 0.5, "twins of a mask in boxes of other shapes outlive suppression by box"),
+    ("detector.predict", "mask_nms"): (
+        1.0,
+        0.5,
+        "twins of a mask in boxes of other shapes outlive suppression by box",
+    ),
     ("segmenter.build", "size"): ("resnet50", "small", "two cores train the small one in minutes"),
-    ("hardest_cross_entropy", "share"): (0.2, 0.3, "a small network in a short training needs more of the pixels"),
+    ("hardest_cross_entropy", "share"): (
+        0.2,
+        0.3,
+        "a small network in a short training needs more of the pixels",
+    ),
     ("Plan", "optimiser"): ("sgd", "adamw", "networks from drawn weights learn sooner with it"),
     ("Plan", "learning_rate"): (0.002, 1e-3, "of the other optimiser"),
     ("Plan", "warm_up"): (0, 20, "drawn weights need one"),
     ("Plan", "decay"): ("steps", "cosine", "a short training has no place for a late step"),
     ("Plan", "clip_norm"): (0.0, 5.0, "a batch of four pictures has outliers"),
-    ("Plan", "average"): (0.0, 0.99, "the mean of late weights stands for a choice by validation, which needs truth"),
+    ("Plan", "average"): (
+        0.0,
+        0.99,
+        "the mean of late weights stands for a choice by validation, which needs truth",
+    ),
 }
 
 
@@ -103,7 +171,9 @@ def defaults_of_settings(cls: type) -> dict[str, Any]:
     return {field.name: getattr(made, field.name) for field in dataclasses.fields(cls)}
 
 
-def shared_parameters(function: Callable[..., Any], cls: type, renamed: dict[str, str]) -> dict[str, tuple[Any, Any]]:
+def shared_parameters(
+    function: Callable[..., Any], cls: type, renamed: dict[str, str]
+) -> dict[str, tuple[Any, Any]]:
     """Parameter -> (default of the signature, default of the settings), where both have one."""
     ours = defaults_of_settings(cls)
     return {
@@ -113,7 +183,9 @@ def shared_parameters(function: Callable[..., Any], cls: type, renamed: dict[str
     }
 
 
-@pytest.mark.parametrize("function, cls, renamed", PAIRS, ids=lambda case: getattr(case, "__qualname__", ""))
+@pytest.mark.parametrize(
+    "function, cls, renamed", PAIRS, ids=lambda case: getattr(case, "__qualname__", "")
+)
 def test_a_default_differs_from_the_signatures_only_where_the_table_says_so(function, cls, renamed):
     shared = shared_parameters(function, cls, renamed)
     assert shared, "these two have nothing in common: was something renamed?"
@@ -121,9 +193,13 @@ def test_a_default_differs_from_the_signatures_only_where_the_table_says_so(func
     for name, (paper, ours) in shared.items():
         entry = DIFFERENT.get((name_of(function), name))
         if entry is None:
-            assert paper == ours, f"{name_of(function)}: {name} differs, and the table has no reason for it"
+            assert paper == ours, (
+                f"{name_of(function)}: {name} differs, and the table has no reason for it"
+            )
         else:
-            assert (paper, ours) == entry[:2], f"{name_of(function)}: {name} is not what the table says"
+            assert (paper, ours) == entry[:2], (
+                f"{name_of(function)}: {name} is not what the table says"
+            )
 
 
 def test_every_entry_of_the_table_still_differs_and_has_a_reason():

@@ -9,7 +9,18 @@ import pytest
 import yaml
 
 from maskdistill.errors import SettingsError
-from maskdistill.settings import PRESETS, RunSettings, as_dict, dump, load, merge, nearest, preset, resolve, validate
+from maskdistill.settings import (
+    PRESETS,
+    RunSettings,
+    as_dict,
+    dump,
+    load,
+    merge,
+    nearest,
+    preset,
+    resolve,
+    validate,
+)
 from maskdistill.settings.training import TrainSettings
 
 
@@ -27,7 +38,9 @@ def refusal(folder: Path, text: str) -> str:
     return message
 
 
-def test_flags_stand_above_the_file_the_file_above_the_preset_the_preset_above_the_defaults(tmp_path):
+def test_flags_stand_above_the_file_the_file_above_the_preset_the_preset_above_the_defaults(
+    tmp_path,
+):
     assert RunSettings().label.min_score == 0.9
     assert load().label.min_score == 0.7
     config = written(tmp_path, "label: {min_score: 0.5}\nseed: 3")
@@ -37,7 +50,9 @@ def test_flags_stand_above_the_file_the_file_above_the_preset_the_preset_above_t
     assert settings.label.min_score == 0.3
     assert settings.seed == 3
     assert settings.cluster.again is True  # of the preset, which file and flags do not name
-    assert settings.label.overlap == "skip"  # of the defaults, beside a setting of the same stage from above
+    assert (
+        settings.label.overlap == "skip"
+    )  # of the defaults, beside a setting of the same stage from above
 
 
 def test_a_later_layer_of_flags_stands_above_an_earlier_one():
@@ -48,7 +63,11 @@ def test_a_later_layer_of_flags_stands_above_an_earlier_one():
 def test_one_setting_of_a_schedule_leaves_the_others_at_the_stage_s_own_defaults():
     given = load({"segment": {"train": {"steps": 7}}}).segment.train
     assert given.steps == 7
-    assert given.learning_rate == RunSettings().segment.train.learning_rate != TrainSettings().learning_rate
+    assert (
+        given.learning_rate
+        == RunSettings().segment.train.learning_rate
+        != TrainSettings().learning_rate
+    )
 
 
 def test_no_preset_means_quick_and_the_settings_say_which_one_was_used():
@@ -57,7 +76,9 @@ def test_no_preset_means_quick_and_the_settings_say_which_one_was_used():
     assert load(preset_name="paper-voc12").preset == "paper-voc12"
 
 
-def test_a_preset_named_in_the_file_or_in_the_flags_is_used_and_one_given_apart_stands_above_it(tmp_path):
+def test_a_preset_named_in_the_file_or_in_the_flags_is_used_and_one_given_apart_stands_above_it(
+    tmp_path,
+):
     config = written(tmp_path, "preset: demo\nseed: 4")
     assert load(config=config).cluster.k == preset("demo")["cluster"]["k"] != load().cluster.k
     assert load(config=config).preset == "demo"
@@ -102,7 +123,10 @@ def test_settings_of_every_type_come_back_from_their_text():
     again = validate(yaml.safe_load(dump(settings, extra={})), source="text")
     assert again == settings
     assert again.detect.train.learning_rate == 1 / 3
-    assert as_dict(settings)["ground_truth"] == ["a.json", "ünï ©ode: [1]"]  # a list: YAML knows no tuple
+    assert as_dict(settings)["ground_truth"] == [
+        "a.json",
+        "ünï ©ode: [1]",
+    ]  # a list: YAML knows no tuple
 
 
 def test_numbers_as_people_write_them_are_numbers(tmp_path):
@@ -125,8 +149,14 @@ def test_a_fraction_for_validation_may_be_written_as_a_number(tmp_path):
         ("propos: {}", "unknown setting propos. Perhaps you meant propose."),
         ("wieghts: []", "unknown setting wieghts. Perhaps you meant weights."),
         ("propose: {methd: tokencut}", "unknown setting propose.methd. Perhaps you meant method."),
-        ("propose: {tokencut: {treshold: 0.1}}", "unknown setting propose.tokencut.treshold. Perhaps you meant thresh"),
-        ("detect: {train: {learning-rate: 1}}", "unknown setting detect.train.learning-rate. Perhaps you meant learn"),
+        (
+            "propose: {tokencut: {treshold: 0.1}}",
+            "unknown setting propose.tokencut.treshold. Perhaps you meant thresh",
+        ),
+        (
+            "detect: {train: {learning-rate: 1}}",
+            "unknown setting detect.train.learning-rate. Perhaps you meant learn",
+        ),
         ("label: {k: 1}", "unknown setting label.k. Known: min_score, keep_best, overlap, shape."),
         ("zzz: 1", "unknown setting zzz. Known: preset, config, weights, validation, only"),
     ],
@@ -142,9 +172,13 @@ def test_all_unknown_keys_are_named_at_once(tmp_path):
 
 
 def test_an_unknown_preset_is_refused_with_all_names_and_the_nearest():
-    with pytest.raises(SettingsError, match=r"no 'paper-voc'.*quick, demo, .*Perhaps you meant paper-voc12"):
+    with pytest.raises(
+        SettingsError, match=r"no 'paper-voc'.*quick, demo, .*Perhaps you meant paper-voc12"
+    ):
         preset("paper-voc")
-    with pytest.raises(SettingsError, match=r"no 'zzz'. Presets: quick, demo, paper-voc12, paper-coco20k\.$"):
+    with pytest.raises(
+        SettingsError, match=r"no 'zzz'. Presets: quick, demo, paper-voc12, paper-coco20k\.$"
+    ):
         load(preset_name="zzz")
     with pytest.raises(SettingsError, match=r"no '\.\./presets/quick'"):
         preset("../presets/quick")
@@ -191,7 +225,9 @@ def test_a_value_of_a_wrong_type_is_refused_with_its_key(tmp_path, text, words):
 @pytest.mark.parametrize("word", [".nan", "nan", ".inf", "-.inf"])
 def test_numbers_that_are_not_finite_are_refused_in_a_file(tmp_path, word):
     assert "label.min_score: " in refusal(tmp_path, f"label: {{min_score: {word}}}")
-    assert "detect.train.learning_rate: " in refusal(tmp_path, f"detect: {{train: {{learning_rate: {word}}}}}")
+    assert "detect.train.learning_rate: " in refusal(
+        tmp_path, f"detect: {{train: {{learning_rate: {word}}}}}"
+    )
 
 
 def test_a_value_out_of_range_in_a_file_is_refused_with_the_file_and_the_setting(tmp_path):
@@ -201,7 +237,11 @@ def test_a_value_out_of_range_in_a_file_is_refused_with_the_file_and_the_setting
 
 @pytest.mark.parametrize(
     "text, words",
-    [("- a", "wanted a mapping"), ("just text", "wanted a mapping"), ("a: b: c", "not readable as YAML")],
+    [
+        ("- a", "wanted a mapping"),
+        ("just text", "wanted a mapping"),
+        ("a: b: c", "not readable as YAML"),
+    ],
 )
 def test_a_file_that_is_no_mapping_is_refused(tmp_path, text, words):
     assert words in refusal(tmp_path, text)
@@ -228,10 +268,14 @@ def test_yaml_never_makes_objects(tmp_path):
 
 def test_weights_are_merged_stage_by_stage_and_other_lists_are_replaced(tmp_path):
     config = written(tmp_path, "weights: [segment=none, cluster=a.pth]\nground_truth: [a.json]")
-    settings = load({"weights": ["propose=none", "cluster=b.pth"], "ground_truth": ["b.json"]}, config=config)
+    settings = load(
+        {"weights": ["propose=none", "cluster=b.pth"], "ground_truth": ["b.json"]}, config=config
+    )
     assert settings.weights == ("segment=none", "detect=none", "cluster=b.pth", "propose=none")
     assert settings.ground_truth == ("b.json",)
-    assert {stage: settings.weights_of(stage) for stage in ("propose", "cluster", "detect", "segment")} == {
+    assert {
+        stage: settings.weights_of(stage) for stage in ("propose", "cluster", "detect", "segment")
+    } == {
         "propose": "none",
         "cluster": "b.pth",
         "detect": "none",
@@ -250,19 +294,26 @@ def test_a_backbone_stands_above_a_lower_layer_s_weights_that_name_another(stage
 
 
 def test_weights_that_name_a_backbone_stand_above_a_lower_layer_s_backbone():
-    assert resolve(load({"weights": ["propose=dino_vitb8"]}, preset_name="demo")).propose.backbone == "dino_vitb8"
+    assert (
+        resolve(load({"weights": ["propose=dino_vitb8"]}, preset_name="demo")).propose.backbone
+        == "dino_vitb8"
+    )
 
 
 def test_a_backbone_and_weights_of_another_one_given_together_are_refused(tmp_path):
     with pytest.raises(
-        SettingsError, match=r"propose\.backbone is dino_vitb8, but weights propose=handcrafted name anot"
+        SettingsError,
+        match=r"propose\.backbone is dino_vitb8, but weights propose=handcrafted name anot",
     ):
         load({"propose": {"backbone": "dino_vitb8"}, "weights": ["propose=handcrafted"]})
     load({"propose": {"backbone": "handcrafted"}, "weights": ["propose=handcrafted"]})
 
 
 def test_merging_changes_none_of_its_layers():
-    below, above = {"a": {"b": 1}, "weights": ["detect=none"]}, {"a": {"c": 2}, "weights": ["detect=x"]}
+    below, above = (
+        {"a": {"b": 1}, "weights": ["detect=none"]},
+        {"a": {"c": 2}, "weights": ["detect=x"]},
+    )
     assert merge(below, above) == {"a": {"b": 1, "c": 2}, "weights": ["detect=x"]}
     assert below == {"a": {"b": 1}, "weights": ["detect=none"]}
     assert above == {"a": {"c": 2}, "weights": ["detect=x"]}
@@ -275,7 +326,8 @@ def test_settings_cannot_be_changed_afterwards():
     with pytest.raises(dataclasses.FrozenInstanceError):
         load().seed = 3
     assert all(
-        parameter.kind == parameter.KEYWORD_ONLY for parameter in inspect.signature(RunSettings).parameters.values()
+        parameter.kind == parameter.KEYWORD_ONLY
+        for parameter in inspect.signature(RunSettings).parameters.values()
     )
 
 

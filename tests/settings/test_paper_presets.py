@@ -81,7 +81,11 @@ PUBLISHED = {
 
 def lines_of(name: str) -> dict[str, tuple[object, str]]:
     """Setting -> (value, the line of the file that it stands on); each entry of `weights` for itself."""
-    text = resources.files("maskdistill").joinpath("presets", f"{name}.yaml").read_text(encoding="utf-8")
+    text = (
+        resources.files("maskdistill")
+        .joinpath("presets", f"{name}.yaml")
+        .read_text(encoding="utf-8")
+    )
     rows = text.splitlines()
     found: dict[str, tuple[object, str]] = {}
 
@@ -105,7 +109,9 @@ def lines_of(name: str) -> dict[str, tuple[object, str]]:
 
 
 @pytest.mark.parametrize("place, name", list(enumerate(NAMES)), ids=NAMES)
-def test_every_setting_of_the_presets_is_published_or_marked_as_assumed(place: int, name: str) -> None:
+def test_every_setting_of_the_presets_is_published_or_marked_as_assumed(
+    place: int, name: str
+) -> None:
     found = lines_of(name)
     for key, (value, line) in found.items():
         if key in PUBLISHED:
@@ -116,7 +122,9 @@ def test_every_setting_of_the_presets_is_published_or_marked_as_assumed(place: i
             assert source is not None, f"{key}: neither published nor assumed: {line}"
             assert len(source.group(1).split()) > 0
     assert set(PUBLISHED) <= set(found)
-    assert {key for key in found if key.startswith(("detect.train", "detect.nms", "weights.detect"))} - set(PUBLISHED)
+    assert {
+        key for key in found if key.startswith(("detect.train", "detect.nms", "weights.detect"))
+    } - set(PUBLISHED)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -134,9 +142,12 @@ def test_the_lines_are_those_that_are_loaded(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name, scores", [("paper-voc12", ("45.8", "48.46", "3 points")), ("paper-coco20k", ("15.3", "8.0"))]
+    "name, scores",
+    [("paper-voc12", ("45.8", "48.46", "3 points")), ("paper-coco20k", ("15.3", "8.0"))],
 )
-def test_what_is_known_of_hours_and_scores_is_told_and_is_no_setting(name: str, scores: tuple[str, ...]) -> None:
+def test_what_is_known_of_hours_and_scores_is_told_and_is_no_setting(
+    name: str, scores: tuple[str, ...]
+) -> None:
     told = "\n".join(about(name))
     assert "hours not measured" in told
     for score in scores:
@@ -145,7 +156,9 @@ def test_what_is_known_of_hours_and_scores_is_told_and_is_no_setting(name: str, 
 
 
 def test_other_presets_promise_nothing() -> None:
-    assert [about(name) for name in (*PRESETS, "nobody's") if name not in NAMES] == [[]] * (len(PRESETS) - 1)
+    assert [about(name) for name in (*PRESETS, "nobody's") if name not in NAMES] == [[]] * (
+        len(PRESETS) - 1
+    )
 
 
 def test_the_rate_falls_after_epoch_40_of_45_as_in_the_release() -> None:
@@ -153,7 +166,12 @@ def test_the_rate_falls_after_epoch_40_of_45_as_in_the_release() -> None:
 
     for name, per_epoch in (("paper-voc12", 661), ("paper-coco20k", 1238)):
         train = load(preset_name=name).segment.train
-        plan = {"steps": train.steps, "warm_up": train.warm_up, "decay": train.decay, "drops": train.drops}
+        plan = {
+            "steps": train.steps,
+            "warm_up": train.warm_up,
+            "decay": train.decay,
+            "drops": train.drops,
+        }
         rates = [factor(epoch * per_epoch, **plan) for epoch in range(45)]
         assert rates == pytest.approx([1.0] * 41 + [0.1] * 4)
         assert factor(41 * per_epoch - 1, **plan) == 1.0
@@ -163,7 +181,16 @@ def test_run_says_before_it_starts_what_is_known_of_the_numbers(tmp_path, capsys
     pictures = tmp_path / "pictures"
     pictures.mkdir()
     Image.new("RGB", (8, 6)).save(pictures / "a.png")
-    words = ["run", str(pictures), "--out", str(tmp_path / "run"), "--preset", "paper-voc12", "--until", "scan"]
+    words = [
+        "run",
+        str(pictures),
+        "--out",
+        str(tmp_path / "run"),
+        "--preset",
+        "paper-voc12",
+        "--until",
+        "scan",
+    ]
     assert cli.main(words) == 0
     told = capsys.readouterr().err
     assert [line for line in about("paper-voc12") if line not in told] == []

@@ -34,7 +34,9 @@ def stated() -> list[tuple[type, str, str]]:
     """(class, field, range) where the comment beside a field states a range: `in [0, 1]`."""
     found = []
     for cls in classes():
-        for name, comment in re.findall(r"^    (\w+): .*# (.*)$", inspect.getsource(cls), re.MULTILINE):
+        for name, comment in re.findall(
+            r"^    (\w+): .*# (.*)$", inspect.getsource(cls), re.MULTILINE
+        ):
             if wanted := re.search(r"in [\[(]-?[\d.]+, -?[\d.]+[\])]", comment):
                 found.append((cls, name, wanted.group().removeprefix("in ")))
     return found
@@ -53,7 +55,9 @@ def test_nan_fails(cls, name):
 @pytest.mark.parametrize("cls, name, interval", stated(), ids=named)
 def test_the_range_that_the_help_states_is_the_one_that_is_checked(cls, name, interval):
     low, high = (float(edge) for edge in interval[1:-1].split(", "))
-    several = typing.get_origin(typing.get_type_hints(cls)[name]) is tuple  # of which each has to be in the range
+    several = (
+        typing.get_origin(typing.get_type_hints(cls)[name]) is tuple
+    )  # of which each has to be in the range
 
     def made(value: float):
         return getattr(cls(**{name: (value,) if several else value}), name)
@@ -119,7 +123,9 @@ def test_every_count_has_a_least_value(cls, name):
     if name in RULED_OTHERWISE:
         return
     assert getattr(cls(**{name: LEAST[name]}), name) == LEAST[name]
-    with pytest.raises(ValueError, match=rf"{name} must be at least {LEAST[name]}, got {LEAST[name] - 1}"):
+    with pytest.raises(
+        ValueError, match=rf"{name} must be at least {LEAST[name]}, got {LEAST[name] - 1}"
+    ):
         cls(**{name: LEAST[name] - 1})
 
 
@@ -138,8 +144,16 @@ def by_name(name: str) -> type:
         ("ClusterSettings", {"k": 255}, "k must be at most 254"),
         ("ClusterSettings", {"k": -1}, "k must be at least 0, got -1"),
         ("ClusterSettings", {"merge_from": 255}, "merge_from must be at most 254"),
-        ("ClusterSettings", {"k": 9, "merge_from": 8}, "merge_from must be at least cluster.k, 9, or 0, got 8"),
-        ("ClusterSettings", {"solver": "torch", "kmeans": "minibatch"}, "solver torch has no cluster.kmeans minibatch"),
+        (
+            "ClusterSettings",
+            {"k": 9, "merge_from": 8},
+            "merge_from must be at least cluster.k, 9, or 0, got 8",
+        ),
+        (
+            "ClusterSettings",
+            {"solver": "torch", "kmeans": "minibatch"},
+            "solver torch has no cluster.kmeans minibatch",
+        ),
         ("ClusterSettings", {"scales": ()}, "must name one scale at least"),
         ("DetectSettings", {"short_side": 31}, "short_side must be at least 32"),
         ("DetectSettings", {"short_side": 300, "max_side": 299}, "max_side must be at least 300"),
@@ -163,7 +177,10 @@ def test_values_out_of_range_are_refused_with_setting_and_value(cls, values, wor
     [
         ("ClusterSettings", {"k": 254, "max_side": 0}),
         ("DetectSettings", {"short_side": 32, "max_side": 32, "nms": 1.0}),
-        ("TrainSettings", {"weight_decay": 0.0, "clip_norm": 0.0, "average": 0.0, "learning_rate": 1e-12}),
+        (
+            "TrainSettings",
+            {"weight_decay": 0.0, "clip_norm": 0.0, "average": 0.0, "learning_rate": 1e-12},
+        ),
         ("RunSettings", {"max_megapixels": 1e-6}),
     ],
 )
@@ -180,7 +197,11 @@ def test_weights_name_a_stage_and_what(stage):
     assert RunSettings(weights=(f"{stage}=a", f"{stage}=b")).weights_of(stage) == "b"
 
 
-@pytest.mark.parametrize("entry", ["", "propose", "propose=", "=none", "label=none", "Propose=none", "propose =none"])
+@pytest.mark.parametrize(
+    "entry", ["", "propose", "propose=", "=none", "label=none", "Propose=none", "propose =none"]
+)
 def test_weights_that_are_not_stage_and_what_are_refused_with_the_stages(entry):
-    with pytest.raises(ValueError, match=rf"weights: {re.escape(repr(entry))} is not STAGE=WHAT.*propose, cluster"):
+    with pytest.raises(
+        ValueError, match=rf"weights: {re.escape(repr(entry))} is not STAGE=WHAT.*propose, cluster"
+    ):
         RunSettings(weights=("detect=none", entry))

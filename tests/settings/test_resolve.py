@@ -116,16 +116,26 @@ def test_weights_of_propose_that_name_a_backbone_choose_it(name):
     assert resolve(load({"weights": [f"propose={name}"]})).propose.backbone == name
 
 
-@pytest.mark.parametrize("what", ["none", "my/handcrafted.pth", "dino_vitbase16_pretrain.pth", "dino_resnet50"])
+@pytest.mark.parametrize(
+    "what", ["none", "my/handcrafted.pth", "dino_vitbase16_pretrain.pth", "dino_resnet50"]
+)
 def test_weights_that_name_no_backbone_leave_it(what):
-    assert resolve(load({"weights": [f"propose={what}", f"cluster={what}"]})).propose.backbone == "dino_vits16"
-    assert resolve(load({"weights": [f"propose={what}", f"cluster={what}"]})).cluster.backbone == "dino_vits16"
+    assert (
+        resolve(load({"weights": [f"propose={what}", f"cluster={what}"]})).propose.backbone
+        == "dino_vits16"
+    )
+    assert (
+        resolve(load({"weights": [f"propose={what}", f"cluster={what}"]})).cluster.backbone
+        == "dino_vits16"
+    )
 
 
 def test_the_embedding_has_the_backbone_of_its_own_weights_then_its_own_then_that_of_propose():
     cluster = {"cluster": {"backbone": "dino_vitb16"}}
     assert resolve(load(cluster)).cluster.backbone == "dino_vitb16"
-    assert resolve(load(cluster, {"weights": ["cluster=dino_vits8"]})).cluster.backbone == "dino_vits8"
+    assert (
+        resolve(load(cluster, {"weights": ["cluster=dino_vits8"]})).cluster.backbone == "dino_vits8"
+    )
     assert resolve(load({"propose": {"backbone": "dino_vitb8"}})).cluster.backbone == "dino_vitb8"
 
 
@@ -135,24 +145,34 @@ def test_a_network_may_embed_the_masks_that_were_found_without_one():
 
 
 def test_a_class_token_of_handcrafted_is_refused_with_what_to_give():
-    with pytest.raises(ValueError, match=r"--cluster\.backbone dino_vits16, or --cluster\.embedding descriptors"):
-        resolve(load({"propose": {"backbone": "handcrafted"}, "cluster": {"embedding": "class_token"}}))
+    with pytest.raises(
+        ValueError, match=r"--cluster\.backbone dino_vits16, or --cluster\.embedding descriptors"
+    ):
+        resolve(
+            load({"propose": {"backbone": "handcrafted"}, "cluster": {"embedding": "class_token"}})
+        )
 
 
 def test_values_of_handcrafted_are_refused():
-    with pytest.raises(ValueError, match=r"propose\.facet: handcrafted has keys, queries and tokens"):
+    with pytest.raises(
+        ValueError, match=r"propose\.facet: handcrafted has keys, queries and tokens"
+    ):
         resolve(load({"propose": {"backbone": "handcrafted", "facet": "values"}}))
 
 
 def test_more_patches_than_a_graph_can_have_are_refused_where_one_is_made():
-    with pytest.raises(ValueError, match=r"propose\.max_patches must be at most 12000 for tokencut"):
+    with pytest.raises(
+        ValueError, match=r"propose\.max_patches must be at most 12000 for tokencut"
+    ):
         resolve(load({"propose": {"method": "tokencut", "max_patches": 12_001}}))
     assert resolve(load({"propose": {"max_patches": 50_000}})).propose.max_patches == 50_000
 
 
 @pytest.mark.parametrize("backbone", ["handcrafted", "dino_vits16"])
 def test_a_rotation_is_refused_of_what_has_none(backbone):
-    with pytest.raises(ValueError, match=rf"propose\.rotated: {backbone} does not rotate by position"):
+    with pytest.raises(
+        ValueError, match=rf"propose\.rotated: {backbone} does not rotate by position"
+    ):
         resolve(load({"propose": {"backbone": backbone, "rotated": True}}))
 
 
@@ -169,7 +189,10 @@ def test_what_was_chosen_is_kept(backbone):
             "tokencut": {"affinity": "gaussian" if backbone != "handcrafted" else "threshold"},
         },
         "cluster": {"embedding": "descriptors"},
-        "detect": {"min_proposal_score": 0.0, "pixels": "plain" if backbone == "handcrafted" else "refine"},
+        "detect": {
+            "min_proposal_score": 0.0,
+            "pixels": "plain" if backbone == "handcrafted" else "refine",
+        },
         "segment": {"pixels": "plain" if backbone == "handcrafted" else "refine"},
     }
     settings = load(given)
@@ -187,7 +210,10 @@ def test_what_depends_on_the_pictures_is_left_to_its_stage():
 
 
 def test_lists_that_flags_were_appended_to_hold_each_stage_and_each_file_once():
-    given = {"weights": ("propose=none", "detect=x", "propose=handcrafted"), "ground_truth": ("b", "a", "b")}
+    given = {
+        "weights": ("propose=none", "detect=x", "propose=handcrafted"),
+        "ground_truth": ("b", "a", "b"),
+    }
     found = resolve(dataclasses.replace(load(), **given))
     assert found.weights == ("propose=handcrafted", "detect=x")
     assert found.ground_truth == ("b", "a")
@@ -201,7 +227,9 @@ def test_files_and_runs_are_known_by_whole_paths_and_names_stay(tmp_path, monkey
     (tmp_path / "none").touch()
     (tmp_path / "other").mkdir()
     weights = ["propose=./x.pth", "cluster=nosuch.pth", "detect=none"]
-    found = resolve(load({"weights": weights, "cluster": {"support": "other", "align_to": "nosuch"}}))
+    found = resolve(
+        load({"weights": weights, "cluster": {"support": "other", "align_to": "nosuch"}})
+    )
     assert set(found.weights) == {
         f"propose={tmp_path / 'x.pth'}",
         "cluster=nosuch.pth",

@@ -47,7 +47,9 @@ def test_the_first_of_the_best_looks_is_kept_and_its_number_is_the_one_reported(
     assert "looks.jsonl" in entry.outputs
     rows = json.loads((chosen / "evaluate" / "metrics.json").read_text())["metrics"]
     (row,) = [
-        row for row in rows if row["stage"].startswith("segment") and row["name"] == "mIoU" and row["split"] != "train"
+        row
+        for row in rows
+        if row["stage"].startswith("segment") and row["name"] == "mIoU" and row["split"] != "train"
     ]
     assert row["value"] == pytest.approx(best["mIoU"], abs=1e-6)
 
@@ -62,7 +64,9 @@ def test_numbers_of_such_weights_stand_under_their_own_name_everywhere(chosen):
     page = (chosen / "report" / "index.html").read_text()
     assert f"segment:{BEST}" in page
     assert "by the ground truth it is REPORTED ON" in page
-    assert any(BEST.replace("_", " ") in row.get("what", "") for row in lines_of(chosen / "ledger.jsonl"))
+    assert any(
+        BEST.replace("_", " ") in row.get("what", "") for row in lines_of(chosen / "ledger.jsonl")
+    )
 
 
 def test_the_name_changes_and_the_numbers_do_not(chosen, tmp_path, monkeypatch):
@@ -73,7 +77,13 @@ def test_the_name_changes_and_the_numbers_do_not(chosen, tmp_path, monkeypatch):
     def numbers(run: Path) -> list[Any]:
         rows = json.loads((run / "evaluate" / "metrics.json").read_text())["metrics"]
         return [
-            (row["stage"].partition(":")[0], row["name"], row["split"], row["value"], row["interval"])
+            (
+                row["stage"].partition(":")[0],
+                row["name"],
+                row["split"],
+                row["value"],
+                row["interval"],
+            )
             for row in rows
             if row["stage"].startswith("segment")
         ]
@@ -108,7 +118,9 @@ class Killed(BaseException):
 
 
 @pytest.mark.parametrize("writes", ["write_bytes", "write_json"])
-def test_a_training_that_is_killed_at_a_look_goes_on_with_the_same_bytes(chosen, tiny, tmp_path, monkeypatch, writes):
+def test_a_training_that_is_killed_at_a_look_goes_on_with_the_same_bytes(
+    chosen, tiny, tmp_path, monkeypatch, writes
+):
     own = getattr(best_on_truth.atomic, writes)
 
     class Shell:
@@ -146,7 +158,9 @@ def test_without_ground_truth_the_choice_is_refused(tiny, tmp_path):
 
 
 def test_another_ground_truth_makes_such_weights_stale_and_no_others(chosen, tiny):
-    assert {row["state"] for row in status.rows(chosen) if row["stage"].startswith("segment")} == {"done"}
+    assert {row["state"] for row in status.rows(chosen) if row["stage"].startswith("segment")} == {
+        "done"
+    }
 
     def parts(keep: str, truth: list[str]) -> dict[str, Any]:
         values = {**tiny.settings, "ground_truth": truth, "segment": {"keep": keep}}
@@ -158,7 +172,9 @@ def test_another_ground_truth_makes_such_weights_stale_and_no_others(chosen, tin
 
 def test_the_last_weights_are_those_of_a_training_without_average(tiny):
     def parts(**given: Any) -> dict[str, Any]:
-        return segment.train_parts(resolve(load({"propose": {"backbone": "handcrafted"}, "segment": given})))
+        return segment.train_parts(
+            resolve(load({"propose": {"backbone": "handcrafted"}, "segment": given}))
+        )
 
     none = {"average": 0.0, "learning_rate": 5e-4}
     assert parts(keep="last") == parts(train=none) != parts()

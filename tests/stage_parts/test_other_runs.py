@@ -22,16 +22,27 @@ def test_a_support_set_helps_to_fit_and_is_assigned_nothing(drawn, tmp_path: Pat
     assert found["inertia"] > alone["inertia"]  # of more rows
     assert found["scale"] != alone["scale"]
     # Both sets as one: the same fit, but for which masks are whose.
-    both = np.concatenate([np.load(tmp_path / name / "cluster" / "embeddings.npy") for name in ("alone", "support")])
+    both = np.concatenate(
+        [np.load(tmp_path / name / "cluster" / "embeddings.npy") for name in ("alone", "support")]
+    )
     np.testing.assert_allclose(found["scale"], whitening.scale_of(both), rtol=1e-4)
-    api.cluster(out=tmp_path / "support", settings={"seed": 1}, redo=True)  # the same embeddings: nothing is stale
+    api.cluster(
+        out=tmp_path / "support", settings={"seed": 1}, redo=True
+    )  # the same embeddings: nothing is stale
     clustered(drawn[1], tmp_path / "run", support=str(tmp_path / "support"))
 
 
-def test_a_support_set_of_another_embedding_or_that_is_not_there_is_refused(drawn, tmp_path: Path) -> None:
+def test_a_support_set_of_another_embedding_or_that_is_not_there_is_refused(
+    drawn, tmp_path: Path
+) -> None:
     clustered(drawn[0], tmp_path / "support", limit=3)
-    with pytest.raises(SettingsError, match=r"another space \(.*backbone: None there, timm/vit_tiny.*weights: others"):
-        clustered(drawn[1], tmp_path / "run", support=str(tmp_path / "support"), weights=DRAWN, **NETWORK)
+    with pytest.raises(
+        SettingsError,
+        match=r"another space \(.*backbone: None there, timm/vit_tiny.*weights: others",
+    ):
+        clustered(
+            drawn[1], tmp_path / "run", support=str(tmp_path / "support"), weights=DRAWN, **NETWORK
+        )
     with pytest.raises(SettingsError, match=r"support: .*nowhere.*not complete.*--until cluster"):
         clustered(drawn[1], tmp_path / "other", support=str(tmp_path / "nowhere"))
     clustered(drawn[1], tmp_path / "other")  # the mended command is not refused as another one
@@ -41,7 +52,9 @@ def test_clusters_take_the_ids_of_another_run_that_they_overlap(drawn, tmp_path:
     _, rows, _ = clustered(drawn[0], tmp_path / "first")
     path = tmp_path / "first" / "cluster" / "clusters.jsonl"
     names = {0: 2, 1: 0, 2: 3, 3: 1}
-    path.write_text("".join(json.dumps({**row, "cluster": names[row["cluster"]]}) + "\n" for row in rows))
+    path.write_text(
+        "".join(json.dumps({**row, "cluster": names[row["cluster"]]}) + "\n" for row in rows)
+    )
     found, renamed, events = clustered(drawn[0], tmp_path / "run", align_to=str(tmp_path / "first"))
     assert [row["cluster"] for row in renamed] == [names[row["cluster"]] for row in rows]
     assert found["sizes"] == np.bincount([row["cluster"] for row in renamed]).tolist()
@@ -51,18 +64,29 @@ def test_clusters_take_the_ids_of_another_run_that_they_overlap(drawn, tmp_path:
         clustered(drawn[1], tmp_path / "other", align_to=str(tmp_path / "first"))
 
 
-def test_ids_are_not_aligned_with_a_run_in_which_the_pictures_were_turned(drawn, tmp_path: Path) -> None:
+def test_ids_are_not_aligned_with_a_run_in_which_the_pictures_were_turned(
+    drawn, tmp_path: Path
+) -> None:
     clustered(drawn[0], tmp_path / "first")
     rows = lines_of(tmp_path / "first" / "images.jsonl")
     turned = [row | {"width": row["height"], "height": row["width"]} for row in rows]
-    (tmp_path / "first" / "images.jsonl").write_text("".join(json.dumps(row) + "\n" for row in turned))
-    with pytest.raises(SettingsError, match=r"align_to: p0001.png is 96 x 120 px in .*, 120 x 96 here.*--orientation"):
+    (tmp_path / "first" / "images.jsonl").write_text(
+        "".join(json.dumps(row) + "\n" for row in turned)
+    )
+    with pytest.raises(
+        SettingsError,
+        match=r"align_to: p0001.png is 96 x 120 px in .*, 120 x 96 here.*--orientation",
+    ):
         clustered(drawn[0], tmp_path / "run", align_to=str(tmp_path / "first"))
 
 
-def test_detections_are_aligned_with_proposals_by_the_pixels_that_they_share(tiny, tmp_path: Path) -> None:
+def test_detections_are_aligned_with_proposals_by_the_pixels_that_they_share(
+    tiny, tmp_path: Path
+) -> None:
     out = Path(shutil.copytree(tiny.out, tmp_path / "copy"))
-    api.cluster(out=out, settings={"cluster": {"of": "detections", "align_to": str(tiny.out)}}, redo=True)
+    api.cluster(
+        out=out, settings={"cluster": {"of": "detections", "align_to": str(tiny.out)}}, redo=True
+    )
     before, after = (lines_of(root / "recluster" / "clusters.jsonl") for root in (tiny.out, out))
     ids, new = ([row["cluster"] for row in rows] for rows in (before, after))
     pairs = set(zip(ids, new, strict=True))

@@ -16,7 +16,12 @@ from maskdistill.stage_parts.training_masks import TrainedOn
 def square(left: int, score: float = 0.9) -> dict:
     mask = np.zeros((1, 20, 60), bool)
     mask[0, 5:15, left : left + 10] = True
-    return {"rle": rle.encode(mask)[0], "box": [left, 5, left + 10, 15], "area": 100, "score": score}
+    return {
+        "rle": rle.encode(mask)[0],
+        "box": [left, 5, left + 10, 15],
+        "area": 100,
+        "score": score,
+    }
 
 
 def write(path: Path, rows: list[dict]) -> None:
@@ -31,10 +36,19 @@ def job(tmp_path: Path) -> Job:
     made.folder = RunFolder(tmp_path)
     shared = {"width": 60, "height": 20, "orientation": 1, "bytes": 9, "sha256": ""}
     splits = ("train", "train", "validation")
-    made._images = [Image(id=n, path=f"{n}.png", split=split, **shared) for n, split in enumerate(splits, 1)]
+    made._images = [
+        Image(id=n, path=f"{n}.png", split=split, **shared) for n, split in enumerate(splits, 1)
+    ]
     own = [[square(0), square(20), square(40, score=0.4)], [square(10), square(30)], [square(0)]]
-    write(tmp_path / TrainedOn.PROPOSALS, [{"id": n, "masks": masks} for n, masks in enumerate(own, 1)])
-    rows = [{"id": n, "mask": at, "cluster": at} for n, masks in enumerate(own, 1) for at in range(len(masks))]
+    write(
+        tmp_path / TrainedOn.PROPOSALS,
+        [{"id": n, "masks": masks} for n, masks in enumerate(own, 1)],
+    )
+    rows = [
+        {"id": n, "mask": at, "cluster": at}
+        for n, masks in enumerate(own, 1)
+        for at in range(len(masks))
+    ]
     rows[4]["left_out"] = "far"
     write(tmp_path / TrainedOn.CLUSTERS, rows)
     return made
@@ -48,13 +62,23 @@ def test_masks_of_low_score_and_noise_are_not_learnt_from(job: Job) -> None:
     assert [clusters.tolist() for _, clusters in found] == [[0, 1], [0]]
 
 
-def test_a_mask_is_found_again_where_it_is_among_as_many_best_detections(job: Job, tmp_path: Path) -> None:
-    best = [[square(21, 0.8), square(41, 0.7), square(0, 0.6)], [square(14, 0.9), square(10, 0.8)], [square(0)]]
-    write(tmp_path / "detect" / "detections.jsonl", [{"id": n, "masks": masks} for n, masks in enumerate(best, 1)])
+def test_a_mask_is_found_again_where_it_is_among_as_many_best_detections(
+    job: Job, tmp_path: Path
+) -> None:
+    best = [
+        [square(21, 0.8), square(41, 0.7), square(0, 0.6)],
+        [square(14, 0.9), square(10, 0.8)],
+        [square(0)],
+    ]
+    write(
+        tmp_path / "detect" / "detections.jsonl",
+        [{"id": n, "masks": masks} for n, masks in enumerate(best, 1)],
+    )
     # 20 is met by the first; 0 by the third alone, where two count; 10 is met by too little, and then by the second.
     assert TrainedOn(job).found_again(tmp_path / "detect" / "detections.jsonl") == (3, 1)
     write(
-        tmp_path / "detect" / "detections.jsonl", [{"id": n, "masks": masks} for n, masks in enumerate(best[::-1], 1)]
+        tmp_path / "detect" / "detections.jsonl",
+        [{"id": n, "masks": masks} for n, masks in enumerate(best[::-1], 1)],
     )
     assert TrainedOn(job).found_again(tmp_path / "detect" / "detections.jsonl") == (3, 1)
     write(tmp_path / "detect" / "detections.jsonl", [{"id": n, "masks": []} for n in (1, 2, 3)])

@@ -7,7 +7,12 @@ from typing import Any
 from maskdistill import api
 from tests.tiny_runs import QUICK
 
-NETWORK = {"backbone": "timm/vit_tiny_patch16_224", "embedding": "class_token", "min_side": 0, "max_side": 64}
+NETWORK = {
+    "backbone": "timm/vit_tiny_patch16_224",
+    "embedding": "class_token",
+    "min_side": 0,
+    "max_side": 64,
+}
 DRAWN = ["propose=handcrafted", "cluster=none"]
 
 
@@ -15,7 +20,10 @@ def clustered(
     pictures: Path, out: Path, **own: Any
 ) -> tuple[dict[str, Any], list[dict[str, Any]], list[dict[str, Any]]]:
     """clusters.json, the lines of clusters.jsonl, the events of the ledger of a run up to `cluster`."""
-    settings = {**QUICK, **{key: own.pop(key) for key in ("weights", "limit", "workers") if key in own}}
+    settings = {
+        **QUICK,
+        **{key: own.pop(key) for key in ("weights", "limit", "workers") if key in own},
+    }
     settings["cluster"] = {**QUICK["cluster"], **own}
     api.run(pictures=pictures, out=out, settings=settings, until="cluster", quiet=True)
     return read(out)

@@ -15,8 +15,12 @@ BY_HAND: dict[str, Any] = {"propose": {"backbone": "handcrafted"}, "threads": 1}
 
 def draw(root: Path) -> Path:
     """Four pictures p0001.png .. and two for validation, v0001.png .."""
-    demo_pictures.write(root / "pictures", root / "truth.json", n_pictures=4, seed=5, size=(64, 80), prefix="p")
-    demo_pictures.write(root / "validation", root / "truth.json", n_pictures=2, seed=6, size=(64, 80), prefix="v")
+    demo_pictures.write(
+        root / "pictures", root / "truth.json", n_pictures=4, seed=5, size=(64, 80), prefix="p"
+    )
+    demo_pictures.write(
+        root / "validation", root / "truth.json", n_pictures=2, seed=6, size=(64, 80), prefix="v"
+    )
     return root
 
 
@@ -31,8 +35,17 @@ def many(folder: Path, names: list[str]) -> Path:
     return folder
 
 
-def run(pictures: Path, out: Path, *, until: str = "scan", start: str | None = None, **settings: Any) -> None:
-    api.run(pictures=pictures, out=out, settings={**BY_HAND, **settings}, until=until, start=start, quiet=True)
+def run(
+    pictures: Path, out: Path, *, until: str = "scan", start: str | None = None, **settings: Any
+) -> None:
+    api.run(
+        pictures=pictures,
+        out=out,
+        settings={**BY_HAND, **settings},
+        until=until,
+        start=start,
+        quiet=True,
+    )
 
 
 def rows(out: Path) -> list[dict[str, Any]]:

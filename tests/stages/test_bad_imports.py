@@ -16,7 +16,9 @@ from tests.tiny_runs import BY_HAND
 from tests.tiny_runs import SMALL_SIZE as SIZE
 
 
-def test_a_file_of_which_nothing_remains_gives_pictures_without_masks(small, scanned, tmp_path) -> None:
+def test_a_file_of_which_nothing_remains_gives_pictures_without_masks(
+    small, scanned, tmp_path
+) -> None:
     _, truth = small
     crowds = {**truth, "annotations": [{**row, "iscrowd": 1} for row in truth["annotations"]]}
     rows = imported(scanned, saved(tmp_path / "crowds.json", crowds))
@@ -86,20 +88,31 @@ def test_bad_records_are_refused_counted_and_named(small, scanned, tmp_path) -> 
         assert what in said
 
 
-def test_categories_out_of_range_are_refused_by_detect_and_passed_over_by_propose(small, scanned, tmp_path) -> None:
+def test_categories_out_of_range_are_refused_by_detect_and_passed_over_by_propose(
+    small, scanned, tmp_path
+) -> None:
     _, truth = small
     wrong = copy.deepcopy(truth)
     wrong["annotations"][0]["category_id"] = 99
     source = saved(tmp_path / "wrong.json", wrong)
     imported(scanned, source)
     with pytest.raises(
-        PredictionError, match=r"1 of \d+ masks have a category_id out of range: 99; its \d categories: 1"
+        PredictionError,
+        match=r"1 of \d+ masks have a category_id out of range: 99; its \d categories: 1",
     ):
         api.detect(out=scanned, settings={"detect": {"import_file": str(source)}})
-    results_of = [{**row, "image_id": 1, "category_id": number} for number, row in enumerate(results(truth)[:2], -1)]
+    results_of = [
+        {**row, "image_id": 1, "category_id": number}
+        for number, row in enumerate(results(truth)[:2], -1)
+    ]
     with pytest.raises(PredictionError, match="category_id out of range: -1"):
-        api.detect(out=scanned, settings={"detect": {"import_file": str(saved(source, results_of))}})
-    mixed = [results_of[1], {key: value for key, value in results_of[1].items() if key != "category_id"}]
+        api.detect(
+            out=scanned, settings={"detect": {"import_file": str(saved(source, results_of))}}
+        )
+    mixed = [
+        results_of[1],
+        {key: value for key, value in results_of[1].items() if key != "category_id"},
+    ]
     with pytest.raises(PredictionError, match="some of its masks have a category_id, others not"):
         api.detect(out=scanned, settings={"detect": {"import_file": str(saved(source, mixed))}})
     many = [{**results_of[1], "category_id": number} for number in range(255)]
@@ -120,7 +133,9 @@ def test_categories_out_of_range_are_refused_by_detect_and_passed_over_by_propos
         ("[{}]", "KeyError: 'image_id'"),
     ],
 )
-def test_files_of_another_format_empty_or_cut_short_are_refused(scanned, tmp_path, text, why) -> None:
+def test_files_of_another_format_empty_or_cut_short_are_refused(
+    scanned, tmp_path, text, why
+) -> None:
     path = tmp_path / "file.json"
     path.write_text(text)
     assert why in refusal(scanned, path)
@@ -138,7 +153,9 @@ def test_images_that_stand_twice_have_another_size_or_are_none_of_the_runs_are_r
         return saved(path, other)
 
     first = truth["images"][0]
-    assert f"1 image ids stand more than once: {first['id']}" in refusal(scanned, changed(id=first["id"]))
+    assert f"1 image ids stand more than once: {first['id']}" in refusal(
+        scanned, changed(id=first["id"])
+    )
     said = refusal(scanned, changed(file_name=first["file_name"]))
     assert f"1 file names stand more than once: {first['file_name']}" in said
     assert "is 41 x 40 there, 56 x 40 here" in refusal(scanned, changed(width=41))
@@ -149,7 +166,9 @@ def test_images_that_stand_twice_have_another_size_or_are_none_of_the_runs_are_r
     some = results(truth)
     del some[0]["score"]
     listed = saved(tmp_path / "truth.json", truth)
-    assert "masks have a score, the others not" in refusal(scanned, saved(path, some), import_images=str(listed))
+    assert "masks have a score, the others not" in refusal(
+        scanned, saved(path, some), import_images=str(listed)
+    )
     with pytest.raises(PredictionError, match="no such file"):
         imported(scanned, tmp_path / "gone.json")
 
@@ -162,7 +181,10 @@ def test_what_cannot_be_combined_is_refused(small, scanned, tmp_path) -> None:
     with pytest.raises(SettingsError, match="Give --import too"):
         api.propose(out=scanned, settings={"propose": {"import_images": str(source)}})
     with pytest.raises(SettingsError, match="Give --weights segment=none"):
-        api.detect(out=scanned, settings={"weights": ["segment=detect"], "detect": {"import_file": str(source)}})
+        api.detect(
+            out=scanned,
+            settings={"weights": ["segment=detect"], "detect": {"import_file": str(source)}},
+        )
     with pytest.raises(SettingsError, match="is for a run alone"):
         api.masks(pictures=pictures, out=tmp_path / "masks", settings={"import_file": str(source)})
 

@@ -29,10 +29,14 @@ def test_damaged_pictures_are_listed_with_reasons_and_the_others_go_through(tmp_
     frames[0].save(folder / "moving.gif", save_all=True, append_images=frames[1:])
     out = tmp_path / "run"
     api.run(pictures=folder, out=out, settings=QUICK, quiet=True)
-    rows = {row["path"]: row for row in map(json.loads, (out / "images.jsonl").read_text("utf-8").splitlines())}
+    rows = {
+        row["path"]: row
+        for row in map(json.loads, (out / "images.jsonl").read_text("utf-8").splitlines())
+    }
     assert {"a/same.png", "b/same.png", "ünï ©ode.png", "one pixel.png", "moving.gif"} <= set(rows)
     refused = {
-        row["path"]: row["refused"] for row in map(json.loads, (out / "scan/refused.jsonl").read_text().splitlines())
+        row["path"]: row["refused"]
+        for row in map(json.loads, (out / "scan/refused.jsonl").read_text().splitlines())
     }
     assert "0 bytes" in refused["empty.jpg"]
     assert "not a picture" in refused["text.jpg"]
@@ -49,7 +53,11 @@ def test_damaged_pictures_are_listed_with_reasons_and_the_others_go_through(tmp_
 def test_a_run_of_very_few_pictures_goes_through(tmp_path: Path, n_pictures: int) -> None:
     folder = tmp_path / "pictures"
     demo_pictures.write(
-        folder, tmp_path / "truth.json", n_pictures=n_pictures, seed=0, size=(128, 160) if n_pictures < 12 else (64, 80)
+        folder,
+        tmp_path / "truth.json",
+        n_pictures=n_pictures,
+        seed=0,
+        size=(128, 160) if n_pictures < 12 else (64, 80),
     )
     api.run(pictures=folder, out=tmp_path / "run", settings=QUICK, quiet=True)
     assert (tmp_path / "run" / "report" / "index.html").exists()
@@ -64,7 +72,9 @@ def test_a_large_picture_is_made_smaller_for_the_backbone_and_its_masks_have_its
     tmp_path: Path, size: tuple[int, int], until: str, n_masks: int
 ) -> None:
     (tmp_path / "pictures").mkdir()
-    drawn = Image.fromarray(demo_pictures.draw(3, 23, size=(64, 80)).rgb).resize(size[::-1], Image.Resampling.NEAREST)
+    drawn = Image.fromarray(demo_pictures.draw(3, 23, size=(64, 80)).rgb).resize(
+        size[::-1], Image.Resampling.NEAREST
+    )
     drawn.save(tmp_path / "pictures" / "large.png", compress_level=1)
     out = tmp_path / "run"
     settings = {**QUICK, "propose": {**QUICK["propose"], "max_masks": 1, "max_patches": 200}}
@@ -93,7 +103,9 @@ def test_the_run_folder_inside_the_pictures_is_not_searched(tmp_path: Path) -> N
     api.run(pictures=folder, out=out, settings=QUICK, until="propose", quiet=True)
 
 
-def test_a_folder_that_goes_away_stops_the_run_and_nothing_is_recorded_of_its_pictures(tmp_path: Path) -> None:
+def test_a_folder_that_goes_away_stops_the_run_and_nothing_is_recorded_of_its_pictures(
+    tmp_path: Path,
+) -> None:
     folder, away = tmp_path / "pictures", tmp_path / "away"
     demo_pictures.write(folder, tmp_path / "truth.json", n_pictures=3, seed=3, size=(64, 80))
     out = tmp_path / "run"
@@ -108,7 +120,9 @@ def test_a_folder_that_goes_away_stops_the_run_and_nothing_is_recorded_of_its_pi
     assert not any("refused" in line for line in lines)
 
 
-def test_a_picture_that_was_mended_is_tried_again_when_the_stage_is_done_again(tmp_path: Path) -> None:
+def test_a_picture_that_was_mended_is_tried_again_when_the_stage_is_done_again(
+    tmp_path: Path,
+) -> None:
     folder = tmp_path / "pictures"
     demo_pictures.write(folder, tmp_path / "truth.json", n_pictures=2, seed=3, size=(64, 80))
     whole = (folder / "0002.png").read_bytes()
@@ -124,12 +138,16 @@ def test_a_picture_that_was_mended_is_tried_again_when_the_stage_is_done_again(t
     assert "refused" not in lines[1]
 
 
-def test_the_report_lists_the_pictures_that_are_left_out_now_and_not_those_that_were_mended(tmp_path: Path) -> None:
+def test_the_report_lists_the_pictures_that_are_left_out_now_and_not_those_that_were_mended(
+    tmp_path: Path,
+) -> None:
     folder, out = tmp_path / "pictures", tmp_path / "run"
     demo_pictures.write(folder, tmp_path / "truth.json", n_pictures=2, seed=3, size=(64, 80))
     whole = (folder / "0001.png").read_bytes()
     (folder / "x.png").write_bytes(b"no picture")
-    (folder / "0002.png").write_bytes(whole[:60] + bytes(len(whole) - 60))  # its head is whole: the scan takes it
+    (folder / "0002.png").write_bytes(
+        whole[:60] + bytes(len(whole) - 60)
+    )  # its head is whole: the scan takes it
     api.run(pictures=folder, out=out, settings=QUICK, until="propose", quiet=True)
     page = api.report(out=out).read_text(encoding="utf-8")
     assert "2 pictures were left out" in page

@@ -35,7 +35,9 @@ def test_clusters_json_says_of_each_cluster_what_it_is(tiny) -> None:
     assert found["sizes"] == np.bincount(ids, minlength=k).tolist()
     assert found["fitted_on"] == sorted(found["fitted_on"], reverse=True)
     assert all(0 < spread < 2 for spread in found["spread"])
-    for own, (other, exemplars) in enumerate(zip(found["nearest_other"], found["exemplars"], strict=True)):
+    for own, (other, exemplars) in enumerate(
+        zip(found["nearest_other"], found["exemplars"], strict=True)
+    ):
         away = np.linalg.norm(centroids - centroids[own], axis=1)
         assert other["distance"] == pytest.approx(away[other["cluster"]], abs=1e-5)
         assert other["cluster"] == np.argsort(away)[1]
@@ -49,7 +51,10 @@ def test_clusters_json_says_of_each_cluster_what_it_is(tiny) -> None:
 def test_the_same_seed_gives_the_same_bytes_and_another_one_counts(tiny, tmp_path: Path) -> None:
     out = tmp_path / "again"
     clustered(tiny.pictures, out, kmeans="minibatch", restarts=1)
-    first = (out / "cluster" / "clusters.jsonl").read_bytes(), (out / "cluster" / "centroids.npy").read_bytes()
+    first = (
+        (out / "cluster" / "clusters.jsonl").read_bytes(),
+        (out / "cluster" / "centroids.npy").read_bytes(),
+    )
     shutil.rmtree(out / "cluster")
     clustered(tiny.pictures, out, kmeans="minibatch", restarts=1)
     assert first == (
@@ -58,7 +63,9 @@ def test_the_same_seed_gives_the_same_bytes_and_another_one_counts(tiny, tmp_pat
     )
 
 
-def test_fewer_masks_than_clusters_lower_the_number_and_the_ledger_says_so(drawn, tmp_path: Path) -> None:
+def test_fewer_masks_than_clusters_lower_the_number_and_the_ledger_says_so(
+    drawn, tmp_path: Path
+) -> None:
     found, rows, events = clustered(drawn[0], tmp_path / "run", k=200, limit=3)
     assert found["k"] == len(rows) < 200
     assert found["sizes"] == [1] * found["k"]
@@ -72,15 +79,28 @@ def test_one_mask_in_all_is_one_cluster(drawn, tmp_path: Path) -> None:
     api.run(pictures=drawn[0], out=tmp_path / "run", settings=settings, until="cluster", quiet=True)
     found, rows, _ = read(tmp_path / "run")
     assert [row["cluster"] for row in rows] == [0]
-    assert (found["k"], found["sizes"], found["spread"], found["nearest_other"]) == (1, [1], [0], [None])
+    assert (found["k"], found["sizes"], found["spread"], found["nearest_other"]) == (
+        1,
+        [1],
+        [0],
+        [None],
+    )
 
 
-def test_masks_that_are_all_alike_are_one_cluster_and_the_ledger_says_why(drawn, tmp_path: Path) -> None:
+def test_masks_that_are_all_alike_are_one_cluster_and_the_ledger_says_why(
+    drawn, tmp_path: Path
+) -> None:
     (tmp_path / "pictures").mkdir()
     for name in "abcde":
         shutil.copy(drawn[0] / "p0001.png", tmp_path / "pictures" / f"{name}.png")
     settings = {**QUICK, "propose": {"backbone": "handcrafted", "max_masks": 1}}
-    api.run(pictures=tmp_path / "pictures", out=tmp_path / "run", settings=settings, until="cluster", quiet=True)
+    api.run(
+        pictures=tmp_path / "pictures",
+        out=tmp_path / "run",
+        settings=settings,
+        until="cluster",
+        quiet=True,
+    )
     found, rows, events = read(tmp_path / "run")
     assert [row["cluster"] for row in rows] == [0] * 5
     assert found["k"] == 1
@@ -88,13 +108,18 @@ def test_masks_that_are_all_alike_are_one_cluster_and_the_ledger_says_why(drawn,
     assert warned == ["1 unlike masks among 5 for 4 clusters: 1 clusters are used"]
 
 
-def test_embeddings_that_are_not_finite_stop_the_run_where_all_are_and_say_what_to_try(drawn, tmp_path: Path) -> None:
+def test_embeddings_that_are_not_finite_stop_the_run_where_all_are_and_say_what_to_try(
+    drawn, tmp_path: Path
+) -> None:
     state = timm.create_model("vit_tiny_patch16_224", num_classes=0).state_dict()
     state["norm.bias"][3] = torch.nan
     torch.save(state, tmp_path / "broken.pth")
     weights = ["propose=handcrafted", f"cluster={tmp_path / 'broken.pth'}"]
     own = {"backbone": "timm/vit_tiny_patch16_224", "embedding": "class_token"}
-    with pytest.raises(TrainingError, match=r"not one of the embeddings of \d+ masks is finite.*--precision float32"):
+    with pytest.raises(
+        TrainingError,
+        match=r"not one of the embeddings of \d+ masks is finite.*--precision float32",
+    ):
         clustered(drawn[0], tmp_path / "run", weights=weights, limit=2, **own)
     assert not (tmp_path / "run" / "cluster" / "clusters.jsonl").exists()
 
@@ -125,7 +150,9 @@ def test_auto_chooses_a_number_whose_curve_stands_in_the_report(drawn, tmp_path:
     found, _, events = clustered(drawn[0], tmp_path / "run", k="auto", k_most=3)
     assert [row["k"] for row in found["curve"]] == [2, 3]
     assert found["k"] == number.chosen(found["curve"]) == len(found["sizes"])
-    noted = [event["value"] for event in events if event["event"] == "note" and "chosen" in event["what"]]
+    noted = [
+        event["value"] for event in events if event["event"] == "note" and "chosen" in event["what"]
+    ]
     assert noted == [found["k"]]
     api.report(out=tmp_path / "run")
     page = (tmp_path / "run" / "report" / "index.html").read_text(encoding="utf-8")
@@ -138,7 +165,9 @@ def test_auto_on_a_handful_of_masks_is_one_cluster(drawn, tmp_path: Path) -> Non
     assert (found["k"], found["curve"]) == (1, [])
 
 
-def test_clusters_are_merged_to_the_number_wanted_and_a_loaded_run_would_assign_alike(drawn, tmp_path: Path) -> None:
+def test_clusters_are_merged_to_the_number_wanted_and_a_loaded_run_would_assign_alike(
+    drawn, tmp_path: Path
+) -> None:
     out = tmp_path / "run"
     found, rows, _ = clustered(drawn[0], out, k=3, merge_from=8)
     assert (found["k"], len(found["sizes"]), len(found["groups"])) == (3, 3, 8)
@@ -156,18 +185,24 @@ def test_clusters_are_merged_to_the_number_wanted_and_a_loaded_run_would_assign_
 
 def test_flags_say_what_looks_like_noise_and_take_nothing_away(drawn, tmp_path: Path) -> None:
     out = tmp_path / "run"
-    found, rows, _ = clustered(drawn[0], out, flag_far=1.2, flag_area=0.01, flag_score=0.99, flag_border=1.0)
+    found, rows, _ = clustered(
+        drawn[0], out, flag_far=1.2, flag_area=0.01, flag_score=0.99, flag_border=1.0
+    )
     assert found["far"] == sum(row.get("far", False) for row in rows) > 0
     assert found["flags"] == [["area", "score"]] * 4
     assert found["left_out"] == {}
     api.report(out=out)
     assert "flagged: area, score" in (out / "report" / "index.html").read_text(encoding="utf-8")
-    none, rows, _ = clustered(drawn[0], tmp_path / "none", flag_far=0.0, flag_border=1.0, flag_area=1.0)
+    none, rows, _ = clustered(
+        drawn[0], tmp_path / "none", flag_far=0.0, flag_border=1.0, flag_area=1.0
+    )
     assert none["flags"] == [[]] * 4
     assert not any("far" in row for row in rows)
 
 
-def test_drop_leaves_what_is_flagged_out_of_training_and_of_label_maps(drawn, tmp_path: Path) -> None:
+def test_drop_leaves_what_is_flagged_out_of_training_and_of_label_maps(
+    drawn, tmp_path: Path
+) -> None:
     out = tmp_path / "run"
     own = {"flag_far": 1.2, "flag_border": 1.0, "flag_area": 1.0, "drop": True}
     found, rows, _ = clustered(drawn[0], out, **own)
@@ -188,20 +223,33 @@ def test_drop_leaves_what_is_flagged_out_of_training_and_of_label_maps(drawn, tm
         api.run(pictures=drawn[0], out=out, settings=settings, until="label", quiet=True)
     trusted = [line["masks"] for line in lines_of(out / "propose" / "proposals.jsonl")]
     all_scores = [mask["score"] for masks in trusted for mask in masks]
-    kept = [number for number, row in enumerate(rows) if "left_out" not in row and all_scores[number] >= 0.45]
+    kept = [
+        number
+        for number, row in enumerate(rows)
+        if "left_out" not in row and all_scores[number] >= 0.45
+    ]
     assert sum(seen) == len(kept) < sum(score >= 0.45 for score in all_scores)
     again = lines_of(out / "recluster" / "clusters.jsonl")
     assert any("left_out" in row for row in again)
     coverage = json.loads((out / "label" / "coverage.json").read_text())
-    shown = [mask["score"] >= 0.05 for line in lines_of(out / "detect" / "detections.jsonl") for mask in line["masks"]]
+    shown = [
+        mask["score"] >= 0.05
+        for line in lines_of(out / "detect" / "detections.jsonl")
+        for mask in line["masks"]
+    ]
     painted: dict[int, int] = {}
     for row, is_shown in zip(again, shown, strict=True):
         painted[row["id"]] = painted.get(row["id"], 0) + (is_shown and "left_out" not in row)
     for picture, count in painted.items():
-        assert coverage[str(picture)]["masks"] in (count, 1)  # 1: the best of those below the threshold
+        assert coverage[str(picture)]["masks"] in (
+            count,
+            1,
+        )  # 1: the best of those below the threshold
 
 
-def test_where_every_mask_is_flagged_none_is_dropped_and_the_ledger_says_so(drawn, tmp_path: Path) -> None:
+def test_where_every_mask_is_flagged_none_is_dropped_and_the_ledger_says_so(
+    drawn, tmp_path: Path
+) -> None:
     found, rows, events = clustered(drawn[0], tmp_path / "run", flag_score=1.0, drop=True)
     assert found["left_out"] == {}
     assert not any("left_out" in row for row in rows)
@@ -214,7 +262,11 @@ def test_crops_of_several_pictures_go_together_and_give_what_one_by_one_gives(
     from maskdistill.features import packed
 
     own, sizes, found = packed.tokens, [], []
-    monkeypatch.setattr(packed, "tokens", lambda vit, given, **how: sizes.append(len(given)) or own(vit, given, **how))
+    monkeypatch.setattr(
+        packed,
+        "tokens",
+        lambda vit, given, **how: sizes.append(len(given)) or own(vit, given, **how),
+    )
     for pack, together in ((0, False), (64, True)):
         out = tmp_path / str(pack)
         sizes.clear()
@@ -239,15 +291,23 @@ def test_crops_of_several_pictures_go_together_and_give_what_one_by_one_gives(
     ],
     ids=str,
 )
-def test_each_choice_of_the_embedding_counts_and_makes_the_clustering_stale(drawn, tmp_path: Path, own) -> None:
+def test_each_choice_of_the_embedding_counts_and_makes_the_clustering_stale(
+    drawn, tmp_path: Path, own
+) -> None:
     plain = tmp_path / "run"
     clustered(drawn[0], plain, weights=DRAWN, limit=2, **NETWORK)
-    before = np.load(plain / "cluster" / "embeddings.npy"), np.load(plain / "cluster" / "centroids.npy")
+    before = (
+        np.load(plain / "cluster" / "embeddings.npy"),
+        np.load(plain / "cluster" / "centroids.npy"),
+    )
     with pytest.raises(StaleError, match=next(reversed(own))):
         clustered(drawn[0], plain, weights=DRAWN, limit=2, **{**NETWORK, **own})
     shutil.rmtree(plain / "cluster")
     clustered(drawn[0], plain, weights=DRAWN, limit=2, **{**NETWORK, **own})
-    after = np.load(plain / "cluster" / "embeddings.npy"), np.load(plain / "cluster" / "centroids.npy")
+    after = (
+        np.load(plain / "cluster" / "embeddings.npy"),
+        np.load(plain / "cluster" / "centroids.npy"),
+    )
     if "whitening" in own:
         assert np.array_equal(before[0], after[0])
         assert after[1].shape[1] <= 5
@@ -274,7 +334,9 @@ def test_the_solver_in_torch_gives_the_clusters_of_scikit_learn_and_the_ledger_s
     assert after["inertia"] == pytest.approx(before["inertia"], rel=1e-6)
     assert (before["settings"].get("solver"), after["settings"]["solver"]) == (None, "torch")
     assert any(event.get("what") == "k-means in torch" for event in events)
-    centroids = [np.load(tmp_path / name / "cluster" / "centroids.npy") for name in ("sklearn", "torch")]
+    centroids = [
+        np.load(tmp_path / name / "cluster" / "centroids.npy") for name in ("sklearn", "torch")
+    ]
     np.testing.assert_allclose(*centroids, atol=1e-5)
 
 
@@ -298,7 +360,9 @@ def test_in_chunks_of_a_few_masks_the_clusters_are_those_of_one_chunk(
     _, again, _ = clustered(drawn[0], tmp_path / "many", solver="torch", **own)
     assert len(rows) > 12
     assert again == rows
-    embeddings = [(tmp_path / name / "cluster" / "embeddings.npy").read_bytes() for name in ("one", "many")]
+    embeddings = [
+        (tmp_path / name / "cluster" / "embeddings.npy").read_bytes() for name in ("one", "many")
+    ]
     assert embeddings[0] == embeddings[1]
     assert not (tmp_path / "many" / "cluster" / "parts").exists()
 
@@ -307,7 +371,8 @@ def test_thin_and_equal_input_goes_through_the_solver_in_torch_too(drawn, tmp_pa
     few, rows, events = clustered(drawn[0], tmp_path / "few", k=200, limit=3, solver="torch")
     assert few["sizes"] == [1] * len(rows)
     assert any(
-        event.get("what") == f"{len(rows)} masks for 200 clusters: {len(rows)} clusters are used" for event in events
+        event.get("what") == f"{len(rows)} masks for 200 clusters: {len(rows)} clusters are used"
+        for event in events
     )
     (tmp_path / "pictures").mkdir()
     for name in "abcde":
@@ -316,6 +381,8 @@ def test_thin_and_equal_input_goes_through_the_solver_in_torch_too(drawn, tmp_pa
         settings = {**QUICK, "limit": limit, "propose": {"backbone": "handcrafted", "max_masks": 1}}
         settings["cluster"] = {"k": 4, "solver": "torch"}
         out = tmp_path / str(count)
-        api.run(pictures=tmp_path / "pictures", out=out, settings=settings, until="cluster", quiet=True)
+        api.run(
+            pictures=tmp_path / "pictures", out=out, settings=settings, until="cluster", quiet=True
+        )
         found, rows, _ = read(out)
         assert (found["k"], [row["cluster"] for row in rows]) == (1, [0] * count)

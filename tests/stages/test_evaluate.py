@@ -29,7 +29,9 @@ def read_lines(path: Path) -> list[dict]:
 
 def validation(tiny) -> tuple[truth.Truth, dict[int, str]]:
     images = read_lines(tiny.out / "images.jsonl")
-    return truth.read(Path(tiny.truth[1])), {row["id"]: row["path"] for row in images if row["split"] == "validation"}
+    return truth.read(Path(tiny.truth[1])), {
+        row["id"]: row["path"] for row in images if row["split"] == "validation"
+    }
 
 
 def test_every_number_has_its_protocol_and_every_value_an_interval_around_it(tiny) -> None:
@@ -73,12 +75,18 @@ def test_average_precision_is_that_of_the_runs_files(tiny) -> None:
     measured = metrics(tiny.out)
     for iou_type, prefix in (("segm", ""), ("bbox", "box_")):
         wanted = instances.average_precision(objects, found, iou_type=iou_type, class_agnostic=True)
-        assert measured["detect", f"{prefix}AP50_agnostic", "validation"]["value"] == round(wanted["AP50"], 6)
-        assert measured["detect", f"{prefix}AR100", "validation"]["value"] == round(wanted["AR100"], 6)
+        assert measured["detect", f"{prefix}AP50_agnostic", "validation"]["value"] == round(
+            wanted["AP50"], 6
+        )
+        assert measured["detect", f"{prefix}AR100", "validation"]["value"] == round(
+            wanted["AR100"], 6
+        )
         single = instances.average_precision(
             *instances.most_confident(objects, found), iou_type=iou_type, class_agnostic=True
         )
-        assert measured["detect", f"{prefix}AP_agnostic_single", "validation"]["value"] == round(single["AP"], 6)
+        assert measured["detect", f"{prefix}AP_agnostic_single", "validation"]["value"] == round(
+            single["AP"], 6
+        )
 
 
 def test_miou_and_boundary_iou_are_those_of_the_runs_label_maps(tiny) -> None:
@@ -86,23 +94,34 @@ def test_miou_and_boundary_iou_are_those_of_the_runs_label_maps(tiny) -> None:
     n_classes = 1 + len(truth.read(Path(tiny.truth[0])).names)
     k = json.loads((tiny.out / "recluster" / "clusters.json").read_text())["k"]
     pairs = [
-        (label_maps.read(tiny.out / "segment" / "predictions" / f"{number}.png"), source.label_map(path))
+        (
+            label_maps.read(tiny.out / "segment" / "predictions" / f"{number}.png"),
+            source.label_map(path),
+        )
         for number, path in names.items()
     ]
     counts = sum(semantic.confusion(*pair, n_classes, columns=1 + k) for pair in pairs)
     mapping, renamed = matching.match_label_maps(counts)
     measured = metrics(tiny.out)
-    assert measured["segment", "mIoU", "validation"]["value"] == round(semantic.mean_iou(renamed), 6)
+    assert measured["segment", "mIoU", "validation"]["value"] == round(
+        semantic.mean_iou(renamed), 6
+    )
     value_of = np.full(256, 255, np.uint8)
     value_of[0] = 0
     value_of[[1 + cluster for cluster in mapping]] = list(mapping.values())
-    bands = sum(boundary.counts(value_of[prediction], wanted, n_classes) for prediction, wanted in pairs)
+    bands = sum(
+        boundary.counts(value_of[prediction], wanted, n_classes) for prediction, wanted in pairs
+    )
     held = renamed.sum(axis=1) > 0
     wanted = (bands[0, held] / np.maximum(bands[1, held], 1)).mean()
-    assert measured["segment", "boundary_iou", "validation"]["value"] == pytest.approx(wanted, abs=1e-6)
+    assert measured["segment", "boundary_iou", "validation"]["value"] == pytest.approx(
+        wanted, abs=1e-6
+    )
 
 
-def test_clusters_are_named_as_the_settings_say_and_the_protocol_tells(tiny, tmp_path: Path) -> None:
+def test_clusters_are_named_as_the_settings_say_and_the_protocol_tells(
+    tiny, tmp_path: Path
+) -> None:
     out = Path(shutil.copytree(tiny.out, tmp_path / "run"))
     api.evaluate(out=out, settings={"evaluate": {"matching": "majority", "votes": "release"}})
     changed, before = metrics(out), metrics(tiny.out)
@@ -133,7 +152,12 @@ def test_a_run_beside_its_copy_differs_in_nothing_and_agrees_whole(tiny, tmp_pat
             assert row["value"] == row["other"] == own[key]["value"]
             if row["value"] is not None:
                 assert (row["difference"], row["interval"], row["p"]) == (0, [0, 0], 1)
-    assert {key[0] for key in rows if key[1] == "agreement"} == {"propose", "detect", "label", "segment"}
+    assert {key[0] for key in rows if key[1] == "agreement"} == {
+        "propose",
+        "detect",
+        "label",
+        "segment",
+    }
     assert "| agreement" in (one / "evaluate" / "against.md").read_text()
 
 
@@ -149,12 +173,17 @@ def two(tmp_path_factory: pytest.TempPathFactory, drawn) -> tuple[Path, Path]:
     settings = {"threads": 1, "propose": {"backbone": "handcrafted"}, "ground_truth": truths[:1]}
     runs = {"one": (pictures, {"method": "lost"}), "other": (other, {"method": "tokencut"})}
     for name, (folder, propose) in runs.items():
-        chosen = settings | {"propose": settings["propose"] | propose, "evaluate": {"bootstrap": 30}}
+        chosen = settings | {
+            "propose": settings["propose"] | propose,
+            "evaluate": {"bootstrap": 30},
+        }
         api.run(pictures=folder, out=root / name, settings=chosen, until="propose", quiet=True)
     return root / "one", root / "other"
 
 
-def test_only_pictures_that_both_runs_have_are_compared_and_the_others_are_counted(two, capsys) -> None:
+def test_only_pictures_that_both_runs_have_are_compared_and_the_others_are_counted(
+    two, capsys
+) -> None:
     one, other = two
     assert cli.main(["evaluate", str(one), "--against", str(other)]) == 0
     assert "7 of 10 pictures are in both" in capsys.readouterr().err
@@ -172,7 +201,10 @@ def test_only_pictures_that_both_runs_have_are_compared_and_the_others_are_count
 def test_the_other_run_may_be_named_before_this_one(two) -> None:
     one, other = two
     assert cli.main(["evaluate", "--against", str(other), str(one)]) == 0
-    assert json.loads((one / "evaluate" / "against.json").read_text())["runs"] == [str(one), str(other)]
+    assert json.loads((one / "evaluate" / "against.json").read_text())["runs"] == [
+        str(one),
+        str(other),
+    ]
 
 
 def test_the_other_way_round_the_difference_turns_its_sign(two) -> None:
@@ -201,7 +233,9 @@ def test_without_ground_truth_two_runs_still_agree_so_far(two, tmp_path: Path) -
     assert [row["name"] for row in rows] == ["agreement"]
 
 
-def test_ground_truth_of_other_pictures_is_refused_and_earlier_numbers_stay(two, drawn, tmp_path: Path) -> None:
+def test_ground_truth_of_other_pictures_is_refused_and_earlier_numbers_stay(
+    two, drawn, tmp_path: Path
+) -> None:
     out = Path(shutil.copytree(two[0], tmp_path / "run"))
     api.evaluate(out=out)
     before = {name: (out / name).read_bytes() for name in ("config.yaml", "evaluate/metrics.json")}
@@ -215,7 +249,9 @@ def test_ground_truth_of_other_pictures_is_refused_and_earlier_numbers_stay(two,
     assert {name: (out / name).read_bytes() for name in before} == before
 
 
-def test_a_run_is_told_of_ground_truth_of_other_pictures_before_its_first_mask(drawn, tmp_path: Path) -> None:
+def test_a_run_is_told_of_ground_truth_of_other_pictures_before_its_first_mask(
+    drawn, tmp_path: Path
+) -> None:
     other = json.loads(Path(drawn[2][0]).read_text())
     for row in other["images"]:
         row["file_name"] = f"other-{row['file_name']}"
@@ -225,7 +261,9 @@ def test_a_run_is_told_of_ground_truth_of_other_pictures_before_its_first_mask(d
         api.run(pictures=drawn[0], out=tmp_path / "run", settings=settings, quiet=True)
     assert not (tmp_path / "run" / "propose").exists()
     # With the truth of these pictures the same run goes on.
-    api.run(out=tmp_path / "run", settings={"ground_truth": [drawn[2][0]]}, until="scan", quiet=True)
+    api.run(
+        out=tmp_path / "run", settings={"ground_truth": [drawn[2][0]]}, until="scan", quiet=True
+    )
     assert (tmp_path / "run" / "images.jsonl").exists()
 
 
@@ -236,7 +274,12 @@ def test_runs_that_cannot_be_compared_are_refused(two, tiny, tmp_path: Path) -> 
         api.evaluate(out=two[0], against=tmp_path / "nowhere")
     other = Path(shutil.copytree(two[1], tmp_path / "other"))
     rows = read_lines(other / "images.jsonl")
-    for unlike in ({"sha256": "0"}, {"width": rows[0]["height"], "height": rows[0]["width"]}):  # turned by orientation
-        (other / "images.jsonl").write_text("".join(json.dumps(row | unlike) + "\n" for row in rows))
+    for unlike in (
+        {"sha256": "0"},
+        {"width": rows[0]["height"], "height": rows[0]["width"]},
+    ):  # turned by orientation
+        (other / "images.jsonl").write_text(
+            "".join(json.dumps(row | unlike) + "\n" for row in rows)
+        )
         with pytest.raises(RunError, match="has no picture in common"):
             api.evaluate(out=two[0], against=other)

@@ -35,7 +35,9 @@ def test_validation_pictures_of_a_folder_come_last_whatever_their_names(drawn, t
 
 
 @pytest.mark.parametrize("inside", ["pictures", "validation"])
-def test_a_validation_folder_inside_the_pictures_or_around_them_is_not_trained_on(drawn, tmp_path, inside):
+def test_a_validation_folder_inside_the_pictures_or_around_them_is_not_trained_on(
+    drawn, tmp_path, inside
+):
     """No picture is in both splits, whichever folder lies in the other."""
     outer, inner = tmp_path / "outer", tmp_path / "outer" / "inner"
     shutil.copytree(drawn / "pictures", outer)
@@ -81,10 +83,14 @@ def test_when_pictures_come_or_go_no_more_of_the_others_change_sides_than_came_o
     run(many(tmp_path / "fewer", fewer), tmp_path / "b", validation="0.3")
     changed = (held_out(tmp_path / "a") & set(fewer)) ^ held_out(tmp_path / "b")
     assert len(changed) <= 5
-    assert len(held_out(tmp_path / "a") & held_out(tmp_path / "b")) >= 7  # drawn anew, about 3 would be left
+    assert (
+        len(held_out(tmp_path / "a") & held_out(tmp_path / "b")) >= 7
+    )  # drawn anew, about 3 would be left
 
 
-def test_the_smallest_fraction_holds_out_one_picture_and_a_single_picture_is_trained_on(pictures, tmp_path):
+def test_the_smallest_fraction_holds_out_one_picture_and_a_single_picture_is_trained_on(
+    pictures, tmp_path
+):
     run(pictures, tmp_path / "a", validation="0.001")
     assert len(held_out(tmp_path / "a")) == 1
     run(many(tmp_path / "one", ["a.png"]), tmp_path / "b", validation="0.5")
@@ -112,7 +118,11 @@ def test_a_listed_picture_that_is_refused_leaves_its_namesake_where_it_was(tmp_p
     (tmp_path / "list.txt").write_text("val/a.png\nval/c.png\n")
     run(tmp_path / "pictures", tmp_path / "out", validation=str(tmp_path / "list.txt"))
     assert held_out(tmp_path / "out") == {"val/a.png"}
-    assert [row["path"] for row in rows(tmp_path / "out")] == ["train/a.png", "train/c.png", "val/a.png"]
+    assert [row["path"] for row in rows(tmp_path / "out")] == [
+        "train/a.png",
+        "train/c.png",
+        "val/a.png",
+    ]
 
 
 def test_a_name_that_stands_twice_in_the_list_beside_only_is_held_out(tmp_path):
@@ -131,7 +141,9 @@ def test_a_run_with_only_goes_on_from_another_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     run(tmp_path / "pictures", tmp_path / "out", only="only.txt")
     monkeypatch.chdir(tmp_path / "elsewhere")
-    assert {row["state"] for row in api.status(out=tmp_path / "out") if row["stage"] == "scan"} == {"done"}
+    assert {row["state"] for row in api.status(out=tmp_path / "out") if row["stage"] == "scan"} == {
+        "done"
+    }
 
 
 def test_a_run_with_a_validation_folder_goes_on_from_another_folder_and_says_where_it_is_gone(
@@ -144,7 +156,9 @@ def test_a_run_with_a_validation_folder_goes_on_from_another_folder_and_says_whe
     monkeypatch.chdir(tmp_path / "elsewhere")
     api.report(out=tmp_path / "out")
     (tmp_path / "held").rename(tmp_path / "gone")
-    with pytest.raises(RunError, match=r"held: the folder of the validation pictures is not there any more"):
+    with pytest.raises(
+        RunError, match=r"held: the folder of the validation pictures is not there any more"
+    ):
         api.propose(out=tmp_path / "out", settings={"propose": {"max_masks": 2}}, redo=True)
     api.report(out=tmp_path / "out")  # without its tiles
 
@@ -152,7 +166,10 @@ def test_a_run_with_a_validation_folder_goes_on_from_another_folder_and_says_whe
 def test_a_list_that_names_what_is_not_there_is_refused_and_can_be_mended(pictures, tmp_path):
     file, out = tmp_path / "list.txt", tmp_path / "out"
     file.write_text("p0003.png\nb.png\na.png\n")
-    with pytest.raises(SettingsError, match=r"list\.txt: 2 of 3 paths are not among the pictures, the first: a\.png"):
+    with pytest.raises(
+        SettingsError,
+        match=r"list\.txt: 2 of 3 paths are not among the pictures, the first: a\.png",
+    ):
         run(pictures, out, validation=str(file))
     file.write_text("p0003.png\n")
     run(pictures, out, validation=str(file))
@@ -169,8 +186,12 @@ def test_a_list_of_all_pictures_leaves_none_to_train_on_and_can_be_mended(pictur
     assert held_out(out) == set()
 
 
-def test_a_validation_that_is_not_there_is_refused_and_the_next_one_needs_no_from(pictures, tmp_path):
-    with pytest.raises(SettingsError, match="neither a folder, a fraction between 0 and 1, nor a file"):
+def test_a_validation_that_is_not_there_is_refused_and_the_next_one_needs_no_from(
+    pictures, tmp_path
+):
+    with pytest.raises(
+        SettingsError, match="neither a folder, a fraction between 0 and 1, nor a file"
+    ):
         run(pictures, tmp_path / "out", validation=str(tmp_path / "vlaidation"))
     run(pictures, tmp_path / "out", validation="0.5")
     assert len(held_out(tmp_path / "out")) == 2
@@ -182,7 +203,10 @@ def test_a_wrong_validation_is_told_before_any_picture_is_looked_at(pictures, tm
     for validation in ("list.txt", "vlaidation"):
         with pytest.raises(SettingsError, match=r"are not among the pictures|neither a folder"):
             run(pictures, tmp_path / "out", validation=str(tmp_path / validation))
-    assert {event["event"] for event in Ledger(tmp_path / "out" / "ledger.jsonl").read()} == {"open", "start"}
+    assert {event["event"] for event in Ledger(tmp_path / "out" / "ledger.jsonl").read()} == {
+        "open",
+        "start",
+    }
 
 
 def test_another_list_is_another_scan_but_another_name_of_the_same_list_is_not(pictures, tmp_path):
@@ -210,7 +234,11 @@ def test_only_takes_the_pictures_of_a_list_and_those_of_the_validation_list(pict
     assert [row["id"] for row in rows(tmp_path / "alone")] == [1, 2]
     lists = {"only": str(tmp_path / "only.txt.gz"), "validation": str(tmp_path / "held.txt")}
     run(pictures, tmp_path / "out", **lists)
-    assert [row["path"] for row in rows(tmp_path / "out")] == ["p0002.png", "p0004.png", "sub/q0001.png"]
+    assert [row["path"] for row in rows(tmp_path / "out")] == [
+        "p0002.png",
+        "p0004.png",
+        "sub/q0001.png",
+    ]
     assert held_out(tmp_path / "out") == {"sub/q0001.png"}
     run(pictures, tmp_path / "out", **lists)  # nothing changed
     (pictures / "p0001.png").unlink()  # which is in no list
@@ -220,7 +248,9 @@ def test_only_takes_the_pictures_of_a_list_and_those_of_the_validation_list(pict
 def test_only_and_limit_take_the_first_of_both_lists(tmp_path):
     many(tmp_path / "pictures", [f"{letter}.png" for letter in "abcdef"])
     (tmp_path / "only.txt").write_text("c\nd\n")
-    (tmp_path / "held.txt").write_text("c\ne\nf\n")  # what is held out is not trained on, whatever `only` says
+    (tmp_path / "held.txt").write_text(
+        "c\ne\nf\n"
+    )  # what is held out is not trained on, whatever `only` says
     lists = {"only": str(tmp_path / "only.txt"), "validation": str(tmp_path / "held.txt")}
     run(tmp_path / "pictures", tmp_path / "out", limit=1, **lists)
     assert [(row["path"], row["split"]) for row in rows(tmp_path / "out")] == [
@@ -237,21 +267,36 @@ def test_a_fraction_of_only_may_be_held_out_and_a_folder_beside_it(drawn, tmp_pa
     run(drawn / "pictures", tmp_path / "out", only=str(tmp_path / "only.txt"), validation="0.5")
     assert len(rows(tmp_path / "out")) == 2
     assert len(held_out(tmp_path / "out")) == 1
-    run(drawn / "pictures", tmp_path / "beside", only=str(tmp_path / "only.txt"), validation=str(drawn / "validation"))
-    assert [row["path"] for row in rows(tmp_path / "beside")] == ["p0001.png", "p0002.png", "v0001.png", "v0002.png"]
+    run(
+        drawn / "pictures",
+        tmp_path / "beside",
+        only=str(tmp_path / "only.txt"),
+        validation=str(drawn / "validation"),
+    )
+    assert [row["path"] for row in rows(tmp_path / "beside")] == [
+        "p0001.png",
+        "p0002.png",
+        "v0001.png",
+        "v0002.png",
+    ]
 
 
 def test_a_list_for_only_that_is_missing_empty_or_names_others_is_refused_and_another_one_is_another_scan(
     pictures, tmp_path
 ):
     file, out = tmp_path / "only.txt", tmp_path / "out"
-    with pytest.raises(SettingsError, match=r"only: .*only\.txt: cannot be read as a list of names"):
+    with pytest.raises(
+        SettingsError, match=r"only: .*only\.txt: cannot be read as a list of names"
+    ):
         run(pictures, out, only=str(file))
     file.write_text("\n")
     with pytest.raises(SettingsError, match="holds no name"):
         run(pictures, out, only=str(file))
     file.write_text("p0003\nb.png\na.png\n")
-    with pytest.raises(SettingsError, match=r"only\.txt: 2 of 3 paths are not among the pictures, the first: a\.png"):
+    with pytest.raises(
+        SettingsError,
+        match=r"only\.txt: 2 of 3 paths are not among the pictures, the first: a\.png",
+    ):
         run(pictures, out, only=str(file))
     file.write_text("p0003\n")
     run(pictures, out, only=str(file))

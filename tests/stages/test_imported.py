@@ -56,17 +56,23 @@ def test_without_a_list_of_images_the_ids_of_results_are_the_runs_and_with_one_t
     plain = imported(scanned, saved(tmp_path / "ours.json", ours))
     far = [{**row, "image_id": row["image_id"] + 1000} for row in results(truth)]
     images = [{**row, "id": row["id"] + 1000} for row in truth["images"]]
-    listing = saved(tmp_path / "images.json", {"images": images, "annotations": [], "categories": []})
+    listing = saved(
+        tmp_path / "images.json", {"images": images, "annotations": [], "categories": []}
+    )
     with pytest.raises(StaleError, match=r"import\.images: nothing -> "):
         imported(scanned, saved(tmp_path / "far.json", far), import_images=str(listing))
     given = {"propose": {"import_file": str(tmp_path / "far.json"), "import_images": str(listing)}}
     api.propose(out=scanned, settings=given, redo=True)
     assert lines_of(scanned / "propose" / "proposals.jsonl") == plain
     with pytest.raises(PredictionError, match="an image_id that is not listed: 1001"):
-        api.propose(out=scanned, settings={"propose": {**given["propose"], "import_images": ""}}, redo=True)
+        api.propose(
+            out=scanned, settings={"propose": {**given["propose"], "import_images": ""}}, redo=True
+        )
 
 
-def test_polygons_and_both_kinds_of_run_lengths_are_read_and_the_best_come_first(small, scanned, tmp_path) -> None:
+def test_polygons_and_both_kinds_of_run_lengths_are_read_and_the_best_come_first(
+    small, scanned, tmp_path
+) -> None:
     square = np.zeros(SIZE, bool)
     square[10:20, 5:25] = True
     runs = rle.encode(square[None])[0]
@@ -86,7 +92,9 @@ def test_polygons_and_both_kinds_of_run_lengths_are_read_and_the_best_come_first
 
 def test_the_folder_that_masks_makes_gives_what_propose_finds(tmp_path) -> None:
     pictures, scanned = tmp_path / "pictures", tmp_path / "run"
-    demo_pictures.write(pictures, tmp_path / "truth.json", n_pictures=3, seed=3, size=(96, 120), prefix="p")
+    demo_pictures.write(
+        pictures, tmp_path / "truth.json", n_pictures=3, seed=3, size=(96, 120), prefix="p"
+    )
     api.run(pictures=pictures, out=scanned, settings=BY_HAND, until="scan", quiet=True)
     api.masks(pictures=pictures, out=tmp_path / "masks", backbone="handcrafted", quiet=True)
     rows = imported(scanned, tmp_path / "masks")
@@ -107,7 +115,10 @@ def test_files_of_segment_anythings_data_set_are_read(small, scanned, tmp_path) 
             for row in truth["annotations"]
             if row["image_id"] == image["id"]
         ]
-        about = {"image_id": image["id"], **{key: image[key] for key in ("file_name", "width", "height")}}
+        about = {
+            "image_id": image["id"],
+            **{key: image[key] for key in ("file_name", "width", "height")},
+        }
         saved(folder / f"{image['id']}.json", {"image": about, "annotations": rows})
     rows = imported(scanned, folder)
     assert sum(len(row["masks"]) for row in rows) == len(truth["annotations"])
@@ -127,8 +138,17 @@ def test_the_top_prediction_of_each_picture_is_clustered_and_trained_on(small, t
         },
     )
     out = tmp_path / "run"
-    settings = {**BY_HAND, "propose": {"backbone": "handcrafted", "import_file": str(source), "import_top": 1}}
-    api.run(pictures=pictures, out=out, settings={**settings, "detect": FEW_STEPS}, until="detect", quiet=True)
+    settings = {
+        **BY_HAND,
+        "propose": {"backbone": "handcrafted", "import_file": str(source), "import_top": 1},
+    }
+    api.run(
+        pictures=pictures,
+        out=out,
+        settings={**settings, "detect": FEW_STEPS},
+        until="detect",
+        quiet=True,
+    )
     rows = lines_of(out / "propose" / "proposals.jsonl")
     n_pictures = len({row["image_id"] for row in truth["annotations"]})
     assert sum(len(row["masks"]) for row in rows) == n_pictures < len(truth["annotations"])
@@ -142,7 +162,9 @@ def test_the_top_prediction_of_each_picture_is_clustered_and_trained_on(small, t
     assert {row["stage"]: row["state"] for row in api.status(out=out)}["propose"] == "done"
 
 
-def test_results_become_detections_of_named_clusters_and_the_later_stages_go_on(small, tmp_path) -> None:
+def test_results_become_detections_of_named_clusters_and_the_later_stages_go_on(
+    small, tmp_path
+) -> None:
     pictures, truth = small
     truth = copy.deepcopy(truth)
     for row in truth["categories"]:
@@ -152,17 +174,46 @@ def test_results_become_detections_of_named_clusters_and_the_later_stages_go_on(
     found = saved(tmp_path / "results.json", results(truth))
     listing = saved(tmp_path / "truth.json", truth)
     out = tmp_path / "run"
-    words = ["run", str(pictures), "--out", str(out), "--detect.import", str(found), "--threads", "1", "--quiet"]
-    words += ["--detect.import-images", str(listing), "--weights", "segment=none", "--ground-truth", str(listing)]
+    words = [
+        "run",
+        str(pictures),
+        "--out",
+        str(out),
+        "--detect.import",
+        str(found),
+        "--threads",
+        "1",
+        "--quiet",
+    ]
+    words += [
+        "--detect.import-images",
+        str(listing),
+        "--weights",
+        "segment=none",
+        "--ground-truth",
+        str(listing),
+    ]
     words += ["--segment.side", "48", "--segment.train.steps", "2", "--segment.train.batch", "2"]
-    words += ["--propose.backbone", "handcrafted", "--evaluate.bootstrap", "5", "--label.overlap", "below"]
+    words += [
+        "--propose.backbone",
+        "handcrafted",
+        "--evaluate.bootstrap",
+        "5",
+        "--label.overlap",
+        "below",
+    ]
     assert cli.main(words) == 0
     assert not (out / "propose").exists()
     names = [row["name"] for row in sorted(truth["categories"], key=lambda row: row["id"])]
     rows = lines_of(out / "detect" / "detections.jsonl")
     clusters = {mask["rle"]["counts"]: mask["cluster"] for row in rows for mask in row["masks"]}
-    position = {row["id"]: place for place, row in enumerate(sorted(truth["categories"], key=lambda row: row["id"]))}
-    assert clusters == {row["segmentation"]["counts"]: position[row["category_id"]] for row in truth["annotations"]}
+    position = {
+        row["id"]: place
+        for place, row in enumerate(sorted(truth["categories"], key=lambda row: row["id"]))
+    }
+    assert clusters == {
+        row["segmentation"]["counts"]: position[row["category_id"]] for row in truth["annotations"]
+    }
     written = json.loads((out / "evaluate" / "metrics.json").read_text())
     metrics, weights = written["metrics"], {row["stage"]: row for row in written["weights"]}
     assert weights["detect"]["weights"] == "imported: results.json"
@@ -172,7 +223,9 @@ def test_results_become_detections_of_named_clusters_and_the_later_stages_go_on(
     assert value["label", "mIoU"] > 0.9
     assert ("segment", "mIoU") in value
     states = {row["stage"]: row["state"] for row in api.status(out=out)}
-    assert [states[name] for name in ("detect", "label", "segment/train", "segment")] == ["done"] * 4
+    assert [states[name] for name in ("detect", "label", "segment/train", "segment")] == [
+        "done"
+    ] * 4
     exported = json.loads(api.export(run=out).read_text())
     assert [row["name"] for row in exported["categories"]] == names
     prediction = api.load(out).predict(pictures / "p0001.png")
@@ -204,9 +257,11 @@ def test_results_of_one_kind_or_clustered_again(small, tmp_path) -> None:
         detect = {"import_file": str(source), "import_clusters": choice}
         settings = {**BY_HAND, "detect": detect, "cluster": {"k": 3, "again": choice == "one"}}
         api.run(pictures=pictures, out=out, settings=settings, until="label", quiet=True)
-        assert {mask["cluster"] for row in lines_of(out / "detect" / "detections.jsonl") for mask in row["masks"]} == {
-            0
-        }
+        assert {
+            mask["cluster"]
+            for row in lines_of(out / "detect" / "detections.jsonl")
+            for mask in row["masks"]
+        } == {0}
         assert (out / "recluster").exists() == (choice == "again")  # whatever cluster.again said
         exported = json.loads(api.export(run=out).read_text())
         assert len(exported["categories"]) == k
@@ -221,10 +276,15 @@ def test_boxes_of_results_are_kept_and_cut_at_the_pictures_edge(small, scanned, 
     found = saved(tmp_path / "boxes.json", [{**row, "bbox": bbox} for bbox in boxes])
     api.detect(out=scanned, settings={"detect": {"import_file": str(found)}})
     (first, *_) = lines_of(scanned / "detect" / "detections.jsonl")
-    assert [mask["box"] for mask in first["masks"]] == [[0.0, 2.25, 56.0, 22.25], [5.0, 10.0, 25.0, 20.0]]
+    assert [mask["box"] for mask in first["masks"]] == [
+        [0.0, 2.25, 56.0, 22.25],
+        [5.0, 10.0, 25.0, 20.0],
+    ]
 
 
-def test_another_file_or_none_is_another_run_of_the_stage_and_a_moved_one_is_the_same(small, scanned, tmp_path) -> None:
+def test_another_file_or_none_is_another_run_of_the_stage_and_a_moved_one_is_the_same(
+    small, scanned, tmp_path
+) -> None:
     _, truth = small
     source = saved(tmp_path / "theirs.json", truth)
     imported(scanned, source)
@@ -240,7 +300,9 @@ def test_another_file_or_none_is_another_run_of_the_stage_and_a_moved_one_is_the
         api.propose(out=scanned, settings={"propose": {"import_file": ""}})
 
 
-def test_an_import_that_was_stopped_begins_anew_and_ends_the_same(small, scanned, tmp_path, monkeypatch) -> None:
+def test_an_import_that_was_stopped_begins_anew_and_ends_the_same(
+    small, scanned, tmp_path, monkeypatch
+) -> None:
     from maskdistill.stages import imported as stage
 
     _, truth = small
@@ -268,7 +330,9 @@ def test_polygons_that_went_out_come_in_as_the_masks_they_draw(small, scanned, t
     assert rle.iou([rows[0]["masks"][0]["rle"]], [rle.encode(mask[None])[0]])[0, 0] > 0.9
 
 
-def test_with_several_seeds_what_is_imported_is_taken_and_the_rest_made_again(small, tmp_path) -> None:
+def test_with_several_seeds_what_is_imported_is_taken_and_the_rest_made_again(
+    small, tmp_path
+) -> None:
     pictures, truth = small
     source = saved(tmp_path / "theirs.json", truth)
     out = tmp_path / "run"
@@ -282,11 +346,21 @@ def test_with_several_seeds_what_is_imported_is_taken_and_the_rest_made_again(sm
     api.run(pictures=pictures, out=out, settings=settings, quiet=True)
     for seed in ("0", "1"):
         assert not (out / "seeds" / seed / "propose").exists()
-        ours, theirs = (lines_of(run / "detect" / "detections.jsonl") for run in (out, out / "seeds" / seed))
+        ours, theirs = (
+            lines_of(run / "detect" / "detections.jsonl") for run in (out, out / "seeds" / seed)
+        )
         assert ours == theirs
-    trained = [(out / "seeds" / seed / "segment" / "train" / "model.safetensors").read_bytes() for seed in ("0", "1")]
+    trained = [
+        (out / "seeds" / seed / "segment" / "train" / "model.safetensors").read_bytes()
+        for seed in ("0", "1")
+    ]
     assert trained[0] != trained[1]
     rows = json.loads((out / "evaluate" / "metrics.json").read_text())["metrics"]
     assert {row["seeds"] for row in rows if row["stage"] == "segment" and "seeds" in row} == {2}
     with pytest.raises(SettingsError, match="no proposals are clustered"):
-        api.run(pictures=pictures, out=tmp_path / "other", settings={**settings, "seeds_of": "clusters"}, quiet=True)
+        api.run(
+            pictures=pictures,
+            out=tmp_path / "other",
+            settings={**settings, "seeds_of": "clusters"},
+            quiet=True,
+        )

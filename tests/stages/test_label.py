@@ -45,7 +45,9 @@ def test_with_shape_box_whole_boxes_are_painted(tiny, tmp_path: Path) -> None:
     assert n_others > 0  # the masks would have given other maps
     coverage = json.loads((out / "label" / "coverage.json").read_text())
     before = json.loads((tiny.out / "label" / "coverage.json").read_text())
-    assert sum(entry["coverage"] for entry in coverage.values()) > sum(e["coverage"] for e in before.values())
+    assert sum(entry["coverage"] for entry in coverage.values()) > sum(
+        e["coverage"] for e in before.values()
+    )
 
 
 def test_another_shape_is_another_map_and_the_usual_one_no_part_of_a_fingerprint(tiny) -> None:
@@ -67,5 +69,9 @@ def test_every_rule_of_overlap_is_a_flag(tiny, tmp_path: Path, overlap: str) -> 
         chosen = select(found.scores, min_score=0.05)
         if len(chosen):
             masks = rle.decode([found.rles[position] for position in chosen])
-            wanted = paint(masks, found.clusters[chosen], found.scores[chosen], (96, 120), overlap=overlap)
-            np.testing.assert_array_equal(label_maps.read(out / "label" / "maps" / f"{row['id']}.png"), wanted)
+            wanted = paint(
+                masks, found.clusters[chosen], found.scores[chosen], (96, 120), overlap=overlap
+            )
+            np.testing.assert_array_equal(
+                label_maps.read(out / "label" / "maps" / f"{row['id']}.png"), wanted
+            )

@@ -25,9 +25,21 @@ def pictures(drawn: Path, tmp_path: Path) -> Path:
 
 
 def test_ids_count_from_one_in_the_order_of_the_paths_bytes_in_utf_8(tmp_path):
-    names = ["Z.png", "a-b.png", "a.png", "a/b.png", "z.png", "ä.png", "名前.png", "\U0001f600.png", "\uffee.png"]
+    names = [
+        "Z.png",
+        "a-b.png",
+        "a.png",
+        "a/b.png",
+        "z.png",
+        "ä.png",
+        "名前.png",
+        "\U0001f600.png",
+        "\uffee.png",
+    ]
     run(many(tmp_path / "pictures", names), tmp_path / "out")
-    assert [row["path"] for row in rows(tmp_path / "out")] == sorted(names, key=lambda name: name.encode("utf-8"))
+    assert [row["path"] for row in rows(tmp_path / "out")] == sorted(
+        names, key=lambda name: name.encode("utf-8")
+    )
     assert [row["id"] for row in rows(tmp_path / "out")] == list(range(1, len(names) + 1))
 
 
@@ -58,26 +70,43 @@ def test_a_row_says_what_a_picture_is(tmp_path):
     assert (rows(tmp_path / "stored")[0]["width"], rows(tmp_path / "stored")[0]["height"]) == (5, 3)
 
 
-def test_refused_pictures_get_no_id_and_stand_with_their_reason_in_the_file_and_in_the_ledger(pictures, tmp_path):
+def test_refused_pictures_get_no_id_and_stand_with_their_reason_in_the_file_and_in_the_ledger(
+    pictures, tmp_path
+):
     (pictures / "p0002.png").write_bytes(b"")
     Image.new("L", (1200, 900)).save(pictures / "large.png")
     out = tmp_path / "out"
     run(pictures, out, max_megapixels=1.0)
-    assert [(row["id"], row["path"]) for row in rows(out)] == [(1, "p0001.png"), (2, "p0003.png"), (3, "p0004.png")]
-    refused = [json.loads(line) for line in (out / "scan" / "refused.jsonl").read_text().splitlines()]
+    assert [(row["id"], row["path"]) for row in rows(out)] == [
+        (1, "p0001.png"),
+        (2, "p0003.png"),
+        (3, "p0004.png"),
+    ]
+    refused = [
+        json.loads(line) for line in (out / "scan" / "refused.jsonl").read_text().splitlines()
+    ]
     assert [row["path"] for row in refused] == ["large.png", "p0002.png"]
     assert "megapixels" in refused[0]["refused"]
     assert "0 bytes" in refused[1]["refused"]
     events = [json.loads(line) for line in (out / "ledger.jsonl").read_text().splitlines()]
-    assert {event["picture"] for event in events if event["event"] == "refused"} == {"large.png", "p0002.png"}
-    assert next(row for row in api.status(out=out) if row["stage"] == "scan")["counts"]["refused"] == 2
+    assert {event["picture"] for event in events if event["event"] == "refused"} == {
+        "large.png",
+        "p0002.png",
+    }
+    assert (
+        next(row for row in api.status(out=out) if row["stage"] == "scan")["counts"]["refused"] == 2
+    )
 
 
-def test_where_all_pictures_are_refused_that_is_an_error_and_mended_pictures_are_seen_afterwards(tmp_path):
+def test_where_all_pictures_are_refused_that_is_an_error_and_mended_pictures_are_seen_afterwards(
+    tmp_path,
+):
     folder, out = tmp_path / "pictures", tmp_path / "out"
     folder.mkdir()
     (folder / "a.png").write_bytes(b"no picture")
-    with pytest.raises(PictureError, match=r"none of the 1 pictures can be read. The first: .*a\.png"):
+    with pytest.raises(
+        PictureError, match=r"none of the 1 pictures can be read. The first: .*a\.png"
+    ):
         run(folder, out)
     assert states(out)["scan"] == "missing"
     small(folder / "a.png")
@@ -100,12 +129,18 @@ def test_limit_takes_the_first_pictures_of_each_folder(drawn, tmp_path):
     [
         ({"limit": 2}, {}, "settings.limit: 2 -> 0"),
         ({}, {"validation": "0.5"}, "settings.validation: None -> 0.5"),
-        ({"validation": "0.5"}, {"validation": "0.5", "seed": 1}, "settings.validation_seed: 0 -> 1"),
+        (
+            {"validation": "0.5"},
+            {"validation": "0.5", "seed": 1},
+            "settings.validation_seed: 0 -> 1",
+        ),
         ({}, {"orientation": "stored"}, "settings.orientation: exif -> stored"),
         ({}, {"max_megapixels": 50.0}, "settings.max_megapixels: 100.0 -> 50.0"),
     ],
 )
-def test_another_setting_is_refused_with_both_values_and_from_scans_again(pictures, tmp_path, before, after, words):
+def test_another_setting_is_refused_with_both_values_and_from_scans_again(
+    pictures, tmp_path, before, after, words
+):
     out = tmp_path / "out"
     run(pictures, out, **before)
     with pytest.raises(StaleError, match="--from scan") as caught:
@@ -135,7 +170,9 @@ def test_pictures_that_came_went_or_were_replaced_are_counted_and_named(pictures
     (pictures / "p0001.png").unlink()
     small(pictures / "new.png")
     small(pictures / "p0003.png", 7)  # another size in bytes
-    with pytest.raises(RunError, match=r"\+1 and -1, 1 replaced \(\+new\.png, -p0001\.png, ~p0003\.png\)") as caught:
+    with pytest.raises(
+        RunError, match=r"\+1 and -1, 1 replaced \(\+new\.png, -p0001\.png, ~p0003\.png\)"
+    ) as caught:
         run(pictures, out)
     assert "--from scan, or give another --out" in str(caught.value)
     assert len(rows(out)) == 4
@@ -176,12 +213,16 @@ def test_later_stages_know_pictures_by_content_even_where_size_and_name_are_the_
     n_bytes = (folder / "b.bmp").stat().st_size
     Image.new("RGB", (40, 32), (200, 0, 0)).save(folder / "b.bmp")
     assert (folder / "b.bmp").stat().st_size == n_bytes
-    run(folder, out, until="propose")  # the size alone is looked at each time: nobody hashes a million pictures for it
+    run(
+        folder, out, until="propose"
+    )  # the size alone is looked at each time: nobody hashes a million pictures for it
     run(folder, out, start="scan")
     assert states(out)["propose"] == "stale"
 
 
-def test_a_scan_from_the_start_of_unchanged_pictures_leaves_later_stages_as_they_are(pictures, tmp_path):
+def test_a_scan_from_the_start_of_unchanged_pictures_leaves_later_stages_as_they_are(
+    pictures, tmp_path
+):
     out = tmp_path / "out"
     run(pictures, out, until="propose")
     before = times(out)
@@ -201,7 +242,9 @@ def test_a_run_that_moves_with_its_pictures_is_not_stale(drawn, tmp_path):
     assert times(there / "run") == before
     assert (states(there / "run")["scan"], states(there / "run")["propose"]) == ("done", "done")
     assert not here.exists()
-    api.run(out=there / "run", until="propose", quiet=True)  # the new places stand in config.yaml now
+    api.run(
+        out=there / "run", until="propose", quiet=True
+    )  # the new places stand in config.yaml now
     assert times(there / "run") == before
 
 
@@ -218,18 +261,30 @@ def test_an_unfinished_scan_goes_on_and_begins_anew_where_pictures_came_or_went(
         with Journal(out / "scan" / "parts") as journal:
             for number, path in enumerate(paths, 1):
                 row = {"root": "pictures", "path": path, "width": 1, "height": 1, "orientation": 1}
-                journal.add(number, {**row, "bytes": (pictures / path).stat().st_size, "sha256": "of the journal"})
+                journal.add(
+                    number,
+                    {**row, "bytes": (pictures / path).stat().st_size, "sha256": "of the journal"},
+                )
 
     begun(tmp_path / "goes on", ["p0001.png", "p0002.png"])
     run(pictures, tmp_path / "goes on")
-    assert [row["sha256"] == "of the journal" for row in rows(tmp_path / "goes on")] == [True, True, False, False]
+    assert [row["sha256"] == "of the journal" for row in rows(tmp_path / "goes on")] == [
+        True,
+        True,
+        False,
+        False,
+    ]
     begun(tmp_path / "came", ["p0001.png", "p0003.png"])
     run(pictures, tmp_path / "came")
     assert "of the journal" not in {row["sha256"] for row in rows(tmp_path / "came")}
     begun(tmp_path / "went", ["p0001.png", "p0002.png", "p0003.png", "p0004.png"])
     (pictures / "p0004.png").unlink()
     run(pictures, tmp_path / "went")
-    assert [row["path"] for row in rows(tmp_path / "went")] == ["p0001.png", "p0002.png", "p0003.png"]
+    assert [row["path"] for row in rows(tmp_path / "went")] == [
+        "p0001.png",
+        "p0002.png",
+        "p0003.png",
+    ]
 
 
 def test_a_scan_that_was_stopped_just_before_its_end_goes_on(pictures, tmp_path):

@@ -54,5 +54,7 @@ def refusal(out: Path, source: Path, **more) -> str:
     with pytest.raises(PredictionError) as caught:
         imported(out, source, **more)
     assert str(caught.value).startswith(str(source))
-    assert not (out / "propose" / "parts").exists()  # so that the mended file is not another one than was begun with
+    assert not (
+        out / "propose" / "parts"
+    ).exists()  # so that the mended file is not another one than was begun with
     return str(caught.value)

@@ -33,7 +33,9 @@ def test_a_flip_turns_picture_and_layers_alike(rng):
 def test_half_a_turn_is_exact_even_where_sides_are_odd(rng):
     rgb, layers = picture(rng)
     found, moved = augment.apply(replace(STILL, degrees=180.0), rgb, layers, size=(7, 11))
-    np.testing.assert_allclose(found.astype(int), rgb[::-1, ::-1], atol=1)  # Pillow cuts, it does not round
+    np.testing.assert_allclose(
+        found.astype(int), rgb[::-1, ::-1], atol=1
+    )  # Pillow cuts, it does not round
     np.testing.assert_array_equal(moved, layers[:, ::-1, ::-1])
 
 
@@ -42,11 +44,16 @@ def at(draw, place, size=(7, 11)):
     rgb, layers = np.zeros((7, 11, 3), np.uint8), np.zeros((1, 7, 11), np.uint8)
     rgb[place], layers[(0, *place)] = 255, 9
     found, moved = augment.apply(draw, rgb, layers, size=size)
-    return [tuple(spot) for spot in np.argwhere(moved[0] == 9).tolist()], np.unravel_index(found[..., 0].argmax(), size)
+    return [tuple(spot) for spot in np.argwhere(moved[0] == 9).tolist()], np.unravel_index(
+        found[..., 0].argmax(), size
+    )
 
 
 def test_degrees_turn_counter_clockwise_around_the_middle():
-    assert at(replace(STILL, degrees=90.0), (3, 7)) == ([(1, 5)], (1, 5))  # right of the middle goes above it
+    assert at(replace(STILL, degrees=90.0), (3, 7)) == (
+        [(1, 5)],
+        (1, 5),
+    )  # right of the middle goes above it
     assert at(replace(STILL, degrees=90.0), (3, 5)) == ([(3, 5)], (3, 5))
 
 
@@ -79,14 +86,20 @@ def test_a_picture_that_shrinks_is_filtered_as_when_the_network_predicts(rng, re
     found, _ = augment.apply(STILL, rgb, rgb[None, :, :, 0], size=size, resample=resample)
     wanted = np.asarray(Image.fromarray(rgb).resize(size[::-1], resample))
     if size[1] <= 160:
-        np.testing.assert_allclose(found.astype(int), wanted, atol=1)  # Pillow cuts, it does not round
-    np.testing.assert_allclose(found.std(), wanted.std(), rtol=0.1)  # grain: four times as much at (25, 40) by points
+        np.testing.assert_allclose(
+            found.astype(int), wanted, atol=1
+        )  # Pillow cuts, it does not round
+    np.testing.assert_allclose(
+        found.std(), wanted.std(), rtol=0.1
+    )  # grain: four times as much at (25, 40) by points
 
 
 def test_a_scale_that_enlarges_leaves_the_detail_that_it_shows(rng):
     rgb = rng.integers(0, 256, (128, 128, 3)).astype(np.uint8)
     grain = [
-        augment.apply(replace(STILL, scale=scale), rgb, rgb[None, :, :, 0], size=(32, 32))[0][8:24, 8:24].std()
+        augment.apply(replace(STILL, scale=scale), rgb, rgb[None, :, :, 0], size=(32, 32))[0][
+            8:24, 8:24
+        ].std()
         for scale in (1.0, 2.0, 4.0)
     ]
     assert grain[0] < 0.6 * grain[1] < 0.6 * 0.6 * grain[2]
@@ -99,7 +112,9 @@ def test_ids_are_never_interpolated(rng):
     label_map = ids[rng.integers(0, 4, (1, 13, 17))]
     rgb = np.zeros((13, 17, 3), np.uint8)
     for _ in range(20):
-        draw = augment.drawn(rng, augment.Ranges(degrees=30.0, scale=(0.6, 1.6), shift=0.2, colour=0.3))
+        draw = augment.drawn(
+            rng, augment.Ranges(degrees=30.0, scale=(0.6, 1.6), shift=0.2, colour=0.3)
+        )
         _, moved = augment.apply(draw, rgb, label_map, size=(19, 9), outside=77)
         assert set(np.unique(moved)) <= {*ids, 77}
         assert len(np.unique(moved)) >= 4
@@ -166,7 +181,9 @@ def test_a_draw_is_that_of_its_generator_and_without_colour_unless_said():
 
 
 def test_without_flips_the_other_draws_are_the_same():
-    drawn = [augment.drawn(np.random.default_rng(seed), augment.Ranges(flip=False)) for seed in range(20)]
+    drawn = [
+        augment.drawn(np.random.default_rng(seed), augment.Ranges(flip=False)) for seed in range(20)
+    ]
     assert not any(draw.flip for draw in drawn)
     mirrored = [augment.drawn(np.random.default_rng(seed), augment.Ranges()) for seed in range(20)]
     assert [replace(draw, flip=False) for draw in mirrored] == drawn
@@ -176,8 +193,12 @@ def test_without_flips_the_other_draws_are_the_same():
 def test_a_draw_moves_picture_and_labels_to_where_the_release_does(reference, case):
     folder = reference / "golden" / "deeplab"
     stored = np.load(folder / "augment.npz")
-    drawn = json.loads((folder / "training_facts.json").read_text(encoding="utf-8"))["augment_draws"][case]
-    draw = replace(STILL, flip=drawn["flip"], degrees=drawn["rotation_degrees"], scale=drawn["scale"])
+    drawn = json.loads((folder / "training_facts.json").read_text(encoding="utf-8"))[
+        "augment_draws"
+    ][case]
+    draw = replace(
+        STILL, flip=drawn["flip"], degrees=drawn["rotation_degrees"], scale=drawn["scale"]
+    )
     found, moved = augment.apply(draw, stored["image"], stored["label"][None], size=(60, 80))
     # OpenCV turns around a point half a pixel away and interpolates with cubics: outlines differ by a pixel. The
     # wrong sense, no flip or the inverse scale agree in 0.96 at most.

@@ -33,8 +33,15 @@ def test_maps_have_their_strides_and_channels(size, output_stride):
     maps = body(torch.rand(1, 3, 65, 33))
     assert body.channels == CHANNELS[size]
     assert list(maps) == ["0", "1", "2", "3"]
-    for found, channels, stride in zip(maps.values(), CHANNELS[size], STRIDES[output_stride], strict=True):
-        assert found.shape == (1, channels, -(-65 // stride), -(-33 // stride))  # an odd rest is a row of its own
+    for found, channels, stride in zip(
+        maps.values(), CHANNELS[size], STRIDES[output_stride], strict=True
+    ):
+        assert found.shape == (
+            1,
+            channels,
+            -(-65 // stride),
+            -(-33 // stride),
+        )  # an odd rest is a row of its own
 
 
 @torch.no_grad()
@@ -56,7 +63,9 @@ def test_a_dilated_body_takes_the_weights_of_a_strided_one():
     wanted, found = strided(picture), dilated(picture)
     assert torch.equal(wanted["1"], found["1"])
     assert found["3"].shape[2:] == (8, 12)
-    assert not torch.allclose(wanted["3"], found["3"][:, :, ::4, ::4])  # neighbours at full resolution
+    assert not torch.allclose(
+        wanted["3"], found["3"][:, :, ::4, ::4]
+    )  # neighbours at full resolution
 
 
 def test_the_small_body_is_small_and_sees_each_picture_alone():
@@ -79,7 +88,11 @@ def test_frozen_layers_stay_as_they_are_and_in_eval_mode(frozen):
     optimiser = torch.optim.SGD(body.parameters(), lr=0.1, weight_decay=0.1)
     body(torch.rand(2, 3, 33, 65))["3"].square().mean().backward()
     optimiser.step()
-    changed = {name.split(".")[0] for name, value in body.state_dict().items() if not torch.equal(value, before[name])}
+    changed = {
+        name.split(".")[0]
+        for name, value in body.state_dict().items()
+        if not torch.equal(value, before[name])
+    }
     assert changed == {"layer3", "layer4"}
     for name, part in body.named_modules():
         if isinstance(part, nn.BatchNorm2d):
@@ -100,13 +113,23 @@ def test_a_detectors_norms_are_fixed_maps():
     body = bodies.build("resnet50", frozen_norm=True, frozen_layers=1)
     assert not any(isinstance(part, nn.BatchNorm2d) for part in body.modules())
     assert sum(isinstance(part, FrozenBatchNorm2d) for part in body.modules()) == 53
-    grads = {name.split(".")[0]: parameter.requires_grad for name, parameter in body.named_parameters()}
-    assert grads == {"conv1": False, "layer1": False, "layer2": True, "layer3": True, "layer4": True}
+    grads = {
+        name.split(".")[0]: parameter.requires_grad for name, parameter in body.named_parameters()
+    }
+    assert grads == {
+        "conv1": False,
+        "layer1": False,
+        "layer2": True,
+        "layer3": True,
+        "layer4": True,
+    }
 
 
 def test_filling_passes_over_a_classifier_and_counters_of_batches(frozen):
     given = {name: torch.full_like(value, 3) for name, value in frozen.state_dict().items()}
-    given = {name: value for name, value in given.items() if not name.endswith("num_batches_tracked")}
+    given = {
+        name: value for name, value in given.items() if not name.endswith("num_batches_tracked")
+    }
     body = copy.deepcopy(frozen)
     bodies.fill(body, given | {"fc.weight": torch.ones(10, 2048), "fc.bias": torch.ones(10)})
     for name, value in body.state_dict().items():

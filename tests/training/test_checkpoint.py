@@ -10,7 +10,10 @@ from maskdistill.training import checkpoint
 def state(value=1.0):
     return {
         "model": {"weight": torch.full((3, 5), value), "count": torch.tensor(7)},
-        "optimiser": {"state": {0: {"step": torch.tensor(2.0)}}, "param_groups": [{"lr": 0.1, "params": [0]}]},
+        "optimiser": {
+            "state": {0: {"step": torch.tensor(2.0)}},
+            "param_groups": [{"lr": 0.1, "params": [0]}],
+        },
         "averaged": None,
     }
 
@@ -31,7 +34,9 @@ def test_the_same_state_gives_the_same_bytes_whatever_the_folder_is_called(tmp_p
     assert paths[0].read_bytes() == paths[1].read_bytes()
     # Under another name in the same folder, too: torch.save to a path would put that name into the archive.
     other = {}
-    checkpoint.write(tmp_path, 12, state(), write_bytes=lambda path, content: other.update(content=content))
+    checkpoint.write(
+        tmp_path, 12, state(), write_bytes=lambda path, content: other.update(content=content)
+    )
     assert other["content"] == paths[0].read_bytes()
     assert b"step-" not in other["content"]
 
@@ -65,7 +70,9 @@ def test_nothing_is_removed_before_the_new_one_is_there(tmp_path):
 
 
 # Torch's own unpickler raises IndexError, KeyError, TypeError and struct.error on the last four.
-@pytest.mark.parametrize("damage", [b"", b"noise", b"\x80\x02", b".", b"h\x05.", b"}}}s.", b"r\x00"])
+@pytest.mark.parametrize(
+    "damage", [b"", b"noise", b"\x80\x02", b".", b"h\x05.", b"}}}s.", b"r\x00"]
+)
 @pytest.mark.parametrize("zipped", [False, True])
 def test_a_damaged_newest_one_is_passed_over(tmp_path, damage, zipped):
     checkpoint.write(tmp_path, 8, state(0.25), write_bytes=write_bytes)
@@ -100,7 +107,9 @@ def test_a_flipped_bit_is_harmless_or_seen(tmp_path, rng):
         newest.write_bytes(flipped)
         found = checkpoint.read_latest(tmp_path)
         steps.append(found["step"])
-        assert torch.equal(found["model"]["weight"], torch.full((3, 5), 0.25 if found["step"] == 8 else 0.5))
+        assert torch.equal(
+            found["model"]["weight"], torch.full((3, 5), 0.25 if found["step"] == 8 else 0.5)
+        )
     assert set(steps) == {8, 9}  # a zip is padded with bytes that do not count
 
 

@@ -41,16 +41,29 @@ def same(a, b):
 
 @pytest.mark.parametrize("optimiser", ["sgd", "adamw"])
 @pytest.mark.parametrize("average", [0.0, 0.8])
-def test_steps_in_one_go_equal_half_of_them_a_state_and_the_other_half(tmp_path, optimiser, average):
+def test_steps_in_one_go_equal_half_of_them_a_state_and_the_other_half(
+    tmp_path, optimiser, average
+):
     plan = Plan(
-        steps=10, optimiser=optimiser, learning_rate=0.05, warm_up=3, decay="cosine", average=average, clip_norm=1.0
+        steps=10,
+        optimiser=optimiser,
+        learning_rate=0.05,
+        warm_up=3,
+        decay="cosine",
+        average=average,
+        clip_norm=1.0,
     )
     seen = []
 
     def on_step(step, losses, state_of):
         seen.append((step, losses))
         if step == 5:
-            checkpoint.write(tmp_path, step, state_of(), write_bytes=lambda path, content: path.write_bytes(content))
+            checkpoint.write(
+                tmp_path,
+                step,
+                state_of(),
+                write_bytes=lambda path, content: path.write_bytes(content),
+            )
 
     whole = trained(plan, on_step=on_step)
     whole_losses, seen = seen, []
@@ -59,17 +72,23 @@ def test_steps_in_one_go_equal_half_of_them_a_state_and_the_other_half(tmp_path,
     assert [step for step, _ in seen] == [6, 7, 8, 9, 10]
     assert seen == whole_losses[5:]
     assert same(resumed, whole)
-    assert checkpoint.weights_bytes(resumed.state_dict()) == checkpoint.weights_bytes(whole.state_dict())
+    assert checkpoint.weights_bytes(resumed.state_dict()) == checkpoint.weights_bytes(
+        whole.state_dict()
+    )
 
 
 def test_a_training_that_is_complete_already_changes_nothing():
     plan, states = Plan(steps=4, average=0.5), []
-    whole = trained(plan, on_step=lambda step, losses, state_of: states.append({"step": step, **state_of()}))
+    whole = trained(
+        plan, on_step=lambda step, losses, state_of: states.append({"step": step, **state_of()})
+    )
     assert same(trained(plan, state=states[-1]), whole)
 
 
 def test_dropout_is_drawn_from_the_seed_and_the_step():
-    first, again, other = (trained(Plan(steps=3, learning_rate=0.1, seed=seed)) for seed in (1, 1, 2))
+    first, again, other = (
+        trained(Plan(steps=3, learning_rate=0.1, seed=seed)) for seed in (1, 1, 2)
+    )
     assert same(first, again)
     assert not same(first, other)
     assert len({loop.step_seed(seed, step) for seed in range(50) for step in range(50)}) == 2500
@@ -87,7 +106,9 @@ def test_the_generators_of_all_gpus_are_put_back_because_all_are_seeded(monkeypa
     restored = []
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.setattr(torch.cuda, "get_rng_state", lambda device: f"state of {device}")
-    monkeypatch.setattr(torch.cuda, "set_rng_state", lambda state, device: restored.append((device, state)))
+    monkeypatch.setattr(
+        torch.cuda, "set_rng_state", lambda state, device: restored.append((device, state))
+    )
     with loop.seeded(1):
         assert not restored
     assert restored == [(0, "state of 0"), (1, "state of 1")]
@@ -99,7 +120,9 @@ def test_the_averaged_weights_are_the_result():
     last = {}
 
     def on_step(step, losses, state_of):
-        decay = min(0.6, step / (step + 9))  # step 1 is the first: its weights count for nine tenths
+        decay = min(
+            0.6, step / (step + 9)
+        )  # step 1 is the first: its weights count for nine tenths
         for name, value in state_of()["model"].items():
             wanted[name] = decay * wanted[name] + (1 - decay) * value.double()
         last.update(copy.deepcopy(state_of()["model"]))
@@ -120,7 +143,9 @@ def test_a_loss_that_is_not_finite_stops_before_the_step_is_taken():
         losses = loss_of(model, batch, step)
         return {**losses, "size": losses["size"] * (float("nan") if step == 2 else 1.0)}
 
-    with pytest.raises(TrainingError, match=r"step 2: the loss is not finite .*nan.*learning rate \(0\.25\)"):
+    with pytest.raises(
+        TrainingError, match=r"step 2: the loss is not finite .*nan.*learning rate \(0\.25\)"
+    ):
         trained(
             Plan(steps=5, learning_rate=0.25),
             model,
@@ -154,7 +179,9 @@ def test_a_batch_that_does_not_fit_is_halved_and_gives_about_the_same_gradient(n
         )
     assert called == [(0, 2), (0, 4)]  # and the next step starts from there
     assert sizes == ([2, 2, 2] if n == 6 else [2, 2, 1]) * 2
-    for wanted, found in zip(models["whole"].parameters(), models["parts"].parameters(), strict=True):
+    for wanted, found in zip(
+        models["whole"].parameters(), models["parts"].parameters(), strict=True
+    ):
         torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-6)
     for wanted, found in zip(logged["whole"], logged["parts"], strict=True):
         assert found == pytest.approx(wanted, rel=1e-5)
@@ -177,7 +204,8 @@ def test_a_gradient_that_was_begun_before_memory_ran_out_is_not_counted_twice():
         return losses
 
     wanted, found = (
-        trained(plan, network(dropout=0.0, norm=False), loss_of=function).parameters() for function in (loss_of, late)
+        trained(plan, network(dropout=0.0, norm=False), loss_of=function).parameters()
+        for function in (loss_of, late)
     )
     assert failed == ["whole", "half", "other half"]
     for one, other in zip(wanted, found, strict=True):
@@ -204,7 +232,10 @@ def test_batches_made_ahead_in_a_thread_change_nothing():
 
         models.append(trained(Plan(steps=7, learning_rate=0.1), batch_of=noted, workers=workers))
     assert same(*models)
-    assert asked == {0: [(step, True) for step in range(7)], 1: [(step, False) for step in range(7)]}
+    assert asked == {
+        0: [(step, True) for step in range(7)],
+        1: [(step, False) for step in range(7)],
+    }
 
 
 def test_an_error_while_a_batch_is_made_ahead_reaches_the_caller():
@@ -215,7 +246,9 @@ def test_an_error_while_a_batch_is_made_ahead_reaches_the_caller():
 
     seen = []
     with pytest.raises(ValueError, match="picture 17 is gone"):
-        trained(Plan(steps=6), batch_of=broken, workers=1, on_step=lambda step, *_: seen.append(step))
+        trained(
+            Plan(steps=6), batch_of=broken, workers=1, on_step=lambda step, *_: seen.append(step)
+        )
     assert seen == [1, 2, 3]
 
 

@@ -9,13 +9,24 @@ def test_the_rate_rises_in_equal_steps_to_all_of_it():
 
 
 def test_steps_fall_where_losts_schedule_falls():
-    at = {step: schedule.factor(step, steps=24_000, warm_up=0, decay="steps") for step in (0, 17_999, 18_000)}
-    at |= {step: schedule.factor(step, steps=24_000, warm_up=0, decay="steps") for step in (21_999, 22_000, 23_999)}
-    assert at == pytest.approx({0: 1, 17_999: 1, 18_000: 0.1, 21_999: 0.1, 22_000: 0.01, 23_999: 0.01})
+    at = {
+        step: schedule.factor(step, steps=24_000, warm_up=0, decay="steps")
+        for step in (0, 17_999, 18_000)
+    }
+    at |= {
+        step: schedule.factor(step, steps=24_000, warm_up=0, decay="steps")
+        for step in (21_999, 22_000, 23_999)
+    }
+    assert at == pytest.approx(
+        {0: 1, 17_999: 1, 18_000: 0.1, 21_999: 0.1, 22_000: 0.01, 23_999: 0.01}
+    )
 
 
 def test_drops_are_shares_of_the_schedule():
-    found = [schedule.factor(step, steps=45, warm_up=0, decay="steps", drops=(8 / 9,)) for step in (39, 40, 44)]
+    found = [
+        schedule.factor(step, steps=45, warm_up=0, decay="steps", drops=(8 / 9,))
+        for step in (39, 40, 44)
+    ]
     assert found == pytest.approx([1, 0.1, 0.1])
 
 

@@ -28,7 +28,11 @@ def digest(pictures: list[demo_pictures.Drawn]) -> str:
 
 
 def test_the_pictures_of_this_version_are_frozen():
-    pictures = [demo_pictures.draw(0, index, n_kinds=n_kinds) for n_kinds in (5, 8) for index in range(1, 13)]
+    pictures = [
+        demo_pictures.draw(0, index, n_kinds=n_kinds)
+        for n_kinds in (5, 8)
+        for index in range(1, 13)
+    ]
     assert digest(pictures) == FROZEN[demo_pictures.VERSION]
 
 
@@ -39,7 +43,9 @@ def test_the_same_seed_and_number_give_the_same_picture_in_any_order():
 
 
 def test_seeds_and_numbers_give_different_pictures():
-    pictures = [demo_pictures.draw(seed, index, size=(40, 56)) for seed in (0, 1, 2) for index in range(4)]
+    pictures = [
+        demo_pictures.draw(seed, index, size=(40, 56)) for seed in (0, 1, 2) for index in range(4)
+    ]
     assert len({picture.rgb.tobytes() for picture in pictures}) == len(pictures)
 
 
@@ -86,7 +92,9 @@ def test_colour_alone_does_not_tell_objects_from_grounds(drawn):
     # The best rule that looks up a pixel's hue and saturation, with the truth in hand, leaves much unsaid.
     objects, grounds = np.zeros((24, 6)), np.zeros((24, 6))
     for picture in drawn:
-        hue, saturation, _ = (np.asarray(band) for band in Image.fromarray(picture.rgb).convert("HSV").split())
+        hue, saturation, _ = (
+            np.asarray(band) for band in Image.fromarray(picture.rgb).convert("HSV").split()
+        )
         where = picture.masks.any(axis=0)
         cells = (hue // 11).astype(int), np.minimum(saturation // 43, 5).astype(int)
         np.add.at(objects, (cells[0][where], cells[1][where]), 1)
@@ -112,14 +120,20 @@ def test_objects_vary_in_size_and_overlap(drawn):
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 def test_what_is_written_is_what_was_drawn_and_pycocotools_reads_the_truth(tmp_path):
     truth = tmp_path / "truth" / "t.json"
-    told = demo_pictures.write(tmp_path / "p", truth, n_pictures=6, seed=4, size=(64, 80), n_kinds=3, prefix="a-")
-    assert sorted(path.name for path in (tmp_path / "p").iterdir()) == [f"a-{number:04d}.png" for number in range(1, 7)]
+    told = demo_pictures.write(
+        tmp_path / "p", truth, n_pictures=6, seed=4, size=(64, 80), n_kinds=3, prefix="a-"
+    )
+    assert sorted(path.name for path in (tmp_path / "p").iterdir()) == [
+        f"a-{number:04d}.png" for number in range(1, 7)
+    ]
     dataset = COCO(str(truth))
     assert [row["name"] for row in dataset.dataset["categories"]] == list(demo_pictures.KINDS[:3])
     for number in range(1, 7):
         wanted = demo_pictures.draw(4, number, size=(64, 80), n_kinds=3)
         row = dataset.imgs[number]
-        np.testing.assert_array_equal(np.array(Image.open(tmp_path / "p" / row["file_name"])), wanted.rgb)
+        np.testing.assert_array_equal(
+            np.array(Image.open(tmp_path / "p" / row["file_name"])), wanted.rgb
+        )
         rows = dataset.loadAnns(dataset.getAnnIds(number))
         assert [row["category_id"] - 1 for row in rows] == wanted.kinds.tolist()
         for annotation, mask in zip(rows, wanted.masks, strict=True):
@@ -127,9 +141,13 @@ def test_what_is_written_is_what_was_drawn_and_pycocotools_reads_the_truth(tmp_p
             ys, xs = np.nonzero(mask)
             box = [xs.min(), ys.min(), np.ptp(xs) + 1, np.ptp(ys) + 1]
             assert (annotation["area"], annotation["bbox"]) == (mask.sum(), box)
-    again = demo_pictures.write(tmp_path / "q", tmp_path / "q.json", n_pictures=6, seed=4, size=(64, 80), n_kinds=3)
+    again = demo_pictures.write(
+        tmp_path / "q", tmp_path / "q.json", n_pictures=6, seed=4, size=(64, 80), n_kinds=3
+    )
     assert again == told
-    other = demo_pictures.write(tmp_path / "q", tmp_path / "q.json", n_pictures=6, seed=5, size=(64, 80), n_kinds=3)
+    other = demo_pictures.write(
+        tmp_path / "q", tmp_path / "q.json", n_pictures=6, seed=5, size=(64, 80), n_kinds=3
+    )
     assert other != told
     assert json.loads((tmp_path / "q.json").read_text())["images"][0]["file_name"] == "0001.png"
 
@@ -143,5 +161,11 @@ def test_what_cannot_be_drawn_is_refused(how):
 def _grown(mask: np.ndarray, by: int) -> np.ndarray:
     for _ in range(by):
         padded = np.pad(mask, 1)
-        mask = padded[1:-1, 1:-1] | padded[2:, 1:-1] | padded[:-2, 1:-1] | padded[1:-1, 2:] | padded[1:-1, :-2]
+        mask = (
+            padded[1:-1, 1:-1]
+            | padded[2:, 1:-1]
+            | padded[:-2, 1:-1]
+            | padded[1:-1, 2:]
+            | padded[1:-1, :-2]
+        )
     return mask

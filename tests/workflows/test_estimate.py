@@ -11,8 +11,17 @@ ALL = ["propose", "cluster", "detect", "label", "segment"]
 
 def job(n_pictures: int = 75, **values) -> Job:
     made = Job.alone(resolve(load({"device": "cpu"}, values)))
-    shared = {"width": 640, "height": 480, "orientation": 1, "bytes": 9, "sha256": "", "split": "train"}
-    made._images = [Image(id=number, path=f"{number}.png", **shared) for number in range(1, n_pictures + 1)]
+    shared = {
+        "width": 640,
+        "height": 480,
+        "orientation": 1,
+        "bytes": 9,
+        "sha256": "",
+        "split": "train",
+    }
+    made._images = [
+        Image(id=number, path=f"{number}.png", **shared) for number in range(1, n_pictures + 1)
+    ]
     return made
 
 
@@ -23,10 +32,14 @@ def test_the_embedding_of_the_detections_is_told_apart_as_the_most_that_it_may_b
     assert estimate.sentence(job(cluster=large), ALL).endswith(
         " GB of disk; not counted: up to 60 minutes to embed the detections, which are clustered too"
     )
-    assert estimate.most_of_detections(job(seeds=3, cluster={**large, "flips": True})) == pytest.approx(6.0)
+    assert estimate.most_of_detections(
+        job(seeds=3, cluster={**large, "flips": True})
+    ) == pytest.approx(6.0)
 
 
-@pytest.mark.parametrize("values", [{"cluster": {"again": False}}, {"propose": {"backbone": "handcrafted"}}])
+@pytest.mark.parametrize(
+    "values", [{"cluster": {"again": False}}, {"propose": {"backbone": "handcrafted"}}]
+)
 def test_nothing_is_said_of_detections_that_no_network_embeds(values) -> None:
     assert "not counted" not in estimate.sentence(job(**values), ALL)
 

@@ -26,7 +26,12 @@ pytestmark = pytest.mark.slow
 
 SMALLER = {
     "propose": {"maskdistill": {"short_side": 96}},
-    "detect": {"short_side": 64, "max_side": 96, "max_detections": 5, "train": {"steps": 2, "batch": 2}},
+    "detect": {
+        "short_side": 64,
+        "max_side": 96,
+        "max_detections": 5,
+        "train": {"steps": 2, "batch": 2},
+    },
     "segment": {"side": 64, "train": {"steps": 2, "batch": 2}},
     "evaluate": {"bootstrap": 5},
     "report": {"tiles": 2, "tile_px": 64},
@@ -65,12 +70,21 @@ def weights(tmp_path_factory) -> list[str]:
         ("cluster", "vit_small_patch8_224", "dino_deitsmall8_pretrain.pth"),
     ):
         state = timm.create_model(name, pretrained=False, num_classes=0).state_dict()
-        torch.save({key: torch.randn_like(value) * 0.05 for key, value in state.items()}, folder / file)
+        torch.save(
+            {key: torch.randn_like(value) * 0.05 for key, value in state.items()}, folder / file
+        )
         flags += ["--weights", f"{stage}={folder / file}"]
-    body = {key: value for key, value in resnet50(weights=None).state_dict().items() if not key.startswith("fc.")}
+    body = {
+        key: value
+        for key, value in resnet50(weights=None).state_dict().items()
+        if not key.startswith("fc.")
+    }
     torch.save(body, folder / "dino_resnet50_pretrain.pth")
     under = {f"module.encoder_q.{key}": value for key, value in body.items()}
-    torch.save({"epoch": 800, "arch": "resnet50", "state_dict": under}, folder / "moco_v2_800ep_pretrain.pth.tar")
+    torch.save(
+        {"epoch": 800, "arch": "resnet50", "state_dict": under},
+        folder / "moco_v2_800ep_pretrain.pth.tar",
+    )
     flags += ["--weights", f"detect={folder / 'dino_resnet50_pretrain.pth'}"]
     return flags + ["--weights", f"segment={folder / 'moco_v2_800ep_pretrain.pth.tar'}"]
 
@@ -95,7 +109,14 @@ def check_settings(run: Path, name: str) -> None:
 
 
 EVALUATED = {
-    "propose": ("CorLoc", "mean_best_iou", "boundary_iou", "AP50_agnostic", "AR100", "box_AP_agnostic"),
+    "propose": (
+        "CorLoc",
+        "mean_best_iou",
+        "boundary_iou",
+        "AP50_agnostic",
+        "AR100",
+        "box_AP_agnostic",
+    ),
     "detect": ("AP50", "AP50_agnostic", "AP50_single", "AP50_agnostic_single", "box_AP", "CorLoc"),
     "label": ("mIoU", "pixel_accuracy", "boundary_iou"),
     "segment": ("mIoU", "pixel_accuracy", "boundary_iou"),
@@ -113,14 +134,24 @@ def check_evaluated(run: Path) -> None:
                 assert found[stage, name, split] is not None, (stage, name, split)
                 assert 0 <= found[stage, name, split] <= 1
     rows = json.loads((run / "evaluate" / "metrics.json").read_text())["metrics"]
-    (whole,) = [row for row in rows if (row["stage"], row["name"], row["split"]) == ("segment", "mIoU", "validation")]
+    (whole,) = [
+        row
+        for row in rows
+        if (row["stage"], row["name"], row["split"]) == ("segment", "mIoU", "validation")
+    ]
     assert "classes: paper" in whole["protocol"]
-    (named,) = [row for row in rows if (row["stage"], row["name"], row["split"]) == ("detect", "AP50", "train")]
+    (named,) = [
+        row
+        for row in rows
+        if (row["stage"], row["name"], row["split"]) == ("detect", "AP50", "train")
+    ]
     assert "every mask votes for the object of highest box IoU" in named["protocol"]
     assert (run / "report" / "index.html").stat().st_size > 10_000
 
 
-def test_voc_with_a_support_set_of_voc_2007_every_evaluator_and_scores_of_the_same_files(weights, tmp_path) -> None:
+def test_voc_with_a_support_set_of_voc_2007_every_evaluator_and_scores_of_the_same_files(
+    weights, tmp_path
+) -> None:
     home = trees.voc(tmp_path)
     older = trees.voc(tmp_path, year=2007, seed=3)
     found = voc.find(home)
@@ -134,13 +165,21 @@ def test_voc_with_a_support_set_of_voc_2007_every_evaluator_and_scores_of_the_sa
     command("data", "voc-instances", home, "--split", "segmentation/trainval", "--out", truth)
     run = tmp_path / "voc12"
     words = ["run", home / "JPEGImages", "--out", run, "--only", tmp_path / "trainaug.txt", *common]
-    words += ["--validation", tmp_path / "val.txt", "--ground-truth", truth, "--cluster.support", tmp_path / "voc07"]
+    words += [
+        "--validation",
+        tmp_path / "val.txt",
+        "--ground-truth",
+        truth,
+        "--cluster.support",
+        tmp_path / "voc07",
+    ]
     command(*words)
     check_settings(run, "paper-voc12")
     check_evaluated(run)
     images = [json.loads(line) for line in (run / "images.jsonl").read_text().splitlines()]
     splits = {
-        name: [Path(row["path"]).stem for row in images if row["split"] == name] for name in ("train", "validation")
+        name: [Path(row["path"]).stem for row in images if row["split"] == name]
+        for name in ("train", "validation")
     }
     assert splits == {"train": lists["trainaug"], "validation": lists["val"]}
     clusters = json.loads((run / "cluster" / "clusters.json").read_text())
@@ -155,9 +194,19 @@ def test_voc_with_a_support_set_of_voc_2007_every_evaluator_and_scores_of_the_sa
     for row in images:
         name = Path(row["path"]).stem
         if row["split"] == "validation":
-            shutil.copy(run / "segment" / "predictions" / f"{row['id']}.png", predictions / f"{name}.png")
-    settings = {"classes": "voc", "matching": "iou", "protocol": "paper", "only": tmp_path / "val.txt", "bootstrap": 0}
-    score = api.score_semantic(predictions=predictions, ground_truth=home / "SegmentationClass", **settings)
+            shutil.copy(
+                run / "segment" / "predictions" / f"{row['id']}.png", predictions / f"{name}.png"
+            )
+    settings = {
+        "classes": "voc",
+        "matching": "iou",
+        "protocol": "paper",
+        "only": tmp_path / "val.txt",
+        "bootstrap": 0,
+    }
+    score = api.score_semantic(
+        predictions=predictions, ground_truth=home / "SegmentationClass", **settings
+    )
     scored = {row["name"]: row["value"] for row in score.rows if row["stage"] == "score"}
     shutil.copytree(run, tmp_path / "again")
     again = tmp_path / "again" / "config.yaml"
@@ -166,11 +215,17 @@ def test_voc_with_a_support_set_of_voc_2007_every_evaluator_and_scores_of_the_sa
     by_maps = metrics_of(tmp_path / "again")
     # The class list of a folder of maps ends at the last class that occurs; VOC's has 21: absent ones count as 0.
     n_named = 1 + max(_classes_of(home / "SegmentationClass"))
-    assert by_maps["segment", "mIoU", "validation"] * n_named == pytest.approx(scored["mIoU"] * 21, abs=1e-4)
-    assert by_maps["segment", "pixel_accuracy", "validation"] == pytest.approx(scored["pixel_accuracy"], abs=1e-6)
+    assert by_maps["segment", "mIoU", "validation"] * n_named == pytest.approx(
+        scored["mIoU"] * 21, abs=1e-4
+    )
+    assert by_maps["segment", "pixel_accuracy", "validation"] == pytest.approx(
+        scored["pixel_accuracy"], abs=1e-6
+    )
 
     # And the detections, exported, as a results list in the ids of the truth.
-    ids = {Path(row["file_name"]).stem: row["id"] for row in json.loads(truth.read_text())["images"]}
+    ids = {
+        Path(row["file_name"]).stem: row["id"] for row in json.loads(truth.read_text())["images"]
+    }
     exported = json.loads(api.export(run=run).read_text())
     name_of = {row["id"]: Path(row["file_name"]).stem for row in exported["images"]}
     results = [
@@ -188,7 +243,9 @@ def test_voc_with_a_support_set_of_voc_2007_every_evaluator_and_scores_of_the_sa
     )
     scored = {row["name"]: row["value"] for row in score.rows if row["stage"] == "score"}
     for name in ("AP_agnostic", "AP50_agnostic_single", "box_AP50_agnostic"):
-        assert metrics_of(run)["detect", name, "validation"] == pytest.approx(scored[name], abs=1e-6), name
+        assert metrics_of(run)["detect", name, "validation"] == pytest.approx(
+            scored[name], abs=1e-6
+        ), name
 
     # Another seed from the clusters on, and whether the two differ.
     other = tmp_path / "seed1"
@@ -202,12 +259,23 @@ def test_voc_with_a_support_set_of_voc_2007_every_evaluator_and_scores_of_the_sa
 
 def test_coco20k_by_its_list_with_crowds_and_every_evaluator(weights, tmp_path) -> None:
     truth = trees.coco(tmp_path, n=7)
-    names = sorted(path.relative_to(tmp_path).as_posix() for path in (tmp_path / "train2014").glob("*.jpg"))
+    names = sorted(
+        path.relative_to(tmp_path).as_posix() for path in (tmp_path / "train2014").glob("*.jpg")
+    )
     with gzip.open(tmp_path / "coco20k_files.txt.gz", "wt") as file:
         file.writelines(f"{name}\n" for name in names[:6])
     (tmp_path / "held-out.txt").write_text("".join(f"{name}\n" for name in names[4:6]))
     run = tmp_path / "run"
-    words = ["run", tmp_path, "--out", run, "--preset", "paper-coco20k", "--only", tmp_path / "coco20k_files.txt.gz"]
+    words = [
+        "run",
+        tmp_path,
+        "--out",
+        run,
+        "--preset",
+        "paper-coco20k",
+        "--only",
+        tmp_path / "coco20k_files.txt.gz",
+    ]
     words += [
         "--validation",
         tmp_path / "held-out.txt",
@@ -224,7 +292,9 @@ def test_coco20k_by_its_list_with_crowds_and_every_evaluator(weights, tmp_path) 
     assert any(row["iscrowd"] for row in json.loads(truth.read_text())["annotations"])
     command(*words)  # done before: nothing is refused, nothing changes
     exported = json.loads(
-        api.export(run=run, of="proposals", polygons=True, out=tmp_path / "proposals.json").read_text()
+        api.export(
+            run=run, of="proposals", polygons=True, out=tmp_path / "proposals.json"
+        ).read_text()
     )
     assert {len(each) % 2 for row in exported["annotations"] for each in row["segmentation"]} <= {0}
 

@@ -14,7 +14,17 @@ from maskdistill.runs import record
 from maskdistill.stage_parts import embeddings, train_network
 from maskdistill.stages import cluster
 
-CHAIN = ("scan", "propose", "cluster", "detect/train", "detect", "recluster", "label", "segment/train", "segment")
+CHAIN = (
+    "scan",
+    "propose",
+    "cluster",
+    "detect/train",
+    "detect",
+    "recluster",
+    "label",
+    "segment/train",
+    "segment",
+)
 
 
 def outputs(run: Path, *stages: str) -> dict[str, bytes]:
@@ -30,7 +40,9 @@ def outputs(run: Path, *stages: str) -> dict[str, bytes]:
 
 
 def events(run: Path, event: str) -> list[dict[str, Any]]:
-    rows = [json.loads(line) for line in (run / "ledger.jsonl").read_text(encoding="utf-8").splitlines()]
+    rows = [
+        json.loads(line) for line in (run / "ledger.jsonl").read_text(encoding="utf-8").splitlines()
+    ]
     return [row for row in rows if row["event"] == event]
 
 
@@ -42,12 +54,21 @@ def states(run: Path) -> dict[str, str]:
     return {row["stage"]: row["state"] for row in api.status(out=run)}
 
 
-def go(tiny, out: Path, *, until: str = "report", settings: dict[str, Any] | None = None, **given) -> None:
+def go(
+    tiny, out: Path, *, until: str = "report", settings: dict[str, Any] | None = None, **given
+) -> None:
     """The run of `tiny` again, all of its stages taken, with other settings."""
     verbs = ("propose", "cluster", "detect", "label", "segment")
     reuse = {verb: tiny.out for verb in verbs if api.VERBS.index(verb) <= api.VERBS.index(until)}
     wanted = {**tiny.settings, **(settings or {})}
-    api.run(pictures=tiny.pictures, out=out, settings=wanted, until=until, quiet=True, **{"reuse": reuse, **given})
+    api.run(
+        pictures=tiny.pictures,
+        out=out,
+        settings=wanted,
+        until=until,
+        quiet=True,
+        **{"reuse": reuse, **given},
+    )
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +84,10 @@ def test_each_seed_is_a_run_of_its_own_and_the_runs_own_seed_is_taken_whole(thre
     assert outputs(three / "seeds" / "0", *CHAIN) == outputs(three, *CHAIN)
     assert events(three / "seeds" / "0", "start") == []
     assert (three / "seeds" / "0" / "images.jsonl").samefile(three / "images.jsonl")
-    assert set(states(three / "seeds" / "1").values()) == {"done", "missing"}  # a page of its own it has none
+    assert set(states(three / "seeds" / "1").values()) == {
+        "done",
+        "missing",
+    }  # a page of its own it has none
     api.load(three / "seeds" / "1").predict(tiny.validation / "v0001.png")
 
 
@@ -73,7 +97,9 @@ def test_what_no_seed_changes_is_taken_and_not_made_again(three):
         assert [row["stage"] for row in events(own, "start")] == list(CHAIN[2:])
         assert (own / "images.jsonl").samefile(three / "images.jsonl")
         assert (own / "propose" / "proposals.jsonl").samefile(three / "propose" / "proposals.jsonl")
-        assert (own / "cluster" / "embeddings.npy").read_bytes() == (three / "cluster" / "embeddings.npy").read_bytes()
+        assert (own / "cluster" / "embeddings.npy").read_bytes() == (
+            three / "cluster" / "embeddings.npy"
+        ).read_bytes()
         assert "embeddings" in [row.get("what") for row in events(own, "reuse")]
 
 
@@ -86,13 +112,20 @@ def test_k_means_itself_has_the_seed_of_the_chain(three, tiny, tmp_path, monkeyp
         monkeypatch.setattr(
             room,
             "fit",
-            lambda *given, own=own, name=room.__name__, **how: seeds.append((name, how["seed"])) or own(*given, **how),
+            lambda *given, own=own, name=room.__name__, **how: (
+                seeds.append((name, how["seed"])) or own(*given, **how)
+            ),
         )
     for solver in ("sklearn", "torch"):
         settings = {**tiny.settings, "chain_seed": 7, "cluster": {"solver": solver}}
         reuse = {"propose": tiny.out}
         api.run(
-            pictures=tiny.pictures, out=tmp_path / solver, settings=settings, until="cluster", reuse=reuse, quiet=True
+            pictures=tiny.pictures,
+            out=tmp_path / solver,
+            settings=settings,
+            until="cluster",
+            reuse=reuse,
+            quiet=True,
         )
     assert {name.rpartition(".")[2] for name, _ in seeds} == {"kmeans", "streamed"}
     assert {seed for _, seed in seeds} == {7}
@@ -100,7 +133,13 @@ def test_k_means_itself_has_the_seed_of_the_chain(three, tiny, tmp_path, monkeyp
 
 def test_a_seed_gives_what_a_run_of_that_seed_alone_gives(three, tiny, tmp_path):
     settings = {**tiny.settings, "chain_seed": 2}
-    api.run(pictures=tiny.pictures, out=tmp_path / "alone", settings=settings, until="segment", quiet=True)
+    api.run(
+        pictures=tiny.pictures,
+        out=tmp_path / "alone",
+        settings=settings,
+        until="segment",
+        quiet=True,
+    )
     assert outputs(three / "seeds" / "2", *CHAIN) == outputs(tmp_path / "alone", *CHAIN)
     assert outputs(three / "seeds" / "2", "segment") != outputs(three, "segment")
 
@@ -109,7 +148,10 @@ def test_metrics_have_mean_and_deviation_over_the_seeds_beside_the_runs_own_rows
     rows = metrics(three)
     assert [row for row in rows if "seeds" not in row] == metrics(tiny.out)
     of_each = [
-        {(row["stage"], row["name"], row["split"]): row["value"] for row in metrics(three / "seeds" / number)}
+        {
+            (row["stage"], row["name"], row["split"]): row["value"]
+            for row in metrics(three / "seeds" / number)
+        }
         for number in "012"
     ]
     over = {(row["stage"], row["name"], row["split"]): row for row in rows if "seeds" in row}
@@ -162,7 +204,10 @@ def test_the_same_command_again_makes_nothing_again_and_what_is_missing_is_made_
     go(tiny, copied, settings={"seeds": 3})
     assert outputs(copied / "seeds" / "1", *CHAIN) == before
     assert (copied / "evaluate" / "metrics.json").read_bytes() == written
-    assert [row["stage"] for row in events(copied / "seeds" / "1", "start")] == [*CHAIN[2:], "label"]
+    assert [row["stage"] for row in events(copied / "seeds" / "1", "start")] == [
+        *CHAIN[2:],
+        "label",
+    ]
     assert len(events(copied / "seeds" / "2", "start")) == len(CHAIN[2:])
 
 
@@ -171,7 +216,9 @@ class Killed(BaseException):
 
 
 @pytest.mark.parametrize("where", ["embeddings taken", "clustered", "trained"])
-def test_a_seed_that_was_killed_goes_on_with_the_same_bytes(three, tiny, tmp_path, monkeypatch, where):
+def test_a_seed_that_was_killed_goes_on_with_the_same_bytes(
+    three, tiny, tmp_path, monkeypatch, where
+):
     owner, name = {
         "embeddings taken": (cluster.others, "embeddings"),
         "clustered": (cluster.lines, "write"),
@@ -195,17 +242,23 @@ def test_a_seed_that_was_killed_goes_on_with_the_same_bytes(three, tiny, tmp_pat
     monkeypatch.undo()
     go(tiny, out, until="segment", settings={"seeds": 2})
     for number in "01":
-        assert outputs(out / "seeds" / number, *CHAIN) == outputs(three / "seeds" / number, *CHAIN), number
+        assert outputs(out / "seeds" / number, *CHAIN) == outputs(
+            three / "seeds" / number, *CHAIN
+        ), number
 
 
-def test_clusters_alone_are_repeated_without_looking_at_the_pictures_again(tiny, tmp_path, monkeypatch):
+def test_clusters_alone_are_repeated_without_looking_at_the_pictures_again(
+    tiny, tmp_path, monkeypatch
+):
     def refused(*_: Any) -> None:
         raise AssertionError("embeddings were computed")
 
     out = tmp_path / "out"
     monkeypatch.setattr(embeddings, "embedder", refused)
     go(tiny, out, settings={"seeds": 4, "seeds_of": "clusters", "seed": 0})
-    assert {path.name for path in (out / "seeds" / "3").iterdir() if (path / "stage.json").exists()} == {
+    assert {
+        path.name for path in (out / "seeds" / "3").iterdir() if (path / "stage.json").exists()
+    } == {
         "scan",
         "propose",
         "cluster",
@@ -217,13 +270,21 @@ def test_clusters_alone_are_repeated_without_looking_at_the_pictures_again(tiny,
     assert "understates" in (out / "evaluate" / "metrics.md").read_text(encoding="utf-8")
 
 
-def test_a_seed_made_with_other_settings_is_stale_left_out_of_the_mean_and_made_again_with_from(tiny, tmp_path):
+def test_a_seed_made_with_other_settings_is_stale_left_out_of_the_mean_and_made_again_with_from(
+    tiny, tmp_path
+):
     out = tmp_path / "out"
     few = {"seeds": 2, "seeds_of": "clusters"}
     go(tiny, out, settings=few)
     other = {**few, "cluster": {**tiny.settings["cluster"], "k": 3}}
     with pytest.raises(StaleError, match=r"settings\.k: 4 -> 3"):
-        api.run(pictures=tiny.pictures, out=out, settings={**tiny.settings, **other}, until="cluster", quiet=True)
+        api.run(
+            pictures=tiny.pictures,
+            out=out,
+            settings={**tiny.settings, **other},
+            until="cluster",
+            quiet=True,
+        )
     api.cluster(out=out, settings={"cluster": {"k": 3}}, redo=True)  # of the run alone
     assert states(out)["seeds/1"] == "stale"
     api.evaluate(out=out)
@@ -248,7 +309,9 @@ def test_seeds_count_from_the_runs_own_and_a_drawn_validation_is_the_same_for_al
 def test_evaluate_takes_the_seeds_that_it_is_asked_for(three, tmp_path):
     copied = Path(shutil.copytree(three, tmp_path / "copied"))
     assert cli.main(["evaluate", str(copied), "--seeds", "2"]) == 0
-    assert {row["seeds"] for row in metrics(copied) if row["name"] == "mIoU" and "seeds" in row} == {2}
+    assert {
+        row["seeds"] for row in metrics(copied) if row["name"] == "mIoU" and "seeds" in row
+    } == {2}
     assert cli.main(["evaluate", str(copied), "--seeds", "1"]) == 0
     assert not any("seeds" in row for row in metrics(copied))
     with pytest.raises(SettingsError, match="seeds must be at least 1"):
@@ -257,7 +320,12 @@ def test_evaluate_takes_the_seeds_that_it_is_asked_for(three, tmp_path):
 
 def test_embeddings_alone_are_taken_of_another_run_and_other_ones_are_refused(tiny, tmp_path):
     settings = {"cluster": {**tiny.settings["cluster"], "k": 3}}
-    api.run(pictures=tiny.pictures, out=tmp_path / "alone", settings={**tiny.settings, **settings}, until="cluster")
+    api.run(
+        pictures=tiny.pictures,
+        out=tmp_path / "alone",
+        settings={**tiny.settings, **settings},
+        until="cluster",
+    )
     reuse = {"propose": tiny.out, "cluster/embeddings": tiny.out}
     go(tiny, tmp_path / "out", until="cluster", settings=settings, reuse=reuse)
     assert outputs(tmp_path / "out", "cluster") == outputs(tmp_path / "alone", "cluster")
@@ -267,4 +335,10 @@ def test_embeddings_alone_are_taken_of_another_run_and_other_ones_are_refused(ti
     damaged = Path(shutil.copytree(tiny.out, tmp_path / "damaged"))
     (damaged / "cluster" / "embeddings.npy").write_bytes(b"something else")
     with pytest.raises(RunError, match=r"embeddings\.npy missing or changed"):
-        go(tiny, tmp_path / "third", until="cluster", settings=settings, reuse={"cluster/embeddings": damaged})
+        go(
+            tiny,
+            tmp_path / "third",
+            until="cluster",
+            settings=settings,
+            reuse={"cluster/embeddings": damaged},
+        )

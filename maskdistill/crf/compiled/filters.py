@@ -64,7 +64,9 @@ class Filters:
             its weight with `before` in the odd one behind it.
     """
 
-    def __init__(self, kernels: Sequence[Kernel], n_pixels: int, threads: int, factor: float) -> None:
+    def __init__(
+        self, kernels: Sequence[Kernel], n_pixels: int, threads: int, factor: float
+    ) -> None:
         self.kernels, self.n_pixels, self.threads, self.factor = kernels, n_pixels, threads, factor
         self.packings = [lattice.packing(*lattice.bounds(kernel.features)) for kernel in kernels]
         widths = [len(kernel.features) + 1 for kernel in kernels]
@@ -91,7 +93,9 @@ class Filters:
         lo, hi = share(self.n_pixels, rank, self.threads, BLOCK)
         for index, (kernel, packing) in enumerate(zip(self.kernels, self.packings, strict=True)):
             column = int(self.columns[index])
-            table = lattice.number(kernel.features, packing, column, self.vertices, self.weights, lo, hi)
+            table = lattice.number(
+                kernel.features, packing, column, self.vertices, self.weights, lo, hi
+            )
             self._tables[rank].append(table)
             self._sorted[rank].append(np.sort(table.found))
         wait()
@@ -104,7 +108,11 @@ class Filters:
         counts = self._counts[rank]
         for index, table in enumerate(self._tables[rank]):
             places = lattice.place(
-                self._keys[index], self._sorted[rank][index], table.table, table.bits, self.firsts[index]
+                self._keys[index],
+                self._sorted[rank][index],
+                table.table,
+                table.bits,
+                self.firsts[index],
             )
             column, end = int(self.columns[index]), int(self.columns[index + 1])
             lattice.renumber(self.vertices, column, end - column, places, counts, lo, hi)
@@ -112,14 +120,25 @@ class Filters:
             if at % self.threads == rank:
                 level = self.levels[index][axis]
                 step = self.packings[index].step(axis)
-                lattice.neighbours(self._keys[index], step, self.firsts[index], level.before, level.after)
+                lattice.neighbours(
+                    self._keys[index], step, self.firsts[index], level.before, level.after
+                )
         wait()
         for index in range(rank, len(self.kernels), self.threads):
             first, last = self.firsts[index], [*self.firsts, self.n_rows][index + 1]
             begin = int(self.columns[index]) * self.n_pixels
             lattice.starts_of(self._counts, self.starts, begin, first, last)
         wait()
-        lattice.fill(self.vertices, self.weights, int(self.columns[-1]), counts, self.points, self.shares, lo, hi)
+        lattice.fill(
+            self.vertices,
+            self.weights,
+            int(self.columns[-1]),
+            counts,
+            self.points,
+            self.shares,
+            lo,
+            hi,
+        )
         wait()
         self._normalise(rank, wait)
 
@@ -160,10 +179,14 @@ class Filters:
         for index, (kernel, keys) in enumerate(zip(self.kernels, self._keys, strict=True)):
             self.firsts[index], self.sizes[index] = first, len(keys)
             if kernel.ring:
-                self.levels[index] = [Level(*level) for level in ring_levels(keys, self.packings[index], first)]
+                self.levels[index] = [
+                    Level(*level) for level in ring_levels(keys, self.packings[index], first)
+                ]
             if not self.levels[index]:
                 empty = np.empty(0, np.uint32)
-                rooms = [np.empty((2, len(keys)), np.uint32) for _ in range(len(kernel.features) + 1)]
+                rooms = [
+                    np.empty((2, len(keys)), np.uint32) for _ in range(len(kernel.features) + 1)
+                ]
                 self.levels[index] = [Level(empty, *room) for room in rooms]
             first += max(len(keys), *(len(level.before) for level in self.levels[index]))
         self.n_rows = first
@@ -176,7 +199,9 @@ class Filters:
         steps = self.blurs()
         for levels, first, size in zip(self.levels, self.firsts, self.sizes, strict=True):
             lo, hi = share(size, rank, self.threads)
-            sum_entries(self._values[len(levels) % 2], self.shares, self.starts, first + lo, first + hi)
+            sum_entries(
+                self._values[len(levels) % 2], self.shares, self.starts, first + lo, first + hi
+            )
         for step in range(steps):
             wait()
             source, out = self._values[(steps - step) % 2], self._values[(steps - step + 1) % 2]
@@ -197,7 +222,17 @@ class Filters:
             weight = np.float32(self.factor * kernel.weight)
             mode = NORMALIZATIONS.index(kernel.normalization)
             normalise(
-                self.weights, self.vertices, self._values[0], column, end, mode, scale, weight, befores[index], lo, hi
+                self.weights,
+                self.vertices,
+                self._values[0],
+                column,
+                end,
+                mode,
+                scale,
+                weight,
+                befores[index],
+                lo,
+                hi,
             )
         wait()
         for before, first, size in zip(befores, self.firsts, self.sizes, strict=True):

@@ -86,7 +86,16 @@ def mean_field(
         for levels, first, size in zip(filters.levels, filters.firsts, filters.sizes, strict=True):
             lo, hi = share(size, rank, threads)
             into = buffers[len(levels) % 2]
-            loops.splat(into, rows, filters.starts, filters.points, filters.shares, width, first + lo, first + hi)
+            loops.splat(
+                into,
+                rows,
+                filters.starts,
+                filters.points,
+                filters.shares,
+                width,
+                first + lo,
+                first + hi,
+            )
         if plane:
             lines, columns = len(plane.down), len(plane.across)
             lo, hi = share(lines, rank, threads)
@@ -100,7 +109,9 @@ def mean_field(
                 loops.blur(into, source, *level, first, width, lo, hi)
         wait()
         lo, hi = share(n_pixels, rank, threads, BLOCK)
-        loops.slice(into_rows, messages, buffers[0], filters.vertices, filters.weights, width, lo, hi)
+        loops.slice(
+            into_rows, messages, buffers[0], filters.vertices, filters.weights, width, lo, hi
+        )
 
     together(work, threads)
     return out

@@ -48,7 +48,9 @@ def width_of(n_classes: int) -> int:
     if n_classes == 2:
         return 1
     vectors = -(-n_classes // WIDTH)
-    return WIDTH * (vectors if vectors <= _MOST else -(-vectors // _panel(vectors)) * _panel(vectors))
+    return WIDTH * (
+        vectors if vectors <= _MOST else -(-vectors // _panel(vectors)) * _panel(vectors)
+    )
 
 
 def kernels(width: int) -> Kernels:
@@ -78,7 +80,11 @@ def _of_panels(n: int) -> Kernels:
             for left in range(0, width, step):
                 out = zeros(n)
                 for entry in range(first, last):
-                    out = plus(out, shares[2 * entry + 1], load(rows, np.int64(points[2 * entry]) * width + left, n))
+                    out = plus(
+                        out,
+                        shares[2 * entry + 1],
+                        load(rows, np.int64(points[2 * entry]) * width + left, n),
+                    )
                 store(values, row * width + left, out)
 
     @compiled(**OPTIONS)
@@ -88,7 +94,9 @@ def _of_panels(n: int) -> Kernels:
             source = np.int64(own[row - first]) if len(own) > 0 else row
             one, two = np.int64(before[row - first]) * width, np.int64(after[row - first]) * width
             for left in range(0, width, step):
-                sides = plus(load(values, one + left, n), np.float32(1.0), load(values, two + left, n))
+                sides = plus(
+                    load(values, one + left, n), np.float32(1.0), load(values, two + left, n)
+                )
                 middle = times(load(values, source * width + left, n), half)
                 store(out, row * width + left, plus(middle, quarter, sides))
 
@@ -102,7 +110,11 @@ def _of_panels(n: int) -> Kernels:
             if width == step:
                 logits = load(energies, pixel * width, n)
                 for k in range(n_vertices):
-                    logits = plus(logits, weights[pixel, k], load(values, np.int64(vertices[pixel, k]) * width, n))
+                    logits = plus(
+                        logits,
+                        weights[pixel, k],
+                        load(values, np.int64(vertices[pixel, k]) * width, n),
+                    )
                 logits = raised(less(logits, largest(logits)))
                 store(rows, pixel * width, times(logits, np.float32(1.0) / total(logits)))
                 continue
@@ -111,7 +123,9 @@ def _of_panels(n: int) -> Kernels:
                 logits = load(energies, pixel * width + left, n)
                 for k in range(n_vertices):
                     logits = plus(
-                        logits, weights[pixel, k], load(values, np.int64(vertices[pixel, k]) * width + left, n)
+                        logits,
+                        weights[pixel, k],
+                        load(values, np.int64(vertices[pixel, k]) * width + left, n),
                     )
                 store(rows, pixel * width + left, logits)
                 most = max(most, largest(logits))

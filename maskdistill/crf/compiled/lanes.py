@@ -46,10 +46,14 @@ def _same(number: float) -> ir.Constant:
 def _spread(builder: Any, scalar: Any) -> Any:
     """A scalar in every place of a vector."""
     first = builder.insert_element(ir.Constant(_VECTOR, ir.Undefined), scalar, ir.Constant(_I32, 0))
-    return builder.shuffle_vector(first, ir.Constant(_VECTOR, ir.Undefined), ir.Constant(_INTEGERS, [0] * WIDTH))
+    return builder.shuffle_vector(
+        first, ir.Constant(_VECTOR, ir.Undefined), ir.Constant(_INTEGERS, [0] * WIDTH)
+    )
 
 
-def _pointer(context: Any, builder: Any, kind: Any, array: Any, at: Any, vector: int) -> tuple[Any, bool]:
+def _pointer(
+    context: Any, builder: Any, kind: Any, array: Any, at: Any, vector: int
+) -> tuple[Any, bool]:
     """Where the vector starts that is `vector` vectors after number `at` of a flat array; whether it is float16."""
     half = kind.dtype == types.uint16
     data = cgutils.create_struct_proxy(kind)(context, builder, value=array).data
@@ -153,7 +157,9 @@ def plus(typing, lanes, factor, others):  # type: ignore[no-untyped-def]
         vectors = []
         for vector in range(lanes.n):
             product = builder.fmul(spread, builder.extract_value(arguments[2], vector), flags=_FAST)
-            vectors.append(builder.fadd(builder.extract_value(arguments[0], vector), product, flags=_FAST))
+            vectors.append(
+                builder.fadd(builder.extract_value(arguments[0], vector), product, flags=_FAST)
+            )
         return _joined(builder, vectors)
 
     return lanes(lanes, types.float32, lanes), generate
@@ -195,7 +201,9 @@ def _reduced(builder: Any, lanes: Any, n: int, combine: Any) -> Any:
         undefined = ir.Constant(found.type, ir.Undefined)
         indices = ir.VectorType(_I32, width)
         low = builder.shuffle_vector(found, undefined, ir.Constant(indices, list(range(width))))
-        high = builder.shuffle_vector(found, undefined, ir.Constant(indices, list(range(width, 2 * width))))
+        high = builder.shuffle_vector(
+            found, undefined, ir.Constant(indices, list(range(width, 2 * width)))
+        )
         found = combine(low, high)
     return builder.extract_element(found, ir.Constant(_I32, 0))
 
@@ -228,13 +236,18 @@ def _power_of_e(builder: Any, x: Any) -> Any:
     flags = ("contract",)
     x = builder.select(builder.fcmp_ordered("<", x, _same(-88.0)), _same(-88.0), x)
     x = builder.select(builder.fcmp_ordered(">", x, _same(88.0)), _same(88.0), x)
-    k = builder.fptosi(builder.fadd(builder.fmul(x, _same(1.4426950408889634), flags), _same(127.5), flags), _INTEGERS)
+    k = builder.fptosi(
+        builder.fadd(builder.fmul(x, _same(1.4426950408889634), flags), _same(127.5), flags),
+        _INTEGERS,
+    )
     whole = builder.sitofp(builder.sub(k, ir.Constant(_INTEGERS, [127] * WIDTH)), _VECTOR)
     rest = builder.fadd(x, builder.fmul(whole, _same(-0.6931471805599453), flags), flags)
     p = _same(1 / 720)
     for term in (1 / 120, 1 / 24, 1 / 6, 0.5, 1.0, 1.0):
         p = builder.fadd(builder.fmul(p, rest, flags), _same(term), flags)
-    return builder.fmul(p, builder.bitcast(builder.shl(k, ir.Constant(_INTEGERS, [23] * WIDTH)), _VECTOR))
+    return builder.fmul(
+        p, builder.bitcast(builder.shl(k, ir.Constant(_INTEGERS, [23] * WIDTH)), _VECTOR)
+    )
 
 
 @intrinsic

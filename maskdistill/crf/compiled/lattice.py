@@ -61,7 +61,9 @@ def packing(low: np.ndarray, high: np.ndarray) -> Packing:
         ValueError: they spread over more of the lattice than 62 bits can number: a deviation is too small.
     """
     d = len(low)
-    scales = (np.sqrt(2 / 3) * (d + 1) / np.sqrt(np.arange(1, d + 1) * np.arange(2, d + 2))).astype(np.float32)
+    scales = (np.sqrt(2 / 3) * (d + 1) / np.sqrt(np.arange(1, d + 1) * np.arange(2, d + 2))).astype(
+        np.float32
+    )
     low, high = low.astype(np.float64) * scales, high.astype(np.float64) * scales
     lowest, extents = np.empty(d, np.int64), []
     strides, stride = np.empty(d, np.int64), 1
@@ -97,7 +99,13 @@ def bounds(features):  # type: ignore[no-untyped-def]
 
 
 def number(
-    features: np.ndarray, packed: Packing, column: int, vertices: np.ndarray, weights: np.ndarray, lo: int, hi: int
+    features: np.ndarray,
+    packed: Packing,
+    column: int,
+    vertices: np.ndarray,
+    weights: np.ndarray,
+    lo: int,
+    hi: int,
 ) -> Table:
     """Embeds the points lo to hi and numbers the lattice points that they touch.
 
@@ -110,7 +118,9 @@ def number(
     found = np.empty(1 << (bits - 1), np.int64)
     count, at = 0, lo
     while True:
-        at, count = embed(features, *packed, column, vertices, weights, table, bits, found, count, at, hi)
+        at, count = embed(
+            features, *packed, column, vertices, weights, table, bits, found, count, at, hi
+        )
         if at == hi:
             return Table(table, bits, found[:count])
         bits += 1
@@ -128,7 +138,9 @@ def embed(  # type: ignore[no-untyped-def]
     """The simplices of the points lo to hi, block by block, until the table is half full: (next point, keys found)."""
     d = len(features)
     down, whole = np.float32(1.0 / (d + 1)), strides.sum()
-    raised = np.empty((d + 1, BLOCK), np.float32)  # coordinates on the lattice's hyperplane, then less the base's
+    raised = np.empty(
+        (d + 1, BLOCK), np.float32
+    )  # coordinates on the lattice's hyperplane, then less the base's
     total = np.empty(BLOCK, np.float32)
     base = np.empty((d + 1, BLOCK), np.int32)
     excess = np.empty(BLOCK, np.int32)
@@ -175,7 +187,9 @@ def embed(  # type: ignore[no-untyped-def]
         for axis in range(d + 1):
             for vertex in range(d + 1):
                 for b in range(n):
-                    rest = raised[axis, b] * down if rank[axis, b] == d - vertex else np.float32(0.0)
+                    rest = (
+                        raised[axis, b] * down if rank[axis, b] == d - vertex else np.float32(0.0)
+                    )
                     share[vertex, b] += rest
                     share[vertex + 1, b] -= rest
         for b in range(n):
@@ -279,7 +293,9 @@ def neighbours(keys, step, first, before, after):  # type: ignore[no-untyped-def
         before, after, step = after, before, -step
     size = len(keys)
     at = other = 0
-    while at < size and other < size:  # written without branches: which list goes on cannot be foreseen
+    while (
+        at < size and other < size
+    ):  # written without branches: which list goes on cannot be foreseen
         wanted, found = keys[at] + step, keys[other]
         same = np.uint32(wanted == found)
         after[at] = same * np.uint32(first + other)

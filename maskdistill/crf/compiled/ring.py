@@ -11,7 +11,9 @@ import numpy as np
 
 from maskdistill.crf.compiled import lattice
 
-MOST = 2**23  # points: 0.5 GiB on the way. Noise of 500 x 500 pixels has more, photographs of 2000 x 2000 have not
+MOST = (
+    2**23
+)  # points: 0.5 GiB on the way. Noise of 500 x 500 pixels has more, photographs of 2000 x 2000 have not
 
 
 def ring_levels(

@@ -83,7 +83,11 @@ def _down(out, rows, band, columns, width, lo, hi):  # type: ignore[no-untyped-d
         for at in range(row * columns * width, (row + 1) * columns * width, WIDTH):
             total = zeros(1)
             for other in range(first, last):
-                total = plus(total, band[row, other - row + reach], load(rows, at + (other - row) * columns * width, 1))
+                total = plus(
+                    total,
+                    band[row, other - row + reach],
+                    load(rows, at + (other - row) * columns * width, 1),
+                )
             store(out, at, total)
 
 
@@ -98,7 +102,9 @@ def _across(out, energies, rows, band, columns, width, lo, hi):  # type: ignore[
                 total = load(energies, at + left, 1)
                 for other in range(first, last):
                     total = plus(
-                        total, band[col, other - col + reach], load(rows, at + left + (other - col) * width, 1)
+                        total,
+                        band[col, other - col + reach],
+                        load(rows, at + left + (other - col) * width, 1),
                     )
                 store(out, at + left, total)
 
@@ -127,7 +133,10 @@ def _across_one(out, energies, rows, band, columns, lo, hi):  # type: ignore[no-
         total[:] = energies[begin:end]
         for offset in range(-reach, reach + 1):
             first, last = max(0, -offset), min(columns, columns - offset)
-            line, weights = rows[begin + first + offset : begin + last + offset], turned[offset + reach, first:last]
+            line, weights = (
+                rows[begin + first + offset : begin + last + offset],
+                turned[offset + reach, first:last],
+            )
             for at in range(last - first):
                 total[first + at] += weights[at] * line[at]
         out[begin:end] = total

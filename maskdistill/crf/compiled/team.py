@@ -32,7 +32,9 @@ def together(work: Callable[[int, Wait], None], threads: int) -> None:
             failures.append(failure)
             barrier.abort()
 
-    others = [threading.Thread(target=guarded, args=(rank,), daemon=True) for rank in range(1, threads)]
+    others = [
+        threading.Thread(target=guarded, args=(rank,), daemon=True) for rank in range(1, threads)
+    ]
     for other in others:
         other.start()
     guarded(0)

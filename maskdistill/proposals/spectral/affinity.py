@@ -19,7 +19,9 @@ from maskdistill.types import FACETS, Facet, Features
 MAX_PATCHES = 12_000  # a graph of 0.6 GB, twice that while it is made
 
 
-def joined(features: Features, *, facet: Facet = "keys", max_patches: int | None = None) -> np.ndarray:
+def joined(
+    features: Features, *, facet: Facet = "keys", max_patches: int | None = None
+) -> np.ndarray:
     """A facet of the patches, (patches, heads * dim) float32: heads joined in their order, without the class token.
 
     Args:
@@ -36,7 +38,12 @@ def joined(features: Features, *, facet: Facet = "keys", max_patches: int | None
 
 
 def cosines(
-    features: Features, *, threshold: float, floor: float, facet: Facet = "keys", max_patches: int | None = None
+    features: Features,
+    *,
+    threshold: float,
+    floor: float,
+    facet: Facet = "keys",
+    max_patches: int | None = None,
 ) -> TwoValued:
     """`two_valued` of a facet, made where the features are: of those on a GPU bits alone are fetched.
 
@@ -65,8 +72,12 @@ def _checked(features: Features, facet: Facet, max_patches: int | None) -> Tenso
     if facet == "tokens" and values.ndim == 2:
         values = values[None]  # as of one head
     if values.ndim != 3 or values.shape[1] != 1 + n_patches or n_patches < 1:
-        wanted = f"(1 + {n_patches}, width)" if facet == "tokens" else f"(heads, 1 + {n_patches}, dim)"
-        raise ValueError(f"{facet} must be {wanted} for grid {features.grid}, got {tuple(values.shape)}")
+        wanted = (
+            f"(1 + {n_patches}, width)" if facet == "tokens" else f"(heads, 1 + {n_patches}, dim)"
+        )
+        raise ValueError(
+            f"{facet} must be {wanted} for grid {features.grid}, got {tuple(values.shape)}"
+        )
     if max_patches is not None and n_patches > max_patches:
         raise ValueError(
             f"{facet}: a graph of {n_patches} patches does not fit into memory (at most {max_patches}). "
@@ -80,7 +91,9 @@ def squares(rows: np.ndarray) -> np.ndarray:
     return np.einsum("nd,nd->n", rows, rows)
 
 
-def two_valued(keys: np.ndarray, *, threshold: float, floor: float, bfloat16: bool | None = None) -> TwoValued:
+def two_valued(
+    keys: np.ndarray, *, threshold: float, floor: float, bfloat16: bool | None = None
+) -> TwoValued:
     """Patch graph: 1 where the cosine of two patches' keys exceeds the threshold, else `floor`.
 
     Args:
@@ -115,7 +128,9 @@ def gaussian(keys: np.ndarray, grid: tuple[int, int], *, bandwidth: float, floor
     steps = [(np.diff(placed, axis=axis) ** 2).sum(axis=2).ravel() for axis in (0, 1)]
     distances = np.concatenate(steps)
     variance = float(np.median(distances)) * bandwidth**2 if len(distances) else 0.0
-    weights /= -2 * max(variance, 1e-12)  # 0 where most neighbours are equal: then only equal patches are joined
+    weights /= -2 * max(
+        variance, 1e-12
+    )  # 0 where most neighbours are equal: then only equal patches are joined
     np.exp(weights, out=weights)
     weights += np.float32(floor)
     return Dense(weights)

@@ -48,7 +48,9 @@ class Bits:
         return cls(packed, len(entries))
 
     @classmethod
-    def of_cosines(cls, unit: np.ndarray, threshold: float, *, bfloat16: bool | None = None) -> Bits:
+    def of_cosines(
+        cls, unit: np.ndarray, threshold: float, *, bfloat16: bool | None = None
+    ) -> Bits:
         """1 where the inner product of two rows exceeds the threshold.
 
         Args:
@@ -63,7 +65,9 @@ class Bits:
         if coarse and abs(threshold) <= _SURE:
             _fill_coarsely(packed, unit, threshold)
         else:
-            buffer = np.empty(min(_ROWS, n) * n, np.float32)  # one for all blocks: fresh memory costs page faults
+            buffer = np.empty(
+                min(_ROWS, n) * n, np.float32
+            )  # one for all blocks: fresh memory costs page faults
             for first in range(0, n, _ROWS):
                 rows, rest = unit[first : first + _ROWS], unit[first:]
                 block = buffer[: len(rows) * len(rest)].reshape(len(rows), len(rest))
@@ -77,9 +81,13 @@ class Bits:
         """As `of_cosines`, of rows on a GPU: multiplied and packed there, so that bits alone are fetched."""
         n = len(unit)
         rows_in_bytes = functional.pad(unit, (0, 0, 0, -n % 32))
-        place = (1 << torch.arange(8, device=unit.device, dtype=torch.int32)).to(torch.uint8)[None, :, None]
+        place = (1 << torch.arange(8, device=unit.device, dtype=torch.int32)).to(torch.uint8)[
+            None, :, None
+        ]
         blocks = [
-            ((some @ rows_in_bytes.T > threshold).unflatten(0, (-1, 8)) * place).sum(dim=1, dtype=torch.uint8)
+            ((some @ rows_in_bytes.T > threshold).unflatten(0, (-1, 8)) * place).sum(
+                dim=1, dtype=torch.uint8
+            )
             for some in rows_in_bytes.split(8 * _ROWS)
         ]
         packed = torch.cat(blocks).cpu().numpy()
@@ -121,7 +129,9 @@ def _fill_coarsely(packed: np.ndarray, unit: np.ndarray, threshold: float) -> No
             rows, rest = low[first : first + _ROWS], low[first:]
             block = buffer[: len(rows) * len(rest)].view(len(rows), len(rest))
             torch.mm(rows, rest.T, out=block)
-            _pack_coarse(block.view(torch.int16).numpy(), unit, np.float32(threshold), *places, first, packed)
+            _pack_coarse(
+                block.view(torch.int16).numpy(), unit, np.float32(threshold), *places, first, packed
+            )
 
 
 def _place(value: float) -> np.int16:
@@ -205,7 +215,9 @@ def _mirror(packed: np.ndarray) -> None:
             if other == byte:
                 turned |= tile
             for column in range(8):
-                packed[other, 8 * byte + column] = (turned >> np.uint64(8 * column)) & np.uint64(255)
+                packed[other, 8 * byte + column] = (turned >> np.uint64(8 * column)) & np.uint64(
+                    255
+                )
 
 
 @compiled()
@@ -239,4 +251,6 @@ def _multiply(packed: np.ndarray, vector: np.ndarray, out: np.ndarray) -> None:
         first, second, third, fourth = tables[0], tables[1], tables[2], tables[3]
         one, two, three, four = packed[byte], packed[byte + 1], packed[byte + 2], packed[byte + 3]
         for row in range(len(out)):
-            out[row] += (first[one[row]] + second[two[row]]) + (third[three[row]] + fourth[four[row]])
+            out[row] += (first[one[row]] + second[two[row]]) + (
+                third[three[row]] + fourth[four[row]]
+            )

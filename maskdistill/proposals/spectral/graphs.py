@@ -96,7 +96,9 @@ class TwoValued:
 
     def restrict(self, indices: np.ndarray) -> TwoValued:
         """The graph of some of the nodes alone."""
-        return TwoValued(self._joined, floor=self.floor, nodes=self._nodes[indices], bare=self._bare)
+        return TwoValued(
+            self._joined, floor=self.floor, nodes=self._nodes[indices], bare=self._bare
+        )
 
     def stripped(self, nodes: np.ndarray) -> TwoValued:
         """The same nodes, some of them (a mask over all nodes) joined to nothing, themselves neither."""

@@ -68,8 +68,12 @@ def second_eigenvector(
     if not (np.isfinite(degrees).all() and (degrees > 0).all()):
         raise ValueError("operator: degrees must be finite and above zero")
     if tolerance <= 0 or max_products < 1:
-        raise ValueError(f"tolerance and max_products must be above zero, got {tolerance}, {max_products}")
-    ritz = _largest(operator, np.random.default_rng(seed).standard_normal(n), tolerance, max_products)
+        raise ValueError(
+            f"tolerance and max_products must be above zero, got {tolerance}, {max_products}"
+        )
+    ritz = _largest(
+        operator, np.random.default_rng(seed).standard_normal(n), tolerance, max_products
+    )
     if is_sure(ritz.residual, ritz.gap, tolerance):
         return cut_of(ritz.vector, 1 - ritz.value, ritz.residual, ritz.products, False, degrees)
     return _by_dense_solver(operator, ritz.products)
@@ -95,7 +99,9 @@ class _Ritz:
     products: int
 
 
-def _largest(operator: Dense | TwoValued, start: np.ndarray, tolerance: float, max_products: int) -> _Ritz:
+def _largest(
+    operator: Dense | TwoValued, start: np.ndarray, tolerance: float, max_products: int
+) -> _Ritz:
     """Largest eigenpair of D^-1/2 W D^-1/2 across from its known first vector, the root of the degrees."""
     roots = np.sqrt(operator.degrees)
     n = len(roots)
@@ -116,7 +122,9 @@ def _largest(operator: Dense | TwoValued, start: np.ndarray, tolerance: float, m
             continue
         weights, value, following_value = top_pair(diagonal[: step + 1], beside[:step])
         residual = float(beside[step] * abs(weights[-1]))
-        gap = value - following_value if step + 1 < n - 1 else np.inf  # a whole basis: the residual is rounding alone
+        gap = (
+            value - following_value if step + 1 < n - 1 else np.inf
+        )  # a whole basis: the residual is rounding alone
         if last or residual < _ROUNDING or is_sure(residual, gap, tolerance):
             found = weights @ basis[1 : step + 2]
             return _Ritz(found / np.linalg.norm(found), value, residual, gap, step + 1)
@@ -195,16 +203,31 @@ def _by_dense_solver(operator: Dense | TwoValued, products: int) -> Cut:
     weights /= roots[None]
     n = len(roots)
     first = roots / np.linalg.norm(roots)
-    weights -= 2 * np.outer(first, first)  # the first vector, of eigenvalue 1, goes below all others
+    weights -= 2 * np.outer(
+        first, first
+    )  # the first vector, of eigenvalue 1, goes below all others
     values, vectors = linalg.eigh(weights, subset_by_index=[n - 1, n - 1], overwrite_a=False)
     vector = vectors[:, 0]
     residual = float(np.linalg.norm(weights @ vector - values[0] * vector))
     return cut_of(vector, 1 - float(values[0]), residual, products, True, operator.degrees)
 
 
-def cut_of(unit: np.ndarray, value: float, residual: float, products: int, fallback: bool, degrees: np.ndarray) -> Cut:
+def cut_of(
+    unit: np.ndarray,
+    value: float,
+    residual: float,
+    products: int,
+    fallback: bool,
+    degrees: np.ndarray,
+) -> Cut:
     """The Cut of a unit vector of D^-1/2 W D^-1/2; value: that of (D - W, D)."""
     vector = unit / np.sqrt(degrees)
     if vector[strongest(vector)] < 0:
         vector = -vector
-    return Cut(vector=vector, value=max(0.0, value), residual=residual, products=products, fallback=fallback)
+    return Cut(
+        vector=vector,
+        value=max(0.0, value),
+        residual=residual,
+        products=products,
+        fallback=fallback,
+    )

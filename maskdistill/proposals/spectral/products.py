@@ -36,7 +36,9 @@ def positive_counts(rows: np.ndarray) -> np.ndarray:
     A block of rows at a time with the rows from it on: no product is made twice, and memory does not grow with n^2.
     """
     counts = np.zeros(len(rows), np.int64)
-    buffer = np.empty(min(_ROWS, len(rows)) * len(rows), np.float32)  # one for all: fresh memory costs page faults
+    buffer = np.empty(
+        min(_ROWS, len(rows)) * len(rows), np.float32
+    )  # one for all: fresh memory costs page faults
     for first in range(0, len(rows), _ROWS):
         some, rest = rows[first : first + _ROWS], rows[first:]
         block = buffer[: len(some) * len(rest)].reshape(len(some), len(rest))

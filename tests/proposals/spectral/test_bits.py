@@ -16,7 +16,9 @@ def unit_rows(rng, n, width=24, common=0.5):
 def test_bits_are_the_cosines_above_the_threshold(rng, n, threshold):
     unit = unit_rows(rng, n)
     wanted = unit.astype(float) @ unit.T.astype(float) > threshold
-    np.testing.assert_array_equal(Bits.of_cosines(unit, threshold, bfloat16=False).entries(), wanted)
+    np.testing.assert_array_equal(
+        Bits.of_cosines(unit, threshold, bfloat16=False).entries(), wanted
+    )
 
 
 @pytest.mark.parametrize("threshold", [0.2, -0.1, 0.15])
@@ -78,4 +80,6 @@ def test_bits_packed_by_torch_are_the_same(rng, n, threshold, monkeypatch):
     wanted = Bits.of_cosines(unit, threshold, bfloat16=False)
     for rows in (256, 8):
         monkeypatch.setattr(bits, "_ROWS", rows)
-        np.testing.assert_array_equal(Bits.of_device(torch.from_numpy(unit), threshold).packed, wanted.packed)
+        np.testing.assert_array_equal(
+            Bits.of_device(torch.from_numpy(unit), threshold).packed, wanted.packed
+        )

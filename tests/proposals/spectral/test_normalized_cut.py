@@ -20,7 +20,9 @@ def assert_second(cut, weights, tolerance):
 def test_a_dense_graph_is_cut_as_by_the_dense_solver(rng, n):
     points = rng.standard_normal((n, 3)) + np.where(np.arange(n) < n / 3, 2.0, 0.0)[:, None]
     weights = np.exp(-((points[:, None] - points[None]) ** 2).sum(axis=2))
-    assert_second(second_eigenvector(Dense(weights)), weights.astype(np.float32).astype(float), 1e-3)
+    assert_second(
+        second_eigenvector(Dense(weights)), weights.astype(np.float32).astype(float), 1e-3
+    )
 
 
 @pytest.mark.parametrize("n", [5, 60, 150])
@@ -47,7 +49,9 @@ def test_a_cluster_of_nearly_equal_eigenvalues_is_told_apart(rng, n_alone):
         for order, place in enumerate(rng.permutation(n)[:n_alone]):
             weights[place] = weights[:, place] = 1e-4 * (1 + 1e-3 * order)
             weights[place, place] = 1.0
-        assert_second(second_eigenvector(Dense(weights)), weights.astype(np.float32).astype(float), 1e-3)
+        assert_second(
+            second_eigenvector(Dense(weights)), weights.astype(np.float32).astype(float), 1e-3
+        )
 
 
 def test_too_few_products_are_answered_by_the_dense_solver_and_counted(rng):

@@ -9,11 +9,15 @@ def test_products_and_sums_are_those_of_float64(rng, n):
     rows = rng.standard_normal((n, 7)).astype(np.float32)
     vector = rng.standard_normal(7)
     some = np.flatnonzero(rng.random(n) < 0.7)
-    np.testing.assert_allclose(products.times(rows, vector), rows.astype(float) @ vector, rtol=0, atol=1e-14)
+    np.testing.assert_allclose(
+        products.times(rows, vector), rows.astype(float) @ vector, rtol=0, atol=1e-14
+    )
     np.testing.assert_allclose(
         products.times(rows, vector, some), rows[some].astype(float) @ vector, rtol=0, atol=1e-14
     )
-    np.testing.assert_allclose(products.total(rows, some), rows[some].astype(float).sum(axis=0), rtol=0, atol=1e-14)
+    np.testing.assert_allclose(
+        products.total(rows, some), rows[some].astype(float).sum(axis=0), rtol=0, atol=1e-14
+    )
 
 
 def test_sums_do_not_drown_as_float32_would(rng):
