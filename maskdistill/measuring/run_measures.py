@@ -360,7 +360,10 @@ class Measured:
         if bands:
             held = of.total.sum(axis=1) > 0
             parts, wholes = np.array(bands)[:, :, held].transpose(1, 0, 2)
-            text_of_bands = f"{text}; bands of 2 % of the diagonal summed over pictures, mean over the classes that occur"
+            text_of_bands = (
+                f"{text}; bands of 2 % of the diagonal summed over pictures, "
+                "mean over the classes that occur"
+            )
             found.append(
                 Measure(
                     stage,

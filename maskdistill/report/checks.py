@@ -63,7 +63,10 @@ def of_mask_counts(stage: str, counts: Sequence[int]) -> list[Alarm]:
         return []
     n_without = sum(count == 0 for count in counts)
     if stage == "detect":
-        advice = "Train longer (--detect.train.steps), look at the loss curves and the proposals that it was trained on."
+        advice = (
+            "Train longer (--detect.train.steps), look at the loss curves and the proposals "
+            "that it was trained on."
+        )
     else:
         advice = "Lower --propose.min-score, or try another backbone (--propose.backbone) or method (--propose.method)."
     if n_without == len(counts):

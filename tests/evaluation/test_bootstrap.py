@@ -16,9 +16,12 @@ def test_the_interval_of_a_mean_is_that_of_the_normal_law(rng):
 
 def test_the_same_seed_gives_the_same_interval_and_another_gives_another():
     values = np.arange(20.0)
-    of = lambda seed: bootstrap.interval(
-        lambda rows: float(values[rows].mean()), 20, resamples=50, seed=seed
-    )  # noqa: E731
+
+    def of(seed):
+        return bootstrap.interval(
+            lambda rows: float(values[rows].mean()), 20, resamples=50, seed=seed
+        )
+
     assert of(1) == of(1) != of(2)
 
 

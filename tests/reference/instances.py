@@ -34,9 +34,10 @@ def evaluate(truth, results, iou_of, *, class_agnostic, first_id=1):
                 recalls.append(ar)
             precisions, recalls = np.array(precisions), np.array(recalls)  # (classes, thresholds)
             counted = ~np.isnan(precisions[:, 0])
-            mean = lambda values, counted=counted: (
-                values[counted].mean() if counted.any() else float("nan")
-            )  # noqa: E731
+
+            def mean(values, counted=counted):
+                return values[counted].mean() if counted.any() else float("nan")
+
             if most == 100:
                 found[f"AP{size}"], found[f"AR{size or 100}"] = mean(precisions), mean(recalls)
                 if not size:
