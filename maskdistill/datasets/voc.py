@@ -183,9 +183,9 @@ def boxes(voc: Voc, name: str) -> list[Box]:
         found = []
         for each in objects:
             corners = [
-                float(each.find("bndbox").find(key).text)
+                float(each.findtext(f"bndbox/{key}") or "")
                 for key in ("xmin", "ymin", "xmax", "ymax")
-            ]  # type: ignore[union-attr,arg-type]
+            ]
             flags = [
                 (each.findtext(key) or "0").strip() == "1" for key in ("difficult", "truncated")
             ]

@@ -205,5 +205,5 @@ def _of_zip(archive: Path) -> Iterator[_Member]:
                 each.file_size,
                 each.is_dir(),
                 refused,
-                lambda each=each: file.open(each),
-            )  # type: ignore[misc]
+                lambda each=each: file.open(each),  # type: ignore[misc]
+            )
