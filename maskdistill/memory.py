@@ -1,6 +1,7 @@
 """Memory of a device that does not suffice: the one policy of the package.
 
-What does not fit is done in halves, then in halves of these, down to one item; every loop over batches uses `in_halves`.
+What does not fit is done in halves, then in halves of these, down to one item; every loop over
+batches uses `in_halves`.
 """
 
 from __future__ import annotations
