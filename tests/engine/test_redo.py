@@ -48,14 +48,14 @@ def state(run: Path, stage: str) -> str:
 
 def kill_in(patch: pytest.MonkeyPatch, step: int) -> None:
     """A kill in the midst of a training of the detector, one checkpoint on disk."""
-    own = detect.training.checkpoint.write
+    own = detect.train_network.checkpoint.write
 
     def write(folder, number, *given, **named):
         own(folder, number, *given, **named)
         if number == step:
             raise Killed
 
-    patch.setattr(detect.training.checkpoint, "write", write)
+    patch.setattr(detect.train_network.checkpoint, "write", write)
 
 
 def retrained(run: Path, *, steps: int, redo: bool) -> Path:

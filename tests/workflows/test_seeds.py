@@ -220,7 +220,7 @@ def test_a_seed_that_was_killed_goes_on_with_the_same_bytes(
     three, tiny, tmp_path, monkeypatch, where
 ):
     owner, name = {
-        "embeddings taken": (cluster.others, "embeddings"),
+        "embeddings taken": (cluster.other_runs, "embeddings"),
         "clustered": (cluster.lines, "write"),
         "trained": (train_network, "placed"),
     }[where]
