@@ -34,7 +34,7 @@ from threadpoolctl import threadpool_limits
 from maskdistill.clusters import crops, kmeans, streamed
 from maskdistill.datasets import truth as truths
 from maskdistill.discovery.find import discover
-from maskdistill.engine.stage import Image, Job
+from maskdistill.engine.job import Image, Job
 from maskdistill.evaluation import clusters
 from maskdistill.features import normalised, padded, vit
 from maskdistill.masks import rle

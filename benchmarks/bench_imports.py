@@ -53,7 +53,7 @@ def make(path: Path, n_pictures: int) -> None:
 
 def read(source: Path, n_pictures: int, how: str) -> None:
     """One way, in this process; a row of the table."""
-    from maskdistill.engine.stage import Image, Job
+    from maskdistill.engine.job import Image, Job
     from maskdistill.runs.layout import RunFolder
     from maskdistill.runs.ledger import Ledger
     from maskdistill.runs.progress import Progress
@@ -62,7 +62,7 @@ def read(source: Path, n_pictures: int, how: str) -> None:
 
     with tempfile.TemporaryDirectory() as out:
         folder = RunFolder(Path(out))
-        (folder.stage("detect") / "parts").mkdir(parents=True)
+        folder.detect.parts.path.mkdir(parents=True)
         job = Job(
             settings=load({"detect": {"import_file": str(source)}}),
             folder=folder,
@@ -77,7 +77,7 @@ def read(source: Path, n_pictures: int, how: str) -> None:
         ]
         before, began, used = peak(), time.perf_counter(), time.process_time()
         if how == "import":
-            n_masks = int(imported.detect(job, folder.stage("detect")).counts["detections"])
+            n_masks = int(imported.detect(job, folder.detect).counts["detections"])
         else:
             by_picture = defaultdict(list)
             for row in json.loads(source.read_text(encoding="utf-8")):

@@ -8,22 +8,18 @@ from pathlib import Path
 from typing import Any
 
 from maskdistill.errors import RunError, SettingsError
+from maskdistill.runs.layout import RunFolder
+from maskdistill.runs.stages import EMBEDDINGS, STAGES, VERBS, verb_of
 from maskdistill.settings import RunSettings, nearest, read_yaml
 from maskdistill.settings import load as load_settings
 from maskdistill.settings.load import merge, preset_of, validate
-from maskdistill.settings.run import VERBS
 
-# A verb stands for all of its stages; scan looks at the pictures themselves, evaluate and report are always done again.
-REUSABLE = (
-    "propose",
-    "cluster",
-    "cluster/embeddings",
-    "detect",
-    "detect/train",
-    "recluster",
-    "label",
-    "segment",
-    "segment/train",
+# Scan looks at the pictures themselves; evaluate and report are always done again.
+REUSABLE = tuple(
+    name
+    for entry in STAGES
+    if not entry.always and entry.name != "scan"
+    for name in ((entry.name, EMBEDDINGS) if entry.name == "cluster" else (entry.name,))
 )
 
 
@@ -98,14 +94,14 @@ def _sources(reuse: Mapping[str, str | Path], out: Path, until: str | None) -> d
                 f"reuse: {stage!r} cannot be taken of another run. What can: {', '.join(REUSABLE)}."
                 f"{nearest(stage, REUSABLE)}"
             )
-        verb = "label" if stage == "recluster" else stage.partition("/")[0]
+        verb = "cluster" if stage == EMBEDDINGS else verb_of(stage)
         if until is not None and VERBS.index(verb) > VERBS.index(until):
             raise SettingsError(f"reuse: {stage} comes after {until}, the last stage to do")
         if run.resolve() == out.resolve():
             raise SettingsError(f"reuse: {run} is this run itself. Give another one's folder")
         # A run that was reused may be gone when the same command goes on.
-        made = out / ("cluster" if stage == "cluster/embeddings" else stage) / "stage.json"
-        if not (run / "config.yaml").is_file() and not made.is_file():
+        made = RunFolder(out).stage("cluster" if stage == EMBEDDINGS else stage).record
+        if not RunFolder(run).config.is_file() and not made.is_file():
             raise RunError(
                 f"{run}: not the folder of a run (no config.yaml), so that {stage} cannot be reused"
             )
@@ -120,7 +116,7 @@ def scan(
     redo: bool = False,
 ) -> Path:
     """A folder of pictures to images.jsonl: ids, sizes, hashes, splits; a run that is there keeps its settings."""
-    there = (Path(out) / "config.yaml").exists()
+    there = RunFolder(Path(out)).config.exists()
     chosen = (
         settings
         if isinstance(settings, RunSettings)
@@ -150,8 +146,8 @@ def sweep(
     Nothing of the run is changed. With ground truth by CorLoc and mean best IoU, without by agreement under flips and
     crops; RUN/sweep/table.json holds the rows too.
     """
+    from maskdistill.engine.opening import opened
     from maskdistill.measuring import sweep as stage
-    from maskdistill.workflows import run
 
     chosen = (
         settings
@@ -161,7 +157,7 @@ def sweep(
     if n_pictures < 1:
         raise SettingsError(f"n_pictures must be at least 1, got {n_pictures}")
     grid = stage.Grid(methods=methods, blocks=blocks, facets=facets)  # type: ignore[arg-type]
-    with run.opened(Path(out), chosen, pictures=None, keep_config=True) as job:
+    with opened(Path(out), chosen, pictures=None, keep_config=True) as job:
         return stage.work(job, grid=grid, n_pictures=n_pictures)
 
 
@@ -178,8 +174,8 @@ def name_clusters(
     Returns:
         A row a cluster: stage, cluster, name, masks that meet a labelled object, how many of them agree.
     """
+    from maskdistill.engine.opening import opened
     from maskdistill.measuring import match_names as stage
-    from maskdistill.workflows import run
 
     chosen = (
         settings
@@ -191,7 +187,7 @@ def name_clusters(
         raise SettingsError(
             "labelled: wanted a COCO instances JSON or a folder of label maps, found nothing"
         )
-    with run.opened(Path(out), chosen, pictures=None, keep_config=True) as job:
+    with opened(Path(out), chosen, pictures=None, keep_config=True) as job:
         return stage.work(job, [Path(source) for source in sources])
 
 
@@ -297,6 +293,11 @@ def demo(
     )
 
 
+def is_run(out: str | Path) -> bool:
+    """Return whether a folder is that of a run."""
+    return RunFolder(Path(out)).config.is_file()
+
+
 def settings_for(
     out: str | Path,
     pictures: str | Path | None,
@@ -308,7 +309,7 @@ def settings_for(
     flags = dict(settings or {})
     if pictures is not None:
         return load_settings(flags, preset_name=preset, config=Path(config) if config else None)
-    from maskdistill.workflows.run import configured
+    from maskdistill.engine.opening import configured
 
     before = configured(Path(out))
     file = read_yaml(Path(config)) if config else {}
@@ -344,11 +345,15 @@ def _do(
     repeat: bool = False,
     quiet: bool = False,
 ) -> Path:
+    from maskdistill.engine.opening import opened
     from maskdistill.workflows import run, seeds
 
     root = Path(out)
     place = Path(pictures) if pictures is not None else None
     only = {"evaluate": ("ground_truth", "evaluate"), "report": ("report",)}.get(verbs[0], ())
-    with run.opened(root, settings, pictures=place, quiet=quiet, only=only) as job:
-        seeds.do_with_seeds(job, verbs, start=start, reuse=reuse, against=against, repeat=repeat)
-    return root / "report" / "index.html" if verbs[-1] == "report" else root
+    with opened(root, settings, pictures=place, quiet=quiet, only=only) as job:
+        if settings.seeds > 1:
+            seeds.do(job, verbs, start=start, reuse=reuse, against=against, repeat=repeat)
+        else:
+            run.do(job, verbs, start=start, reuse=reuse, against=against)
+    return RunFolder(root).report.page if verbs[-1] == "report" else root

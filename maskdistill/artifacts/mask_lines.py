@@ -1,4 +1,4 @@
-"""Reading and joining the mask lines of a run: proposals or detections, with the cluster of each mask."""
+"""Mask lines of a run, read back: proposals or detections, a picture a line, with their clusters."""
 
 from __future__ import annotations
 
@@ -11,8 +11,6 @@ import numpy as np
 
 from maskdistill.errors import RunError
 from maskdistill.runs import lines
-from maskdistill.runs.layout import RunFolder
-from maskdistill.settings import RunSettings
 from maskdistill.types import Detections
 
 
@@ -86,32 +84,3 @@ def detections(row: dict[str, Any], size: tuple[int, int]) -> Detections:
         scores=np.array([mask["score"] for mask in masks], np.float32),
         clusters=np.array([mask.get("cluster", 0) for mask in masks], np.int64),
     )
-
-
-def cluster_files(folder: RunFolder, of: str, *, again: bool) -> Path | None:
-    """The clusters.jsonl that names the masks of proposals or detections; None: detections carry the detector's own.
-
-    Args:
-        again: the setting `cluster.again`: without it a clustering of detections that is there is an old one.
-    """
-    if of == "detections" and not again:
-        return None
-    name = "recluster" if of == "detections" else "cluster"
-    path = folder.stage(name) / "clusters.jsonl"
-    return path if (folder.stage(name) / "stage.json").exists() else None
-
-
-def clustering_of_detections(settings: RunSettings, *, again: bool = True) -> str:
-    """The stage whose clusters.json counts the clusters of detections, and so of label maps.
-
-    Args:
-        again: no: of the clusters that they carry themselves, whatever a second clustering says.
-    """
-    if again and settings.cluster.again:
-        return "recluster"
-    return "detect" if settings.detect.import_file else "cluster"
-
-
-def clusters_in(folder: Path) -> int:
-    """How many clusters a clustering has."""
-    return int(json.loads((folder / "clusters.json").read_text(encoding="utf-8"))["k"])

@@ -209,11 +209,7 @@ def _sources(entries: tuple[str, ...]) -> dict[str, str]:
 
 def _scan(rest: list[str]) -> list[str]:
     out = _value_of(rest, "--out")
-    below = (
-        _layers([], run=Path(out))
-        if out is not None and (Path(out) / "config.yaml").is_file()
-        else None
-    )
+    below = _layers([], run=Path(out)) if out is not None and api.is_run(out) else None
     given = _parse(flags.scan(below), "scan", rest)
     values = {name: getattr(given, name) for name in flags.OF_SCAN}
     return [str(api.scan(pictures=given.pictures, out=given.out, settings=values, redo=given.redo))]

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from maskdistill.engine.stage import Job
+from maskdistill.engine.job import Job
 from maskdistill.errors import SettingsError, WeightsError
 from maskdistill.features import handcrafted, vit, weights
 from maskdistill.settings.run import HANDCRAFTED

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import Path
 from typing import Any, TypeVar
 
-from maskdistill.engine.stage import Image, Job
-from maskdistill.errors import PictureError
+from maskdistill.engine.job import Image, Job
+from maskdistill.errors import PictureError, listed
 from maskdistill.pictures import prefetched
 from maskdistill.runs.journal import Journal
+from maskdistill.runs.layout import StageFolder
 
 Loaded = TypeVar("Loaded")
 Made = TypeVar("Made")
@@ -20,7 +20,7 @@ Record = dict[str, Any]
 
 def over_pictures(
     job: Job,
-    folder: Path,
+    folder: StageFolder,
     images: list[Image],
     describe: Callable[[Image, Any], Record],
     *,
@@ -47,7 +47,7 @@ def over_pictures(
 
 def over_batches(
     job: Job,
-    folder: Path,
+    folder: StageFolder,
     batches: Sequence[Sequence[Image]],
     *,
     load: Callable[[Image], Loaded],
@@ -66,18 +66,24 @@ def over_batches(
         each: from that to the record, in threads behind.
         behind: so many threads; 0: in this thread.
     """
-    journal = Journal(folder / "parts")
+    journal = Journal(folder.parts.path)
     pending = [batch for batch in batches if any(image.id not in journal for image in batch)]
     again = sum(image.id in journal for batch in pending for image in batch)
     total = sum(map(len, batches))
     largest = max(map(len, pending), default=1)
     refused: list[str] = []
+    others: list[str] = []
     waiting: deque[tuple[Image, Future[Record]]] = deque()
 
     def keep(image: Image, record: Record) -> None:
+        if image.id in job.replaced:
+            record = {**record, "content": job.replaced[image.id]}
+            told = {"picture": image.path, "what": "is not the picture that was scanned"}
+            job.ledger.write("warning", stage=folder.path.name, **told)
+            others.append(image.path)
         journal.add(image.id, record)
         if reason := record.get("refused"):
-            job.ledger.write("refused", stage=folder.name, picture=image.path, reason=reason)
+            job.ledger.write("refused", stage=folder.path.name, picture=image.path, reason=reason)
             refused.append(reason)
         bar.advance()
 
@@ -132,6 +138,11 @@ def over_batches(
                 stream.close()
         journal.flush()
         job.progress.left_out(refused)
+        if others:
+            job.progress.say(
+                f"{title}: {len(others)} pictures changed since the scan, and are read as they are "
+                f"now: {listed(others)}"
+            )
     except BaseException:
         journal.close()
         raise

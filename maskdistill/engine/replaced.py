@@ -1,4 +1,4 @@
-"""What a stage made before, kept in old/ while it is made again, and brought back where nothing comes of that.
+"""A result that is made again: kept in old/ meanwhile, and brought back where nothing comes of that.
 
 Only a complete result is worth keeping: an unfinished attempt never takes the place of one.
 """
@@ -11,53 +11,54 @@ from collections.abc import Container, Iterator
 from pathlib import Path
 
 from maskdistill.runs import atomic, fingerprints, record
-from maskdistill.runs.layout import RunFolder
+from maskdistill.runs.layout import RunFolder, StageFolder
 
 
 def retire(folder: RunFolder, name: str, *, keeps: Container[str]) -> None:
-    """Move what a stage made to old/; an unfinished attempt is dropped where old/ has a complete result.
+    """Move what a stage made to old/; an unfinished attempt is dropped where old/ has a result.
 
     Args:
         keeps: sub-folders that belong to another stage: they stay.
     """
-    place, old = folder.stage(name), RunFolder(folder.old).stage(name)
-    if (old / "stage.json").exists() and not (place / "stage.json").exists():
+    place, old = folder.stage(name), folder.old.stage(name)
+    if old.record.exists() and not place.record.exists():
         _clear(place, keeps)
         return
     _clear(old, keeps)
-    atomic.make_folder(old)
+    atomic.make_folder(old.path)
     # stage.json goes first: a folder without it is never taken for a complete one.
-    for path in sorted(_entries(place, keeps), key=lambda path: path.name != "stage.json"):
-        path.rename(old / path.name)
+    for path in sorted(_entries(place, keeps), key=lambda path: path != place.record):
+        path.rename(old.path / path.name)
 
 
 def kept(folder: RunFolder, name: str) -> record.StageRecord | None:
-    """The record of what can be brought back: complete, its outputs with the recorded bytes; else None."""
-    entry = record.read(RunFolder(folder.old).stage(name) / "stage.json")
-    if entry is None or not all(
-        _is_whole(folder, name, output, sha256) for output, sha256 in entry.outputs.items()
-    ):
+    """Return the record of what can be brought back: complete, its outputs whole; else None."""
+    entry = record.read(folder.old.stage(name).record)
+    if entry is None:
         return None
-    return entry
+    is_whole = all(_is_whole(folder, name, *output) for output in entry.outputs.items())
+    return entry if is_whole else None
 
 
 def bring_back(folder: RunFolder, name: str, *, keeps: Container[str]) -> None:
-    """Put what was retired in the place of an attempt; what is `kept` comes back even after a kill on the way."""
-    place, old = folder.stage(name), RunFolder(folder.old).stage(name)
-    if (place / "parts").exists():
-        # parts/ goes last: it says that what lies beside it is of the attempt, and not brought back already.
+    """Put what was retired in the place of an attempt; what is `kept` comes back after a kill too."""
+    place, old = folder.stage(name), folder.old.stage(name)
+    if place.parts.path.exists():
+        # parts/ goes last: it says that what lies beside it is of the attempt, and not brought back
+        # already.
         _clear(place, keeps)
-    for path in sorted(_entries(old, keeps), key=lambda path: path.name in ("stage.json", "parts")):
-        _remove(place / path.name)
-        path.rename(place / path.name)
+    last = (old.record, old.parts.path)
+    for path in sorted(_entries(old, keeps), key=lambda path: path in last):
+        _remove(place.path / path.name)
+        path.rename(place.path / path.name)
     forget(folder, name, keeps=keeps)
 
 
 def forget(folder: RunFolder, name: str, *, keeps: Container[str]) -> None:
     """Remove what a complete stage replaced."""
-    old = RunFolder(folder.old).stage(name)
+    old = folder.old.stage(name)
     _clear(old, keeps)
-    for path in (old, *old.parents):
+    for path in (old.path, *old.path.parents):
         if path == folder.root:
             break
         with contextlib.suppress(OSError):  # it holds what another stage replaces
@@ -65,31 +66,28 @@ def forget(folder: RunFolder, name: str, *, keeps: Container[str]) -> None:
 
 
 def _is_whole(folder: RunFolder, name: str, output: str, sha256: str) -> bool:
-    """Whether an output lies in old/, or still or again in its place, as it was recorded."""
-    old = RunFolder(folder.old)
-    here, path = folder.base(name) / output, old.base(name) / output
-    if not path.is_relative_to(
-        old.stage(name)
-    ):  # images.jsonl lies beside scan/ and is never moved
+    """Return whether an output lies in old/, or still or again in its place, as it was recorded."""
+    place, old = folder.stage(name), folder.old.stage(name)
+    here, path = place.base / output, old.base / output
+    if not path.is_relative_to(old.path):  # images.jsonl lies beside scan/ and is never moved
         path = here
     else:
-        top = path.relative_to(old.stage(name)).parts[0]
-        is_attempt = (folder.stage(name) / "parts").exists()
+        top = path.relative_to(old.path).parts[0]
+        is_attempt = place.parts.path.exists()
         # A kill came on the way: what is not in old/ has not gone yet, or is back already.
-        path = here if not is_attempt and not (old.stage(name) / top).exists() else path
+        path = here if not is_attempt and not (old.path / top).exists() else path
     return path.is_file() and fingerprints.sha256_file(path) == sha256
 
 
-def _entries(place: Path, keeps: Container[str]) -> Iterator[Path]:
-    if place.is_dir():
-        yield from [path for path in place.iterdir() if path.name not in keeps]
+def _entries(place: StageFolder, keeps: Container[str]) -> Iterator[Path]:
+    if place.path.is_dir():
+        yield from [path for path in place.path.iterdir() if path.name not in keeps]
 
 
-def _clear(place: Path, keeps: Container[str]) -> None:
+def _clear(place: StageFolder, keeps: Container[str]) -> None:
     """Remove everything but what belongs to another stage; stage.json first, parts/ last."""
-    for path in sorted(
-        _entries(place, keeps), key=lambda path: (path.name == "parts", path.name != "stage.json")
-    ):
+    first, last = place.record, place.parts.path
+    for path in sorted(_entries(place, keeps), key=lambda path: (path == last, path != first)):
         _remove(path)
 
 

@@ -1,22 +1,23 @@
-"""What all stages share: fingerprint, skip or go on or refuse, stage.json written last.
+"""Stage: a record of what a stage is, and `perform`, the one way in which every stage is done.
 
-A stage is a `Stage` record: its name is its folder in the run, `parts` says which settings change its result,
-`work` does it. `perform` is the only place that decides whether a stage is skipped, resumed, refused or redone.
+A stage is a `Stage` record: its name is its folder in the run, `parts` says which settings change its
+result, `work` does it. What happens to it is decided in decision.py; stage.json is written last.
 """
 
 from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from maskdistill.engine import replaced, unfinished
+from maskdistill.engine.decision import Action, Facts, Found, decide
+from maskdistill.engine.job import Job
 from maskdistill.errors import (
     MaskDistillError,
-    PictureError,
     PredictionError,
     RunError,
     SettingsError,
@@ -24,279 +25,110 @@ from maskdistill.errors import (
     WeightsError,
     listed,
 )
-from maskdistill.runs import fingerprints, lines, record, reuse
+from maskdistill.runs import fingerprints, record, reuse
 from maskdistill.runs.layout import RunFolder
-from maskdistill.runs.ledger import Ledger
-from maskdistill.runs.progress import Progress
+from maskdistill.runs.stages import verb_of
 from maskdistill.settings import RunSettings
 
 
 @dataclass(frozen=True)
-class Image:
-    """A row of images.jsonl: one picture of the run."""
-
-    id: int
-    path: str  # relative to the picture folder, or to the folder of validation pictures
-    width: int
-    height: int
-    orientation: int
-    bytes: int
-    sha256: str
-    split: str  # train | validation
-    root: str = "pictures"  # pictures | validation: the folder that `path` is relative to
-
-    @property
-    def size(self) -> tuple[int, int]:
-        return self.height, self.width
-
-
-@dataclass
-class Job:
-    """Everything a stage is handed: settings, the run's folder, where to write what happened."""
-
-    settings: RunSettings
-    folder: RunFolder
-    ledger: Ledger
-    progress: Progress
-    roots: Mapping[str, Path]  # where pictures and validation pictures lie
-    begun: bool = False  # whether any stage was worked at
-    sources: Mapping[str, RunFolder] = field(
-        default_factory=dict
-    )  # stage, or a part of one -> the run it is taken of
-    verified: set[Path] = field(
-        default_factory=set
-    )  # folders of stages whose outputs this command saw to be whole
-    _images: list[Image] | None = field(default=None, repr=False)
-
-    @classmethod
-    def alone(cls, settings: RunSettings) -> Job:
-        """A job of no run: its settings are all there is, nothing is written."""
-        nowhere = RunFolder(Path())
-        return cls(
-            settings,
-            folder=nowhere,
-            ledger=Ledger(nowhere.ledger),
-            progress=Progress(quiet=True),
-            roots={},
-        )
-
-    @property
-    def images(self) -> list[Image]:
-        """All pictures of the run, by id; read once."""
-        if self._images is None:
-            self._images = [Image(**row) for row in lines.read(self.folder.images)]
-        return self._images
-
-    def picture_path(self, image: Image) -> Path:
-        if image.root not in self.roots:
-            raise RunError(
-                f"{self.settings.validation}: the folder of the validation pictures is not there any more. "
-                "Bring it back, or give where it is now: --validation FOLDER"
-            )
-        return self.roots[image.root] / image.path
-
-    def read_picture(self, image: Image) -> Any:
-        """(H, W, 3) uint8 RGB of a picture; PictureError if it cannot be decoded or is not what the scan saw.
-
-        Raises:
-            RunError: the file is gone, or cannot be opened: no fault of the picture, so that nothing may be recorded.
-        """
-        from maskdistill.pictures import read
-
-        path = self.picture_path(image)
-        try:
-            rgb = read(
-                path,
-                orientation=self.settings.orientation,
-                max_megapixels=self.settings.max_megapixels,
-            )
-        except PictureError:
-            try:
-                with path.open("rb") as file:
-                    file.read(1)
-            except OSError as error:
-                raise RunError(
-                    f"{path}: cannot be opened any more ({error.strerror}). Bring it back and give the same command "
-                    "again, or scan again: --from scan"
-                ) from error
-            raise
-        if rgb.shape[:2] != image.size:
-            raise PictureError(
-                f"{self.picture_path(image)}: is {rgb.shape[1]} x {rgb.shape[0]} px, "
-                f"was {image.width} x {image.height} when it was scanned. Scan again: --from scan, or another --out"
-            )
-        return rgb
-
-    def in_splits(self) -> dict[str, list[Image]]:
-        """Pictures by split, train first."""
-        return {
-            name: [image for image in self.images if image.split == name]
-            for name in ("train", "validation")
-        }
-
-
-@dataclass(frozen=True)
 class Done:
-    """What a stage made: files (relative to its folder, or to the run for scan), counts for status and report."""
+    """What a stage made.
 
-    outputs: list[str]
+    Attributes:
+        outputs: its files, all below the stage's base. counts: for status and report.
+        mixed: a training batch was halved on the way.
+    """
+
+    outputs: Sequence[Path]
     counts: Mapping[str, int | float]
     mixed: bool = False
 
 
 @dataclass(frozen=True)
 class Stage:
-    """One stage; `name` is its folder under the run, with `/` for a part of one (detect/train)."""
+    """One stage; `name` is one of STAGES.
+
+    Attributes:
+        version: raised with every change of results. reads: stages whose outputs it reads.
+        parts: from the settings to those that change its result.
+        work: does it, in the stage's folder of layout.py.
+        keeps: sub-folders that belong to another stage.
+        weights: the digest of the weights it starts from, None where there are none.
+        looks_outside: it reads what no fingerprint knows: asked to do it again, it always does.
+        always: it is done again each time, and never refused.
+    """
 
     name: str
-    version: int  # raised with every change of results
-    reads: tuple[str, ...]  # stages whose outputs it reads
-    parts: Callable[[RunSettings], dict[str, Any]]  # the settings that change its result
-    work: Callable[[Job, Path], Done]
-    keeps: tuple[str, ...] = ()  # sub-folders that belong to another stage
-    weights: Callable[[Job], str | None] = lambda job: None  # digest of the weights it starts from
-    looks_outside: bool = (
-        False  # it reads what no fingerprint knows: asked to do it again, it always does
-    )
+    version: int
+    reads: tuple[str, ...]
+    parts: Callable[[RunSettings], dict[str, Any]]
+    work: Callable[[Job, Any], Done]
+    keeps: tuple[str, ...] = ()
+    weights: Callable[[Job], str | None] = lambda job: None
+    looks_outside: bool = False
+    always: bool = False
 
 
 def perform(stage: Stage, job: Job, *, redo: bool, source: RunFolder | None = None) -> bool:
-    """Do a stage, or go on with it, or skip it; True if anything was done.
+    """Do a stage as `decide` says, and return whether anything was done.
 
     Args:
-        redo: a stage whose fingerprint differs is done again, its old folder kept as old/ until then; else refused.
-            It is in its place again where nothing comes of that, or where it is what is asked for after all.
+        redo: a stage whose fingerprint differs is done again, its old folder kept as old/ until then;
+            else it is refused. It is in its place again where nothing comes of that.
         source: another run, of which the stage is taken where it is not complete here.
     Raises:
-        StaleError: another fingerprint, here and not `redo`, or in `source`. RunError: inputs missing or damaged.
+        StaleError: another fingerprint, here and not `redo`, or in `source`.
+        RunError: inputs missing or damaged.
     """
     folder = job.folder.stage(stage.name)
     parts = parts_of(stage, job)
-    fingerprint = fingerprints.digest(parts)
-    old = record.read(folder / "stage.json")
-    begun = unfinished.plan(folder)
-    is_other = False
-    kept = replaced.kept(job.folder, stage.name) if old is None else None
-    is_kept = kept is not None and kept.fingerprint == fingerprint
-    if is_kept and (begun is None or (redo and fingerprints.digest(begun) != fingerprint)):
+    action, why = _decided(stage, job, parts, redo=redo, has_source=source is not None)
+    if action is Action.BRING_BACK:
         _bring_back(stage, job)
-        old, begun = kept, None
-    if old is not None:
-        damaged = record.verify(job.folder.base(stage.name), old)
-        # What was refused may be mended; what another run has of it is not made again for that.
-        again = redo and source is None and (stage.looks_outside or old.counts.get("refused"))
-        if old.fingerprint == fingerprint and not damaged and not again:
-            job.verified.add(folder)
-            _tidy(stage, job)  # a kill may have come between stage.json and this
-            return False
-        if not redo:
-            _refuse(stage, job, fingerprints.differences(old.parts, parts), damaged)
-        is_other = True
-    elif begun is not None and fingerprints.digest(begun) != fingerprint:
-        if not redo:
-            _refuse(stage, job, fingerprints.differences(begun, parts), [], is_kept=is_kept)
-        is_other = True
+        action, why = _decided(stage, job, parts, redo=redo, has_source=source is not None)
+    if action is Action.REFUSE:
+        raise _refused(stage, job, why)
+    if action is Action.SKIP:
+        job.verified.add(folder.path)
+        _tidy(stage, job)  # a kill may have come between stage.json and this
+        return False
     theirs = elsewhere(stage, source, parts) if source is not None else None
-    if is_other:
+    if action is Action.REDO:
         replaced.retire(job.folder, stage.name, keeps=stage.keeps)
-        job.verified.discard(folder)
+        job.verified.discard(folder.path)
         job.ledger.write("redo", stage=stage.name)
-        begun = None
+    folder.record.unlink(missing_ok=True)  # of a stage that is done each time
     begun_before, job.begun = job.begun, True
     started = time.monotonic() - unfinished.begin(folder, parts)
-    mendable = (SettingsError, WeightsError, PredictionError) if theirs is None else (RunError,)
     try:
         if source is not None and theirs is not None:
             entry = _taken(stage, job, source, theirs)
         else:
-            entry = _worked(stage, job, parts, resumed=begun is not None)
+            entry = _worked(stage, job, parts, resumed=action is Action.GO_ON)
     except MaskDistillError as error:
-        if begun is None and (
-            isinstance(error, mendable) or not unfinished.is_worth_resuming(folder)
-        ):
-            # What a user has to mend first leaves nothing that the mended command would differ from, and takes nothing.
-            if is_other:
+        mendable = (SettingsError, WeightsError, PredictionError) if theirs is None else (RunError,)
+        came_of_it = unfinished.is_worth_resuming(folder) and not isinstance(error, mendable)
+        if action is not Action.GO_ON and not came_of_it:
+            # What a user has to mend first leaves nothing that the mended command would differ
+            # from, and takes nothing.
+            if action is Action.REDO:
                 _bring_back(stage, job)
             else:
-                shutil.rmtree(folder / "parts", ignore_errors=True)
+                shutil.rmtree(folder.parts.path, ignore_errors=True)
             job.begun = begun_before
         raise
-    record.write(folder / "stage.json", entry)
-    job.verified.add(folder)
+    record.write(folder.record, entry)
+    job.verified.add(folder.path)
     _tidy(stage, job)
     if theirs is None:
-        job.ledger.write(
-            "end",
-            stage=stage.name,
-            seconds=round(time.monotonic() - started, 3),
-            counts=entry.counts,
-        )
+        seconds = round(time.monotonic() - started, 3)
+        job.ledger.write("end", stage=stage.name, seconds=seconds, counts=entry.counts)
     return True
 
 
-def elsewhere(
-    stage: Stage, source: RunFolder, parts: Mapping[str, Any], *, ahead: bool = False
-) -> record.StageRecord:
-    """The record of a stage in another run, which was made as it would be here.
-
-    Args:
-        parts: what the fingerprint would be made of here.
-        ahead: `parts` are only some, known before the stages that it reads are complete.
-    Raises:
-        RunError: not complete there. StaleError: made otherwise; its text lists the differences.
-    """
-    place, verb = source.stage(stage.name), stage.name.partition("/")[0]
-    entry = record.read(place / "stage.json")
-    if entry is None:
-        raise RunError(
-            f"{place}: not complete, so that it cannot be reused. "
-            f"Complete it first: maskdistill run --out {source.root}, or leave out its --reuse"
-        )
-    theirs = {name: value for name, value in entry.parts.items() if name in parts or not ahead}
-    if found := fingerprints.differences(theirs, parts):
-        raise StaleError(
-            f"{place} was made otherwise than is asked for here, so that it cannot be reused:\n"
-            + "\n".join(f"  {line}" for line in found)
-            + f"\nLeave out its --reuse, or give the settings, weights and pictures that {source.root} has"
-            + (
-                ""
-                if "/" in stage.name or not stage.keeps
-                else f" (--reuse {verb}/train takes the training alone)"
-            )
-        )
-    if fingerprints.digest(entry.parts) != entry.fingerprint:
-        raise RunError(f"{place / 'stage.json'}: was changed by hand, so that it cannot be reused")
-    return entry
-
-
-def upstream(job: Job, name: str) -> record.StageRecord:
-    """The record of a completed stage, its outputs as they were recorded; RunError says how to complete it."""
-    place, verb = job.folder.stage(name), verb_of(name)
-    entry = record.read(place / "stage.json")
-    if entry is None:
-        raise RunError(f"{place}: not complete. Do it first: maskdistill {verb} {job.folder.root}")
-    if place not in job.verified:
-        if damaged := record.verify(job.folder.base(name), entry):
-            raise RunError(
-                f"{place}: {listed(damaged)} missing or changed since it was complete. "
-                f"Make it again: maskdistill run --out {job.folder.root} --from {verb}"
-            )
-        job.verified.add(place)
-    return entry
-
-
-def verb_of(name: str) -> str:
-    """The verb that makes a stage."""
-    return "label" if name == "recluster" else name.partition("/")[0]
-
-
-def identity(entry: record.StageRecord) -> str:
-    """What a stage is known by downstream: its fingerprint; of scan the pictures themselves, by content."""
-    return entry.outputs["images.jsonl"] if entry.stage == "scan" else entry.fingerprint
-
-
 def parts_of(stage: Stage, job: Job) -> dict[str, Any]:
-    """What the fingerprint is made of: version, settings that count, weights by content, inputs by fingerprint."""
+    """Return what the fingerprint is made of: version, settings, weights by content, inputs."""
     parts: dict[str, Any] = {"version": stage.version, "settings": stage.parts(job.settings)}
     parts["reads"] = {name: identity(upstream(job, name)) for name in stage.reads}
     weights = stage.weights(job)
@@ -305,24 +137,145 @@ def parts_of(stage: Stage, job: Job) -> dict[str, Any]:
     return parts
 
 
-def _worked(stage: Stage, job: Job, parts: dict[str, Any], *, resumed: bool) -> record.StageRecord:
-    """Do the work; the record of what was made."""
+def identity(entry: record.StageRecord) -> str:
+    """Return what a stage is known by downstream: its fingerprint; of scan the pictures' content."""
+    return entry.outputs[RunFolder.images.name] if entry.stage == "scan" else entry.fingerprint
+
+
+def upstream(job: Job, name: str) -> record.StageRecord:
+    """Return the record of a completed stage, its outputs whole; RunError says how to complete it."""
+    folder, verb = job.folder.stage(name), verb_of(name)
+    entry = record.read(folder.record)
+    if entry is None:
+        raise RunError(
+            f"{folder.path}: not complete. Do it first: maskdistill {verb} {job.folder.root}"
+        )
+    if folder.path not in job.verified:
+        if damaged := record.verify(folder.base, entry):
+            raise RunError(
+                f"{folder.path}: {listed(damaged)} missing or changed since it was complete. "
+                f"Make it again: maskdistill run --out {job.folder.root} --from {verb}"
+            )
+        job.verified.add(folder.path)
+    return entry
+
+
+def elsewhere(
+    stage: Stage, source: RunFolder, parts: Mapping[str, Any], *, ahead: bool = False
+) -> record.StageRecord:
+    """Return the record of a stage in another run, which was made as it would be here.
+
+    Args:
+        parts: what the fingerprint would be made of here.
+        ahead: `parts` are only some, known before the stages that it reads are complete.
+    Raises:
+        RunError: not complete there. StaleError: made otherwise; its text lists the differences.
+    """
+    place, verb = source.stage(stage.name), verb_of(stage.name)
+    entry = record.read(place.record)
+    if entry is None:
+        raise RunError(
+            f"{place.path}: not complete, so that it cannot be reused. "
+            f"Complete it first: maskdistill run --out {source.root}, or leave out its --reuse"
+        )
+    theirs = {name: value for name, value in entry.parts.items() if name in parts or not ahead}
+    if found := fingerprints.differences(theirs, parts):
+        has_training = stage.keeps and "/" not in stage.name
+        alone = f" (--reuse {verb}/train takes the training alone)" if has_training else ""
+        raise StaleError(
+            f"{place.path} was made otherwise than is asked for here, so that it cannot be reused:\n"
+            + "\n".join(f"  {line}" for line in found)
+            + "\nLeave out its --reuse, or give the settings, weights and pictures that "
+            + f"{source.root} has{alone}"
+        )
+    if fingerprints.digest(entry.parts) != entry.fingerprint:
+        raise RunError(f"{place.record}: was changed by hand, so that it cannot be reused")
+    return entry
+
+
+@dataclass(frozen=True)
+class _Why:
+    """What a refusal tells."""
+
+    differences: list[str]
+    damaged: list[str]
+    is_kept: bool
+
+
+def _decided(
+    stage: Stage, job: Job, parts: dict[str, Any], *, redo: bool, has_source: bool
+) -> tuple[Action, _Why]:
+    """Return what to do, from the facts as they are on disk, and what a refusal would tell."""
     folder = job.folder.stage(stage.name)
-    job.ledger.write(
-        "resume" if resumed else "start",
-        stage=stage.name,
-        threads=_threads(),
-        device=job.settings.device,
+    fingerprint = fingerprints.digest(parts)
+
+    def found(other: Mapping[str, Any] | None) -> Found:
+        if other is None:
+            return Found.NOTHING
+        return Found.SAME if fingerprints.digest(other) == fingerprint else Found.OTHER
+
+    complete, begun = record.read(folder.record), unfinished.plan(folder)
+    kept = replaced.kept(job.folder, stage.name) if complete is None else None
+    damaged = record.verify(folder.base, complete) if complete is not None else []
+    is_retried = complete is not None and (stage.looks_outside or complete.counts.get("refused"))
+    facts = Facts(
+        complete=Found.NOTHING
+        if complete is None
+        else Found.SAME
+        if complete.fingerprint == fingerprint
+        else Found.OTHER,
+        damaged=bool(damaged),
+        begun=found(begun),
+        kept=Found.SAME if kept is not None and kept.fingerprint == fingerprint else Found.NOTHING,
+        redo=redo,
+        # What another run has of it is not made again for what was refused.
+        retried=bool(is_retried) and not has_source,
+        always=stage.always,
     )
-    machines = unfinished.machines(folder, f"{job.settings.device}, {_threads()} threads")
+    there = complete.parts if complete is not None else begun
+    differences = fingerprints.differences(there, parts) if there is not None else []
+    return decide(facts), _Why(differences, damaged, complete is None and facts.kept is Found.SAME)
+
+
+def _refused(stage: Stage, job: Job, why: _Why) -> StaleError:
+    """Return the error that lists old and new values, and how to go on."""
+    verb = verb_of(stage.name)
+    what = [f"  {line}" for line in why.differences]
+    what += [f"  {name}: missing or changed" for name in why.damaged]
+    then = "the old folder is kept until the new one is complete"
+    if why.is_kept:
+        then = (
+            "that drops what was begun here: what is asked for is complete in old/, and comes back "
+            "from there"
+        )
+    return StaleError(
+        f"{job.folder.stage(stage.name).path} was made otherwise than is asked for now:\n"
+        + "\n".join(what)
+        + f"\nDo it again: `maskdistill run` with --from {verb}, or the stage's own command with "
+        f"--redo ({then}), or give another --out"
+    )
+
+
+def _worked(stage: Stage, job: Job, parts: dict[str, Any], *, resumed: bool) -> record.StageRecord:
+    """Do the work, and return the record of what was made."""
+    folder = job.folder.stage(stage.name)
+    threads, device = _threads(), job.settings.device
+    job.ledger.write(
+        "resume" if resumed else "start", stage=stage.name, threads=threads, device=device
+    )
+    machines = unfinished.machines(folder, f"{device}, {threads} threads")
     done = stage.work(job, folder)
-    base = job.folder.base(stage.name)
     return record.StageRecord(
         stage=stage.name,
         version=stage.version,
         fingerprint=fingerprints.digest(parts),
         parts=parts,
-        outputs={name: fingerprints.sha256_file(base / name) for name in sorted(done.outputs)},
+        outputs={
+            path.relative_to(folder.base).as_posix(): fingerprints.sha256_file(path)
+            for path in sorted(
+                done.outputs, key=lambda path: path.relative_to(folder.base).as_posix()
+            )
+        },
         mixed=done.mixed or len(machines) > 1,
         counts=dict(done.counts),
     )
@@ -331,47 +284,27 @@ def _worked(stage: Stage, job: Job, parts: dict[str, Any], *, resumed: bool) -> 
 def _taken(
     stage: Stage, job: Job, source: RunFolder, theirs: record.StageRecord
 ) -> record.StageRecord:
-    """Take the outputs of another run; its record is then ours."""
-    base = job.folder.base(stage.name)
-    # Of scan not below scan/parts: the folder scan/ itself is among what is taken.
-    waiting = base / "taken" if stage.name == "scan" else base / "parts" / "taken"
-    linked = reuse.take(source.base(stage.name), theirs, base, waiting=waiting)
+    """Take the outputs of another run, and return its record, which is then ours."""
+    folder = job.folder.stage(stage.name)
+    there = source.stage(stage.name).base
+    linked = reuse.take(there, theirs, folder.base, waiting=folder.reused)
     files = {"files": len(theirs.outputs), "linked": linked}
-    job.ledger.write(
-        "reuse", stage=stage.name, run=str(source.root.resolve()), **files, counts=theirs.counts
-    )
+    run = str(source.root.resolve())
+    job.ledger.write("reuse", stage=stage.name, run=run, **files, counts=theirs.counts)
     job.progress.say(f"{stage.name}: taken from {source.root}")
     return theirs
 
 
-def _refuse(
-    stage: Stage, job: Job, differences: list[str], damaged: list[str], *, is_kept: bool = False
-) -> None:
-    verb = verb_of(stage.name)
-    what = [f"  {line}" for line in differences] + [
-        f"  {name}: missing or changed" for name in damaged
-    ]
-    then = "the old folder is kept until the new one is complete"
-    if is_kept:
-        then = "that drops what was begun here: what is asked for is complete in old/, and comes back from there"
-    raise StaleError(
-        f"{job.folder.stage(stage.name)} was made otherwise than is asked for now:\n"
-        + "\n".join(what)
-        + "\n"
-        f"Do it again: `maskdistill run` with --from {verb}, or the stage's own command with --redo ({then}), "
-        "or give another --out"
-    )
-
-
 def _bring_back(stage: Stage, job: Job) -> None:
     replaced.bring_back(job.folder, stage.name, keeps=stage.keeps)
-    job.ledger.write("note", stage=stage.name, what="what was kept in old/ is in its place again")
+    what = "what was kept in old/ is in its place again"
+    job.ledger.write("note", stage=stage.name, what=what)
     job.progress.say(f"{stage.name}: what was made before is in its place again")
 
 
 def _tidy(stage: Stage, job: Job) -> None:
     """Remove what a complete stage needs no longer: its journal, and what it replaced."""
-    shutil.rmtree(job.folder.stage(stage.name) / "parts", ignore_errors=True)
+    shutil.rmtree(job.folder.stage(stage.name).parts.path, ignore_errors=True)
     replaced.forget(job.folder, stage.name, keeps=stage.keeps)
 
 

@@ -1,4 +1,7 @@
-"""parts/ of a stage that is not complete: what it was begun with, on which machines, whether anything came of it."""
+"""A stage that is not complete: with what it was begun, on which machines, what came of it so far.
+
+In, out:  the stage's parts/
+"""
 
 from __future__ import annotations
 
@@ -9,11 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from maskdistill.runs import atomic
+from maskdistill.runs.layout import StageFolder
 
-PLAN, MACHINES, SECONDS = "plan.json", "machines.json", "seconds.json"
 
-
-def begin(folder: Path, parts: Mapping[str, Any]) -> float:
+def begin(folder: StageFolder, parts: Mapping[str, Any]) -> float:
     """Make the folder of a stage ready to be worked at, or to be gone on with.
 
     Returns:
@@ -21,17 +23,40 @@ def begin(folder: Path, parts: Mapping[str, Any]) -> float:
     Raises:
         RunError: it cannot be written.
     """
-    atomic.make_folder(folder / "parts")
-    atomic.sweep(folder)
+    atomic.make_folder(folder.parts.path)
+    atomic.sweep(folder.path)
     before = _seconds(folder)
-    atomic.write_json(folder / "parts" / PLAN, parts)
-    atomic.write_json(folder / "parts" / SECONDS, {"before": before, "began": time.time()})
+    atomic.write_json(folder.parts.plan, parts)
+    atomic.write_json(folder.parts.seconds, {"before": before, "began": time.time()})
     return before
 
 
-def _seconds(folder: Path) -> float:
-    """So long was worked at it: until the last file was written, because a kill leaves no word of its time."""
-    path = folder / "parts" / SECONDS
+def plan(folder: StageFolder) -> dict[str, Any] | None:
+    """Return what its fingerprint was made of when it was begun; None where it is not begun."""
+    path = folder.parts.plan
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+
+
+def machines(folder: StageFolder, now: str) -> list[str]:
+    """Note on what a stage is worked at now, and return all machines so far.
+
+    More than one device or thread count, and the last bits of its results are mixed.
+    """
+    path = folder.parts.machines
+    seen = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
+    if now not in seen:
+        atomic.write_json(path, [*seen, now])
+    return list(dict.fromkeys([*seen, now]))
+
+
+def is_worth_resuming(folder: StageFolder) -> bool:
+    """Return whether there is more than how it was begun: a record in a journal, a checkpoint."""
+    return any(path.stat().st_size for path in _made(folder))
+
+
+def _seconds(folder: StageFolder) -> float:
+    """Return the time worked until the last file was written: a kill leaves no word of its time."""
+    path = folder.parts.seconds
     if not path.exists():
         return 0.0
     last = json.loads(path.read_text(encoding="utf-8"))
@@ -39,30 +64,8 @@ def _seconds(folder: Path) -> float:
     return round(last["before"] + max(0.0, written - last["began"]), 3)
 
 
-def plan(folder: Path) -> dict[str, Any] | None:
-    """What its fingerprint was made of when it was begun; None where it is not begun."""
-    path = folder / "parts" / PLAN
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
-
-
-def machines(folder: Path, now: str) -> list[str]:
-    """On what it was worked at so far: more than one device or thread count, and its last bits are mixed."""
-    path = folder / "parts" / MACHINES
-    seen = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
-    if now not in seen:
-        atomic.write_json(path, [*seen, now])
-    return list(dict.fromkeys([*seen, now]))
-
-
-def is_worth_resuming(folder: Path) -> bool:
-    """Whether there is more than how it was begun: a record in a journal, a checkpoint."""
-    return any(path.stat().st_size for path in _made(folder))
-
-
-def _made(folder: Path) -> list[Path]:
-    begun_with = (PLAN, MACHINES, SECONDS)
+def _made(folder: StageFolder) -> list[Path]:
+    begun_with = folder.parts.begun_with()
     return [
-        path
-        for path in (folder / "parts").rglob("*")
-        if path.is_file() and path.name not in begun_with
+        path for path in folder.parts.path.rglob("*") if path.is_file() and path not in begun_with
     ]

@@ -4,56 +4,57 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from maskdistill.artifacts import freshness
-from maskdistill.artifacts.mask_lines import cluster_files, clustering_of_detections, with_clusters
+from maskdistill.artifacts import cluster_names, clusterings, freshness
+from maskdistill.artifacts.mask_lines import with_clusters
+from maskdistill.engine.opening import settings_of
 from maskdistill.errors import RunError, SettingsError
 from maskdistill.exports import coco as coco_file
-from maskdistill.measuring import match_names
 from maskdistill.runs import atomic, lines
 from maskdistill.runs.layout import RunFolder
 from maskdistill.runs.ledger import Ledger
 from maskdistill.runs.progress import Progress
-from maskdistill.settings import validate
-from maskdistill.workflows.run import configured
 
-SOURCES = {
-    "detections": ("detect", "detections.jsonl"),
-    "proposals": ("propose", "proposals.jsonl"),
-}
-
-
+STAGE_OF = {"detections": "detect", "proposals": "propose"}
 POLYGON_PX = 2.0  # how far an outline may move, in px; source: MaskDistill release
 
 
 def coco(root: Path, *, of: str, out: Path | None, polygons: bool = False) -> Path:
-    """RUN/export/coco-<of>.json (or `out`), written as a stream; category ids are 1 + cluster.
+    """Write masks of a run as a COCO dataset, as a stream, and return the file's path.
+
+    Category ids are 1 + cluster.
 
     Args:
-        polygons: outlines as the paper's files have them, in place of run lengths; masks too small for one are left
-            out, and told.
+        of: detections | proposals. out: the file; None: RUN/export/coco-<of>.json.
+        polygons: outlines as the paper's files have them, in place of run lengths; masks too small
+            for one are left out, and told.
+    Raises:
+        SettingsError: another `of`. RunError: no run, the masks are not there yet, or were made from
+            others than are there.
     """
-    if of not in SOURCES:
-        raise SettingsError(f"of: wanted one of {', '.join(SOURCES)}, found {of!r}")
+    if of not in STAGE_OF:
+        raise SettingsError(f"of: wanted one of {', '.join(STAGE_OF)}, found {of!r}")
     folder = RunFolder(root)
-    settings = validate(configured(root), source=str(folder.config))
-    stage, name = SOURCES[of]
-    source = folder.stage(stage) / name
-    if not source.exists():
-        raise RunError(f"{source}: not there yet. Do it first: maskdistill {stage} {root}")
-    clusters = cluster_files(folder, of, again=settings.cluster.again)
-    made = clusters.parent.name if clusters else stage
+    settings = settings_of(folder)
+    if of == "detections":
+        clustering = clusterings.of_detections(folder, settings)
+    else:
+        clustering = clusterings.made_by(folder, "cluster")
+    if not clustering.masks.exists():
+        verb = STAGE_OF[of]
+        raise RunError(f"{clustering.masks}: not there yet. Do it first: maskdistill {verb} {root}")
+    is_clustered = of == "detections" or clusterings.of_proposals(folder) is not None
+    file = clustering.file if is_clustered else None
+    made = clustering.stage if file else STAGE_OF[of]
     if others := freshness.others(folder, made):
         raise RunError(f"{root}: {freshness.sentence(folder, [made], others)}")
-    own = folder.stage(clustering_of_detections(settings, again=False))
-    clustering = clusters.parent if clusters else own
-    words = match_names.of(clustering) if (clusters or of == "detections") else ["cluster 0"]
-    path = out or root / "export" / f"coco-{of}.json"
+    words = cluster_names.of(clustering.folder) if is_clustered else ["cluster 0"]
+    path = out or folder.export(of)
     atomic.make_folder(path.parent)
-    with atomic.writing(path, "w") as file:
+    with atomic.writing(path, "w") as stream:
         n_left_out = coco_file.write(
-            file,
+            stream,
             lines.read(folder.images),
-            with_clusters(source, clusters),
+            with_clusters(clustering.masks, file),
             words,
             tolerance_px=POLYGON_PX if polygons else None,
         )

@@ -19,7 +19,7 @@ from PIL import Image
 from maskdistill.artifacts import label_maps
 from maskdistill.discovery.find import discover
 from maskdistill.engine import networks
-from maskdistill.engine.stage import Job
+from maskdistill.engine.job import Job
 from maskdistill.errors import SettingsError
 from maskdistill.inference import result_folder
 from maskdistill.masks import rle

@@ -9,7 +9,7 @@ import numpy as np
 
 from maskdistill.discovery.find import find, in_pixels, seed_points_xy
 from maskdistill.engine import networks
-from maskdistill.engine.stage import Job
+from maskdistill.engine.job import Job
 from maskdistill.masks.boxes import boxes_from_masks, xywh
 from maskdistill.pictures import as_rgb
 from maskdistill.settings import RunSettings

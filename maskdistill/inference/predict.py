@@ -16,6 +16,7 @@ from maskdistill.inference import trained_run as models
 from maskdistill.runs import atomic, record
 from maskdistill.runs.layout import RunFolder
 from maskdistill.runs.progress import Progress
+from maskdistill.runs.stages import DETECT_TRAIN, RECLUSTER, SEGMENT_TRAIN
 from maskdistill.settings import RunSettings
 from maskdistill.stages import detect, segment
 from maskdistill.types import Detections, Prediction
@@ -81,8 +82,8 @@ def instances(prediction: Prediction) -> dict[str, Any]:
 
 def _made_with(folder: RunFolder, settings: RunSettings, words: list[str]) -> dict[str, Any]:
     """The networks and clusters by fingerprint, the settings of prediction, and names where somebody gave some."""
-    names = ["detect/train", "segment/train", *(["recluster"] if settings.cluster.again else [])]
-    entries = {name: record.read(folder.stage(name) / "stage.json") for name in names}
+    names = [DETECT_TRAIN, SEGMENT_TRAIN, *([RECLUSTER] if settings.cluster.again else [])]
+    entries = {name: record.read(folder.stage(name).record) for name in names}
     made: dict[str, Any] = {
         name: entry.fingerprint for name, entry in entries.items() if entry is not None
     }

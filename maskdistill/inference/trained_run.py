@@ -10,18 +10,18 @@ from typing import Any
 import numpy as np
 import torch
 
-from maskdistill.artifacts import freshness
-from maskdistill.artifacts.mask_lines import clustering_of_detections, detections
-from maskdistill.engine.stage import Job
+from maskdistill.artifacts import cluster_names, clusterings, freshness
+from maskdistill.artifacts.mask_lines import detections
+from maskdistill.engine.job import Job
+from maskdistill.engine.opening import settings_of
 from maskdistill.errors import RunError
-from maskdistill.measuring import match_names
 from maskdistill.pictures import as_rgb
 from maskdistill.runs import record
 from maskdistill.runs.layout import RunFolder
-from maskdistill.settings import RunSettings, validate
+from maskdistill.runs.stages import DETECT_TRAIN, RECLUSTER, SEGMENT_TRAIN
+from maskdistill.settings import RunSettings
 from maskdistill.stages import cluster, detect, segment
 from maskdistill.types import Detections, Prediction
-from maskdistill.workflows.run import configured
 
 
 class Model:
@@ -80,16 +80,14 @@ def load(root: Path, *, device: str = "auto", crf: bool = False) -> Model:
     folder = RunFolder(root)
     if not folder.config.exists():
         raise RunError(f"{root}: not the folder of a run (no config.yaml)")
-    settings = validate({**configured(root), "device": device}, source=str(folder.config))
+    settings = settings_of(folder, device=device)
     _check_clusters(folder, settings)
     segmenter = (
-        segment.trained(folder, settings)
-        if record.read(folder.stage("segment/train") / "stage.json")
-        else None
+        segment.trained(folder, settings) if record.read(folder.segment_train.record) else None
     )
     detector = None
     if not settings.detect.import_file:
-        if record.read(folder.stage("detect/train") / "stage.json") is None:
+        if record.read(folder.detect_train.record) is None:
             raise RunError(
                 f"{root}: has no trained detector. Train it first: maskdistill run --out {root}"
             )
@@ -105,18 +103,13 @@ def load(root: Path, *, device: str = "auto", crf: bool = False) -> Model:
     if crf:
         settings = replace(settings, segment=replace(settings.segment, pixels="crf"))
     assign = None
-    if settings.cluster.again and record.read(folder.stage("recluster") / "stage.json"):
-        # Label maps, and so the segmenter, count in clusters of the detections: the instances must too.
-        assign = (
-            cluster.assigner(Job.alone(settings), folder.stage("recluster"))
-            if detector is not None
-            else None
-        )
-        words = match_names.of(folder.stage("recluster"))
-    elif (
-        own := folder.stage(clustering_of_detections(settings, again=False)) / "clusters.json"
-    ).exists():
-        words = match_names.of(own.parent)
+    own = clusterings.of_detections(folder, settings)
+    if own.stage == RECLUSTER and detector is not None:
+        # Label maps, and so the segmenter, count in clusters of the detections: the instances must
+        # too.
+        assign = cluster.assigner(Job.alone(settings), own)
+    if own.folder.about.exists():
+        words = cluster_names.of(own.folder)
     else:
         assert detector is not None  # what is imported has its clusters.json
         words = [
@@ -128,15 +121,10 @@ def load(root: Path, *, device: str = "auto", crf: bool = False) -> Model:
 
 def _check_clusters(folder: RunFolder, settings: RunSettings) -> None:
     """RunError where the networks were trained on other clusters than those that would be named and counted in."""
-    again = (
-        settings.cluster.again and record.read(folder.stage("recluster") / "stage.json") is not None
-    )
-    clustering = clustering_of_detections(settings, again=again)
-    trained = [(segment.MODEL, "label"), ("label", clustering)]
-    if (
-        not again and not settings.detect.import_file
-    ):  # else the detector's own clusters are not looked at
-        trained.insert(0, (detect.MODEL, clustering))
+    clustering = clusterings.of_detections(folder, settings).stage
+    trained = [(SEGMENT_TRAIN, "label"), ("label", clustering)]
+    if clustering == "cluster":  # else the detector's own clusters are not looked at
+        trained.insert(0, (DETECT_TRAIN, clustering))
     for name, read in trained:
         if not freshness.is_of(folder, name, read):
             raise RunError(f"{folder.root}: {freshness.sentence(folder, [name], [read])}")

@@ -13,7 +13,7 @@ import numpy as np
 
 from maskdistill.artifacts import weights_used
 from maskdistill.artifacts.finished_stages import Outputs
-from maskdistill.engine.stage import Image, Job
+from maskdistill.engine.job import Image, Job
 from maskdistill.errors import RunError
 from maskdistill.evaluation import agreement, bootstrap, label_map_counts, semantic, tables
 from maskdistill.masks import rle
@@ -53,15 +53,15 @@ def work(job: Job, other: Job, joined: Mapping[str, Joined], names: list[str]) -
         "pictures": {"common": n_common, "here": n_all, "there": len(other.images)},
         "metrics": rows,
     }
-    folder = job.folder.stage("evaluate")
-    atomic.write_json(folder / "against.json", written)
+    folder = job.folder.evaluate
+    atomic.write_json(folder.against, written)
     head = f"{job.folder.root} against {other.folder.root}: {n_common} of {n_all} pictures are in both\n\n"
     told = [
         f"Weights {which}: {weights_used.line(used)}"
         for which, used in zip(("here", "there"), weights, strict=True)
     ]
     text = head + "\n\n".join([tables.compared(rows), *told])
-    atomic.write_text(folder / "against.md", text + "\n")
+    atomic.write_text(folder.against_table, text + "\n")
     job.progress.say(text)
     job.ledger.write("compared", other=str(other.folder.root), pictures=n_common, metrics=len(rows))
 

@@ -6,44 +6,27 @@ Out:  names.json beside clusters.json; nothing that is trained reads it
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from maskdistill.artifacts import freshness
-from maskdistill.artifacts.mask_lines import MaskFile, clusters_in
+from maskdistill.artifacts import clusterings, freshness
+from maskdistill.artifacts.cluster_names import unlike
+from maskdistill.artifacts.clusterings import Clustering
+from maskdistill.artifacts.mask_lines import MaskFile
 from maskdistill.datasets import truth as truths
-from maskdistill.engine.stage import Job
+from maskdistill.engine.job import Job
 from maskdistill.errors import GroundTruthError, RunError
 from maskdistill.evaluation import clusters, matching
 from maskdistill.masks import rle
-from maskdistill.runs import atomic, lines, record
-from maskdistill.stage_parts.other_runs import SOURCES
+from maskdistill.runs import atomic, record
+from maskdistill.runs.stages import RECLUSTER
 from maskdistill.stages import evaluate
 
 MATCHED = (
     0.5  # IoU with an object, or share of the mask that has one class, from which a mask counts
 )
-
-
-def of(folder: Path) -> list[str]:
-    """A word for each cluster of a clustering: its name, or "cluster 3".
-
-    Raises:
-        RunError: names.json has more or fewer names than there are clusters, or two alike.
-    """
-    k, path = clusters_in(folder), folder / "names.json"
-    if not path.exists():
-        return [f"cluster {number}" for number in range(k)]
-    names: list[str] = json.loads(path.read_text(encoding="utf-8"))["names"]
-    if len(names) != k or len(set(names)) != k:
-        raise RunError(
-            f"{path}: holds {len(names)} names ({len(set(names))} of them unlike) for {k} clusters. "
-            "Name them again: maskdistill cluster RUN --name-with LABELLED, or remove the file"
-        )
-    return names
 
 
 def work(job: Job, labelled: list[Path]) -> list[dict[str, Any]]:
@@ -57,17 +40,17 @@ def work(job: Job, labelled: list[Path]) -> list[dict[str, Any]]:
             "Its file names must be their relative paths or names"
         )
     rows: list[dict[str, Any]] = []
-    for stage in ("cluster", "recluster"):
-        folder = job.folder.stage(stage)
-        if record.read(folder / "stage.json") is None:
+    for stage in ("cluster", RECLUSTER):
+        clustering = clusterings.made_by(job.folder, stage)
+        if record.read(clustering.folder.record) is None:
             continue
         if others := freshness.others(job.folder, stage):
             job.progress.say(
                 f"{freshness.sentence(job.folder, [stage], others)}. Until then it is not named"
             )
             continue
-        k = clusters_in(folder)
-        counts = _counts(job, stage, joined, k=k, n_classes=len(classes))
+        k = clustering.k
+        counts = _counts(job, clustering, joined, k=k, n_classes=len(classes))
         partner = {
             row: which for row, which in matching.hungarian(counts).items() if counts[row, which]
         }
@@ -77,7 +60,7 @@ def work(job: Job, labelled: list[Path]) -> list[dict[str, Any]]:
         seen = counts.sum(axis=1).tolist()
         agreed = [int(counts[row, partner[row]]) if row in partner else 0 for row in range(k)]
         atomic.write_json(
-            folder / "names.json",
+            clustering.folder.names,
             {
                 "names": names,
                 "by": f"Hungarian by count, masks that meet a labelled object by {MATCHED}",
@@ -107,12 +90,11 @@ def work(job: Job, labelled: list[Path]) -> list[dict[str, Any]]:
     return rows
 
 
-def _counts(job: Job, stage: str, joined: list[Any], *, k: int, n_classes: int) -> np.ndarray:
+def _counts(
+    job: Job, clustering: Clustering, joined: list[Any], *, k: int, n_classes: int
+) -> np.ndarray:
     """(k, classes) int64: how often masks of each cluster meet each class in the labelled pictures."""
-    file = MaskFile(job.folder.root / SOURCES[stage])
-    ids = np.array(
-        [row["cluster"] for row in lines.read(job.folder.stage(stage) / "clusters.jsonl")], np.int64
-    )
+    file, ids = MaskFile(clustering.masks), clustering.ids()
     counts = np.zeros((k, n_classes), np.int64)
     for image, source, key in joined:
         rles = [mask["rle"] for mask in file.masks(image.id)]
@@ -140,15 +122,3 @@ def _met(rles: list[Any], source: truths.Truth, key: str, size: tuple[int, int])
             for mask in rle.decode(rles, size=size)
         ]
     )
-
-
-def unlike(names: list[str]) -> list[str]:
-    """The same names, a number behind one that occurred before: exports and people tell clusters apart by name."""
-    found: list[str] = []
-    for name in names:
-        number, shown = 1, name
-        while shown in found:
-            number += 1
-            shown = f"{name} {number}"
-        found.append(shown)
-    return found

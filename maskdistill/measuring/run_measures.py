@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from maskdistill.artifacts.finished_stages import Outputs
-from maskdistill.artifacts.mask_lines import detections, with_clusters
+from maskdistill.artifacts.mask_lines import detections
 from maskdistill.datasets.truth import Truth
-from maskdistill.engine.stage import Image, Job
+from maskdistill.engine.job import Image, Job
 from maskdistill.evaluation import (
     baselines,
     boundary,
@@ -210,14 +210,14 @@ class Measured:
 
     def _of_clusters(self) -> list[Measure]:
         """Agreement of ids with classes, and the proposals painted as a segmentation."""
-        file = self.outputs.cluster_file("proposals")
-        n_clusters = self.outputs.n_clusters("cluster")
+        clustering = self.outputs.clustering("proposals")
+        n_clusters = clustering.k
         place = {number: row for row, number in enumerate(self.joined)}
         at: list[int] = []
         ids: list[int] = []
         classes: list[int] = []
         by_picture: dict[int, np.ndarray] = {}
-        for row in with_clusters(self.outputs.folder.stage("propose") / "proposals.jsonl", file):
+        for row in clustering.rows():
             if row["id"] not in self.joined:
                 continue
             image, source, key = self.joined[row["id"]]

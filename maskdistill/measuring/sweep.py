@@ -19,8 +19,9 @@ import torch
 from maskdistill.datasets import truth as truths
 from maskdistill.discovery.find import METHODS, NEEDS, in_pixels, look, search
 from maskdistill.engine import networks
+from maskdistill.engine.job import Image, Job
 from maskdistill.engine.picture_loop import over_pictures
-from maskdistill.engine.stage import Image, Job, upstream
+from maskdistill.engine.stage import upstream
 from maskdistill.errors import PictureError, SettingsError
 from maskdistill.evaluation import corloc
 from maskdistill.masks import rle
@@ -65,7 +66,7 @@ def work(job: Job, *, grid: Grid, n_pictures: int) -> list[dict[str, Any]]:
     upstream(job, "scan")
     trials = _trials(job, grid)
     images, joined = _chosen(job, n_pictures)
-    folder = job.folder.stage("sweep")
+    folder = job.folder.sweep
     key = digest(
         {
             "trials": [vars(trial) for trial in trials],
@@ -76,10 +77,10 @@ def work(job: Job, *, grid: Grid, n_pictures: int) -> list[dict[str, Any]]:
             "weights": networks.digest(job, "propose", job.settings.propose.backbone),
         }
     )
-    plan = folder / "parts" / "plan.json"
+    plan = folder.parts.plan
     if plan.exists() and json.loads(plan.read_text(encoding="utf-8")) != key:
-        shutil.rmtree(folder / "parts")
-    atomic.make_folder(folder / "parts")
+        shutil.rmtree(folder.parts.path)
+    atomic.make_folder(folder.parts.path)
     atomic.write_json(plan, key)
     network = networks.backbone(job, "propose", job.settings.propose.backbone)
 
@@ -105,8 +106,8 @@ def work(job: Job, *, grid: Grid, n_pictures: int) -> list[dict[str, Any]]:
     rows.sort(
         key=lambda row: -(row["CorLoc"] if "CorLoc" in row else (row["flips"] + row["crops"]) / 2)
     )
-    atomic.write_json(folder / "table.json", {"format": 1, "pictures": len(records), "rows": rows})
-    shutil.rmtree(folder / "parts", ignore_errors=True)
+    atomic.write_json(folder.table, {"format": 1, "pictures": len(records), "rows": rows})
+    shutil.rmtree(folder.parts.path, ignore_errors=True)
     return rows
 
 

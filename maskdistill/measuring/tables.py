@@ -10,7 +10,6 @@ import csv
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,6 +18,7 @@ from maskdistill.artifacts import weights_used
 from maskdistill.evaluation import tables
 from maskdistill.measuring.published import CAUTION
 from maskdistill.runs import atomic
+from maskdistill.runs.layout import EvaluateFolder
 from maskdistill.settings import RunSettings
 
 ROWS = (
@@ -54,29 +54,26 @@ class Evaluated:
     confusions: dict[tuple[str, str], np.ndarray] = field(default_factory=dict)
 
 
-def write(folder: Path, made: Evaluated, settings: RunSettings) -> None:
+def write(folder: EvaluateFolder, made: Evaluated, settings: RunSettings) -> None:
     """Write all of it; what an earlier evaluation left and this one does not have is removed."""
-    atomic.make_folder(folder)
+    atomic.make_folder(folder.path)
     weights = weights_used.used(settings)
     told = weights_used.line(weights)
     published = [{"stage": "published", **row} for row in made.published]
     written = {"format": 1, "weights": weights, "metrics": made.rows, "published": published}
-    atomic.write_json(folder / "metrics.json", written)
-    atomic.write_text(folder / "metrics.md", text(made, settings) + "\n")
+    atomic.write_json(folder.metrics, written)
+    atomic.write_text(folder.table, text(made, settings) + "\n")
     every = [{**row, "weights": told} for row in made.rows] + [
         {**row, "weights": ""} for row in published
     ]
-    atomic.write_text(folder / "metrics.csv", tables.as_csv(every, (*ROWS, "weights")))
+    atomic.write_text(folder.rows, tables.as_csv(every, (*ROWS, "weights")))
     _write_classes(folder, made, told)
-    wanted = {
-        f"confusion-{split}-{_plain(stage)}.csv": each
-        for (split, stage), each in made.confusions.items()
-    }
-    for old in folder.glob("confusion-*.csv"):
-        if old.name not in wanted:
+    wanted = {folder.confusion(*place): each for place, each in made.confusions.items()}
+    for old in folder.confusions():
+        if old not in wanted:
             old.unlink()
-    for name, counts in wanted.items():
-        atomic.write_text(folder / name, confusion_csv(counts, made.names))
+    for path, counts in wanted.items():
+        atomic.write_text(path, confusion_csv(counts, made.names))
 
 
 def text(made: Evaluated, settings: RunSettings) -> str:
@@ -108,9 +105,11 @@ def confusion_csv(counts: np.ndarray, names: Sequence[str]) -> str:
     return written.getvalue()
 
 
-def read_confusion(folder: Path, split: str, stage: str) -> tuple[list[str], np.ndarray] | None:
+def read_confusion(
+    folder: EvaluateFolder, split: str, stage: str
+) -> tuple[list[str], np.ndarray] | None:
     """Names of the classes and (classes, classes + 1) int64 of what `write` wrote, None where it is not there."""
-    path = folder / f"confusion-{split}-{_plain(stage)}.csv"
+    path = folder.confusion(split, stage)
     if not path.exists():
         return None
     with path.open(encoding="utf-8", newline="") as file:
@@ -118,13 +117,13 @@ def read_confusion(folder: Path, split: str, stage: str) -> tuple[list[str], np.
     return head[1:-1], np.array([line[1:] for line in lines], np.int64).reshape(len(lines), -1)
 
 
-def _write_classes(folder: Path, made: Evaluated, told: str) -> None:
+def _write_classes(folder: EvaluateFolder, made: Evaluated, told: str) -> None:
     """classes.md, a table a split, and classes.csv, a line a class, stage and split."""
     of_classes = [row for row in made.rows if row["name"].startswith("IoU/")]
     by_others = [row for row in made.published if row["name"].startswith("IoU/")]
     if not of_classes:
-        (folder / "classes.md").unlink(missing_ok=True)
-        (folder / "classes.csv").unlink(missing_ok=True)
+        folder.classes_table.unlink(missing_ok=True)
+        folder.classes_rows.unlink(missing_ok=True)
         return
     pieces = []
     for split in dict.fromkeys(row["split"] for row in of_classes):
@@ -135,16 +134,11 @@ def _write_classes(folder: Path, made: Evaluated, told: str) -> None:
     if by_others:
         pieces.append(f"Published figures are {CAUTION}.")
     pieces += [tables.on_seeds(of_classes), f"Weights: {told}"]
-    atomic.write_text(folder / "classes.md", "\n\n".join(piece for piece in pieces if piece) + "\n")
+    atomic.write_text(folder.classes_table, "\n\n".join(piece for piece in pieces if piece) + "\n")
     rows = [{**row, "class": row["name"].removeprefix("IoU/")} for row in of_classes]
     rows += [
         {**row, "class": row["name"].removeprefix("IoU/"), "stage": "published"}
         for row in by_others
     ]
     weights = [{**row, "weights": "" if row["stage"] == "published" else told} for row in rows]
-    atomic.write_text(folder / "classes.csv", tables.as_csv(weights, (*CLASSES, "weights")))
-
-
-def _plain(stage: str) -> str:
-    """A stage as a part of a file's name."""
-    return stage.replace(":", "-")
+    atomic.write_text(folder.classes_rows, tables.as_csv(weights, (*CLASSES, "weights")))

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from maskdistill.errors import PictureError
+from maskdistill.runs.layout import RunFolder
 
 SUFFIXES = frozenset(
     {
@@ -26,7 +27,7 @@ SUFFIXES = frozenset(
         ".heif",
     }
 )
-_OF_A_RUN = frozenset({"config.yaml", "images.jsonl"})
+_OF_A_RUN = frozenset({RunFolder.config.name, RunFolder.images.name})
 
 
 def find(folder: Path, *, exclude: Iterable[Path] = ()) -> list[str]:

@@ -1,46 +1,263 @@
-"""Where things are in a run's folder."""
+"""Where things are in a run's folder: every file name of a run is spelt here, and nowhere else.
+
+`RunFolder(root).detect.masks` is a path, `RunFolder(root).detect.record` that of the stage's stage.json. Nothing is
+read or made. What each stage writes is listed in stages.py too; a test holds the two against each other.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol, overload
+
+from maskdistill.runs.stages import BY_NAME, DETECT_TRAIN, RECLUSTER, SEGMENT_TRAIN
+
+
+class _Place(Protocol):
+    @property
+    def path(self) -> Path: ...
+
+
+class File:
+    """Return, as an attribute of a folder, the path of a file or sub-folder in it."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    @overload
+    def __get__(self, folder: None, owner: type) -> File: ...
+
+    @overload
+    def __get__(self, folder: _Place, owner: type) -> Path: ...
+
+    def __get__(self, folder: _Place | None, owner: type) -> File | Path:
+        return self if folder is None else folder.path / self.name
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What lies in a stage's folder while the stage is under way; gone when it is complete."""
+
+    path: Path
+
+    plan = File("plan.json")  # the parts of the fingerprint that the stage was begun with
+    machines = File("machines.json")  # devices and thread counts that it was worked at with
+    seconds = File("seconds.json")  # time worked at it in earlier sittings
+    halved = File("halved")  # mark: a training batch was cut to fit into memory
+    losses = File("losses.jsonl")  # of a training so far, a step a line
+    looks = File("looks.jsonl")  # what each look at the ground truth gave
+    best = File("best.safetensors")  # weights of the best look so far
+    best_look = File("best.json")  # step and value of it
+    normalised = File("normalised.npy")  # whitened embeddings of all masks
+    learnt = File("learnt.npy")  # whitened embeddings that k-means is fitted on
+    reused = File("taken")  # where outputs of another run wait until all of them are there
+
+    def begun_with(self) -> set[Path]:
+        """Return the files that say how a stage was begun, and nothing of what came of it."""
+        return {self.plan, self.machines, self.seconds}
+
+
+@dataclass(frozen=True)
+class StageFolder:
+    """A stage's folder.
+
+    Attributes:
+        path: the folder. base: what the stage's outputs are relative to; of scan the run's folder, else `path`.
+    """
+
+    path: Path
+    base: Path
+
+    record = File("stage.json")  # written last: without it the stage is not complete
+
+    @property
+    def parts(self) -> Parts:
+        """Return what is there while the stage is under way."""
+        return Parts(self.path / "parts")
+
+    @property
+    def reused(self) -> Path:
+        """Return where outputs of another run wait; of scan beside scan/, which is among what is taken."""
+        return self.parts.reused if self.path == self.base else self.base / "taken"
+
+
+class ScanFolder(StageFolder):
+    """scan/; its main result, images.jsonl, lies beside it."""
+
+    refused = File("refused.jsonl")  # pictures that were left out, a line each, with the reason
+
+
+class ProposeFolder(StageFolder):
+    """propose/."""
+
+    masks = File("proposals.jsonl")  # a picture a line
+
+
+class ClusterFolder(StageFolder):
+    """cluster/ and recluster/; of imported detections detect/ too, which has `about` and `names` alone."""
+
+    embeddings = File("embeddings.npy")  # vectors (n, d) of all masks, in file order
+    clusters = File("clusters.jsonl")  # the cluster of each mask, a mask a line
+    centroids = File("centroids.npy")  # (k, d), whitened
+    projection = File("projection.npy")  # that whitens, where it is by principal components
+    about = File("clusters.json")  # how many clusters, their sizes and exemplars, the settings
+    names = File("names.json")  # that clusters were given after everything was learnt
+
+
+class TrainFolder(StageFolder):
+    """detect/train/ and segment/train/."""
+
+    weights = File("model.safetensors")  # that predictions are made with
+    losses = File("losses.jsonl")  # a step a line
+    looks = File("looks.jsonl")  # where weights are chosen by ground truth: what each look gave
+
+
+class DetectFolder(StageFolder):
+    """detect/."""
+
+    masks = File("detections.jsonl")  # a picture a line
+
+
+class _Maps(StageFolder):
+    maps = File("maps")
+
+    def map_of(self, image_id: int) -> Path:
+        """Return the label map of a picture, which need not be there."""
+        return self.maps / f"{image_id}.png"
+
+
+class LabelFolder(_Maps):
+    """label/: pseudo-labels."""
+
+    maps = File("maps")  # a label map a picture
+    coverage = File("coverage.json")  # how much of each picture is painted, with how many masks
+
+
+class SegmentFolder(_Maps):
+    """segment/: predictions."""
+
+    maps = File("predictions")  # a label map a picture
+
+
+class EvaluateFolder(StageFolder):
+    """evaluate/: every number, for programs, for people, as CSV; by class too."""
+
+    metrics = File("metrics.json")
+    table = File("metrics.md")
+    rows = File("metrics.csv")
+    classes_table = File("classes.md")
+    classes_rows = File("classes.csv")
+    against = File("against.json")  # the comparison with another run
+    against_table = File("against.md")
+
+    def confusion(self, split: str, stage: str) -> Path:
+        """Return the pixels of each class by predicted class, of a split and a stage, as CSV."""
+        return self.path / f"confusion-{split}-{stage.replace(':', '-')}.csv"
+
+    def confusions(self) -> list[Path]:
+        """Return all confusions that are there."""
+        return sorted(self.path.glob("confusion-*.csv"))
+
+
+class ReportFolder(StageFolder):
+    """report/."""
+
+    page = File("index.html")
+
+
+class SweepFolder(StageFolder):
+    """sweep/: what `propose --sweep` tried; no stage."""
+
+    table = File("table.json")  # a row a combination, the best first
 
 
 @dataclass(frozen=True)
 class RunFolder:
-    """Paths of one run; nothing is read or made."""
+    """Paths of one run; each stage's folder is an attribute."""
 
     root: Path
 
     @property
-    def config(self) -> Path:
-        return self.root / "config.yaml"
+    def path(self) -> Path:
+        """Return the run's folder."""
+        return self.root
+
+    config = File("config.yaml")  # the settings that the run was made with, whole
+    images = File("images.jsonl")  # the pictures, a line each, frozen by scan
+    ledger = File("ledger.jsonl")  # what happened, an event a line
+    lock = File("lock")  # held by the process that works at the run
 
     @property
-    def images(self) -> Path:
-        return self.root / "images.jsonl"
-
-    @property
-    def ledger(self) -> Path:
-        return self.root / "ledger.jsonl"
-
-    @property
-    def lock(self) -> Path:
-        return self.root / "lock"
-
-    @property
-    def old(self) -> Path:
-        """What is being replaced, kept until the new one is complete."""
-        return self.root / "old"
-
-    def base(self, name: str) -> Path:
-        """The folder that the outputs of a stage are relative to; scan writes images.jsonl beside its own."""
-        return self.root if name == "scan" else self.stage(name)
+    def old(self) -> RunFolder:
+        """Return where what is being replaced is kept until the new one is complete."""
+        return RunFolder(self.root / "old")
 
     def seed(self, number: int) -> RunFolder:
-        """The folder of the run with another seed: a run of its own."""
+        """Return the folder of the run with another seed: a run of its own."""
         return RunFolder(self.root / "seeds" / str(number))
 
-    def stage(self, name: str) -> Path:
-        """A stage's folder; `detect/train` is a part of a stage."""
-        return self.root / name
+    def export(self, of: str) -> Path:
+        """Return where masks go as a COCO dataset when no other file is named."""
+        return self.root / "export" / f"coco-{of}.json"
+
+    @property
+    def scan(self) -> ScanFolder:
+        return ScanFolder(self.root / "scan", self.root)
+
+    @property
+    def propose(self) -> ProposeFolder:
+        return ProposeFolder(*self._places("propose"))
+
+    @property
+    def cluster(self) -> ClusterFolder:
+        return ClusterFolder(*self._places("cluster"))
+
+    @property
+    def recluster(self) -> ClusterFolder:
+        return ClusterFolder(*self._places(RECLUSTER))
+
+    @property
+    def imported_clusters(self) -> ClusterFolder:
+        """Return detect/ as the clustering that imported detections bring with them."""
+        return ClusterFolder(*self._places("detect"))
+
+    @property
+    def detect_train(self) -> TrainFolder:
+        return TrainFolder(*self._places(DETECT_TRAIN))
+
+    @property
+    def detect(self) -> DetectFolder:
+        return DetectFolder(*self._places("detect"))
+
+    @property
+    def label(self) -> LabelFolder:
+        return LabelFolder(*self._places("label"))
+
+    @property
+    def segment_train(self) -> TrainFolder:
+        return TrainFolder(*self._places(SEGMENT_TRAIN))
+
+    @property
+    def segment(self) -> SegmentFolder:
+        return SegmentFolder(*self._places("segment"))
+
+    @property
+    def evaluate(self) -> EvaluateFolder:
+        return EvaluateFolder(*self._places("evaluate"))
+
+    @property
+    def report(self) -> ReportFolder:
+        return ReportFolder(*self._places("report"))
+
+    @property
+    def sweep(self) -> SweepFolder:
+        return SweepFolder(*self._places("sweep"))
+
+    def stage(self, name: str) -> StageFolder:
+        """Return the folder of a stage by its name in STAGES; KeyError for another name."""
+        assert name in BY_NAME, name
+        folder: StageFolder = getattr(self, name.replace("/", "_"))
+        return folder
+
+    def _places(self, name: str) -> tuple[Path, Path]:
+        return self.root / name, self.root / name

@@ -33,6 +33,7 @@ class StageEntry:
 
 
 DETECT_TRAIN, SEGMENT_TRAIN, RECLUSTER = "detect/train", "segment/train", "recluster"
+EMBEDDINGS = "cluster/embeddings"  # a part of a stage that --reuse takes alone
 _CLUSTERING = (
     "embeddings.npy",
     "clusters.jsonl",

@@ -18,10 +18,11 @@ import numpy as np
 from torch import Tensor, nn
 
 from maskdistill.datasets import truth as truths
-from maskdistill.engine.stage import Job
+from maskdistill.engine.job import Job
 from maskdistill.errors import SettingsError
 from maskdistill.evaluation import bootstrap, label_map_counts, semantic
 from maskdistill.runs import atomic, fingerprints, lines
+from maskdistill.runs.layout import TrainFolder
 from maskdistill.settings import RunSettings
 from maskdistill.settings.segment import BEST
 from maskdistill.stages.evaluate import class_names, join
@@ -47,7 +48,7 @@ class Looks:
     def __init__(
         self,
         job: Job,
-        folder: Path,
+        folder: TrainFolder,
         model: nn.Module,
         *,
         steps: int,
@@ -65,10 +66,10 @@ class Looks:
         self.settings, self.n_clusters = job.settings.evaluate, n_clusters
         self.steps, self.every = steps, -(-steps // job.settings.segment.looks)
         self.file, self.best = (
-            folder / "parts" / "looks.jsonl",
-            folder / "parts" / "best.safetensors",
+            folder.parts.looks,
+            folder.parts.best,
         )
-        self.said = folder / "parts" / "best.json"
+        self.said = folder.parts.best_look
         sources = [truths.read(Path(source)) for source in job.settings.ground_truth]
         self.names = class_names(sources) if sources else []
         splits = [

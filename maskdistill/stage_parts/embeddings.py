@@ -8,18 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
 from maskdistill.artifacts.mask_lines import MaskFile
+from maskdistill.engine.job import Image, Job
 from maskdistill.engine.picture_loop import over_batches
-from maskdistill.engine.stage import Image, Job
 from maskdistill.errors import TrainingError
 from maskdistill.masks import rle
 from maskdistill.runs import arrays
+from maskdistill.runs.layout import ClusterFolder
 
 TOGETHER = 16  # pictures whose crops may go through the network in one pass
 Masks = list[dict[str, Any]]  # records with rle and box
@@ -51,7 +51,7 @@ class Embedder:
         return self.read([self.cut(rgb, masks)])[0]
 
 
-def of_masks(job: Job, folder: Path, file: MaskFile) -> Embedded:
+def of_masks(job: Job, folder: ClusterFolder, file: MaskFile) -> Embedded:
     """The embeddings of all masks of a file, journalled in `folder`, then written to its embeddings.npy."""
     embed = embedder(job)
 
@@ -68,7 +68,7 @@ def of_masks(job: Job, folder: Path, file: MaskFile) -> Embedded:
         }
 
     images = [image for image in job.images if file.n_in(image.id)]
-    path = folder / "embeddings.npy"
+    path = folder.embeddings
     if not file.n_masks:
         return Embedded(np.zeros((0, 1), np.float32), np.zeros((0, 2), np.int64), np.zeros(0, bool))
     owners = np.zeros((file.n_masks, 2), np.int64)
@@ -82,7 +82,7 @@ def of_masks(job: Job, folder: Path, file: MaskFile) -> Embedded:
             load=load,
             together=embed.read,
             each=each,
-            title=folder.name,
+            title=folder.path.name,
             behind=0,
         ) as made,
         arrays.writing(path, file.n_masks) as writer,

@@ -15,7 +15,7 @@ import torch
 from maskdistill.clusters import kmeans, merging, number, streamed
 from maskdistill.clusters.chunks import Rows
 from maskdistill.engine import networks
-from maskdistill.engine.stage import Job
+from maskdistill.engine.job import Job
 
 IN_MEMORY = (
     2**28

@@ -14,7 +14,7 @@ import numpy as np
 from maskdistill.artifacts.mask_lines import MaskFile
 from maskdistill.clusters import noise
 from maskdistill.clusters.chunks import Rows
-from maskdistill.engine.stage import Job
+from maskdistill.engine.job import Job
 from maskdistill.stage_parts.fit_clusters import Fitted
 
 

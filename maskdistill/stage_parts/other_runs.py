@@ -9,17 +9,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
-from maskdistill.artifacts.mask_lines import MaskFile, clusters_in
+from maskdistill.artifacts import clusterings
+from maskdistill.artifacts.mask_lines import MaskFile
 from maskdistill.clusters.alignment import aligned
-from maskdistill.engine.stage import Job
+from maskdistill.engine.job import Job
 from maskdistill.errors import RunError, SettingsError, StaleError
 from maskdistill.masks import rle
 from maskdistill.runs import arrays, fingerprints, lines, record, reuse
-from maskdistill.runs.layout import RunFolder
+from maskdistill.runs.layout import ClusterFolder, RunFolder
+from maskdistill.runs.stages import EMBEDDINGS
 from maskdistill.stage_parts.embeddings import Embedded
 
 # Parts of a clustering that say what space its embeddings lie in.
@@ -34,20 +36,22 @@ SPACE = (
     "flips",
     "blur",
 )
-EMBEDDINGS = "cluster/embeddings"  # what --reuse calls them
-SOURCES = {
-    "cluster": Path("propose") / "proposals.jsonl",
-    "recluster": Path("detect") / "detections.jsonl",
-}
 
 
-def content(root: str, name: str) -> str:
-    """What a file of another run's clustering is known by in a fingerprint; a word where it is not there."""
-    entry = record.read(RunFolder(Path(root)).stage("cluster") / "stage.json")
-    return "missing" if entry is None else entry.outputs.get(name, "missing")
+def content(root: str, which: Literal["embeddings", "clusters"]) -> str:
+    """Return what a file of another run's clustering is known by in a fingerprint.
+
+    It is the digest of the file, or a word where the file is not there.
+    """
+    folder = RunFolder(Path(root)).cluster
+    entry = record.read(folder.record)
+    file = folder.embeddings if which == "embeddings" else folder.clusters
+    return "missing" if entry is None else entry.outputs.get(file.name, "missing")
 
 
-def embeddings(job: Job, parts: Mapping[str, Any], file: MaskFile, folder: Path) -> Embedded | None:
+def embeddings(
+    job: Job, parts: Mapping[str, Any], file: MaskFile, folder: ClusterFolder
+) -> Embedded | None:
     """The embeddings of this run's own masks, taken of another run to `folder`; None where `job.sources` names none.
 
     Args:
@@ -58,19 +62,20 @@ def embeddings(job: Job, parts: Mapping[str, Any], file: MaskFile, folder: Path)
     source = job.sources.get(EMBEDDINGS)
     if source is None:
         return None
-    theirs = source.stage("cluster")
+    theirs = source.cluster
     entry = check_embeddings(source, parts)
-    needed = {
-        name: replace(entry, outputs={name: entry.outputs[name]})
-        for name in ("clusters.jsonl", "embeddings.npy")
-    }
-    if record.verify(theirs, needed["clusters.jsonl"]):
+    clusters, vectors = (
+        replace(entry, outputs={file.name: entry.outputs[file.name]})
+        for file in (theirs.clusters, theirs.embeddings)
+    )
+    if record.verify(theirs.path, clusters):
         raise RunError(
-            f"{theirs}: cannot be reused: clusters.jsonl missing or changed. Leave out its --reuse"
+            f"{theirs.path}: cannot be reused: {theirs.clusters.name} missing or changed. "
+            "Leave out its --reuse"
         )
-    reuse.take(theirs, needed["embeddings.npy"], folder, waiting=folder / "taken")
+    reuse.take(theirs.path, vectors, folder.path, waiting=folder.parts.reused)
     owners = [(image.id, mask) for image in job.images for mask in range(file.n_in(image.id))]
-    finite = [row.get("left_out") != "not finite" for row in lines.read(theirs / "clusters.jsonl")]
+    finite = [row.get("left_out") != "not finite" for row in lines.read(theirs.clusters)]
     job.ledger.write(
         "reuse",
         stage="cluster",
@@ -78,7 +83,7 @@ def embeddings(job: Job, parts: Mapping[str, Any], file: MaskFile, folder: Path)
         what="embeddings",
         masks=len(owners),
     )
-    values = arrays.mapped(folder / "embeddings.npy")
+    values = arrays.mapped(folder.embeddings)
     return Embedded(values, np.array(owners, np.int64).reshape(-1, 2), np.array(finite, bool))
 
 
@@ -88,11 +93,11 @@ def check_embeddings(source: RunFolder, parts: Mapping[str, Any]) -> record.Stag
     Args:
         parts: of our clustering, or those that are known so far.
     """
-    folder = source.stage("cluster")
-    entry = record.read(folder / "stage.json")
+    folder = source.cluster
+    entry = record.read(folder.record)
     if entry is None:
         raise RunError(
-            f"{folder}: not complete, so that its embeddings cannot be reused. "
+            f"{folder.path}: not complete, so that its embeddings cannot be reused. "
             f"Complete it first: maskdistill run --out {source.root} --until cluster, or leave out its --reuse"
         )
     theirs, ours = (_of_embeddings(each) for each in (entry.parts, parts))
@@ -100,7 +105,7 @@ def check_embeddings(source: RunFolder, parts: Mapping[str, Any]) -> record.Stag
         {name: value for name, value in theirs.items() if name in ours}, ours
     ):
         raise StaleError(
-            f"{folder} holds embeddings made otherwise than is asked for here, so that they cannot be reused:\n"
+            f"{folder.path} holds embeddings made otherwise than is asked for here, so that they cannot be reused:\n"
             + "\n".join(f"  {line}" for line in found)
             + f"\nLeave out its --reuse, or give the settings, weights and pictures that {source.root} has"
         )
@@ -146,9 +151,9 @@ def support(
             "Cluster it with the settings and weights of this run, or leave out --cluster.support"
         )
     split = {row["id"]: row["split"] for row in lines.read(RunFolder(Path(root)).images)}
-    rows = lines.read(folder / "clusters.jsonl")
+    rows = lines.read(folder.clusters)
     usable = [row.get("left_out") != "not finite" and split[row["id"]] == "train" for row in rows]
-    return arrays.mapped(folder / "embeddings.npy"), np.flatnonzero(usable)
+    return arrays.mapped(folder.embeddings), np.flatnonzero(usable)
 
 
 def check_alignment(job: Job) -> None:
@@ -178,12 +183,9 @@ def ids_as(job: Job, stage: str, file: MaskFile, ids: np.ndarray, k: int) -> np.
     root = job.settings.cluster.align_to
     if not root:
         return np.arange(k)
-    folder = RunFolder(Path(root)).stage("cluster")
-    other = MaskFile(Path(root) / SOURCES["cluster"])
-    their_ids = np.array(
-        [row["cluster"] for row in lines.read(folder / "clusters.jsonl")], np.int64
-    )
-    overlap = np.zeros((k, clusters_in(folder)))
+    theirs = clusterings.made_by(RunFolder(Path(root)), "cluster")
+    other, their_ids = MaskFile(theirs.masks), theirs.ids()
+    overlap = np.zeros((k, theirs.k))
     for image in job.images:
         own, seen = file.masks(image.id), other.masks(image.id)
         if not own or not seen:
@@ -203,13 +205,13 @@ def ids_as(job: Job, stage: str, file: MaskFile, ids: np.ndarray, k: int) -> np.
     return aligned(overlap)
 
 
-def _complete(root: str, setting: str) -> tuple[Path, record.StageRecord]:
+def _complete(root: str, setting: str) -> tuple[ClusterFolder, record.StageRecord]:
     """The folder and the record of another run's clustering of proposals."""
-    folder = RunFolder(Path(root)).stage("cluster")
-    entry = record.read(folder / "stage.json")
+    folder = RunFolder(Path(root)).cluster
+    entry = record.read(folder.record)
     if entry is None:
         raise SettingsError(
-            f"cluster.{setting}: {folder} is not complete. "
+            f"cluster.{setting}: {folder.path} is not complete. "
             f"Complete it first: maskdistill run --out {root} --until cluster"
         )
     return folder, entry

@@ -15,9 +15,10 @@ import torch
 from torch import Tensor, nn
 
 from maskdistill.engine import networks
-from maskdistill.engine.stage import Job
+from maskdistill.engine.job import Job
 from maskdistill.features import weights
 from maskdistill.runs import atomic, lines
+from maskdistill.runs.layout import TrainFolder
 from maskdistill.settings.training import TrainSettings
 from maskdistill.training import Plan, augment, bodies, checkpoint, fit
 
@@ -61,7 +62,7 @@ def digest(job: Job, stage: str) -> str:
 
 def train(
     job: Job,
-    folder: Path,
+    folder: TrainFolder,
     model: nn.Module,
     settings: TrainSettings,
     *,
@@ -78,14 +79,14 @@ def train(
     Returns:
         Whether a batch had to be cut to fit into memory: its bytes are then not those of a larger device.
     """
-    checkpoints = folder / "parts"
+    checkpoints = folder.parts.path
     state = checkpoint.read_latest(checkpoints)
     done = int(state["step"]) if state else 0
-    losses_path = checkpoints / "losses.jsonl"
+    losses_path = folder.parts.losses
     kept = [row for row in _rows(losses_path) if row["step"] <= done]
     lines.write(losses_path, kept)
     placed(model, networks.device(job))
-    halved = (checkpoints / "halved").exists()
+    halved = folder.parts.halved.exists()
     saved = time.monotonic()
     plan = Plan(
         steps=steps,
@@ -129,7 +130,7 @@ def train(
         def on_halved(step: int, parts: int) -> None:
             nonlocal halved
             halved = True
-            atomic.write_bytes(checkpoints / "halved", b"")
+            atomic.write_bytes(folder.parts.halved, b"")
             job.ledger.write("halved", stage=title, step=step, parts=parts)
 
         fit(
@@ -144,8 +145,8 @@ def train(
         )
     if looks is not None:
         model.load_state_dict(looks.chosen()[1])
-    atomic.write_bytes(folder / "losses.jsonl", losses_path.read_bytes())
-    atomic.write_bytes(folder / "model.safetensors", checkpoint.weights_bytes(model.state_dict()))
+    atomic.write_bytes(folder.losses, losses_path.read_bytes())
+    atomic.write_bytes(folder.weights, checkpoint.weights_bytes(model.state_dict()))
     return halved
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from maskdistill.artifacts.mask_lines import MaskFile
-from maskdistill.engine.stage import Image, Job
+from maskdistill.engine.job import Image, Job
 from maskdistill.masks import rle
 from maskdistill.runs import lines
 from maskdistill.runs.layout import RunFolder
@@ -28,16 +28,14 @@ class TrainedOn:
             without masks too: they say what is no object.
     """
 
-    PROPOSALS, CLUSTERS = Path("propose") / "proposals.jsonl", Path("cluster") / "clusters.jsonl"
-
     @classmethod
     def is_there(cls, folder: RunFolder) -> bool:
         """Whether the run still has them: a trained detector predicts without."""
-        return all((folder.root / path).exists() for path in (cls.PROPOSALS, cls.CLUSTERS))
+        return folder.propose.masks.exists() and folder.cluster.clusters.exists()
 
     def __init__(self, job: Job) -> None:
-        self.file = MaskFile(job.folder.root / self.PROPOSALS)
-        rows = list(lines.read(job.folder.root / self.CLUSTERS))
+        self.file = MaskFile(job.folder.propose.masks)
+        rows = list(lines.read(job.folder.cluster.clusters))
         self.clusters = np.array([row["cluster"] for row in rows], np.int64)
         self._left_out = np.array(["left_out" in row for row in rows], bool)
         self._min_score = job.settings.detect.min_proposal_score or 0.0

@@ -15,6 +15,7 @@ import numpy as np
 from maskdistill.clusters import chunks, whitening
 from maskdistill.clusters.whitening import Whitening
 from maskdistill.runs import arrays
+from maskdistill.runs.layout import ClusterFolder, Parts
 from maskdistill.settings.cluster import ClusterSettings
 
 
@@ -33,30 +34,30 @@ def whitened(
     fits: np.ndarray,
     supporting: tuple[np.ndarray, np.ndarray] | None,
     *,
-    folder: Path,
+    parts: Parts,
 ) -> Whitened:
     """The rows as the settings ask for them, in files of `folder`, which nobody needs afterwards.
 
     Args:
         fits: (n,) bool, the rows that are fitted on. supporting: others' embeddings and the places of those to use.
     """
-    parts = [(embeddings, np.flatnonzero(fits)), *([] if supporting is None else [supporting])]
-    rows = chunks.Chosen(parts)
+    sources = [(embeddings, np.flatnonzero(fits)), *([] if supporting is None else [supporting])]
+    rows = chunks.Chosen(sources)
     if own.whiten and own.whitening == "pca":
         space = Whitening(projection=whitening.principal(rows, dims=own.pca_dims))
     else:
         space = Whitening(scale=whitening.scale_of(rows, whiten=own.whiten))
-    everything = _written(folder / "normalised.npy", space, embeddings)
+    everything = _written(parts.normalised, space, embeddings)
     if supporting is None and fits.all():
         return Whitened(space, everything, everything)
-    return Whitened(space, everything, _written(folder / "learnt.npy", space, rows))
+    return Whitened(space, everything, _written(parts.learnt, space, rows))
 
 
-def read(folder: Path) -> Whitening:
+def read(folder: ClusterFolder) -> Whitening:
     """The whitening that a clustering was made with."""
-    found = json.loads((folder / "clusters.json").read_text(encoding="utf-8"))
+    found = json.loads(folder.about.read_text(encoding="utf-8"))
     if found.get("projection"):
-        return Whitening(projection=np.load(folder / found["projection"]))
+        return Whitening(projection=np.load(folder.projection))
     return Whitening(scale=np.array(found["scale"], np.float32))
 
 

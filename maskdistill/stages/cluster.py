@@ -6,19 +6,20 @@ Out:  embeddings.npy, clusters.jsonl (id, mask, cluster), centroids.npy, cluster
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from maskdistill.artifacts import weights_used
+from maskdistill.artifacts import clusterings, weights_used
 from maskdistill.artifacts.mask_lines import MaskFile
-from maskdistill.engine.stage import Done, Image, Job, Stage, parts_of
+from maskdistill.engine.job import Image, Job
+from maskdistill.engine.stage import Done, Stage, parts_of
 from maskdistill.errors import TrainingError
 from maskdistill.runs import arrays, atomic, lines
+from maskdistill.runs.layout import ClusterFolder
+from maskdistill.runs.stages import RECLUSTER
 from maskdistill.settings import RunSettings
 from maskdistill.stage_parts import embeddings, other_runs
 from maskdistill.stage_parts.embeddings import Embedded
@@ -27,7 +28,7 @@ from maskdistill.types import Detections
 EXEMPLARS = 12  # of each kind, of each cluster
 HINTS = {
     "cluster": "Try a lower --propose.min-score, another --propose.method, or another backbone",
-    "recluster": "The detector finds nothing: train it longer (--detect.train.steps), or lower --detect.min-score",
+    RECLUSTER: "The detector finds nothing: train it longer (--detect.train.steps), or lower --detect.min-score",
 }
 
 
@@ -52,9 +53,9 @@ def parts(settings: RunSettings) -> dict[str, Any]:
         for name in ("flag_far", "flag_border", "flag_area", "flag_score", "drop")
     }
     if own.support:
-        counted["support"] = other_runs.content(own.support, "embeddings.npy")
+        counted["support"] = other_runs.content(own.support, "embeddings")
     if own.align_to:
-        counted["align_to"] = other_runs.content(own.align_to, "clusters.jsonl")
+        counted["align_to"] = other_runs.content(own.align_to, "clusters")
     if own.embedding != "descriptors":
         counted |= {"backbone": own.backbone, "precision": settings.precision}
         counted |= {"background": own.background, "scales": list(own.scales), "flips": own.flips}
@@ -78,14 +79,14 @@ def weights(job: Job) -> str | None:
     return networks.digest(job, "cluster", own.backbone) if own.embedding != "descriptors" else None
 
 
-def work(job: Job, folder: Path) -> Done:
+def work(job: Job, folder: ClusterFolder) -> Done:
     """Embed every mask, fit k-means on those of training pictures, assign the others."""
     from maskdistill.clusters import summary
     from maskdistill.stage_parts import fit_clusters, noise_flags, whitened
 
-    own, name = job.settings.cluster, folder.name
-    file = MaskFile(job.folder.root / other_runs.SOURCES[name])
-    made_of = parts_of(AGAIN if name == "recluster" else STAGE, job)
+    own, name = job.settings.cluster, folder.path.name
+    file = MaskFile(clusterings.made_by(job.folder, name).masks)
+    made_of = parts_of(AGAIN if name == RECLUSTER else STAGE, job)
     counted = made_of["settings"]
     other_runs.check_alignment(job)  # before the embeddings, which may take hours
     supporting = other_runs.support(job, counted, made_of.get("weights"))
@@ -99,18 +100,18 @@ def work(job: Job, folder: Path) -> Done:
             stage=name,
             what=f"{len(left_out)} embeddings are not finite: left out of training",
         )
-    rows = whitened.whitened(own, embedded.values, fits, supporting, folder=folder / "parts")
+    rows = whitened.whitened(own, embedded.values, fits, supporting, parts=folder.parts)
     space, normalised, learnt = rows.space, rows.all, rows.learnt
     fitted = fit_clusters.fit(job, name, learnt)
     fitted = fitted.renamed(other_runs.ids_as(job, name, file, fitted.assign(normalised), fitted.k))
     ids = fitted.assign(normalised)
-    arrays.write(folder / "centroids.npy", fitted.centroids)
+    arrays.write(folder.centroids, fitted.centroids)
     if space.projection is not None:
-        arrays.write(folder / "projection.npy", space.projection)
+        arrays.write(folder.projection, space.projection)
     flags = noise_flags.flags(job, file, fitted, normalised, ids, fits)
     if own.drop:
         left_out = noise_flags.dropped(job, name, flags, ids, left_out, fits)
-    lines.write(folder / "clusters.jsonl", _rows(embedded.owners, ids, left_out, flags.far))
+    lines.write(folder.clusters, _rows(embedded.owners, ids, left_out, flags.far))
     middles = summary.means(learnt, fitted.assign(learnt), fitted.k)
     described = _described(job, normalised, ids, middles, embedded.owners)
     sizes = np.bincount(ids, minlength=fitted.k).tolist()
@@ -122,30 +123,26 @@ def work(job: Job, folder: Path) -> Done:
         "flags": flags.clusters,
         "far": int(flags.far.sum()),
         "inertia": round(fitted.inertia, 6),
-        "centroids": "centroids.npy",
+        "centroids": folder.centroids.name,
         "groups": fitted.groups.tolist(),
         "curve": fitted.curve,
         "settings": counted,
         "weights": weights_used.used(job.settings, ["cluster"])[0],
         "supported_by": 0 if supporting is None else len(supporting[1]),
         "scale": None if space.scale is None else [float(value) for value in space.scale],
-        "projection": None if space.projection is None else "projection.npy",
+        "projection": None if space.projection is None else folder.projection.name,
     }
-    atomic.write_json(folder / "clusters.json", {**head, **described})
+    atomic.write_json(folder.about, {**head, **described})
     counts = {"masks": file.n_masks, "clusters": fitted.k, "largest": max(sizes)}
     if flags.any():
         counts["flagged"] = flags.count(ids)
     if left_out:
         counts["left_out"] = len(left_out)
-    outputs = ["embeddings.npy", "clusters.jsonl", "centroids.npy", "clusters.json"]
+    outputs = [folder.embeddings, folder.clusters, folder.centroids, folder.about]
     return Done(
-        outputs=[*outputs, *(["projection.npy"] if space.projection is not None else [])],
+        outputs=[*outputs, *([folder.projection] if space.projection is not None else [])],
         counts=counts,
     )
-
-
-def _read(folder: Path) -> dict[str, Any]:
-    return dict(json.loads((folder / "clusters.json").read_text(encoding="utf-8")))
 
 
 def _fitted_on(job: Job, name: str, file: MaskFile, embedded: Embedded) -> np.ndarray:
@@ -214,14 +211,16 @@ def _scores(file: MaskFile, images: list[Image]) -> np.ndarray:
     )
 
 
-def assigner(job: Job, folder: Path) -> Callable[[np.ndarray, Detections], np.ndarray]:
+def assigner(
+    job: Job, own: clusterings.Clustering
+) -> Callable[[np.ndarray, Detections], np.ndarray]:
     """A function from a picture (H, W, 3) uint8 and detections in it to their clusters (n,) int64, by a clustering."""
     from maskdistill.clusters import kmeans, whitening
     from maskdistill.stage_parts import whitened
 
     embed = embeddings.embedder(job)
-    centroids, groups = np.load(folder / "centroids.npy"), _read(folder).get("groups")
-    space = whitened.read(folder)
+    centroids, groups = np.load(own.folder.centroids), own.about().get("groups")
+    space = whitened.read(own.folder)
 
     def assign(rgb: np.ndarray, found: Detections) -> np.ndarray:
         masks = [
@@ -238,7 +237,7 @@ STAGE = Stage(
     name="cluster", version=3, reads=("scan", "propose"), parts=parts, work=work, weights=weights
 )
 AGAIN = Stage(
-    name="recluster",
+    name=RECLUSTER,
     version=3,
     reads=("scan", "detect"),
     parts=again_parts,

@@ -6,30 +6,28 @@ Out:  detect/train/ (model.safetensors, losses.jsonl), detect/detections.jsonl
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
 from maskdistill import detector
-from maskdistill.artifacts.mask_lines import clusters_in
+from maskdistill.artifacts import clusterings
 from maskdistill.engine import networks
+from maskdistill.engine.job import Image, Job
 from maskdistill.engine.picture_loop import over_pictures
-from maskdistill.engine.stage import Done, Image, Job, Stage
+from maskdistill.engine.stage import Done, Stage
 from maskdistill.errors import TrainingError
 from maskdistill.masks import rle
 from maskdistill.proposals import pixels
 from maskdistill.runs import lines
-from maskdistill.runs.layout import RunFolder
+from maskdistill.runs.layout import DetectFolder, RunFolder, TrainFolder
+from maskdistill.runs.stages import DETECT_TRAIN
 from maskdistill.settings import RunSettings, as_dict
 from maskdistill.stage_parts import train_network
 from maskdistill.stage_parts.training_masks import TrainedOn
-from maskdistill.stages import imported
 from maskdistill.training import checkpoint
 from maskdistill.types import Detections
-
-MODEL = "detect/train"
 
 
 def train_parts(settings: RunSettings) -> dict[str, Any]:
@@ -55,7 +53,7 @@ def predict_parts(settings: RunSettings) -> dict[str, Any]:
     return {name: getattr(own, name) for name in names}
 
 
-def train(job: Job, folder: Path) -> Done:
+def train(job: Job, folder: TrainFolder) -> Done:
     """Train on all training pictures that can be read, those without masks too: they say what is no object."""
     own, given = job.settings.detect, TrainedOn(job)
     images = given.images
@@ -63,7 +61,7 @@ def train(job: Job, folder: Path) -> Done:
         raise TrainingError(f"{given.file.path}: holds no masks to train on")
     model = detector.build(
         size=own.size,
-        n_clusters=clusters_in(job.folder.stage("cluster")),
+        n_clusters=clusterings.made_by(job.folder, "cluster").k,
         short_side=own.short_side,
         max_side=own.max_side,
         seed=job.settings.seed_of_chain,
@@ -101,13 +99,13 @@ def train(job: Job, folder: Path) -> Done:
         title="detect: train",
     )
     return Done(
-        outputs=["model.safetensors", "losses.jsonl"],
+        outputs=[folder.weights, folder.losses],
         counts={"steps": steps, "pictures": len(images)},
         mixed=halved,
     )
 
 
-def detect(job: Job, folder: Path) -> Done:
+def detect(job: Job, folder: DetectFolder) -> Done:
     """The trained network on every picture, those of validation too."""
     model = trained(job.folder, job.settings)
 
@@ -125,20 +123,20 @@ def detect(job: Job, folder: Path) -> Done:
             yield {"id": number, **entry}
 
     with over_pictures(job, folder, job.images, describe, title="detect") as journal:
-        lines.write(folder / "detections.jsonl", rows())
+        lines.write(folder.masks, rows())
     if TrainedOn.is_there(job.folder):
-        n_masks, n_met = TrainedOn(job).found_again(folder / "detections.jsonl")
+        n_masks, n_met = TrainedOn(job).found_again(folder.masks)
         counts |= {"trained_on": n_masks, "found_again": n_met}
         job.progress.say(
             f"detect: the detector finds {n_met} of the {n_masks} masks that it was trained on"
         )
-    return Done(outputs=["detections.jsonl"], counts=counts)
+    return Done(outputs=[folder.masks], counts=counts)
 
 
 def trained(folder: RunFolder, settings: RunSettings) -> Any:
     """The detector of a run, on its device, in eval mode; the number of clusters is read off its weights."""
     own = settings.detect
-    state = checkpoint.read_weights(folder.stage(MODEL) / "model.safetensors")
+    state = checkpoint.read_weights(folder.detect_train.weights)
     model = detector.build(
         size=own.size,
         n_clusters=len(state["roi_heads.box_predictor.cls_score.weight"]) - 1,
@@ -182,7 +180,7 @@ def mask_rows(found: Detections) -> list[dict[str, Any]]:
 
 
 TRAIN = Stage(
-    name=MODEL,
+    name=DETECT_TRAIN,
     version=2,
     reads=("scan", "propose", "cluster"),
     parts=train_parts,
@@ -192,13 +190,8 @@ TRAIN = Stage(
 PREDICT = Stage(
     name="detect",
     version=2,
-    reads=("scan", MODEL),
+    reads=("scan", DETECT_TRAIN),
     parts=predict_parts,
     work=detect,
     keeps=("train",),
 )
-
-
-def stages(settings: RunSettings) -> tuple[Stage, ...]:
-    """Training and prediction, or the detections of others."""
-    return (imported.DETECT,) if settings.detect.import_file else (TRAIN, PREDICT)

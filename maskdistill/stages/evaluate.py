@@ -16,7 +16,7 @@ import numpy as np
 
 from maskdistill.artifacts.finished_stages import Outputs
 from maskdistill.datasets import truth as truths
-from maskdistill.engine.stage import Image, Job
+from maskdistill.engine.job import Image, Job
 from maskdistill.errors import GroundTruthError, listed
 from maskdistill.evaluation import bootstrap
 from maskdistill.evaluation.over_seeds import over_seeds, same_for_all
@@ -62,12 +62,12 @@ def work(
             for number, twin in repeated.items()
         }
         for number, twin in repeated.items():
-            tables.write(twin.folder.stage("evaluate"), of_seeds[number], twin.settings)
+            tables.write(twin.folder.evaluate, of_seeds[number], twin.settings)
         over = over_seeds(
             {number: each.rows for number, each in of_seeds.items()}, of=job.settings.seeds_of
         )
         made = replace(made, rows=made.rows + over)
-    tables.write(job.folder.stage("evaluate"), made, job.settings)
+    tables.write(job.folder.evaluate, made, job.settings)
     if made.rows:
         job.progress.say(tables.text(made, job.settings))
     job.ledger.write("evaluated", sources=list(job.settings.ground_truth), metrics=len(made.rows))

@@ -22,11 +22,13 @@ import numpy as np
 from maskdistill.datasets import result_files
 from maskdistill.datasets.result_files import Found, Key, Size, Tally
 from maskdistill.datasets.truth import join
-from maskdistill.engine.stage import Done, Image, Job, Stage
+from maskdistill.engine.job import Image, Job
+from maskdistill.engine.stage import Done, Stage
 from maskdistill.errors import PredictionError, SettingsError, listed
 from maskdistill.masks import rle
 from maskdistill.measuring.match_names import unlike
 from maskdistill.runs import atomic, fingerprints, lines
+from maskdistill.runs.layout import DetectFolder, ProposeFolder, StageFolder
 from maskdistill.settings import RunSettings
 from maskdistill.settings.detect import DetectSettings
 from maskdistill.settings.propose import ProposeSettings
@@ -62,20 +64,18 @@ def detect_parts(settings: RunSettings) -> dict[str, Any]:
     return {"import": {**_parts(settings.detect), "clusters": settings.detect.import_clusters}}
 
 
-def propose(job: Job, folder: Path) -> Done:
+def propose(job: Job, folder: ProposeFolder) -> Done:
     """The masks of the file as proposals, whatever their categories."""
     own = job.settings.propose
     found = _joined(job, own)
     with _spilled(folder) as spill:
         kept = _Kept(spill, found)
         _read(job, folder, found, kept, categories=None)
-        counts = _write(
-            job, folder / "proposals.jsonl", found, kept, top=own.import_top, cluster_of=None
-        )
-    return Done(outputs=["proposals.jsonl"], counts=counts)
+        counts = _write(job, folder.masks, found, kept, top=own.import_top, cluster_of=None)
+    return Done(outputs=[folder.masks], counts=counts)
 
 
-def detect(job: Job, folder: Path) -> Done:
+def detect(job: Job, folder: DetectFolder) -> Done:
     """The results of the file as detections: nothing is trained."""
     own = job.settings.detect
     found = _joined(job, own)
@@ -85,17 +85,15 @@ def detect(job: Job, folder: Path) -> Done:
         _read(job, folder, found, kept, categories=found.names if by_category else None)
         categories = _categories(found, kept) if by_category else []
         cluster_of = {category: number for number, category in enumerate(categories)}
-        counts = _write(
-            job, folder / "detections.jsonl", found, kept, top=own.import_top, cluster_of=cluster_of
-        )
-    atomic.write_json(
-        folder / "clusters.json", {"k": max(1, len(categories)), "categories": categories}
-    )
-    outputs = ["detections.jsonl", "clusters.json"]
+        counts = _write(job, folder.masks, found, kept, top=own.import_top, cluster_of=cluster_of)
+    clustering = job.folder.imported_clusters
+    about = {"k": max(1, len(categories)), "categories": categories}
+    atomic.write_json(clustering.about, about)
+    outputs = [folder.masks, clustering.about]
     if categories and found.names:
         names = [found.names[category] for category in categories]
-        atomic.write_json(folder / "names.json", {"names": unlike(names)})
-        outputs.append("names.json")
+        atomic.write_json(clustering.names, {"names": unlike(names)})
+        outputs.append(clustering.names)
     counts["detections"] = counts.pop("masks")
     counts["without_detections"] = counts.pop("without_masks")
     return Done(outputs=outputs, counts=counts)
@@ -215,23 +213,28 @@ class _Kept:
 
 
 @contextmanager
-def _spilled(folder: Path) -> Iterator[IO[bytes]]:
+def _spilled(folder: StageFolder) -> Iterator[IO[bytes]]:
     # In the run's folder: the system's own for temporary files may be small, or memory. Nobody else sees its name.
     try:
-        with tempfile.TemporaryFile("w+b", dir=folder / "parts") as file:
+        with tempfile.TemporaryFile("w+b", dir=folder.parts.path) as file:
             yield file
     except OSError as error:
         if error.errno != errno.ENOSPC:  # of what is read, maybe
             raise
-        raise atomic.unwritable(folder / "parts", error) from error
+        raise atomic.unwritable(folder.parts.path, error) from error
 
 
 def _read(
-    job: Job, folder: Path, found: Joined, kept: _Kept, *, categories: Mapping[int, str] | None
+    job: Job,
+    folder: StageFolder,
+    found: Joined,
+    kept: _Kept,
+    *,
+    categories: Mapping[int, str] | None,
 ) -> None:
     """Every mask of the file to disk; what was passed over is told."""
     source = found.source
-    job.progress.say(f"{folder.name}: masks are imported from {source}")
+    job.progress.say(f"{folder.path.name}: masks are imported from {source}")
     tally = Tally()
     for each in result_files.masks(
         source, found.sizes, known=found.listed.__contains__, categories=categories
@@ -258,13 +261,15 @@ def _read(
     ]
     digests = {"sha256": content(str(source))}
     job.ledger.write(
-        "imported", stage=folder.name, file=str(source), masks=len(kept.scores), **digests
+        "imported", stage=folder.path.name, file=str(source), masks=len(kept.scores), **digests
     )
     for count, what in told:
         if count:
-            _warn(job, folder.name, f"{count} {what}")
+            _warn(job, folder.path.name, f"{count} {what}")
     for image in found.missing:
-        job.ledger.write("refused", stage=folder.name, picture=image.path, reason=_reason(source))
+        job.ledger.write(
+            "refused", stage=folder.path.name, picture=image.path, reason=_reason(source)
+        )
 
 
 def _warn(job: Job, stage: str, what: str) -> None:

@@ -6,19 +6,20 @@ Out:  label/maps/<id>.png, coverage.json
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from maskdistill.artifacts import label_maps
-from maskdistill.artifacts.mask_lines import clustering_of_detections, detections, with_clusters
-from maskdistill.engine.stage import Done, Job, Stage
+from maskdistill.artifacts import clusterings, label_maps
+from maskdistill.artifacts.mask_lines import detections
+from maskdistill.engine.job import Job
+from maskdistill.engine.stage import Done, Stage
 from maskdistill.labels import paint, select
 from maskdistill.masks import rle
 from maskdistill.masks.boxes import masks_from_boxes
 from maskdistill.runs import atomic
 from maskdistill.runs.journal import Journal
+from maskdistill.runs.layout import LabelFolder
 from maskdistill.settings import RunSettings, as_dict
 from maskdistill.settings.label import LabelSettings
 from maskdistill.types import Detections
@@ -33,17 +34,14 @@ def parts(settings: RunSettings) -> dict[str, Any]:
     )  # maps of masks are what they were before there was it
 
 
-def work(job: Job, folder: Path) -> Done:
+def work(job: Job, folder: LabelFolder) -> Done:
     """Select and paint, a picture at a time; one without any detection gets no map."""
     settings = job.settings.label
-    clusters = (
-        job.folder.stage("recluster") / "clusters.jsonl" if job.settings.cluster.again else None
-    )
     size_of = {image.id: image.size for image in job.images}
-    atomic.make_folder(folder / "maps")
-    rows = with_clusters(job.folder.stage("detect") / "detections.jsonl", clusters)
+    atomic.make_folder(folder.maps)
+    rows = clusterings.of_detections(job.folder, job.settings).rows()
     progress = job.progress.bar("label", total=len(job.images), unit="pictures")
-    with Journal(folder / "parts") as journal, progress as bar:
+    with Journal(folder.parts.path) as journal, progress as bar:
         for row in rows:
             if row["id"] not in journal:
                 row["masks"] = [mask for mask in row.get("masks", []) if "left_out" not in mask]
@@ -53,9 +51,7 @@ def work(job: Job, folder: Path) -> Done:
                 )
             bar.advance()
         entries = dict(journal.records())
-    atomic.write_json(
-        folder / "coverage.json", {str(number): entry for number, entry in entries.items()}
-    )
+    atomic.write_json(folder.coverage, {str(number): entry for number, entry in entries.items()})
     painted = [number for number, entry in entries.items() if entry["masks"]]
     coverage = [entries[number]["coverage"] for number in painted]
     counts = {
@@ -64,13 +60,11 @@ def work(job: Job, folder: Path) -> Done:
         "masks": sum(entry["masks"] for entry in entries.values()),
         "mean_coverage": round(float(np.mean(coverage)), 4) if coverage else 0.0,
     }
-    return Done(
-        outputs=["coverage.json", *(f"maps/{number}.png" for number in painted)], counts=counts
-    )
+    return Done(outputs=[folder.coverage, *map(folder.map_of, painted)], counts=counts)
 
 
 def _painted(
-    folder: Path, image_id: int, found: Detections, settings: LabelSettings
+    folder: LabelFolder, image_id: int, found: Detections, settings: LabelSettings
 ) -> dict[str, Any]:
     """Write the label map of one picture, if it has a detection; what stands about it in coverage.json."""
     chosen = select(found.scores, min_score=settings.min_score, keep_best=settings.keep_best)
@@ -83,11 +77,11 @@ def _painted(
     label_map = paint(
         masks, found.clusters[chosen], found.scores[chosen], found.size, overlap=settings.overlap
     )
-    label_maps.write(folder / "maps" / f"{image_id}.png", label_map)
+    label_maps.write(folder.map_of(image_id), label_map)
     return {"coverage": round(float((label_map > 0).mean()), 6), "masks": len(chosen)}
 
 
 def stage(settings: RunSettings) -> Stage:
     """The stage reads the clustering that its detections count in."""
-    reads = tuple(dict.fromkeys(["scan", "detect", clustering_of_detections(settings)]))
+    reads = tuple(dict.fromkeys(["scan", "detect", clusterings.counted_in(settings)]))
     return Stage(name="label", version=1, reads=reads, parts=parts, work=work)

@@ -6,7 +6,6 @@ Out:  propose/proposals.jsonl
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,12 +25,14 @@ from maskdistill.discovery.find import (
     padded_size,
     prepared,
 )
+from maskdistill.engine.job import Image, Job
 from maskdistill.engine.picture_loop import over_batches
-from maskdistill.engine.stage import Done, Image, Job, Stage
+from maskdistill.engine.stage import Done, Stage
 from maskdistill.features import Prepared
 from maskdistill.masks import rle
 from maskdistill.pictures import of_like_shape
 from maskdistill.runs import lines
+from maskdistill.runs.layout import ProposeFolder
 from maskdistill.settings import RunSettings, as_dict
 from maskdistill.settings.propose import ProposeSettings
 from maskdistill.settings.run import HANDCRAFTED
@@ -63,7 +64,7 @@ def weights(job: Job) -> str:
     return networks.digest(job, "propose", job.settings.propose.backbone)
 
 
-def work(job: Job, folder: Path) -> Done:
+def work(job: Job, folder: ProposeFolder) -> Done:
     """Pictures through the backbone, and behind it, in threads, through the method to masks."""
     from maskdistill.engine import networks
 
@@ -140,8 +141,8 @@ def work(job: Job, folder: Path) -> Done:
                 counts["without_masks"] += "refused" not in entry and not entry["masks"]
                 yield {"id": number, **entry}
 
-        lines.write(folder / "proposals.jsonl", rows())
-    return Done(outputs=["proposals.jsonl"], counts=counts)
+        lines.write(folder.masks, rows())
+    return Done(outputs=[folder.masks], counts=counts)
 
 
 def stand_in(method: str, network: Any) -> str | None:

@@ -9,19 +9,26 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 import maskdistill
-from maskdistill.artifacts import freshness, label_maps, notices, weights_used
+from maskdistill.artifacts import (
+    cluster_names,
+    clusterings,
+    freshness,
+    label_maps,
+    notices,
+    weights_used,
+)
 from maskdistill.artifacts.finished_stages import Outputs
 from maskdistill.artifacts.mask_lines import MaskFile
-from maskdistill.engine.stage import Image, Job
+from maskdistill.engine.job import Image, Job
 from maskdistill.errors import MaskDistillError
 from maskdistill.evaluation.tables import OF
 from maskdistill.masks import rle
-from maskdistill.measuring import match_names, tables
+from maskdistill.measuring import tables
 from maskdistill.report import checks, overlays, page
 from maskdistill.report.colours import palette
 from maskdistill.report.content import (
@@ -37,26 +44,19 @@ from maskdistill.report.content import (
 )
 from maskdistill.report.measured import where_by_class
 from maskdistill.runs import atomic, lines, record
+from maskdistill.runs.stages import RECLUSTER, STAGES
 from maskdistill.settings import as_dict
 
-DOES = {
-    "scan": "Every picture gets a number, a size, a content hash.",
-    "propose": "A backbone that saw no labels proposes masks of objects.",
-    "cluster": "Masks that look alike get the same cluster.",
-    "detect": "A Mask R-CNN, trained on these noisy masks, says what it finds again and again.",
-    "recluster": "The detections, cleaner than the proposals, are clustered once more.",
-    "label": "Confident detections are painted as label maps.",
-    "segment": "A DeepLabv3, trained on the label maps, segments every picture.",
-}
+DOES = {entry.name: entry.does for entry in STAGES if entry.does}
 OF_NOTE = ("refused", "warning", "halved", "redo", "note", "resume", "reuse", "named", "imported")
 STORIES = 4
 
 
 def work(job: Job) -> None:
     """Write report/index.html from what is there."""
-    folder = job.folder.stage("report")
-    atomic.make_folder(folder)
-    atomic.write_text(folder / "index.html", page.render(_Run(job).content()))
+    folder = job.folder.report
+    atomic.make_folder(folder.path)
+    atomic.write_text(folder.page, page.render(_Run(job).content()))
 
 
 class _Run:
@@ -65,24 +65,21 @@ class _Run:
     def __init__(self, job: Job) -> None:
         self.job, self.folder = job, job.folder
         self.side = job.settings.report.tile_px
-        self.records = {name: record.read(self.folder.stage(name) / "stage.json") for name in DOES}
+        self.records = {name: record.read(self.folder.stage(name).record) for name in DOES}
         self.outputs = Outputs(job)
         self.stale = {
-            name for name in freshness.ORDER if self.records[name] and self.outputs.others(name)
+            name for name in freshness.SHOWN if self.records[name] and self.outputs.others(name)
         }
         for name in self.stale:
             self.records[name] = None
         if not job.settings.cluster.again:
-            self.records["recluster"] = None  # what is there is an old one
+            self.records[RECLUSTER] = None  # what is there is an old one
         self.events = list(job.ledger.read())
         self.files = {
-            "propose": self._masks("propose", "proposals.jsonl"),
-            "detect": self._masks("detect", "detections.jsonl"),
+            "propose": self._masks("propose", self.folder.propose.masks),
+            "detect": self._masks("detect", self.folder.detect.masks),
         }
-        self.ids = {
-            stage: self._ids(of)
-            for stage, of in (("propose", "proposals"), ("detect", "detections"))
-        }
+        self.ids = {"propose": self._ids("proposals"), "detect": self._ids("detections")}
 
     def content(self) -> ReportContent:
         """Everything on the page."""
@@ -93,7 +90,7 @@ class _Run:
         losses = {stage: rows for stage in ("detect", "segment") if (rows := self._losses(stage))}
         sizes = {
             stage: self._clusters(stage)["sizes"]
-            for stage in ("cluster", "recluster")
+            for stage in ("cluster", RECLUSTER)
             if self.records[stage]
         }
         alarms = checks.alarms(
@@ -124,7 +121,7 @@ class _Run:
             stages=[
                 self._summary(name, alarms)
                 for name in DOES
-                if name != "recluster" or self.records[name]
+                if name != RECLUSTER or self.records[name]
             ],
             stories=[self._story(image, pictures[image.id]) for image in self._best(chosen)],
             sheets=self._sheets(chosen, pictures),
@@ -154,7 +151,7 @@ class _Run:
 
     def _refused(self) -> list[tuple[str, str]]:
         """Pictures that are left out now, with the reason: the ledger also has those that were mended since."""
-        path = self.folder.stage("scan") / "refused.jsonl"
+        path = self.folder.scan.refused
         found = [(row["path"], row["refused"]) for row in lines.read(path)] if path.exists() else []
         path_of = {image.id: image.path for image in self.job.images}
         for file in self.files.values():
@@ -169,18 +166,15 @@ class _Run:
         counts = entry.counts if (entry := self.records["detect"]) else {}
         return (counts["trained_on"], counts["found_again"]) if "found_again" in counts else None
 
-    def _masks(self, stage: str, name: str) -> MaskFile | None:
-        return MaskFile(self.folder.stage(stage) / name) if self.records[stage] else None
+    def _masks(self, stage: str, path: Path) -> MaskFile | None:
+        return MaskFile(path) if self.records[stage] else None
 
-    def _ids(self, of: str) -> dict[tuple[int, int], int]:
-        path = (
-            self.outputs.cluster_file(of)
-            if self.records["cluster" if of == "proposals" else "detect"]
-            else None
-        )
-        return (
-            {(row["id"], row["mask"]): row["cluster"] for row in lines.read(path)} if path else {}
-        )
+    def _ids(self, of: Literal["proposals", "detections"]) -> dict[tuple[int, int], int]:
+        if not self.records["cluster" if of == "proposals" else "detect"]:
+            return {}
+        file = self.outputs.clustering(of).file
+        rows = lines.read(file) if file else ()
+        return {(row["id"], row["mask"]): row["cluster"] for row in rows}
 
     def _counts(self, file: MaskFile) -> list[int]:
         return [file.n_in(image.id) for image in self.job.images if not file.refused(image.id)]
@@ -197,33 +191,25 @@ class _Run:
         if not self.records[stage]:
             return []
         if stage == "label":
-            entries = json.loads(
-                (self.folder.stage(stage) / "coverage.json").read_text(encoding="utf-8")
-            )
+            entries = json.loads(self.folder.label.coverage.read_text(encoding="utf-8"))
             return [
                 entry["coverage"] for entry in entries.values() if entry["coverage"] is not None
             ]
-        maps = (
-            self.folder.stage(stage) / "predictions" / f"{image.id}.png"
-            for image in self.job.images
-        )
+        maps = (self.folder.segment.map_of(image.id) for image in self.job.images)
         return [float((label_maps.read(path) > 0).mean()) for path in maps if path.exists()]
 
     def _losses(self, stage: str) -> list[dict[str, float]]:
-        path = self.folder.stage(stage) / "train" / "losses.jsonl"
+        folder = self.folder.detect_train if stage == "detect" else self.folder.segment_train
+        path = folder.losses
         return list(lines.read(path)) if path.exists() else []
 
     def _clusters(self, stage: str) -> dict[str, Any]:
-        return dict(
-            json.loads((self.folder.stage(stage) / "clusters.json").read_text(encoding="utf-8"))
-        )
+        return clusterings.made_by(self.folder, stage).about()
 
     def _numbers(self) -> dict[str, tuple[list[dict[str, float]], int]]:
         """What was tried where the number of clusters was chosen."""
         found = {
-            stage: self._clusters(stage)
-            for stage in ("cluster", "recluster")
-            if self.records[stage]
+            stage: self._clusters(stage) for stage in ("cluster", RECLUSTER) if self.records[stage]
         }
         return {
             stage: (each["curve"], each["k"]) for stage, each in found.items() if each.get("curve")
@@ -231,7 +217,7 @@ class _Run:
 
     def _evaluated(self, key: str) -> list[Mapping[str, Any]]:
         """`metrics` or `published` of metrics.json; older files have no figures of others."""
-        path = self.folder.stage("evaluate") / "metrics.json"
+        path = self.folder.evaluate.metrics
         return json.loads(path.read_text(encoding="utf-8")).get(key, []) if path.exists() else []
 
     def _confusion(self) -> tuple[str, list[str], np.ndarray] | None:
@@ -240,7 +226,7 @@ class _Run:
         if place is None:
             return None
         stage, split = place
-        found = tables.read_confusion(self.folder.stage("evaluate"), split, stage)
+        found = tables.read_confusion(self.folder.evaluate, split, stage)
         return (
             (f"Where the pixels of each class went, per cent: {stage}, {split}", *found)
             if found
@@ -278,11 +264,8 @@ class _Run:
         """A thumbnail with what a stage made of it."""
         small = overlays.thumbnail(rgb, self.side)
         if stage in ("label", "segment"):
-            path = (
-                self.folder.stage(stage)
-                / ("maps" if stage == "label" else "predictions")
-                / f"{image.id}.png"
-            )
+            folder = self.folder.label if stage == "label" else self.folder.segment
+            path = folder.map_of(image.id)
             return (
                 overlays.overlay_label_map(small, label_maps.read(path)) if path.exists() else small
             )
@@ -341,15 +324,16 @@ class _Run:
 
     def _galleries(self) -> list[ClusterGallery]:
         """The last clustering's exemplars, nearest to the centroid first."""
-        stage = "recluster" if self.records["recluster"] else "cluster"
+        stage = RECLUSTER if self.records[RECLUSTER] else "cluster"
         if not self.records[stage]:
             return []
-        file = self.files["detect" if stage == "recluster" else "propose"]
+        clustering = clusterings.made_by(self.folder, stage)
+        file = self.files["detect" if clustering.of == "detections" else "propose"]
         assert file is not None
-        found = self._clusters(stage)
+        found = clustering.about()
         colours = palette(max(found["k"], 1))
         images = {image.id: image for image in self.job.images}
-        words = match_names.of(self.folder.stage(stage))
+        words = cluster_names.of(clustering.folder)
         per_cluster = 8 if found["k"] <= 40 else 4
         galleries = []
         for cluster, exemplars in enumerate(found["exemplars"]):
@@ -385,7 +369,7 @@ class _Run:
             "done"
             if entry
             else "partial"
-            if (self.folder.stage(name) / "parts").exists()
+            if self.folder.stage(name).parts.path.exists()
             else "missing"
         )
         if name in self.stale:

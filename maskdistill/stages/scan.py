@@ -13,11 +13,13 @@ from typing import Any
 
 from maskdistill.datasets.coco import read_list
 from maskdistill.datasets.truth import join
-from maskdistill.engine.stage import Done, Job, Stage
+from maskdistill.engine.job import Job
+from maskdistill.engine.stage import Done, Stage
 from maskdistill.errors import GroundTruthError, PictureError, RunError, SettingsError
 from maskdistill.runs import fingerprints, lines, record
 from maskdistill.runs.fingerprints import sha256_file
 from maskdistill.runs.journal import Journal
+from maskdistill.runs.layout import ScanFolder
 from maskdistill.settings import RunSettings
 
 
@@ -35,7 +37,7 @@ def parts(settings: RunSettings) -> dict[str, Any]:
     }
 
 
-def work(job: Job, folder: Path) -> Done:
+def work(job: Job, folder: ScanFolder) -> Done:
     """Probe every picture once (size, orientation, content hash), then number those that are in order.
 
     What a user has to mend first (the validation, every picture) leaves nothing behind: the next scan may be another.
@@ -43,11 +45,11 @@ def work(job: Job, folder: Path) -> Done:
     try:
         return _scanned(job, folder)
     except (SettingsError, PictureError):
-        shutil.rmtree(folder / "parts", ignore_errors=True)
+        shutil.rmtree(folder.parts.path, ignore_errors=True)
         raise
 
 
-def _scanned(job: Job, folder: Path) -> Done:
+def _scanned(job: Job, folder: ScanFolder) -> Done:
     from maskdistill.pictures import prefetched, probe
 
     settings = job.settings
@@ -55,7 +57,7 @@ def _scanned(job: Job, folder: Path) -> Done:
     by_list = _held_out_by_list(
         settings, job
     )  # before the pictures are looked at, which may take hours
-    journal = Journal(folder / "parts")
+    journal = Journal(folder.parts.path)
     if len(journal) > len(found) or any(
         row["path"] != path or row["root"] != root
         for (_, row), (root, path) in zip(journal.records(), found, strict=False)
@@ -111,14 +113,14 @@ def _scanned(job: Job, folder: Path) -> Done:
             for number, row in enumerate(accepted, 1)
         ),
     )
-    lines.write(folder / "refused.jsonl", refused)
+    lines.write(folder.refused, refused)
     counts = {
         "pictures": len(accepted),
         "train": len(accepted) - n_validation,
         "validation": n_validation,
         "refused": len(refused),
     }
-    return Done(outputs=["images.jsonl", "scan/refused.jsonl"], counts=counts)
+    return Done(outputs=[job.folder.images, folder.refused], counts=counts)
 
 
 def listing(job: Job) -> list[tuple[str, str]]:
@@ -179,12 +181,12 @@ def check_unchanged(job: Job) -> None:
 
     Nothing is said of a scan that is not complete, nor of one with other settings: these are told apart by `perform`.
     """
-    entry = record.read(job.folder.stage("scan") / "stage.json")
+    entry = record.read(job.folder.scan.record)
     if entry is None or fingerprints.differences(entry.parts["settings"], parts(job.settings)):
         return
     if not job.folder.images.exists() or not all(root.is_dir() for root in job.roots.values()):
         return
-    refused = list(lines.read(job.folder.stage("scan") / "refused.jsonl"))
+    refused = list(lines.read(job.folder.scan.refused))
     frozen = {(image.root, image.path): image.bytes for image in job.images}
     frozen |= {(row["root"], row["path"]): None for row in refused}
     now = listing(job)

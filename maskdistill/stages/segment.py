@@ -10,30 +10,27 @@ import copy
 import json
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
 from maskdistill import crf, detector, segmenter
-from maskdistill.artifacts import label_maps
-from maskdistill.artifacts.mask_lines import clustering_of_detections, clusters_in
+from maskdistill.artifacts import clusterings, label_maps
 from maskdistill.engine import networks
+from maskdistill.engine.job import Image, Job
 from maskdistill.engine.picture_loop import over_batches
-from maskdistill.engine.stage import Done, Image, Job, Stage
+from maskdistill.engine.stage import Done, Stage
 from maskdistill.errors import TrainingError
 from maskdistill.proposals import pixels
 from maskdistill.runs import atomic
-from maskdistill.runs.layout import RunFolder
+from maskdistill.runs.layout import RunFolder, SegmentFolder, TrainFolder
+from maskdistill.runs.stages import DETECT_TRAIN, SEGMENT_TRAIN
 from maskdistill.settings import RunSettings, as_dict
 from maskdistill.settings.segment import BEST
 from maskdistill.settings.training import TrainSettings
 from maskdistill.stage_parts import best_on_truth, train_network
-from maskdistill.stages import detect
 from maskdistill.training import checkpoint
-
-MODEL = "segment/train"
 
 
 def train_parts(settings: RunSettings) -> dict[str, Any]:
@@ -64,25 +61,25 @@ def _schedule(settings: RunSettings) -> TrainSettings:
     return replace(own.train, average=0.0) if own.keep == "last" else own.train
 
 
-def train(job: Job, folder: Path) -> Done:
+def train(job: Job, folder: TrainFolder) -> Done:
     """Train on the label maps of training pictures; a picture without a map is not trained on."""
     own = job.settings.segment
-    maps = job.folder.stage("label") / "maps"
-    coverage = json.loads((job.folder.stage("label") / "coverage.json").read_text(encoding="utf-8"))
+    labels = job.folder.label
+    coverage = json.loads(labels.coverage.read_text(encoding="utf-8"))
     images = [
         image for image in job.images if image.split == "train" and coverage[str(image.id)]["masks"]
     ]
     if not images:
         raise TrainingError(
-            f"{maps}: no training picture has a label map. "
+            f"{labels.maps}: no training picture has a label map. "
             "Lower --label.min-score, or keep the best detection (--label.keep-best)"
         )
-    n_clusters = clusters_in(job.folder.stage(clustering_of_detections(job.settings)))
+    n_clusters = clusterings.of_detections(job.folder, job.settings).k
     model = segmenter.build(
         size=own.size, n_classes=1 + n_clusters, seed=job.settings.seed_of_chain
     )
     if job.settings.weights_of("segment") == "detect":
-        state = checkpoint.read_weights(job.folder.stage(detect.MODEL) / "model.safetensors")
+        state = checkpoint.read_weights(job.folder.detect_train.weights)
         train_network.fill_body(
             model.backbone, detector.body_state(state, pyramid=own.size == "small")
         )
@@ -91,7 +88,7 @@ def train(job: Job, folder: Path) -> Done:
 
     def sample(position: int) -> tuple[np.ndarray, np.ndarray]:
         image = images[position]
-        return job.read_picture(image), label_maps.read(maps / f"{image.id}.png")
+        return job.read_picture(image), label_maps.read(labels.map_of(image.id))
 
     steps = train_network.steps_of(own.train, len(images), "segment")
     batch_of = segmenter.batches(
@@ -118,21 +115,21 @@ def train(job: Job, folder: Path) -> Done:
         looks=looks,
     )
     outputs, counts = (
-        ["model.safetensors", "losses.jsonl"],
+        [folder.weights, folder.losses],
         {"steps": steps, "pictures": len(images)},
     )
     if looks is not None:
-        atomic.write_bytes(folder / "looks.jsonl", looks.file.read_bytes())
-        outputs, counts = [*outputs, "looks.jsonl"], {**counts, "kept_step": looks.chosen()[0]}
+        atomic.write_bytes(folder.looks, looks.file.read_bytes())
+        outputs, counts = [*outputs, folder.looks], {**counts, "kept_step": looks.chosen()[0]}
     return Done(outputs=outputs, counts=counts, mixed=halved)
 
 
 def _looks(
-    job: Job, folder: Path, model: Any, *, steps: int, n_clusters: int
+    job: Job, folder: TrainFolder, model: Any, *, steps: int, n_clusters: int
 ) -> best_on_truth.Looks:
     """What chooses the weights by ground truth, with a network of its own."""
     job.ledger.write(
-        "warning", stage=MODEL, what=f"weights are kept that are {BEST.replace('_', ' ')}"
+        "warning", stage=SEGMENT_TRAIN, what=f"weights are kept that are {BEST.replace('_', ' ')}"
     )
     twin = train_network.placed(copy.deepcopy(model), networks.device(job))
 
@@ -144,17 +141,17 @@ def _looks(
     )
 
 
-def segment(job: Job, folder: Path) -> Done:
+def segment(job: Job, folder: SegmentFolder) -> Done:
     """The trained network on every picture, those of validation too."""
     model = trained(job.folder, job.settings)
-    atomic.make_folder(folder / "predictions")
+    atomic.make_folder(folder.maps)
 
     def together(loaded: list[np.ndarray]) -> list[torch.Tensor]:
         return [looked_at(model, rgb, job.settings) for rgb in loaded]
 
     def each(image: Image, rgb: np.ndarray, logits: torch.Tensor) -> dict[str, Any]:
         label_map = drawn(logits, rgb, job.settings, threads=1)
-        label_maps.write(folder / "predictions" / f"{image.id}.png", label_map)
+        label_maps.write(folder.map_of(image.id), label_map)
         return {"coverage": round(float((label_map > 0).mean()), 6)}
 
     with over_batches(
@@ -176,12 +173,12 @@ def segment(job: Job, folder: Path) -> Done:
         "predictions": len(coverage),
         "mean_coverage": round(float(np.mean(list(coverage.values()))), 4),
     }
-    return Done(outputs=[f"predictions/{number}.png" for number in coverage], counts=counts)
+    return Done(outputs=list(map(folder.map_of, coverage)), counts=counts)
 
 
 def trained(folder: RunFolder, settings: RunSettings) -> Any:
     """The segmenter of a run, on its device, in eval mode; the number of classes is read off its weights."""
-    state = checkpoint.read_weights(folder.stage(MODEL) / "model.safetensors")
+    state = checkpoint.read_weights(folder.segment_train.weights)
     last = "classifier.classify.bias" if settings.segment.size == "small" else "classifier.4.bias"
     model = segmenter.build(size=settings.segment.size, n_classes=len(state[last]))
     model.load_state_dict(state)
@@ -217,9 +214,9 @@ def train_stage(settings: RunSettings) -> Stage:
     """The training reads the detector too where it starts from its body."""
     reads: tuple[str, ...] = ("scan", "label")
     if settings.weights_of("segment") == "detect":
-        reads = (*reads, detect.MODEL)
+        reads = (*reads, DETECT_TRAIN)
     return Stage(
-        name=MODEL,
+        name=SEGMENT_TRAIN,
         version=3,
         reads=reads,
         parts=train_parts,
@@ -231,7 +228,7 @@ def train_stage(settings: RunSettings) -> Stage:
 PREDICT = Stage(
     name="segment",
     version=2,
-    reads=("scan", MODEL),
+    reads=("scan", SEGMENT_TRAIN),
     parts=lambda settings: {"pixels": settings.segment.pixels},
     work=segment,
     keeps=("train",),

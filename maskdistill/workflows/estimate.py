@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from maskdistill.engine import networks
-from maskdistill.engine.stage import Job
+from maskdistill.engine.job import Job
 from maskdistill.features import wanted_size
 from maskdistill.settings.run import HANDCRAFTED
 from maskdistill.stage_parts import train_network

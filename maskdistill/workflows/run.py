@@ -1,144 +1,54 @@
-"""The stages in the order in which data flows, and opening a run to do some of them."""
+"""run: the stages that verbs do, in the order of STAGES, over an opened run."""
 
 from __future__ import annotations
 
-import platform
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import replace
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
-import yaml
-
-import maskdistill
-from maskdistill.engine.stage import Job, Stage, elsewhere, perform
-from maskdistill.errors import (
-    GroundTruthError,
-    MaskDistillError,
-    PictureError,
-    RunError,
-    SettingsError,
-)
-from maskdistill.runs import atomic, fingerprints, record
+from maskdistill.engine.job import Job
+from maskdistill.engine.stage import Stage, elsewhere, perform
+from maskdistill.errors import GroundTruthError, RunError, SettingsError
+from maskdistill.runs import fingerprints, record
 from maskdistill.runs.layout import RunFolder
-from maskdistill.runs.ledger import Ledger
-from maskdistill.runs.lock import RunLock
-from maskdistill.runs.progress import Progress
-from maskdistill.settings import DESCRIBES, RunSettings, about, as_dict, dump, resolve
-from maskdistill.settings.run import WEIGHT_STAGES, is_name
+from maskdistill.runs.stages import DETECT_TRAIN, EMBEDDINGS, RECLUSTER, SEGMENT_TRAIN, STAGES
+from maskdistill.settings import RunSettings, about
+from maskdistill.settings.run import WEIGHT_STAGES
 from maskdistill.stage_parts import other_runs
-from maskdistill.stages import cluster, detect, evaluate, label, propose, report, scan, segment
+from maskdistill.stages import (
+    cluster,
+    detect,
+    evaluate,
+    imported,
+    label,
+    propose,
+    report,
+    scan,
+    segment,
+)
 from maskdistill.workflows import estimate
+
+# Stage -> what makes it of the settings; None where the settings have no such stage.
+_MADE: dict[str, Callable[[RunSettings], Stage | None]] = {
+    "scan": lambda settings: scan.STAGE,
+    "propose": propose.stage,
+    "cluster": lambda settings: cluster.STAGE,
+    DETECT_TRAIN: lambda settings: None if settings.detect.import_file else detect.TRAIN,
+    "detect": lambda settings: imported.DETECT if settings.detect.import_file else detect.PREDICT,
+    RECLUSTER: lambda settings: cluster.AGAIN if settings.cluster.again else None,
+    "label": label.stage,
+    SEGMENT_TRAIN: segment.train_stage,
+    "segment": lambda settings: segment.PREDICT,
+}
 
 
 def stages_of(verb: str, settings: RunSettings) -> tuple[Stage, ...]:
-    """The stages that a verb does, in order; evaluate and report are no stages: they are always done again."""
+    """Return the stages that a verb does, in order; none of evaluate and report."""
     if verb == "cluster" and settings.cluster.of == "detections":
         return (cluster.AGAIN,)
-    if verb == "label" and settings.cluster.again:
-        return (cluster.AGAIN, label.stage(settings))
-    return {
-        "scan": (scan.STAGE,),
-        "propose": (propose.stage(settings),),
-        "cluster": (cluster.STAGE,),
-        "detect": detect.stages(settings),
-        "label": (label.stage(settings),),
-        "segment": (segment.train_stage(settings), segment.PREDICT),
-    }.get(verb, ())
-
-
-@contextmanager
-def opened(
-    root: Path,
-    settings: RunSettings,
-    *,
-    pictures: Path | None,
-    quiet: bool = False,
-    keep_config: bool = False,
-    only: tuple[str, ...] = (),
-) -> Iterator[Job]:
-    """A run's folder, locked, its config.yaml written, its ledger opened; made if it is not there yet.
-
-    Args:
-        pictures: the picture folder; None: the one that config.yaml names.
-        keep_config: config.yaml stays as it is: nothing of the run will be made with these settings.
-        only: of config.yaml these settings alone are written, the others are those that the run was made with.
-    """
-    import torch
-
-    try:
-        settings = resolve(settings)
-    except ValueError as error:
-        raise SettingsError(str(error)) from error
-    _check_files(settings)
-    folder = RunFolder(Path(root))
-    before = read_config(folder) if folder.config.exists() else {}
-    if pictures is None and "pictures" not in before:
-        raise RunError(
-            f"{root}: no run there yet. Start one: maskdistill run PICTURES --out {root}"
-        )
-    given = pictures is not None
-    pictures = Path(pictures) if pictures is not None else Path(before["pictures"])
-    roots = {"pictures": pictures}
-    if settings.validation is not None and Path(settings.validation).is_dir():
-        roots["validation"] = Path(settings.validation)
-    if not pictures.is_dir() and (given or not folder.images.exists()):
-        raise PictureError(
-            f"{pictures}: {'is a file' if pictures.exists() else 'no such folder'}. "
-            f"Give a folder with pictures: maskdistill run PICTURES --out {root}"
-        )
-    if folder.root.exists() and not folder.root.is_dir():
-        raise RunError(
-            f"{root}: is a file, where the folder of a run is wanted. Give another --out"
-        )
-    atomic.make_folder(folder.root)
-    if settings.threads:
-        torch.set_num_threads(settings.threads)
-    progress = Progress(quiet=quiet)
-    with RunLock(folder.lock):
-        job = Job(
-            settings=settings,
-            folder=folder,
-            ledger=Ledger(folder.ledger),
-            progress=progress,
-            roots=roots,
-        )
-        extra = {"version": maskdistill.__version__, "pictures": str(pictures.resolve())}
-        # `of` is what one command does, no setting of the run.
-        kept = replace(settings, cluster=replace(settings.cluster, of="proposals"))
-        text = dump(kept, extra=extra)
-        if only:
-            own = as_dict(kept)
-            text = yaml.safe_dump(
-                {**before, **{name: own[name] for name in only}},
-                sort_keys=False,
-                allow_unicode=True,
-            )
-        written = folder.config.read_text(encoding="utf-8") if folder.config.exists() else None
-        if written != text and not keep_config:
-            atomic.write_text(folder.config, text)
-        job.ledger.write(
-            "open", versions=versions(), device=settings.device, threads=torch.get_num_threads()
-        )
-        try:
-            yield job
-        except MaskDistillError:
-            if (
-                written is not None and not job.begun and not keep_config
-            ):  # nothing was made with the new settings
-                atomic.write_text(folder.config, written)
-            raise
-
-
-def _check_files(settings: RunSettings) -> None:
-    """Files of weights that a late stage starts from are looked for before the first stage, not hours later."""
-    from maskdistill.features import weights
-
-    for entry in settings.weights:
-        stage, _, what = entry.partition("=")
-        if not is_name(what) and not Path(what).expanduser().is_file():
-            weights.read(what, name=stage)  # says what is wrong
+    made = [
+        _MADE[entry.name](settings) for entry in STAGES if entry.verb == verb and not entry.always
+    ]
+    return tuple(stage for stage in made if stage is not None)
 
 
 def _fetch_weights(job: Job, ahead: list[str]) -> None:
@@ -188,6 +98,8 @@ def do(
     """
     from maskdistill.engine import networks
 
+    if "evaluate" in verbs:
+        check_truth(job.settings)
     own = job.settings.propose
     how = (
         f"masks: {own.import_file}"
@@ -241,9 +153,9 @@ def _sources(job: Job, verbs: list[str], reuse: Mapping[str, Path]) -> dict[str,
     stages = {
         stage.name: (verb, stage) for verb in verbs for stage in stages_of(verb, job.settings)
     }
-    if other_runs.EMBEDDINGS in reuse and "cluster" in stages:
-        found[other_runs.EMBEDDINGS] = source = RunFolder(reuse[other_runs.EMBEDDINGS])
-        if record.read(job.folder.stage("cluster") / "stage.json") is None:
+    if EMBEDDINGS in reuse and "cluster" in stages:
+        found[EMBEDDINGS] = source = RunFolder(reuse[EMBEDDINGS])
+        if record.read(job.folder.cluster.record) is None:
             other_runs.check_embeddings(source, {"settings": cluster.parts(job.settings)})
     unused = [
         name for name in reuse if name not in stages and name not in verbs and name not in found
@@ -257,7 +169,7 @@ def _sources(job: Job, verbs: list[str], reuse: Mapping[str, Path]) -> dict[str,
             continue
         found[name] = RunFolder(reuse[name] if name in reuse else reuse[verb])
         known = {"version": stage.version, "settings": stage.parts(job.settings)}
-        here = record.read(job.folder.stage(name) / "stage.json")
+        here = record.read(job.folder.stage(name).record)
         if here is None or fingerprints.differences({key: here.parts[key] for key in known}, known):
             elsewhere(stage, found[name], known, ahead=True)
     return found
@@ -269,55 +181,7 @@ def _ahead(job: Job, verbs: list[str], sources: Mapping[str, RunFolder]) -> list
         verb
         for verb in verbs
         if any(
-            stage.name not in sources and not (job.folder.stage(stage.name) / "stage.json").exists()
+            stage.name not in sources and not job.folder.stage(stage.name).record.exists()
             for stage in stages_of(verb, job.settings)
         )
     ]
-
-
-def read_config(folder: RunFolder) -> dict[str, Any]:
-    """config.yaml of a run as nested dict."""
-    try:
-        loaded = yaml.safe_load(folder.config.read_text(encoding="utf-8"))
-        if not isinstance(loaded, dict):
-            raise ValueError(
-                f"wanted settings by name, found {'nothing' if loaded is None else type(loaded).__name__}"
-            )
-    except FileNotFoundError as error:
-        raise RunError(
-            f"{folder.root}: not the folder of a run (no config.yaml). "
-            f"Start one: maskdistill run PICTURES --out {folder.root}"
-        ) from error
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise RunError(
-            f"{folder.config}: cannot be read: {error}. Is {folder.root} the folder of a run?"
-        ) from error
-    return loaded
-
-
-def configured(root: Path) -> dict[str, Any]:
-    """The settings that a run's config.yaml holds, without what only describes the run."""
-    loaded = read_config(RunFolder(root))
-    return {key: value for key, value in loaded.items() if key not in DESCRIBES}
-
-
-def versions() -> dict[str, str]:
-    """What the results were made with."""
-    from importlib.metadata import version
-
-    names = (
-        "torch",
-        "torchvision",
-        "timm",
-        "numpy",
-        "scipy",
-        "numba",
-        "scikit-learn",
-        "pillow",
-        "faster-coco-eval",
-    )
-    return {
-        "maskdistill": maskdistill.__version__,
-        "python": platform.python_version(),
-        **{name: version(name) for name in names},
-    }

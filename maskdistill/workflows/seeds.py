@@ -10,16 +10,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from maskdistill.engine.stage import Job
+from maskdistill.engine.job import Job
+from maskdistill.engine.opening import opened
+from maskdistill.runs.stages import EMBEDDINGS, STAGES
 from maskdistill.settings import RunSettings
-from maskdistill.stage_parts.other_runs import EMBEDDINGS
 from maskdistill.workflows import run, status
-from maskdistill.workflows.run import do, stages_of
 
-AT_THE_END = ("evaluate", "report")  # once, of the run and of all its seeds
+# Once, of the run and of all its seeds.
+AT_THE_END = tuple(entry.verb for entry in STAGES if entry.always)
 
 
-def do_with_seeds(
+def do(
     job: Job,
     verbs: Sequence[str],
     *,
@@ -28,9 +29,10 @@ def do_with_seeds(
     against: tuple[Path, RunSettings] | None = None,
     repeat: bool = False,
 ) -> None:
-    """As pipeline.do; what is evaluated is compared over the seeds that are there.
+    """Do some verbs of a run with several seeds, and evaluate over the seeds that are there.
 
     Args:
+        start, reuse, against: as `run.do` has them.
         repeat: make what is missing of the seeds too, after the run's own stages.
     """
     if "evaluate" in verbs:
@@ -38,11 +40,11 @@ def do_with_seeds(
     first = [verb for verb in verbs if verb not in AT_THE_END]
     last = [verb for verb in verbs if verb in AT_THE_END]
     if first:
-        do(job, first, start=start, reuse=reuse)
-    if repeat and job.settings.seeds > 1:
+        run.do(job, first, start=start, reuse=reuse)
+    if repeat:
         _repeat(job, first, start=start)
     if last:
-        do(
+        run.do(
             job,
             last,
             start=start,
@@ -53,8 +55,6 @@ def do_with_seeds(
 
 def complete(job: Job) -> dict[int, Job]:
     """Seed -> the run with that seed, of all that are complete as the run's settings ask for; the others are named."""
-    if job.settings.seeds == 1:
-        return {}
     found, missing = {}, []
     for number in job.settings.chain_seeds:
         state, _ = status.of_seed(job.folder, job.settings, number)
@@ -87,11 +87,11 @@ def _repeat(job: Job, verbs: Sequence[str], *, start: str | None) -> None:
         given = job.settings.with_chain_seed(number)
         names = ["scan", "detect"] if imported else ["scan", "propose", EMBEDDINGS]
         if number == job.settings.seed_of_chain:
-            names = [stage.name for verb in wanted for stage in stages_of(verb, given)]
-        with run.opened(
+            names = [stage.name for verb in wanted for stage in run.stages_of(verb, given)]
+        with opened(
             job.folder.seed(number).root,
             given,
             pictures=job.roots["pictures"],
             quiet=job.progress.quiet,
         ) as own:
-            do(own, wanted, start=start, reuse=dict.fromkeys(names, job.folder.root))
+            run.do(own, wanted, start=start, reuse=dict.fromkeys(names, job.folder.root))

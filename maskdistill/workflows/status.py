@@ -5,14 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from maskdistill.engine.opening import settings_of
 from maskdistill.engine.stage import Stage, identity
 from maskdistill.errors import RunError
 from maskdistill.runs import fingerprints, record
 from maskdistill.runs.journal import Journal
 from maskdistill.runs.layout import RunFolder
 from maskdistill.runs.ledger import Ledger
-from maskdistill.settings import RunSettings, validate
-from maskdistill.settings.run import VERBS
+from maskdistill.runs.stages import STAGES, VERBS
+from maskdistill.settings import RunSettings
 from maskdistill.workflows import run
 
 
@@ -23,7 +24,7 @@ def rows(root: Path) -> list[dict[str, Any]]:
         raise RunError(
             f"{root}: not the folder of a run (no config.yaml). Start one: maskdistill run PICTURES --out {root}"
         )
-    settings = validate(run.configured(root), source=str(folder.config))
+    settings = settings_of(folder)
     seconds: dict[str, float] = {}
     for event in Ledger(folder.ledger).read():
         if event["event"] == "end":
@@ -34,9 +35,12 @@ def rows(root: Path) -> list[dict[str, Any]]:
         for stage in run.stages_of(verb, settings):
             row = _row(stage, folder, settings, made)
             found.append({**row, "seconds": seconds.get(stage.name)})
-    for name, file in (("evaluate", "metrics.json"), ("report", "index.html")):
-        state = "done" if (folder.stage(name) / file).exists() else "missing"
-        found.append({"stage": name, "state": state, "counts": {}, "seconds": None, "why": []})
+    for entry in STAGES:
+        if entry.always:
+            folder_of = folder.stage(entry.name)
+            state = "done" if (folder_of.path / entry.writes[0]).exists() else "missing"
+            row = {"stage": entry.name, "state": state, "counts": {}, "why": []}
+            found.append({**row, "seconds": seconds.get(entry.name)})
     if settings.seeds > 1:
         for number in settings.chain_seeds:
             state, why = of_seed(folder, settings, number)
@@ -73,7 +77,7 @@ def of_seed(folder: RunFolder, settings: RunSettings, number: int) -> tuple[str,
     for position, stage in enumerate(stages):
         row = _row(stage, place, given, made)
         ours = (
-            record.read(folder.stage(stage.name) / "stage.json")
+            record.read(folder.stage(stage.name).record)
             if stage.name in ("scan", "propose")
             else None
         )
@@ -92,11 +96,11 @@ def _row(
     stage: Stage, folder: RunFolder, settings: RunSettings, made: dict[str, str]
 ) -> dict[str, Any]:
     place = folder.stage(stage.name)
-    entry = record.read(place / "stage.json")
+    entry = record.read(place.record)
     if entry is None:
-        if not (place / "parts").exists():
+        if not place.parts.path.exists():
             return {"stage": stage.name, "state": "missing", "counts": {}, "why": []}
-        with Journal(place / "parts") as journal:
+        with Journal(place.parts.path) as journal:
             counts = {"pictures so far": len(journal.done)}
         return {"stage": stage.name, "state": "unfinished", "counts": counts, "why": []}
     made[stage.name] = identity(entry)

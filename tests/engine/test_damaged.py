@@ -8,10 +8,12 @@ import pytest
 
 from maskdistill import api, cli
 from maskdistill.engine import stage
+from maskdistill.engine.job import Job
+from maskdistill.engine.opening import configured
 from maskdistill.errors import RunError
 from maskdistill.runs import record
+from maskdistill.runs.layout import RunFolder
 from maskdistill.settings import validate
-from maskdistill.workflows import run as whole_run
 
 
 @pytest.fixture
@@ -80,8 +82,8 @@ def test_outputs_are_looked_at_once_a_command(copied, monkeypatch) -> None:
     assert len(seen) == len(set(seen))
 
 
-def _job(run: Path) -> stage.Job:
-    settings = validate(whole_run.configured(run), source=str(run))
-    job = stage.Job.alone(settings)
-    job.folder = stage.RunFolder(run)
+def _job(run: Path) -> Job:
+    settings = validate(configured(run), source=str(run))
+    job = Job.alone(settings)
+    job.folder = RunFolder(run)
     return job

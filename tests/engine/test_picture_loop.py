@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from maskdistill.engine.job import Image, Job
 from maskdistill.engine.picture_loop import over_batches
-from maskdistill.engine.stage import Image, Job
 from maskdistill.errors import PictureError
 from maskdistill.runs.journal import Journal
-from maskdistill.runs.layout import RunFolder
+from maskdistill.runs.layout import RunFolder, StageFolder
 from maskdistill.runs.ledger import Ledger
 from maskdistill.runs.progress import Progress
 from maskdistill.settings import RunSettings
@@ -63,7 +63,7 @@ def ran(
 
     with over_batches(
         job(tmp_path, workers),
-        tmp_path / "stage",
+        StageFolder(tmp_path / "stage", tmp_path / "stage"),
         batches,
         load=load,
         together=together,
@@ -117,7 +117,7 @@ def test_an_error_behind_the_device_ends_the_pass_and_keeps_what_was_done_before
     with pytest.raises(RuntimeError, match="broken"):
         over_batches(
             job(tmp_path),
-            tmp_path / "stage",
+            StageFolder(tmp_path / "stage", tmp_path / "stage"),
             [[image] for image in images(9)],
             load=lambda image: image.id,
             together=lambda loaded: loaded,

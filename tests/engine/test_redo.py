@@ -228,23 +228,23 @@ def test_a_kill_at_any_moment_of_going_and_coming_back_loses_nothing(tiny, tmp_p
             patch.setattr(Path, "rename", counted)
             try:
                 replaced.retire(folder, stage, keeps=())
-                (folder.stage(stage) / "parts").mkdir()
-                (folder.stage(stage) / "new").write_text("of the attempt")
+                folder.stage(stage).parts.path.mkdir()
+                (folder.stage(stage).path / "new").write_text("of the attempt")
                 replaced.bring_back(folder, stage, keeps=())
             except Killed:
                 killed += 1
             else:
                 break
-        if not (folder.stage(stage) / "stage.json").exists():
+        if not folder.stage(stage).record.exists():
             kept = replaced.kept(folder, stage)
             assert kept is not None
             assert kept.fingerprint == fingerprint
             replaced.bring_back(folder, stage, keeps=())
-        assert content(folder.stage(stage)) == wanted
+        assert content(folder.stage(stage).path) == wanted
         shutil.rmtree(folder.root)
     assert killed > 3
-    assert content(folder.stage(stage)) == wanted
-    assert not folder.old.exists()
+    assert content(folder.stage(stage).path) == wanted
+    assert not folder.old.root.exists()
 
 
 def test_the_command_says_what_became_of_the_old_result(copied, tmp_path, capsys) -> None:

@@ -14,6 +14,7 @@ from maskdistill.artifacts import weights_used
 from maskdistill.datasets import voc
 from maskdistill.errors import GroundTruthError
 from maskdistill.measuring import published, tables
+from maskdistill.runs.layout import RunFolder
 from maskdistill.settings import load, resolve
 
 
@@ -54,7 +55,7 @@ def test_the_table_by_class_has_a_row_a_class_and_a_column_a_stage(tiny):
 
 
 def test_the_confusion_names_its_classes_and_gives_the_iou_that_is_reported(tiny):
-    found = tables.read_confusion(tiny.out / "evaluate", "validation", "segment")
+    found = tables.read_confusion(RunFolder(tiny.out).evaluate, "validation", "segment")
     assert found is not None
     names, counts = found
     assert counts.shape == (len(names), len(names) + 1)
@@ -77,7 +78,7 @@ def test_the_confusion_names_its_classes_and_gives_the_iou_that_is_reported(tiny
 
 
 def test_a_confusion_of_no_stage_any_more_is_removed(tiny, tmp_path):
-    folder = tmp_path / "evaluate"
+    folder = RunFolder(tmp_path).evaluate
     counts = np.array([[3, 1, 0], [0, 2, 5]])
     made = tables.Evaluated(
         names=["background", 'cat, "big"'], confusions={("train", "segment:x"): counts}

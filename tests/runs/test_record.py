@@ -5,7 +5,6 @@ import pytest
 
 from maskdistill.errors import RunError
 from maskdistill.runs import fingerprints, record
-from maskdistill.runs.layout import RunFolder
 
 ENTRY = record.StageRecord(
     stage="detect/train",
@@ -83,13 +82,3 @@ def test_verify_names_what_is_missing_or_changed_and_nothing_else(tmp_path):
     (tmp_path / "d").mkdir()
     (tmp_path / "more").touch()
     assert record.verify(tmp_path, entry) == ["b", "maps/c", "d"]
-
-
-def test_a_part_of_a_stage_lies_in_its_folder(tmp_path):
-    folder = RunFolder(tmp_path)
-    assert folder.stage("detect/train").parent == folder.stage("detect")
-    assert {folder.images, folder.lock, folder.old} == {
-        tmp_path / "images.jsonl",
-        tmp_path / "lock",
-        tmp_path / "old",
-    }

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from maskdistill.engine.stage import Image, Job
+from maskdistill.engine.job import Image, Job
 from maskdistill.masks import rle
 from maskdistill.runs.layout import RunFolder
 from maskdistill.settings import load, resolve
@@ -41,7 +41,7 @@ def job(tmp_path: Path) -> Job:
     ]
     own = [[square(0), square(20), square(40, score=0.4)], [square(10), square(30)], [square(0)]]
     write(
-        tmp_path / TrainedOn.PROPOSALS,
+        RunFolder(tmp_path).propose.masks,
         [{"id": n, "masks": masks} for n, masks in enumerate(own, 1)],
     )
     rows = [
@@ -50,7 +50,7 @@ def job(tmp_path: Path) -> Job:
         for at in range(len(masks))
     ]
     rows[4]["left_out"] = "far"
-    write(tmp_path / TrainedOn.CLUSTERS, rows)
+    write(tmp_path / RunFolder(tmp_path).cluster.clusters, rows)
     return made
 
 
@@ -87,5 +87,5 @@ def test_a_mask_is_found_again_where_it_is_among_as_many_best_detections(
 
 def test_a_run_without_its_proposals_is_told_apart(job: Job, tmp_path: Path) -> None:
     assert TrainedOn.is_there(job.folder)
-    (tmp_path / TrainedOn.PROPOSALS).unlink()
+    (RunFolder(tmp_path).propose.masks).unlink()
     assert not TrainedOn.is_there(job.folder)

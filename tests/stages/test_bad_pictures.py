@@ -169,3 +169,40 @@ def test_pictures_that_are_left_out_are_named_on_the_terminal(
     assert said.count("left out: ") == 6
     assert "bad0.jpg" in said
     assert "left out: 2 more; the report and ledger.jsonl name them all" in said
+
+
+def test_a_picture_replaced_by_one_of_the_same_size_is_noticed(tmp_path: Path) -> None:
+    folder, out = tmp_path / "pictures", tmp_path / "run"
+    demo_pictures.write(folder, tmp_path / "truth.json", n_pictures=3, seed=3, size=(64, 80))
+    settings = {**QUICK, "cluster": {"k": 2}}
+    api.run(pictures=folder, out=out, settings=settings, until="cluster", quiet=True)
+    (folder / "0002.png").write_bytes((folder / "0003.png").read_bytes())
+    with pytest.raises(PictureError, match=r"0002\.png: is another picture than was scanned"):
+        api.detect(out=out)  # of a picture that is learnt from; one that is predicted is left out
+
+
+def test_a_mended_picture_is_told_and_read_by_all_stages_behind_its_proposals(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, out = tmp_path / "pictures", tmp_path / "run"
+    demo_pictures.write(folder, tmp_path / "truth.json", n_pictures=3, seed=3, size=(64, 80))
+    whole = (folder / "0002.png").read_bytes()
+    (folder / "0002.png").write_bytes(whole[:60] + bytes(len(whole) - 60))
+    settings = {**QUICK, "cluster": {"k": 2}}
+    api.run(pictures=folder, out=out, settings=settings, until="scan", quiet=True)
+    (folder / "0002.png").write_bytes(whole)
+    capsys.readouterr()
+    for verb in (api.propose, api.cluster, api.detect):
+        verb(out=out)
+    assert "propose: 1 pictures changed since the scan" in capsys.readouterr().err
+    for name in ("propose/proposals.jsonl", "detect/detections.jsonl"):
+        lines = list(map(json.loads, (out / name).read_text().splitlines()))
+        assert [("content" in line, "refused" in line) for line in lines] == [
+            (False, False),
+            (True, False),
+            (False, False),
+        ]
+    (folder / "0002.png").write_bytes((folder / "0003.png").read_bytes())  # and replaced again
+    api.detect(out=out, settings={"detect": {"nms": 0.3}}, redo=True)
+    lines = list(map(json.loads, (out / "detect/detections.jsonl").read_text().splitlines()))
+    assert "another picture than was scanned" in lines[1]["refused"]

@@ -12,14 +12,16 @@ import torch
 from PIL import Image
 
 from maskdistill import api, detector
+from maskdistill.artifacts.clusterings import made_by
 from maskdistill.artifacts.mask_lines import detections
 from maskdistill.clusters import chunks, number
-from maskdistill.engine.stage import Job
+from maskdistill.engine.job import Job
+from maskdistill.engine.opening import configured
 from maskdistill.errors import SettingsError, StaleError, TrainingError
+from maskdistill.runs.layout import RunFolder
 from maskdistill.settings import resolve, validate
 from maskdistill.stage_parts import fit_clusters
 from maskdistill.stages import cluster
-from maskdistill.workflows import run
 from tests.stages.clusterings import DRAWN, NETWORK, clustered, lines_of, read
 from tests.tiny_runs import QUICK
 
@@ -174,8 +176,8 @@ def test_clusters_are_merged_to_the_number_wanted_and_a_loaded_run_would_assign_
     assert sorted(set(found["groups"])) == [0, 1, 2]
     assert len(np.load(out / "cluster" / "centroids.npy")) == 8
     assert found["fitted_on"] == sorted(found["fitted_on"], reverse=True)
-    settings = resolve(validate(run.configured(out), source="config"))
-    assign = cluster.assigner(Job.alone(settings), out / "cluster")
+    settings = resolve(validate(configured(out), source="config"))
+    assign = cluster.assigner(Job.alone(settings), made_by(RunFolder(out), "cluster"))
     masks = json.loads((out / "propose" / "proposals.jsonl").read_text().splitlines()[0])["masks"]
     with Image.open(drawn[0] / "p0001.png") as picture:
         rgb = np.asarray(picture.convert("RGB"))

@@ -10,12 +10,12 @@ import pytest
 from maskdistill import api, cli
 from maskdistill.artifacts import label_maps
 from maskdistill.artifacts.mask_lines import detections, with_clusters
+from maskdistill.engine.opening import configured
 from maskdistill.errors import StaleError
 from maskdistill.labels import paint, select
 from maskdistill.masks import rle
 from maskdistill.settings import load, validate
 from maskdistill.stages import label
-from maskdistill.workflows import run
 from tests.reference import masks as reference
 
 
@@ -56,7 +56,7 @@ def test_another_shape_is_another_map_and_the_usual_one_no_part_of_a_fingerprint
     assert "shape" not in label.parts(load())
     assert label.parts(load({"label": {"shape": "box"}}))["shape"] == "box"
     api.label(out=tiny.out)
-    assert validate(run.configured(tiny.out), source="").label.shape == "mask"
+    assert validate(configured(tiny.out), source="").label.shape == "mask"
 
 
 @pytest.mark.parametrize("overlap", ["skip", "below", "legacy"])

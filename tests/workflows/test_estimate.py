@@ -2,7 +2,7 @@
 
 import pytest
 
-from maskdistill.engine.stage import Image, Job
+from maskdistill.engine.job import Image, Job
 from maskdistill.settings import load, resolve
 from maskdistill.workflows import estimate
 

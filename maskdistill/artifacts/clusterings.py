@@ -1,0 +1,103 @@
+"""Clusterings: which one counts for the masks of a run, asked here and nowhere else.
+
+Proposals have the clusters of `cluster`. Detections have those of a second clustering where the run
+makes one (`cluster.again`), else those that they carry: of the clustering that the detector was
+trained on, or of the categories of imported detections.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from maskdistill.artifacts.mask_lines import with_clusters
+from maskdistill.runs import lines, record
+from maskdistill.runs.layout import ClusterFolder, RunFolder
+from maskdistill.runs.stages import RECLUSTER
+from maskdistill.settings import RunSettings
+
+
+@dataclass(frozen=True)
+class Clustering:
+    """The clusters of one file of masks.
+
+    Attributes:
+        stage: whose clusters they are: cluster | recluster | detect (imported detections).
+        of: the masks that are counted in them.
+        folder: where the clusters are described and named.
+        masks: the file of the masks.
+        file: the clusters.jsonl that gives each mask its cluster, in the order of `masks`; None:
+            each mask carries its own.
+    """
+
+    stage: str
+    of: Literal["proposals", "detections"]
+    folder: ClusterFolder
+    masks: Path
+    file: Path | None
+
+    @property
+    def k(self) -> int:
+        """Return the number of clusters."""
+        return int(self.about()["k"])
+
+    def about(self) -> dict[str, Any]:
+        """Return what is known of the clusters: k, sizes, exemplars, ..."""
+        return dict(json.loads(self.folder.about.read_text(encoding="utf-8")))
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """Yield the lines of the masks, a picture each, every mask with its cluster."""
+        return with_clusters(self.masks, self.file)
+
+    def ids(self) -> np.ndarray:
+        """Return the cluster of each mask, (n,) int64, in file order; of a clustering with a file."""
+        assert self.file is not None
+        return np.array([row["cluster"] for row in lines.read(self.file)], np.int64)
+
+
+def made_by(folder: RunFolder, stage: str) -> Clustering:
+    """Return the clustering that the stage `cluster` or `recluster` makes; it need not be there."""
+    if stage == RECLUSTER:
+        own = folder.recluster
+        return Clustering(stage, "detections", own, folder.detect.masks, own.clusters)
+    own = folder.cluster
+    return Clustering(stage, "proposals", own, folder.propose.masks, own.clusters)
+
+
+def of_proposals(folder: RunFolder) -> Clustering | None:
+    """Return the clustering of the proposals, None where it is not complete."""
+    return made_by(folder, "cluster") if record.read(folder.cluster.record) else None
+
+
+def of_detections(
+    folder: RunFolder, settings: RunSettings, *, again: bool | None = None
+) -> Clustering:
+    """Return the clustering that detections, and so label maps, count in.
+
+    Args:
+        again: whether the second clustering counts where the settings ask for it; None: where it is
+            complete.
+    """
+    if again is None:
+        again = record.read(folder.recluster.record) is not None
+    if again and settings.cluster.again:
+        return made_by(folder, RECLUSTER)
+    stage = counted_in(settings, again=False)
+    own = folder.imported_clusters if stage == "detect" else folder.cluster
+    return Clustering(stage, "detections", own, folder.detect.masks, None)
+
+
+def counted_in(settings: RunSettings, *, again: bool = True) -> str:
+    """Return the stage whose clusters detections count in once the run is made as settings ask.
+
+    Args:
+        again: False: of the clusters that detections carry themselves.
+    """
+    if again and settings.cluster.again:
+        return RECLUSTER
+    return "detect" if settings.detect.import_file else "cluster"
