@@ -9,11 +9,10 @@ Differs:  pictures keep their shape; works at no more than 480 px, the size that
 from __future__ import annotations
 
 import numpy as np
-from PIL import Image
 from scipy import ndimage
 
 from maskdistill.crf.mean_field import MASKCUT, Accuracy, Setting, dense_crf
-from maskdistill.masks.resize import resized, within
+from maskdistill.masks.resize import reduced, resized, within
 
 _SURE = float(
     1 / (1 + np.exp(-1))
@@ -57,13 +56,11 @@ def refined_mask(
     if mask.all() or not mask.any():
         return mask.copy()
     height, width = mask.shape
-    rows, columns = within((height, width), max_side)
-    is_reduced = (rows, columns) != (height, width)
+    small = within((height, width), max_side)
+    is_reduced = small != (height, width)
     colours, inside = image, mask
     if is_reduced:
-        picture = Image.fromarray(np.ascontiguousarray(image))
-        colours = np.asarray(picture.resize((columns, rows), Image.Resampling.BOX))
-        inside = resized(mask, (rows, columns))
+        colours, inside = reduced(image, small), resized(mask, small)
     sure = np.where(inside, np.float32(_SURE), np.float32(1 - _SURE))
     found = dense_crf(colours, np.stack([1 - sure, sure]), accuracy=accuracy, **setting)
     moved = np.asarray(ndimage.binary_fill_holes(found[1] > found[0]))

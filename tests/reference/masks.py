@@ -61,3 +61,32 @@ def box_pixels(box_xyxy, size):
     for row, col in np.ndindex(mask.shape):
         mask[row, col] = x1 <= col + 0.5 < x2 and y1 <= row + 0.5 < y2
     return mask
+
+
+def averaged(mask, size):
+    """(rows, columns) float64: means weighted by a triangle over the pixels around each new one's centre.
+
+    It reaches one new pixel to each side where a mask shrinks, one old pixel where it grows.
+    """
+    out = mask.astype(np.float64)
+    for axis in (0, 1):
+        old, new = out.shape[axis], size[axis]
+        step = old / new
+        weights = np.zeros((new, old))
+        for target in range(new):
+            for source in range(old):
+                away = abs(source + 0.5 - (target + 0.5) * step) / max(step, 1.0)
+                weights[target, source] = max(0.0, 1 - away)
+            weights[target] /= weights[target].sum()
+        out = np.moveaxis(np.tensordot(weights, out, axes=(1, axis)), 0, axis)
+    return out
+
+
+def inner_edge(mask):
+    """Pixels of the mask with a neighbour above, below, left or right inside the picture that is not of it."""
+    edge = np.zeros_like(mask)
+    for row, column in np.argwhere(mask):
+        for r, c in ((row - 1, column), (row + 1, column), (row, column - 1), (row, column + 1)):
+            if 0 <= r < mask.shape[0] and 0 <= c < mask.shape[1] and not mask[r, c]:
+                edge[row, column] = True
+    return edge
