@@ -13,7 +13,8 @@ import functools
 from typing import Any
 
 import torch
-from torch import Tensor
+from timm.models.vision_transformer import VisionTransformer
+from torch import Tensor, nn
 from torch.nn import functional
 
 _ROWS = (
@@ -32,6 +33,16 @@ def mixed(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
 def pays(some: Tensor) -> bool:
     """Whether `by_blocks` is faster than PyTorch's kernel for tensors like this one."""
     return some.dtype == torch.bfloat16 and some.device.type == "cpu" and _products_alone()
+
+
+def applies_to(model: nn.Module) -> bool:
+    """Return whether `mixed` and `through` compute what a model's blocks do.
+
+    Those of timm's VisionTransformer do, but for some with a gate; Eva's rotate by position.
+    """
+    return isinstance(model, VisionTransformer) and all(
+        getattr(block.attn, "gate", None) is None for block in model.blocks
+    )
 
 
 def by_blocks(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:

@@ -9,24 +9,14 @@ Differs:  nothing is padded, nothing is dropped
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
-from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor
 from torch.nn import functional
 
 from maskdistill.features import attention
-
-if TYPE_CHECKING:
-    from maskdistill.features.vit import ViT
-
-
-def can_pack(model: Any) -> bool:
-    """Whether `tokens` computes what the blocks do: those of the Eva family rotate by position, some others gate."""
-    return isinstance(model, VisionTransformer) and all(
-        getattr(block.attn, "gate", None) is None for block in model.blocks
-    )
+from maskdistill.features.network import Network
 
 
 def plan(sizes: Sequence[int], *, most: int) -> list[list[int]]:
@@ -47,26 +37,31 @@ def plan(sizes: Sequence[int], *, most: int) -> list[list[int]]:
 
 
 @torch.inference_mode()
-def tokens(vit: ViT, pictures: Sequence[Tensor], *, class_alone: bool = False) -> list[Tensor]:
+def tokens(
+    network: Network, pictures: Sequence[Tensor], *, class_alone: bool = False
+) -> list[Tensor]:
     """All tokens after the last norm, token 0 the class token or the patches' mean.
 
     Args:
         class_alone: token 0 only, (1, width), of a network that has a class token: of the last block its keys and
             values are all that the other tokens are asked for.
     """
-    entered = [vit.embedded(each[None], vit.grid_of(each[None]))[0][0] for each in pictures]
+    entered = [network.embedded(each[None], network.grid_of(each[None]))[0][0] for each in pictures]
     lengths = [len(each) for each in entered]
     stream = torch.cat(entered)[None]  # (1, all tokens, width)
-    last = len(vit.model.blocks) - 1
-    for number, block in enumerate(vit.model.blocks):
+    last = len(network.model.blocks) - 1
+    for number, block in enumerate(network.model.blocks):
         if class_alone and number == last:
             return list(
-                vit.model.norm(_class_tokens(vit, block, stream, lengths)).float().cpu()[0].split(1)
+                network.model.norm(_class_tokens(network, block, stream, lengths))
+                .float()
+                .cpu()[0]
+                .split(1)
             )
-        q, k, v = (each.split(lengths, dim=2) for each in vit.projected(number, stream, None))
+        q, k, v = (each.split(lengths, dim=2) for each in network.projected(number, stream, None))
         stream = attention.through(block, stream, _mixed(q, k, v))
-    after = vit.model.norm(stream).float()
-    return [vit.one_class(each, dim=1)[0].cpu() for each in after.split(lengths, dim=1)]
+    after = network.model.norm(stream).float()
+    return [network.one_class(each, dim=1)[0].cpu() for each in after.split(lengths, dim=1)]
 
 
 def _mixed(q: Sequence[Tensor], k: Sequence[Tensor], v: Sequence[Tensor]) -> Tensor:
@@ -74,7 +69,7 @@ def _mixed(q: Sequence[Tensor], k: Sequence[Tensor], v: Sequence[Tensor]) -> Ten
     return torch.cat([attention.mixed(*each) for each in zip(q, k, v, strict=True)], dim=1)
 
 
-def _class_tokens(vit: ViT, block: Any, stream: Tensor, lengths: list[int]) -> Tensor:
+def _class_tokens(network: Network, block: Any, stream: Tensor, lengths: list[int]) -> Tensor:
     """(1, pictures, width): the class tokens after the last block, of which the others' rows are never made."""
     firsts = [sum(lengths[:place]) for place in range(len(lengths))]
     normed, own = block.norm1(stream), block.attn
@@ -82,11 +77,11 @@ def _class_tokens(vit: ViT, block: Any, stream: Tensor, lengths: list[int]) -> T
     width = len(weight) // 3
     of_class, of_all = (None, None) if bias is None else (bias[:width], bias[width:])
     queries = functional.linear(normed[:, firsts], weight[:width], of_class).unflatten(
-        2, (1, vit.heads, -1)
+        2, (1, network.heads, -1)
     )
     joined = (
         functional.linear(normed, weight[width:], of_all)
-        .unflatten(2, (2, vit.heads, -1))
+        .unflatten(2, (2, network.heads, -1))
         .permute(2, 0, 3, 1, 4)
     )
     q = own.q_norm(queries[:, :, 0].transpose(1, 2)).split(1, dim=2)

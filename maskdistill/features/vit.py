@@ -21,11 +21,11 @@ from timm.layers import PatchEmbed
 from timm.models.eva import Eva, checkpoint_filter_fn
 from timm.models.vision_transformer import Attention, Block, VisionTransformer
 from torch import Tensor
-from torch.nn import functional
 
 from maskdistill.errors import WeightsError
 from maskdistill.features import attention, eva, packed
 from maskdistill.features import weights as weight_files
+from maskdistill.features.network import Network
 from maskdistill.types import Features
 
 DINO = {
@@ -89,12 +89,13 @@ def check(name: str) -> None:
         _built(name)
 
 
-class ViT:
+class ViT(Network):
     """A timm VisionTransformer or Eva behind the interface that all backbones share.
 
     Attributes:
-        name; patch: side in px; mean, std: of RGB in [0, 1]; heads; width: of a token; has_class: token 0 is the
-            class token, not the patches' mean.
+        name: as `load` took it.
+        mean: of RGB in [0, 1], that pictures are normalised with.
+        std: the deviation, likewise.
     """
 
     def __init__(
@@ -107,13 +108,8 @@ class ViT:
         as_dino: bool,
         rotated: bool = False,
     ) -> None:
-        self.name, self.model, self.mean, self.std = name, model, mean, std
-        self.as_dino, self.rotated = as_dino, rotated
-        self.has_class = model.cls_token is not None
-        self.patch = int(model.patch_embed.patch_size[0])
-        first: Any = model.blocks[0]
-        self.heads = int(first.attn.num_heads)
-        self.width = int(model.embed_dim)
+        super().__init__(model, as_dino=as_dino, rotated=rotated)
+        self.name, self.mean, self.std = name, mean, std
 
     @torch.inference_mode()
     def features(
@@ -138,7 +134,7 @@ class ViT:
         stream, rotations = self.embedded(batch, grid)
         last = block % n_blocks
         for number in range(last):
-            stream = self._through(number, stream, rotations)
+            stream = self.through(number, stream, rotations)
         found: dict[str, Tensor] = {}
         if set(want) & {"queries", "keys", "values"}:
             projected = self.projected(last, stream, rotations)
@@ -146,7 +142,7 @@ class ViT:
                 if field in want:
                     found[field] = self.one_class(values.float(), dim=2)
         if "tokens" in want:
-            after = self.model.norm(self._through(last, stream, rotations))
+            after = self.model.norm(self.through(last, stream, rotations))
             found["tokens"] = self.one_class(after.float(), dim=1)
         return [
             Features(
@@ -169,7 +165,7 @@ class ViT:
                 picture goes with changes last bits alone.
             class_alone: token 0 is enough; the others may be missing, and where they are a twelfth of a ViT-S is saved.
         """
-        can_pack = packed.can_pack(self.model)
+        can_pack = attention.applies_to(self.model)
         class_alone = class_alone and can_pack and self.has_class
         most = pack if can_pack else 0
         sizes = [
@@ -186,92 +182,6 @@ class ViT:
                 assert alone is not None
                 found.append(alone.cpu())
         return found
-
-    def position_embedding(self, grid: tuple[int, int]) -> Tensor:
-        """(1, 1 + rows*cols, width) for a patch grid, as DINO resamples it: bicubic, 0.1 added to the grid's size.
-
-        Raises:
-            ValueError: a grid that no factor gives.
-        """
-        embedding = self.model.pos_embed
-        assert embedding is not None
-        side = round((embedding.shape[1] - 1) ** 0.5)
-        if grid == (side, side):
-            return embedding
-        patches = embedding[:, 1:].reshape(1, side, side, -1).permute(0, 3, 1, 2).float()
-        # The factor, not the size, is given: torch then samples at (i + 0.5) * side / (rows + 0.1) - 0.5, as DINO did.
-        factors = ((grid[0] + 0.1) / side, (grid[1] + 0.1) / side)
-        patches = functional.interpolate(
-            patches, scale_factor=factors, mode="bicubic", align_corners=False
-        )
-        if tuple(patches.shape[-2:]) != grid:
-            raise ValueError(f"grid: {grid} cannot be reached from {side} x {side} by a factor")
-        flat = patches.permute(0, 2, 3, 1).flatten(1, 2).to(embedding.dtype)
-        return torch.cat([embedding[:, :1], flat], dim=1)
-
-    def embedded(self, batch: Tensor, grid: tuple[int, int]) -> tuple[Tensor, Tensor | None]:
-        """Tokens that enter the first block, (B, prefix + patches, width), and rotations by position, if there are."""
-        model = self.model
-        weight = model.patch_embed.proj.weight
-        batch = batch.to(device=weight.device, dtype=weight.dtype)
-        if isinstance(model, Eva):
-            return eva.embedded(model, batch)
-        patches = model.patch_embed(batch)
-        if not self.as_dino:
-            return model.norm_pre(model.patch_drop(model._pos_embed(patches))), None
-        tokens = patches.flatten(1, 2) if patches.ndim == 4 else patches
-        assert model.cls_token is not None
-        tokens = torch.cat([model.cls_token.expand(len(batch), -1, -1), tokens], dim=1)
-        return tokens + self.position_embedding(grid), None
-
-    def _through(self, number: int, stream: Tensor, rotations: Tensor | None) -> Tensor:
-        """The stream after a block."""
-        if isinstance(self.model, Eva):
-            return eva.through(self.model, number, stream, rotations)
-        block = self.model.blocks[number]
-        if attention.pays(stream) and packed.can_pack(self.model):
-            return attention.through(
-                block, stream, attention.mixed(*self.projected(number, stream, rotations))
-            )
-        after: Tensor = block(stream)
-        return after
-
-    def projected(
-        self, number: int, stream: Tensor, rotations: Tensor | None
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Queries, keys, values of a block: (B, heads, prefix + patches, dim)."""
-        if isinstance(self.model, Eva):
-            return eva.projected(self.model, number, stream, rotations, rotated=self.rotated)
-        block: Any = self.model.blocks[number]
-        joined = (
-            block.attn.qkv(block.norm1(stream))
-            .unflatten(2, (3, self.heads, -1))
-            .permute(2, 0, 3, 1, 4)
-        )
-        return block.attn.q_norm(joined[0]), block.attn.k_norm(joined[1]), joined[2]
-
-    def one_class(self, values: Tensor, *, dim: int) -> Tensor:
-        """Prefix tokens along `dim` reduced to one: the class token, or the patches' mean."""
-        n_prefix = self.model.num_prefix_tokens
-        patches = values.narrow(dim, n_prefix, values.shape[dim] - n_prefix)
-        first = values.narrow(dim, 0, 1) if self.has_class else patches.mean(dim=dim, keepdim=True)
-        return torch.cat([first, patches], dim=dim)
-
-    def grid_of(self, batch: Tensor) -> tuple[int, int]:
-        """(rows, cols) of the patches of a batch.
-
-        Raises:
-            ValueError: not (B, 3, H, W), or a side that is no multiple of the patch.
-        """
-        if (
-            batch.ndim != 4
-            or batch.shape[1] != 3
-            or any(side % self.patch or not side for side in batch.shape[-2:])
-        ):
-            raise ValueError(
-                f"batch: wanted (B, 3, H, W) with H and W multiples of {self.patch}, found {tuple(batch.shape)}"
-            )
-        return batch.shape[2] // self.patch, batch.shape[3] // self.patch
 
 
 def _built(name: str) -> VisionTransformer | Eva:

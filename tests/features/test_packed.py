@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from maskdistill.features import packed, vit
+from maskdistill.features import attention, packed, vit
 
 SIZES = [(32, 48), (16, 16), (64, 16), (48, 80)]
 
@@ -85,5 +85,5 @@ def test_packs_keep_the_order_and_hold_no_more_than_they_may():
 def test_networks_that_rotate_by_position_go_one_by_one(monkeypatch):
     backbone = vit.load("timm/eva02_tiny_patch14_224", weights="none")
     monkeypatch.setattr(packed, "tokens", lambda *given: pytest.fail("packed"))
-    assert not packed.can_pack(backbone.model)
+    assert not attention.applies_to(backbone.model)
     assert [len(each) for each in backbone.tokens_of(pictures(14), pack=1000)] == [7, 2, 5, 16]
