@@ -89,17 +89,9 @@ class Handcrafted:
         )
 
 
-def load(*, patch: int = 8) -> Handcrafted:
-    """The backbone that needs no weights.
-
-    Args:
-        patch: side of a patch in pixels, at least 2.
-    Raises:
-        ValueError: a smaller patch.
-    """
-    if patch < 2:
-        raise ValueError(f"patch must be at least 2, got {patch}")
-    return Handcrafted(patch=patch)
+def load() -> Handcrafted:
+    """Return the backbone that needs no weights."""
+    return Handcrafted()
 
 
 def _without_padding(picture: Tensor, patch: int) -> Tensor:

@@ -45,22 +45,17 @@ _BRANCHES = (
 _WRAPPERS = ("teacher", "state_dict", "model", "student")
 
 
-def known() -> list[str]:
-    """Names that `read` can fetch, timm's models aside."""
-    return list(URLS)
-
-
 def read(what: str | Path, *, name: str | None = None) -> dict[str, Tensor]:
     """A state dict from a name (fetched once, then cached) or a local file.
 
     Args:
-        what: one of `known()`, timm/<model>, or a file: .pth, .pt, .pth.tar, .safetensors, .npz.
+        what: a name of URLS, timm/<model>, or a file: .pth, .pt, .pth.tar, .safetensors, .npz.
         name: the network they are for, for the error's text.
     Raises:
         WeightsError: no such name or file, not to be had offline, or a file of unknown layout.
     """
     if str(what) in URLS:
-        return plain(_loaded(_cached(str(what))))
+        return _plain(_loaded(_cached(str(what))))
     if str(what).startswith("timm/"):
         return _from_timm(str(what))
     path = Path(what).expanduser()
@@ -71,11 +66,11 @@ def read(what: str | Path, *, name: str | None = None) -> dict[str, Tensor]:
             f"Names: {', '.join(URLS)}, timm/<model>, of propose also handcrafted; `none` starts at random."
             + (f" Perhaps you meant {' or '.join(near)}." if near else "")
         )
-    return plain(_loaded(path), path=path)
+    return _plain(_loaded(path), path=path)
 
 
 def fetch(what: str) -> None:
-    """See to it that named weights are on this machine; what is no name of `known()` or timm's is passed over.
+    """See to it that named weights are on this machine; what is no name of URLS or timm's is passed over.
 
     Raises:
         WeightsError: not to be had offline.
@@ -86,7 +81,7 @@ def fetch(what: str) -> None:
         _from_timm(what)
 
 
-def plain(state: Mapping[str, Any], *, path: Path | None = None) -> dict[str, Tensor]:
+def _plain(state: Mapping[str, Any], *, path: Path | None = None) -> dict[str, Tensor]:
     """Tensors alone, float32 where they are floats, the wanted branch without its prefix.
 
     Raises:
@@ -189,7 +184,7 @@ def _from_timm(name: str) -> dict[str, Tensor]:
             f"model's model.safetensors from huggingface.co on another machine and give it as --weights propose=FILE "
             f"beside the backbone {name}. {_WITHOUT}"
         ) from error
-    return plain(model.state_dict())
+    return _plain(model.state_dict())
 
 
 # `masks` and `discover` have no stages, and so other words for it.

@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import numpy as np
 
-Point = tuple[int, int]  # (row, col), doubled, so that the middle between two pixels is an integer
+_Point = tuple[int, int]  # (row, col), doubled, so that the middle between two pixels is an integer
 
 # Sides of the square between four pixels, as doubled offsets from its upper left pixel.
 _TOP, _LEFT, _RIGHT, _BOTTOM = (0, 1), (1, 0), (1, 2), (2, 1)
 
 # The lines through such a square, by which of its pixels are set: 1 upper left, 2 upper right, 4 lower left,
 # 8 lower right. All keep the mask on the same hand. Pixels that meet only at a corner are apart (6 and 9).
-_LINES: dict[int, tuple[tuple[Point, Point], ...]] = {
+_LINES: dict[int, tuple[tuple[_Point, _Point], ...]] = {
     1: ((_TOP, _LEFT),),
     2: ((_RIGHT, _TOP),),
     3: ((_RIGHT, _LEFT),),
@@ -63,7 +63,7 @@ def _outlines(mask: np.ndarray) -> list[np.ndarray]:
     """Closed lines (points, 2) float64 of (row, col); pixel centres are integers, the first point is the last too."""
     padded = np.pad(mask, 1).astype(np.uint8)  # so that no outline ends at the picture's edge
     kinds = padded[:-1, :-1] + 2 * padded[:-1, 1:] + 4 * padded[1:, :-1] + 8 * padded[1:, 1:]
-    after: dict[Point, Point] = {}
+    after: dict[_Point, _Point] = {}
     for row, col in np.argwhere((kinds > 0) & (kinds < 15)).tolist():
         for (r0, c0), (r1, c1) in _LINES[int(kinds[row, col])]:
             after[2 * row + r0, 2 * col + c0] = (2 * row + r1, 2 * col + c1)

@@ -8,8 +8,8 @@ Reads files, changes none. What cannot be read raises PictureError with file and
 """
 
 from maskdistill.pictures.batches import of_like_shape
-from maskdistill.pictures.folder import SUFFIXES, find
+from maskdistill.pictures.folder import find
 from maskdistill.pictures.prefetch import prefetched
 from maskdistill.pictures.read import Probe, as_rgb, probe, read
 
-__all__ = ["SUFFIXES", "Probe", "as_rgb", "find", "of_like_shape", "prefetched", "probe", "read"]
+__all__ = ["Probe", "as_rgb", "find", "of_like_shape", "prefetched", "probe", "read"]

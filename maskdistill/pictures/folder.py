@@ -11,7 +11,7 @@ from typing import NoReturn
 from maskdistill.errors import PictureError
 from maskdistill.runs.layout import RunFolder
 
-SUFFIXES = frozenset(
+_SUFFIXES = frozenset(
     {
         ".jpg",
         ".jpeg",
@@ -73,14 +73,14 @@ def find(folder: Path, *, exclude: Iterable[Path] = ()) -> list[str]:
             found += [
                 (here / name).relative_to(folder).as_posix()
                 for name in files
-                if not name.startswith(".") and Path(name).suffix.lower() in SUFFIXES
+                if not name.startswith(".") and Path(name).suffix.lower() in _SUFFIXES
             ]
     if not found:
         what = (
             "is empty" if n_files == 0 else f"holds {n_files} files, but none of them is a picture"
         )
         raise PictureError(
-            f"{folder}: {what}. Pictures are files ending in {', '.join(sorted(SUFFIXES))}"
+            f"{folder}: {what}. Pictures are files ending in {', '.join(sorted(_SUFFIXES))}"
         )
     _check_names(folder, found)
     return sorted(found, key=lambda path: path.encode("utf-8"))

@@ -26,7 +26,7 @@ from maskdistill.pictures.grey import eight_bits
 from maskdistill.pictures.orientation import TURNED_BACK, TURNED_SIDES, stored_turn, turned
 
 # Not all that Pillow knows: a PostScript file named .jpg would start an interpreter.
-FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "DIB", "GIF")
+_FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "DIB", "GIF")
 _HEIC_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"})
 _DEEP_GREY = frozenset({"I;16", "I;16B", "I;16L", "I;16N", "I", "F"})
 _SEE_THROUGH = frozenset({"RGBA", "LA", "PA", "La", "RGBa"})
@@ -45,7 +45,6 @@ class Probe:
     orientation: int
     bytes: int
     sha256: str
-    format: str
 
 
 def probe(path: Path, *, max_megapixels: float = 100.0, orientation: str = "exif") -> Probe:
@@ -61,7 +60,6 @@ def probe(path: Path, *, max_megapixels: float = 100.0, orientation: str = "exif
     with _opened(path, max_megapixels) as (picture, file):
         turn = stored_turn(picture, file)
         width, height = _stored_size(picture)
-        kind = picture.format or "unknown"
         file.seek(0)
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
         n_bytes = file.tell()
@@ -69,9 +67,7 @@ def probe(path: Path, *, max_megapixels: float = 100.0, orientation: str = "exif
         turn = 1
     if turn in TURNED_SIDES:
         width, height = height, width
-    return Probe(
-        width=width, height=height, orientation=turn, bytes=n_bytes, sha256=sha256, format=kind
-    )
+    return Probe(width=width, height=height, orientation=turn, bytes=n_bytes, sha256=sha256)
 
 
 def read(path: Path, *, orientation: str = "exif", max_megapixels: float = 100.0) -> np.ndarray:
@@ -148,7 +144,7 @@ def _opened(path: Path, max_megapixels: float) -> Iterator[tuple[Image.Image, Bu
         raise
     except UnidentifiedImageError:
         raise PictureError(
-            f"{path}: not a picture in a format that is read here ({', '.join(FORMATS)}, HEIC), or its first bytes "
+            f"{path}: not a picture in a format that is read here ({', '.join(_FORMATS)}, HEIC), or its first bytes "
             "are damaged"
         ) from None
     except Image.DecompressionBombError as error:
@@ -195,11 +191,11 @@ def _check_orientation(orientation: str) -> None:
 
 
 def _formats(path: Path, file: BufferedReader) -> tuple[str, ...]:
-    """FORMATS, or HEIC alone for a file that is one."""
+    """_FORMATS, or HEIC alone for a file that is one."""
     head = file.read(12)
     file.seek(0)
     if head[4:8] != b"ftyp" or head[8:12] not in _HEIC_BRANDS:
-        return FORMATS
+        return _FORMATS
     try:
         import pillow_heif
     except ImportError:

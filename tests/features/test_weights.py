@@ -392,9 +392,7 @@ def test_what_is_neither_a_file_nor_a_name_is_refused_with_the_names(tmp_path):
         with pytest.raises(WeightsError, match="neither a file nor a name") as refusal:
             weights.read(what, name="dino_vits16")
         assert str(what) in str(refusal.value)
-        assert all(
-            name in str(refusal.value) for name in (*weights.known(), "timm/<model>", "none")
-        )
+        assert all(name in str(refusal.value) for name in (*weights.URLS, "timm/<model>", "none"))
         assert "wanted for dino_vits16" in str(refusal.value)
 
 
@@ -415,7 +413,7 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.hub, "download_url_to_file", refuse)
 
 
-@pytest.mark.parametrize("name", weights.known())
+@pytest.mark.parametrize("name", weights.URLS)
 @pytest.mark.usefixtures("no_network")
 def test_without_network_the_error_says_what_to_fetch_where_to_put_it_and_what_needs_none(
     cache, name
@@ -441,7 +439,7 @@ def test_a_backbone_by_name_without_network_is_refused_the_same_way(cache):
         vit.load("dino_vits16")
 
 
-@pytest.mark.parametrize("name", weights.known())
+@pytest.mark.parametrize("name", weights.URLS)
 @pytest.mark.usefixtures("no_network")
 def test_a_file_put_where_the_error_says_is_used_without_network(cache, name):
     cache.mkdir(parents=True)

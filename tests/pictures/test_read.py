@@ -64,10 +64,10 @@ def test_a_jpeg_comes_back_nearly(tmp_path, how):
     assert np.abs(seen.astype(int) - grey).max() <= 3
 
 
-def test_the_probe_tells_sides_bytes_hash_and_format(tmp_path, rgb):
+def test_the_probe_tells_sides_bytes_and_hash(tmp_path, rgb):
     path = saved(tmp_path / "a.png", Image.fromarray(rgb))
     seen = probe(path)
-    assert (seen.height, seen.width, seen.orientation, seen.format) == (13, 21, 1, "PNG")
+    assert (seen.height, seen.width, seen.orientation) == (13, 21, 1)
     assert seen.bytes == path.stat().st_size
     assert seen.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
 
@@ -75,7 +75,6 @@ def test_the_probe_tells_sides_bytes_hash_and_format(tmp_path, rgb):
 def test_content_decides_and_not_the_suffix(tmp_path, rgb):
     path = saved(tmp_path / "a.png", Image.fromarray(rgb)).rename(tmp_path / "a.jpg")
     np.testing.assert_array_equal(read(path), rgb)
-    assert probe(path).format == "PNG"
 
 
 def test_a_picture_of_one_pixel_is_a_picture(tmp_path):
@@ -457,7 +456,7 @@ def test_a_heic_file_is_read_with_the_extra(tmp_path):
     grey = np.tile(np.linspace(40, 200, 96).astype(np.uint8)[None, :, None], (64, 1, 3))
     pillow_heif.from_pillow(Image.fromarray(grey)).save(tmp_path / "a.heic", quality=90)
     assert np.abs(read(tmp_path / "a.heic").astype(int) - grey).max() <= 6
-    assert (probe(tmp_path / "a.heic").height, probe(tmp_path / "a.heic").format) == (64, "HEIF")
+    assert (probe(tmp_path / "a.heic").height, probe(tmp_path / "a.heic").width) == (64, 96)
 
 
 # --- warnings and threads
