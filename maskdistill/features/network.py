@@ -1,4 +1,4 @@
-"""A ViT's forward pass in steps: what enters the first block, a block, what its attention is made of.
+"""A ViT's forward pass in steps: into the first block, through one, to its queries and keys.
 
 Paper:    ViT, Dosovitskiy et al., ICLR 2021, arXiv:2010.11929; DINO, Caron et al., ICCV 2021
 In:       a network of timm's VisionTransformer or Eva family, batch (B, 3, H, W) float32

@@ -1,9 +1,10 @@
 """Several pictures of any sizes through a ViT as one sequence, each attending to itself alone.
 
-Paper:    as NaViT packs, Dehghani et al., NeurIPS 2023, arXiv:2307.06304; the weights are used as they are
-In:       a ViT of timm's VisionTransformer family, pictures (3, h, w) float32 normalised, sides multiples of the patch
-Out:      tokens (1 + rows*cols, width) float32 of each, on the CPU: what one at a time gives, but for the last bits
-Differs:  nothing is padded, nothing is dropped
+Paper:    as NaViT packs, Dehghani et al., NeurIPS 2023, arXiv:2307.06304
+In:       a Network that attention.applies_to, pictures (3, h, w) float32 of whole patches
+Out:      tokens (1 + rows*cols, width) float32 of each, on the CPU
+Differs:  the weights are used as they are, nothing is padded or dropped: tokens are those of one
+          picture at a time, but for the last bits
 """
 
 from __future__ import annotations
@@ -20,10 +21,16 @@ from maskdistill.features.network import Network
 
 
 def plan(sizes: Sequence[int], *, most: int) -> list[list[int]]:
-    """Places 0 .. n-1 in order, in packs of at most `most` patches; what has more alone goes alone.
+    """Return which pictures go together: in order, in packs of at most so many patches.
+
+    >>> plan([3, 4, 2, 9, 1], most=9)
+    [[0, 1, 2], [3], [4]]
 
     Args:
         sizes: patches of each picture.
+        most: patches of a pack; a picture with more goes alone.
+    Returns:
+        Packs of places in `sizes`; empty for no pictures.
     """
     packs: list[list[int]] = []
     room = -1
@@ -40,11 +47,15 @@ def plan(sizes: Sequence[int], *, most: int) -> list[list[int]]:
 def tokens(
     network: Network, pictures: Sequence[Tensor], *, class_alone: bool = False
 ) -> list[Tensor]:
-    """All tokens after the last norm, token 0 the class token or the patches' mean.
+    """Return the tokens after the last norm of each picture, token 0 the class token or the mean.
 
     Args:
-        class_alone: token 0 only, (1, width), of a network that has a class token: of the last block its keys and
-            values are all that the other tokens are asked for.
+        network: one that attention.applies_to.
+        pictures: (3, h, w) float32 each, normalised, sides multiples of the patch.
+        class_alone: token 0 only, of a network that has a class token: all that the last block
+            then asks of the other tokens are their keys and values.
+    Returns:
+        (1 + rows*cols, width) float32 on the CPU each, or (1, width) for `class_alone`.
     """
     entered = [network.embedded(each[None], network.grid_of(each[None]))[0][0] for each in pictures]
     lengths = [len(each) for each in entered]
@@ -65,12 +76,18 @@ def tokens(
 
 
 def _mixed(q: Sequence[Tensor], k: Sequence[Tensor], v: Sequence[Tensor]) -> Tensor:
-    """(1, all tokens, heads * dim) of queries, keys, values (1, heads, tokens, dim) of each picture."""
+    """Return what attention mixes (1, all tokens, heads * dim), each picture's tokens alone.
+
+    Args:
+        q: queries (1, heads, tokens, dim) of each picture.
+        k: keys, likewise.
+        v: values, likewise.
+    """
     return torch.cat([attention.mixed(*each) for each in zip(q, k, v, strict=True)], dim=1)
 
 
 def _class_tokens(network: Network, block: Any, stream: Tensor, lengths: list[int]) -> Tensor:
-    """(1, pictures, width): the class tokens after the last block, of which the others' rows are never made."""
+    """Return the class tokens (1, pictures, width) after the last block, and nothing else of it."""
     firsts = [sum(lengths[:place]) for place in range(len(lengths))]
     normed, own = block.norm1(stream), block.attn
     weight, bias = own.qkv.weight, own.qkv.bias

@@ -3,7 +3,8 @@
 Paper:    DINO, Caron et al., ICCV 2021, arXiv:2104.14294; MaskDistill uses its ViT-S/16
 In:       batch (B, 3, H, W) float32, normalised, H and W multiples of the patch
 Out:      a Features a picture; prefix tokens but the class token (registers) are left out
-Differs:  the attention and MLP of the block that is asked for never run: its queries and keys do not need them
+Differs:  the attention and MLP of the block that is asked for run for its tokens alone: its
+          queries, keys and values do not need them
 """
 
 from __future__ import annotations
@@ -56,14 +57,17 @@ def load(
     dtype: torch.dtype = torch.float32,
     rotated: bool = False,
 ) -> ViT:
-    """A backbone with its weights, in eval mode.
+    """Return a backbone with its weights, in eval mode.
 
     Args:
-        name: dino_vits16, dino_vits8, dino_vitb16, dino_vitb8, or timm/<model> of timm's VisionTransformer or Eva
-            family.
-        weights: None fetches those of the name; a name, a file, a state dict; `none`: drawn from a fixed seed.
+        name: dino_vits16, dino_vits8, dino_vitb16, dino_vitb8, or timm/<model> of timm's
+            VisionTransformer or Eva family.
+        weights: None fetches those of the name; a name, a file, a state dict; `none`: drawn from a
+            fixed seed, the caller's generators untouched.
+        device: that the weights are put on; results are there too.
         dtype: float32, or bfloat16 for a faster forward whose results are float32 again.
-        rotated: queries and keys after the rotation by position that the Eva family (DINOv3) gives them.
+        rotated: queries and keys after the rotation by position that the Eva family (DINOv3) gives
+            them.
     Raises:
         WeightsError: unknown or unsupported model, or weights that do not fit it.
     """
@@ -84,7 +88,10 @@ def load(
 
 
 def check(name: str) -> None:
-    """WeightsError if there is no such backbone, or none that is supported; nothing is fetched or filled."""
+    """Raise WeightsError unless there is such a backbone and it is supported.
+
+    Nothing is fetched, and no memory taken for weights.
+    """
     with torch.device("meta"):
         _built(name)
 
@@ -92,7 +99,7 @@ def check(name: str) -> None:
 class ViT(Network):
     """A timm VisionTransformer or Eva behind the interface that all backbones share.
 
-    Attributes:
+    Attributes (those of Network, and):
         name: as `load` took it.
         mean: of RGB in [0, 1], that pictures are normalised with.
         std: the deviation, likewise.
@@ -115,12 +122,15 @@ class ViT(Network):
     def features(
         self, batch: Tensor, *, block: int = -1, want: Sequence[str] = ("queries", "keys")
     ) -> list[Features]:
-        """A Features a picture, float32, on the device of the weights: what a method needs it fetches.
+        """Return the features of each picture of a batch.
 
         Args:
-            batch: (B, 3, H, W) float32, normalised, H and W multiples of the patch.
-            block: whose queries, keys, values (and the tokens that leave it), negative from the last.
+            batch: (B, 3, H, W) float32, normalised, H and W multiples of the patch; on any device.
+            block: whose queries, keys, values, and the tokens that leave it (after the last norm);
+                negative: counted from the last.
             want: of queries, keys, values, tokens; what is not wanted is None.
+        Returns:
+            One Features a picture, float32, on the device of the weights.
         Raises:
             ValueError: another shape, block or field.
         """
@@ -157,13 +167,16 @@ class ViT(Network):
     def tokens_of(
         self, pictures: Sequence[Tensor], *, pack: int = 0, class_alone: bool = False
     ) -> list[Tensor]:
-        """(1 + rows*cols, width) float32 on the CPU of each picture: tokens after the last norm.
+        """Return the tokens of each picture after the last norm.
 
         Args:
             pictures: (3, h, w) each, of any sizes, else as `features` takes them.
-            pack: patches that go through the network in one pass; a picture with more goes alone; 0: all do. What a
-                picture goes with changes last bits alone.
-            class_alone: token 0 is enough; the others may be missing, and where they are a twelfth of a ViT-S is saved.
+            pack: patches that go through the network in one pass; a picture with more goes alone;
+                0: all do. The other pictures of a pack change last bits alone.
+            class_alone: token 0 is enough; the others may be missing, and where they are a twelfth
+                of a ViT-S is saved.
+        Returns:
+            (1 + rows*cols, width) float32 on the CPU each, or (1, width) for `class_alone`.
         """
         can_pack = attention.applies_to(self.model)
         class_alone = class_alone and can_pack and self.has_class
@@ -185,7 +198,11 @@ class ViT(Network):
 
 
 def _built(name: str) -> VisionTransformer | Eva:
-    """The network without weights: from timm's own constructor, drawn from a fixed seed."""
+    """Return a network from timm's own constructor, drawn from a fixed seed.
+
+    Raises:
+        WeightsError: a name that is not known, or a model whose blocks are not a plain ViT's.
+    """
     known = [*timm.list_models(), *timm.list_pretrained()]
     inner = DINO.get(name) or name.removeprefix("timm/")
     if name not in DINO and (not name.startswith("timm/") or inner not in known):
@@ -193,14 +210,14 @@ def _built(name: str) -> VisionTransformer | Eva:
             name, [*DINO, *(f"timm/{each}" for each in known if "vit" in each)], n=3
         )
         raise WeightsError(
-            f"backbone {name!r} is not known. Known: handcrafted, {', '.join(DINO)}, timm/<model> of timm's "
-            f"VisionTransformer and Eva families{'; nearest: ' + ', '.join(near) if near else ''}"
+            f"backbone {name!r} is not known. Known: handcrafted, {', '.join(DINO)}, "
+            "timm/<model> of timm's VisionTransformer and Eva families"
+            f"{'; nearest: ' + ', '.join(near) if near else ''}"
         )
     options: dict[str, Any] = {"dynamic_img_size": True}
     with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(
-            0
-        )  # torch.manual_seed would seed GPUs too, which nothing restores
+        # torch.manual_seed would seed GPUs too, which nothing restores.
+        torch.default_generator.manual_seed(0)
         try:
             model = timm.create_model(inner, pretrained=False, num_classes=0, **options)
         except TypeError:  # families that know no such option
@@ -208,10 +225,12 @@ def _built(name: str) -> VisionTransformer | Eva:
     family = ", ".join(SOME_OF_TIMM)
     if not isinstance(model, VisionTransformer | Eva):
         raise WeightsError(
-            f"backbone {name!r} is not of timm's VisionTransformer or Eva family. Such are: {family}, ..."
+            f"backbone {name!r} is not of timm's VisionTransformer or Eva family. "
+            f"Such are: {family}, ..."
         )
-    # Subclasses of these and their relatives have other queries (differential), other inputs of them (norms after the
-    # attention), or patches that a convolutional network cuts: what `features` computes would not be theirs.
+    # Subclasses of these and their relatives have other queries (differential), other inputs of
+    # them (norms after the attention), or patches that a convolutional network cuts: what
+    # `features` computes would not be theirs.
     if isinstance(model, Eva):
         plain = eva.is_plain(model)
     else:
@@ -220,8 +239,8 @@ def _built(name: str) -> VisionTransformer | Eva:
         )
     if not plain:
         raise WeightsError(
-            f"backbone {name!r}: its patches or its attention are not a plain ViT's, which is not supported. "
-            f"Supported are: {family}, ..."
+            f"backbone {name!r}: its patches or its attention are not a plain ViT's, which is not "
+            f"supported. Supported are: {family}, ..."
         )
     return model
 
@@ -229,6 +248,7 @@ def _built(name: str) -> VisionTransformer | Eva:
 def _normalisation(
     model: VisionTransformer | Eva,
 ) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
+    """Return mean and deviation of RGB in [0, 1] that a model was trained with."""
     config: Any = model.pretrained_cfg
     return tuple(config.get("mean", IMAGENET_MEAN)), tuple(config.get("std", IMAGENET_STD))
 
@@ -236,11 +256,14 @@ def _normalisation(
 def _fill(
     model: VisionTransformer | Eva, state: Mapping[str, Tensor], *, name: str, source: str
 ) -> None:
-    """Load strictly, but for the classification head, which nothing here uses."""
+    """Load weights strictly, but for the classification head, which nothing here uses.
+
+    Raises:
+        WeightsError: tensors that are missing, unknown or of another shape.
+    """
     wanted = model.state_dict()
-    if (
-        isinstance(model, Eva) and "storage_tokens" in state
-    ):  # DINOv3's own files name their tensors otherwise
+    # DINOv3's own files name their tensors otherwise.
+    if isinstance(model, Eva) and "storage_tokens" in state:
         with contextlib.redirect_stdout(io.StringIO()):
             state = checkpoint_filter_fn(dict(state), model)
     heads = ("head.", "head_dist.", "fc_norm.")

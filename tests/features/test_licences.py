@@ -1,4 +1,4 @@
-"""Licences of weights: those that are known, timm's own word for its models, and nothing made up for the rest."""
+"""Licences of weights: those known, timm's own word for its models, nothing made up for others."""
 
 import pytest
 

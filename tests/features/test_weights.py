@@ -1,4 +1,4 @@
-"""Weights as people have them: files laid out as DINO, MoCo and timm publish them, with tensors that are drawn here."""
+"""Weights as people have them: files laid out as DINO, MoCo and timm publish them."""
 
 import argparse
 import os
@@ -139,7 +139,7 @@ def moco3_checkpoint(momentum: State, base: State) -> dict[str, Any]:
     }
 
 
-# The file's name, and what it holds if the first state is the wanted branch and the second the other.
+# The file's name, and what it holds if the first state is the wanted branch, the second the other.
 LAYOUTS: dict[str, tuple[str, Callable[[State, State], dict[str, Any]]]] = {
     "DINO's backbone alone": ("dino_pretrain.pth", lambda wanted, other: wanted),
     "DINO's whole checkpoint": (
