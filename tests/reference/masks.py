@@ -38,7 +38,10 @@ def run_lengths(mask):
 
 
 def covered(counts):
-    """Pixels that COCO's compressed run lengths cover, sign by sign: 5 bits each, the sixth says that more follow."""
+    """Count the pixels that COCO's compressed run lengths cover, sign by sign.
+
+    5 bits each, the sixth says that more follow.
+    """
     runs, place = [], 0
     while place < len(counts):
         value, shift = 0, 0
@@ -64,7 +67,7 @@ def box_pixels(box_xyxy, size):
 
 
 def averaged(mask, size):
-    """(rows, columns) float64: means weighted by a triangle over the pixels around each new one's centre.
+    """Return (rows, columns) float64: means weighted by a triangle around each new pixel's centre.
 
     It reaches one new pixel to each side where a mask shrinks, one old pixel where it grows.
     """
@@ -83,7 +86,7 @@ def averaged(mask, size):
 
 
 def inner_edge(mask):
-    """Pixels of the mask with a neighbour above, below, left or right inside the picture that is not of it."""
+    """Return the pixels of a mask with one of the four neighbours in the picture but not in it."""
     edge = np.zeros_like(mask)
     for row, column in np.argwhere(mask):
         for r, c in ((row - 1, column), (row + 1, column), (row, column - 1), (row, column + 1)):
