@@ -28,6 +28,7 @@ def compiled(**options: Any) -> Callable[[Function], Function]:
     """
 
     def of(function: Function) -> Function:
+        """Return the compiled function."""
         try:
             made: Function = numba.njit(cache=True, nogil=True, **options)(function)
         except RuntimeError as error:

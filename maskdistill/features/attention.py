@@ -102,6 +102,7 @@ def _products_alone() -> bool:
     """
 
     def has(name: str) -> bool:
+        """Return what torch says of the processor, False where it does not know the question."""
         known = getattr(torch.cpu, name, None)
         return bool(known and known())
 

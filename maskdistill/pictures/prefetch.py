@@ -36,6 +36,7 @@ def prefetched(
         raise ValueError(f"workers must be at least 0, got {workers}")
 
     def attempt(item: Item) -> Result | PictureError:
+        """Return what `load` makes of an item, or the PictureError that it raises."""
         try:
             return load(item)
         except PictureError as error:

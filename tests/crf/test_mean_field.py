@@ -72,7 +72,8 @@ def test_the_number_of_threads_changes_no_byte(n_classes, size):
 
 @pytest.mark.parametrize("n_classes", (2, 3, 5, 9, 21, 30, 40))
 def test_one_lone_kernel_that_reaches_nobody_is_exact(n_classes):
-    # Deviations so small that pixels are strangers: K is the identity, and so is the lattice's filter, normalised.
+    # Deviations so small that pixels are strangers: K is the identity, and so is the lattice's
+    # filter, normalised.
     image, probabilities = drawn(3, n_classes, 3, 5)
     # Three and more classes are kept as float16 between the iterations.
     narrow = {"iterations": 2, "gaussian": (0.05, 3.0), "bilateral": (0.05, 0.5, 4.0)}

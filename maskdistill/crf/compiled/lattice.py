@@ -1,9 +1,11 @@
-"""The permutohedral lattice of some points: which lattice points each touches, and who is whose neighbour.
+"""The permutohedral lattice of some points: the lattice points that each touches, and neighbours.
 
-Paper:    Adams, Baek, Davis, Eurographics 2010, Sec. 3; as a CRF's filter: Kraehenbuehl and Koltun, NIPS 2011
-In:       features (points, d), each already divided by its deviation
-Out:      packed keys, barycentric weights, numbers of lattice points in the order of their keys, neighbours
-Differs:  lattice points are sorted by key, and neighbours found by merging the sorted keys with themselves, shifted
+Paper:    Adams, Baek, Davis, Eurographics 2010, Sec. 3; as a CRF's filter: Kraehenbuehl and Koltun,
+          NIPS 2011
+In:       features (d, points) float32, each already divided by its deviation
+Out:      packed keys, barycentric weights, lattice points numbered in the order of their keys
+Differs:  lattice points are sorted by key, and neighbours found by merging the sorted keys with
+          themselves, shifted; by hand, as the whole filter: lanes.py says why
 """
 
 from __future__ import annotations
@@ -15,14 +17,18 @@ import numpy as np
 from maskdistill.crf.compiled.lanes import OPTIONS, fetch_line
 from maskdistill.numba_jit import compiled
 
-BLOCK = 64  # points that are embedded together: loops over them compile to vectors
+# Points that are embedded together: loops over them compile to vectors, 300 to 150 ms a picture
+# (docs/log/crf.md, "the time of the building").
+BLOCK = 64
 _FREE = -1  # no key is negative
-_AHEAD = 16  # keys whose slots are asked for before they are looked at
+# Keys whose slots are asked for before they are looked at: with the normalisation in one pass 150
+# to 110 ms (same place); more or fewer were not measured alone.
+_AHEAD = 16
 _KEYS = 2**62  # a lattice point's coordinates are packed into one int64
 
 
 class Packing(NamedTuple):
-    """How coordinates become keys, so that a neighbour's key is the key plus a constant.
+    """Hold how coordinates become keys, so that a neighbour's key is the key plus a constant.
 
     Attributes:
         scales: (d,) float32, factors of the features.
@@ -35,13 +41,16 @@ class Packing(NamedTuple):
     strides: np.ndarray
 
     def step(self, axis: int) -> int:
-        """What the key of the next point on an axis has more: one in each coordinate, d less in that of the axis."""
+        """Return the difference of the keys of neighbours on an axis.
+
+        One more in each coordinate, d less in that of the axis.
+        """
         d = len(self.scales)
         return int(self.strides.sum() - (self.strides[axis] * (d + 1) if axis < d else 0))
 
 
 class Table(NamedTuple):
-    """Hash table of keys, numbered from 0 in the order of their first appearance.
+    """Hold a hash table of keys, numbered from 0 in the order of their first appearance.
 
     Attributes:
         table: (2 << bits,) int64: key and number of each slot, side by side in one cache line.
@@ -55,10 +64,14 @@ class Table(NamedTuple):
 
 
 def packing(low: np.ndarray, high: np.ndarray) -> Packing:
-    """Packing for features between `low` and `high` (d,), with room for neighbours.
+    """Return the packing for features within bounds, with room for neighbours.
 
+    Args:
+        low: (d,) float32, least value of each feature.
+        high: (d,) float32, largest.
     Raises:
-        ValueError: they spread over more of the lattice than 62 bits can number: a deviation is too small.
+        ValueError: they spread over more of the lattice than 62 bits can number: a deviation is
+            too small.
     """
     d = len(low)
     scales = (np.sqrt(2 / 3) * (d + 1) / np.sqrt(np.arange(1, d + 1) * np.arange(2, d + 2))).astype(
@@ -68,10 +81,12 @@ def packing(low: np.ndarray, high: np.ndarray) -> Packing:
     lowest, extents = np.empty(d, np.int64), []
     strides, stride = np.empty(d, np.int64), 1
     for axis in range(d):
-        # Coordinate i of a point is the sum of the scaled features from i on, less i times the one before.
+        # Coordinate i of a point is the sum of the scaled features from i on, less i times the one
+        # before.
         least = low[axis:].sum() - axis * (high[axis - 1] if axis else 0.0)
         most = high[axis:].sum() - axis * (low[axis - 1] if axis else 0.0)
-        # One cell for rounding, one for the other vertices of the simplex, two for neighbours and theirs.
+        # One cell for rounding, one for the other vertices of the simplex, two for neighbours and
+        # theirs.
         least, most = np.floor(least) - 4 * (d + 1), np.ceil(most) + 4 * (d + 1)
         extents.append(int(most) - int(least) + 1)
         strides[axis] = stride
@@ -87,7 +102,7 @@ def packing(low: np.ndarray, high: np.ndarray) -> Packing:
 
 @compiled(**OPTIONS)
 def bounds(features):  # type: ignore[no-untyped-def]
-    """Least and largest of each feature: (2, d) float32."""
+    """Return the least and largest of each feature, (2, d) float32."""
     out = np.empty((2, len(features)), np.float32)
     for axis in range(len(features)):
         least = most = features[axis, 0]
@@ -107,11 +122,16 @@ def number(
     lo: int,
     hi: int,
 ) -> Table:
-    """Embeds the points lo to hi and numbers the lattice points that they touch.
+    """Embed the points lo to hi and number the lattice points that they touch.
 
     Args:
         features: (d, points) float32 in units of the deviations.
-        column: vertices and weights (points, n) are written from this column on: numbers of the Table; barycentric.
+        packed: for these features.
+        column: the first of the d + 1 columns of `vertices` and `weights` that are written.
+        vertices: (points, n) uint32, numbers of the Table.
+        weights: (points, n) float32, barycentric.
+        lo: first point.
+        hi: behind the last.
     """
     bits = max(12, int(hi - lo).bit_length() + 1)
     table = np.full(2 << bits, _FREE, np.int64)
@@ -135,12 +155,15 @@ def number(
 def embed(  # type: ignore[no-untyped-def]
     features, scales, lowest, strides, column, vertices, weights, table, bits, found, count, lo, hi
 ):
-    """The simplices of the points lo to hi, block by block, until the table is half full: (next point, keys found)."""
+    """Find the simplices of the points lo to hi, block by block, until the table is half full.
+
+    Returns:
+        (next point, keys found).
+    """
     d = len(features)
     down, whole = np.float32(1.0 / (d + 1)), strides.sum()
-    raised = np.empty(
-        (d + 1, BLOCK), np.float32
-    )  # coordinates on the lattice's hyperplane, then less the base's
+    # Coordinates on the lattice's hyperplane, then less the base's.
+    raised = np.empty((d + 1, BLOCK), np.float32)
     total = np.empty(BLOCK, np.float32)
     base = np.empty((d + 1, BLOCK), np.int32)
     excess = np.empty(BLOCK, np.int32)
@@ -226,13 +249,13 @@ def embed(  # type: ignore[no-untyped-def]
 
 @compiled(**OPTIONS, inline="always")
 def slot_of(key, bits):  # type: ignore[no-untyped-def]
-    """Where a key belongs: the high bits of its product with 2^64 over the golden ratio."""
+    """Return where a key belongs: the high bits of its product with 2^64 over the golden ratio."""
     return np.int64((np.uint64(key) * np.uint64(11400714819323198485)) >> np.uint64(64 - bits))
 
 
 @compiled(**OPTIONS, inline="always")
 def find(table, key, bits):  # type: ignore[no-untyped-def]
-    """The slot that holds the key, or the free one where it would go."""
+    """Return the slot that holds a key, or the free one where it would go."""
     slot = slot_of(key, bits)
     while table[2 * slot] != key and table[2 * slot] != _FREE:
         slot = (slot + 1) & ((1 << bits) - 1)
@@ -241,7 +264,7 @@ def find(table, key, bits):  # type: ignore[no-untyped-def]
 
 @compiled(**OPTIONS)
 def fill_table(table, bits, found, count):  # type: ignore[no-untyped-def]
-    """Puts keys with their numbers into an empty table."""
+    """Put keys with their numbers into an empty table."""
     for at in range(count):
         slot = find(table, found[at], bits)
         table[2 * slot] = found[at]
@@ -250,10 +273,15 @@ def fill_table(table, bits, found, count):  # type: ignore[no-untyped-def]
 
 @compiled(**OPTIONS)
 def place(keys, own, table, bits, first):  # type: ignore[no-untyped-def]
-    """For each number of a Table the place of its key among all sorted keys, counted from `first`.
+    """Return the place of each of a Table's keys among all sorted keys, counted from `first`.
 
     Args:
+        keys: of all tables, sorted, distinct.
         own: the Table's keys, sorted.
+        table: its slots.
+        bits: of their number.
+    Returns:
+        (numbers of the Table,) uint32.
     """
     out = np.empty(len(own), np.uint32)
     at = 0
@@ -268,7 +296,7 @@ def place(keys, own, table, bits, first):  # type: ignore[no-untyped-def]
 
 @compiled(**OPTIONS)
 def union(one, other):  # type: ignore[no-untyped-def]
-    """Two sorted lists of distinct keys as one."""
+    """Return two sorted lists of distinct keys as one."""
     out = np.empty(len(one) + len(other), np.int64)
     i = j = count = 0
     while i < len(one) and j < len(other):
@@ -288,14 +316,18 @@ def union(one, other):  # type: ignore[no-untyped-def]
 
 @compiled(**OPTIONS)
 def neighbours(keys, step, first, before, after):  # type: ignore[no-untyped-def]
-    """Where key - step and key + step stand among the sorted keys, counted from `first`; 0 if they do not."""
+    """Write where key - step and key + step stand among the sorted keys, from `first`.
+
+    Args:
+        before: (keys,) uint32, place of key - step; 0 if it is none of the keys.
+        after: (keys,) uint32, place of key + step.
+    """
     if step < 0:
         before, after, step = after, before, -step
     size = len(keys)
     at = other = 0
-    while (
-        at < size and other < size
-    ):  # written without branches: which list goes on cannot be foreseen
+    # Written without branches: which list goes on cannot be foreseen.
+    while at < size and other < size:
         wanted, found = keys[at] + step, keys[other]
         same = np.uint32(wanted == found)
         after[at] = same * np.uint32(first + other)
@@ -308,7 +340,13 @@ def neighbours(keys, step, first, before, after):  # type: ignore[no-untyped-def
 
 @compiled(**OPTIONS)
 def renumber(vertices, column, width, places, counts, lo, hi):  # type: ignore[no-untyped-def]
-    """Numbers of a Table to places in the order of keys, in place; `counts` counts how often each occurs."""
+    """Turn numbers of a Table into places in the order of keys; count how often each occurs.
+
+    Args:
+        vertices: (points, n) uint32, changed in `width` columns from `column` on, rows lo to hi.
+        places: (numbers of the Table,) uint32.
+        counts: (lattice points,) int64, added to.
+    """
     for point in range(lo, hi):
         for vertex in range(column, column + width):
             at = places[vertices[point, vertex]]
@@ -318,9 +356,11 @@ def renumber(vertices, column, width, places, counts, lo, hi):  # type: ignore[n
 
 @compiled(**OPTIONS)
 def starts_of(counts, starts, total, lo, hi):  # type: ignore[no-untyped-def]
-    """Where the entries of the lattice points lo to hi end, the first of them beginning at `total`.
+    """Write where the entries of the lattice points lo to hi end, the first beginning at `total`.
 
-    The counts (threads, lattice points) become where each thread's entries begin.
+    Args:
+        counts: (threads, lattice points) int64, becomes where each thread's entries begin.
+        starts: (lattice points,) int64.
     """
     for row in range(lo, hi):
         for rank in range(counts.shape[0]):
@@ -332,10 +372,15 @@ def starts_of(counts, starts, total, lo, hi):  # type: ignore[no-untyped-def]
 
 @compiled(**OPTIONS)
 def fill(vertices, weights, width, begins, points, shares, lo, hi):  # type: ignore[no-untyped-def]
-    """The vertices turned round: which points touch each lattice point, and with which weight.
+    """Turn the vertices round: write the points that touch each lattice point, and their weights.
 
     Args:
-        points, shares: (2 * entries,) uint32 and the same memory as float32: point and weight of an entry side by side.
+        vertices: (points, n) uint32, places of lattice points.
+        weights: (points, n) float32.
+        width: columns that are used.
+        begins: (lattice points,) int64, where this thread's next entry goes; counted up.
+        points: (2 * entries,) uint32, the point of an entry, in the even places.
+        shares: the same memory as float32, its weight, in the odd places.
     """
     for point in range(lo, hi):
         if point + _AHEAD < hi:
