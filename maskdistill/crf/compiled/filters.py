@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from maskdistill.crf.compiled import lattice
+from maskdistill.crf.compiled import lattice, sorted_points
 from maskdistill.crf.compiled.kernels import BLOCK, blur_one
 from maskdistill.crf.compiled.lanes import FAST, OPTIONS
 from maskdistill.crf.compiled.ring import ring_levels
@@ -115,14 +115,16 @@ class Filters:
             self._sorted[rank].append(np.sort(table.found))
         wait()
         for index in range(rank, len(self.kernels), self.threads):
-            self._keys[index] = reduce(lattice.union, (found[index] for found in self._sorted))
+            self._keys[index] = reduce(
+                sorted_points.union, (found[index] for found in self._sorted)
+            )
         wait()
         if rank == 0:
             self._number()
         wait()
         counts = self._counts[rank]
         for index, table in enumerate(self._tables[rank]):
-            places = lattice.place(
+            places = sorted_points.place(
                 self._keys[index],
                 self._sorted[rank][index],
                 table.table,
@@ -130,21 +132,21 @@ class Filters:
                 self.firsts[index],
             )
             column, end = int(self.columns[index]), int(self.columns[index + 1])
-            lattice.renumber(self.vertices, column, end - column, places, counts, lo, hi)
+            sorted_points.renumber(self.vertices, column, end - column, places, counts, lo, hi)
         for at, (index, axis) in enumerate(self._plain_axes()):
             if at % self.threads == rank:
                 level = self.levels[index][axis]
                 step = self.packings[index].step(axis)
-                lattice.neighbours(
+                sorted_points.neighbours(
                     self._keys[index], step, self.firsts[index], level.before, level.after
                 )
         wait()
         for index in range(rank, len(self.kernels), self.threads):
             first, last = self.firsts[index], [*self.firsts, self.n_rows][index + 1]
             begin = int(self.columns[index]) * self.n_pixels
-            lattice.starts_of(self._counts, self.starts, begin, first, last)
+            sorted_points.starts_of(self._counts, self.starts, begin, first, last)
         wait()
-        lattice.fill(
+        sorted_points.fill(
             self.vertices,
             self.weights,
             int(self.columns[-1]),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from maskdistill.crf.compiled import lattice
+from maskdistill.crf.compiled import lattice, sorted_points
 
 # Points: 0.5 GiB on the way. Noise of 500 x 500 pixels has more, photographs of 2000 x 2000 do not.
 MOST = 2**23
@@ -35,14 +35,14 @@ def ring_levels(
     steps = [packing.step(axis) for axis in range(n_axes)]
     ring = keys
     for step in steps:
-        ring = lattice.union(ring, lattice.union(keys - step, keys + step))
+        ring = sorted_points.union(ring, sorted_points.union(keys - step, keys + step))
         if len(ring) > MOST:
             return []
     touched = np.zeros(len(ring) + 1, bool)  # entry 0 stands for what is absent
     touched[1 + np.searchsorted(ring, keys)] = True
     sides = np.empty((n_axes, 2, len(ring)), np.uint32)
     for axis, step in enumerate(steps):
-        lattice.neighbours(ring, step, 1, sides[axis, 0], sides[axis, 1])
+        sorted_points.neighbours(ring, step, 1, sides[axis, 0], sides[axis, 1])
     reached = [touched]
     for before, after in sides:
         known = reached[-1]
