@@ -249,9 +249,8 @@ def test_weights_of_another_architecture_are_refused_with_file_difference_and_re
     assert str(path) in str(refusal.value)
     assert NAME in str(refusal.value)
     assert str(refusal.value).endswith("Name the backbone that they belong to")
-    with pytest.raises(
-        WeightsError, match=re.escape(complaint)
-    ):  # a state dict in place of its file
+    # A state dict in place of its file.
+    with pytest.raises(WeightsError, match=re.escape(complaint)):
         vit.load(NAME, weights=weights.read(path))
 
 
@@ -351,9 +350,8 @@ def test_a_whole_pickled_model_is_refused_with_its_class_and_how_to_save_it_inst
         weights.read(path)
     assert str(path) in str(refusal.value)
     assert "torch.save(model.state_dict(), FILE)" in str(refusal.value)
-    assert "weights_only" not in str(
-        refusal.value
-    )  # torch's own advice is to run whatever the file holds
+    # Torch's own advice is to run whatever the file holds.
+    assert "weights_only" not in str(refusal.value)
     assert str(refusal.value).isprintable()
 
 

@@ -100,9 +100,8 @@ def test_the_transparent_colour_of_a_png_without_alpha_is_white(tmp_path, mode, 
 
 
 @pytest.mark.parametrize("mode, colour", [("RGBA", (200, 200, 200)), ("LA", (200,))])
-@pytest.mark.parametrize(
-    "alpha, wanted", [(255, 200), (0, 255), (51, 244)]
-)  # 244 = 0.2 * 200 + 0.8 * 255
+# 244 = 0.2 * 200 + 0.8 * 255
+@pytest.mark.parametrize("alpha, wanted", [(255, 200), (0, 255), (51, 244)])
 def test_transparent_pixels_are_laid_on_white(tmp_path, mode, colour, alpha, wanted):
     path = saved(tmp_path / "a.png", Image.new(mode, (3, 2), (*colour, alpha)))
     np.testing.assert_array_equal(read(path), np.full((2, 3, 3), wanted))
