@@ -23,7 +23,7 @@ from maskdistill.numba_jit import compiled
 _CPU = binding.get_host_cpu_features()
 # The CPU converts float16 itself; else each conversion would be a call.
 HALF = bool(_CPU.get("f16c") or _CPU.get("neon"))
-_NEVER = np.float32(-1e4)  # logit of a padding class
+_NEVER = np.float32(-1e4)  # logit of a padding class: its softmax is 0, and float16 holds it
 
 
 def mean_field(

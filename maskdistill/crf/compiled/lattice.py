@@ -129,6 +129,8 @@ def number(
         lo: first point.
         hi: behind the last.
     """
+    # At most half of the slots are taken, so that a key is found in a step or two: room for one to
+    # two keys a point at first; a table that fills up is made anew, twice as large.
     bits = max(12, int(hi - lo).bit_length() + 1)
     table = np.full(2 << bits, _FREE, np.int64)
     found = np.empty(1 << (bits - 1), np.int64)
