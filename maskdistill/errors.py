@@ -1,4 +1,4 @@
-"""What a user is told: every error that has an answer, each naming what was wrong, where, and what to do.
+"""Errors that a user can answer: each names what was wrong, where, and what to do.
 
 MaskDistillError
 ├── SettingsError     a setting, flag, preset or YAML key that cannot be used
@@ -16,7 +16,7 @@ from collections.abc import Sequence
 
 
 class MaskDistillError(Exception):
-    """Printed by the command without a traceback; the base of all the others."""
+    """The base of all the others; the command prints it without a traceback."""
 
 
 class SettingsError(MaskDistillError):
@@ -56,5 +56,9 @@ class TrainingError(MaskDistillError):
 
 
 def listed(values: Sequence[object], most: int = 5) -> str:
-    """The first few of many, for a message."""
+    """Return the first few of many values as words for a message.
+
+    >>> listed([1, 2, 3], most=2)
+    '1, 2, ...'
+    """
     return ", ".join(map(str, values[:most])) + (", ..." if len(values) > most else "")

@@ -18,7 +18,7 @@ from PIL import Image
 from scipy import ndimage
 from torch.nn import functional
 
-from maskdistill.clusters.handmade import within
+from maskdistill.masks.resize import within
 
 Background = Literal["keep", "blur", "fill"]
 Read = Literal["class_token", "patch_mean"]

@@ -12,10 +12,10 @@ from dataclasses import dataclass, fields
 from itertools import pairwise
 
 import numpy as np
-from PIL import Image
 from scipy import ndimage
 
 from maskdistill.masks.boxes import slices
+from maskdistill.masks.resize import reduced, resized, within
 
 HUES = 12  # bins of the hue histogram
 HARMONICS = 6  # Fourier magnitudes kept of a periodic histogram or outline
@@ -40,20 +40,16 @@ def descriptors(
     """
     if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8:
         raise ValueError(f"rgb: wanted (H, W, 3) uint8, found {rgb.shape} {rgb.dtype}")
-    height, width = within(rgb.shape[:2], max_side)
-    small = (height, width) != rgb.shape[:2]
-    measured = _Measured.of(
-        np.asarray(Image.fromarray(rgb).resize((width, height), Image.Resampling.BOX))
-        if small
-        else rgb
-    )
+    size = within(rgb.shape[:2], max_side)
+    is_reduced = size != rgb.shape[:2]
+    measured = _Measured.of(reduced(rgb, size))
     found = []
     for mask in masks:
         if mask.shape != rgb.shape[:2] or mask.dtype != bool:
             raise ValueError(
                 f"masks: wanted {rgb.shape[:2]} bool each, found {mask.shape} {mask.dtype}"
             )
-        seen = _reduced(mask, (height, width)) if small else mask
+        seen = resized(mask, size, keep=True) if is_reduced else mask
         box = slices(seen)
         found.append(
             _one(seen[box], measured.within(box)) if box else np.zeros(_length(), np.float32)
@@ -99,19 +95,6 @@ class _Measured:
 
     def within(self, box: tuple[slice, slice]) -> _Measured:
         return _Measured(*(getattr(self, each.name)[(..., *box)] for each in fields(self)))
-
-
-def within(size: tuple[int, ...], max_side: int | None) -> tuple[int, int]:
-    """(rows, columns) in proportion, the longer one at most max_side."""
-    factor = 1.0 if max_side is None else min(1.0, max_side / max(size))
-    return max(1, round(size[0] * factor)), max(1, round(size[1] * factor))
-
-
-def _reduced(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """A mask at a smaller size; of one that would vanish, every pixel that it touches."""
-    image = Image.fromarray(mask.astype(np.uint8) * 255).resize(size[::-1], Image.Resampling.BOX)
-    share = np.asarray(image)
-    return share > 127 if (share > 127).any() else share > 0
 
 
 def _one(mask: np.ndarray, measured: _Measured) -> np.ndarray:

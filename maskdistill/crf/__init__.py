@@ -2,10 +2,10 @@
 
 Before:   segmenter (probabilities), proposals (masks)
 After:    evaluation, or the segmenter again (label maps of a round)
-Contract: dense_crf(image, probabilities, *, iterations, gaussian, bilateral, accuracy, threads) -> probabilities;
-          dense_crf_many(images, probabilities, ...) -> list; MASKDISTILL, MASKCUT: published settings to unpack
-          refined_mask(image, mask) -> (H, W) bool, as MaskCut draws its masks;
-          compat: DenseCRF2D, unary_from_softmax, unary_from_labels as pydensecrf has them. NumPy imports no torch
+Contract: dense_crf(image, probabilities, *, iterations, gaussian, bilateral, accuracy, threads) ->
+          probabilities; dense_crf_many(images, probabilities, ...) -> list; MASKDISTILL, MASKCUT:
+          published settings to unpack; refined_mask(image, mask) -> (H, W) bool, as MaskCut does;
+          compat: pydensecrf's names. Arrays or tensors; arrays import no torch
 """
 
 from maskdistill.crf import compat

@@ -1,6 +1,6 @@
-"""What the CRF accepts: shapes, ranges and settings, refused by the name of the argument.
+"""Checks of the CRF's arguments: shapes, ranges and settings, refused by the argument's name.
 
-In:       what a caller hands over
+In:       arguments as a caller gives them
 Out:      nothing, or a ValueError that says what was wanted and what was found
 """
 
@@ -18,11 +18,13 @@ from maskdistill.numba_jit import compiled
 if TYPE_CHECKING:
     from torch import Tensor
 
-SUMS = 1e-3  # how far from 1 the probabilities of a pixel may add up to: those of float16 do not come nearer
+# How far from 1 the probabilities of a pixel may add up to: a softmax in float16, whose numbers
+# have 11 bits, comes no nearer.
+SUMS = 1e-3
 
 
 def image(found: np.ndarray) -> None:
-    """ValueError unless an RGB picture: (height, width, 3) uint8, or floats in [0, 255]."""
+    """Raise ValueError unless an RGB picture: (height, width, 3) uint8, or floats in [0, 255]."""
     if found.ndim != 3 or found.shape[2] != 3 or 0 in found.shape:
         raise ValueError(
             f"image must be (height, width, 3) with at least one pixel, got {found.shape}"
@@ -39,10 +41,16 @@ def image(found: np.ndarray) -> None:
 
 
 def probabilities(found: np.ndarray, size: tuple[int, int]) -> None:
-    """ValueError unless (classes, height, width), not negative, summing to 1 over them, of the picture's size."""
+    """Raise ValueError unless probabilities of a picture.
+
+    Args:
+        found: (classes, height, width) floating, not negative, summing to 1 over the classes.
+        size: of the picture, (height, width).
+    """
     if found.ndim != 3 or not np.issubdtype(found.dtype, np.floating):
         raise ValueError(
-            f"probabilities must be (classes, height, width) floating, got {found.shape} {found.dtype}"
+            "probabilities must be (classes, height, width) floating, "
+            f"got {found.shape} {found.dtype}"
         )
     if found.shape[0] == 0:
         raise ValueError("probabilities must have at least one class, got none")
@@ -57,7 +65,7 @@ def probabilities(found: np.ndarray, size: tuple[int, int]) -> None:
 
 @compiled()
 def _are_probabilities(found):  # type: ignore[no-untyped-def]
-    """Whether nothing is negative or nan and each pixel's sum is near 1: one pass, row by row of the picture."""
+    """Return whether nothing is negative or nan and each pixel's sum is near 1, in one pass."""
     n_classes, height, width = found.shape
     sums = np.empty(width, np.float32)
     for row in range(height):
@@ -75,17 +83,21 @@ def _are_probabilities(found):  # type: ignore[no-untyped-def]
 
 
 def plain(found: np.ndarray, dtype: type) -> np.ndarray:
-    """The array as compiled loops know it: contiguous, writeable, of this type; itself if it is so already."""
+    """Return an array as compiled loops know it: contiguous, writeable, of this type.
+
+    Itself if it is so already.
+    """
     return np.require(found, dtype, ["C", "W"])
 
 
 def array_of(found: Tensor) -> np.ndarray:
-    """A tensor of any device as an array; floats as float32, because NumPy knows no bfloat16."""
+    """Return a tensor of any device as an array; floats as float32: NumPy knows no bfloat16."""
     held = found.detach().cpu()
     return (held.float() if held.is_floating_point() else held).numpy()
 
 
 def _name_what_is_wrong(found: np.ndarray, size: tuple[int, int]) -> None:
+    """Raise ValueError with the value, and the place of the sum, that `probabilities` refuses."""
     least = float(found.min())
     if not least >= 0:
         raise ValueError(f"probabilities must not be negative or nan, the least is {least:g}")
@@ -93,13 +105,19 @@ def _name_what_is_wrong(found: np.ndarray, size: tuple[int, int]) -> None:
     off = np.abs(sums - 1)
     row, col = np.unravel_index(int(np.argmax(off)), size)
     raise ValueError(
-        f"probabilities must sum to 1 over the classes, got {sums[row, col]:g} at row {row}, column {col}. "
-        "Logits need a softmax first"
+        f"probabilities must sum to 1 over the classes, got {sums[row, col]:g} at row {row}, "
+        f"column {col}. Logits need a softmax first"
     )
 
 
 def kernel(name: str, found: Sequence[float], n_deviations: int) -> None:
-    """ValueError unless the deviations of a kernel, above zero and finite, and its weight, finite."""
+    """Raise ValueError unless the deviations of a kernel and its weight.
+
+    Args:
+        name: of the argument.
+        found: deviations, above zero and finite, and the weight, finite.
+        n_deviations: 1 (px) or 2 (px and grey levels).
+    """
     wanted = "(std_px, weight)" if n_deviations == 1 else "(std_px, std_grey, weight)"
     if len(found) != n_deviations + 1:
         raise ValueError(f"{name} must be {wanted}, got {len(found)} values")
@@ -112,7 +130,7 @@ def kernel(name: str, found: Sequence[float], n_deviations: int) -> None:
 
 
 def count(name: str, found: int, least: int) -> None:
-    """ValueError unless a whole number, not below `least`."""
+    """Raise ValueError unless a whole number, not below `least`."""
     try:
         value = operator.index(found)
     except TypeError:
@@ -122,6 +140,6 @@ def count(name: str, found: int, least: int) -> None:
 
 
 def choice(name: str, found: str, known: Sequence[str]) -> None:
-    """ValueError unless one of the known words."""
+    """Raise ValueError unless one of the known words."""
     if found not in known:
         raise ValueError(f"{name} must be one of {', '.join(known)}, got {found!r}")

@@ -1,9 +1,10 @@
-"""The usual package's names: code written for pydensecrf changes its imports and nothing else.
+"""Pydensecrf's names: code written for that package changes its imports and nothing else.
 
-In:       energies (labels, pixels), pairwise kernels, as `pydensecrf.densecrf` and `pydensecrf.utils` take them
+In:       energies (labels, pixels), pairwise kernels, as `pydensecrf.densecrf` and
+          `pydensecrf.utils` take them
 Out:      probabilities (labels, pixels), a NumPy array
-Differs:  Potts compatibility alone; kernels are not learned, so the three kinds of kernel are the same one;
-          no step-wise inference. What is not there is refused by name
+Differs:  Potts compatibility alone; kernels are not learned, so the three kinds of kernel are the
+          same one; no step-wise inference. Anything else is refused by name
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from maskdistill.crf.mean_field import TILE, tile_order
 
 
 class KernelType(IntEnum):
-    """Start values of a learned metric: ones, ones, the identity; nothing learns here, so all give the same kernel."""
+    """Name the start values of a learned metric; nothing learns here, so all give one kernel."""
 
     CONST_KERNEL = 0
     DIAG_KERNEL = 1
@@ -27,7 +28,7 @@ class KernelType(IntEnum):
 
 
 class NormalizationType(IntEnum):
-    """How a kernel's sums are normalised: not, K D^-1, D^-1 K, D^-1/2 K D^-1/2."""
+    """Name how a kernel's sums are normalised: not, K D^-1, D^-1 K, D^-1/2 K D^-1/2."""
 
     NO_NORMALIZATION = 0
     NORMALIZE_BEFORE = 1
@@ -63,8 +64,11 @@ class DenseCRF:
         self._order = np.arange(nvar)
 
     def setUnaryEnergy(self, u: np.ndarray) -> None:
-        """Energies (labels, variables), the negative logarithms of probabilities; finite, kept as float32.
+        """Take the energies of each label at each variable, in place of those before.
 
+        Args:
+            u: (labels, variables), the negative logarithms of probabilities; finite, kept as
+                float32.
         Raises:
             ValueError: another shape, or not finite.
         """
@@ -84,25 +88,32 @@ class DenseCRF:
         kernel: int = DIAG_KERNEL,
         normalization: int = NORMALIZE_SYMMETRIC,
     ) -> None:
-        """A kernel over features (d, variables), each already divided by its deviation.
+        """Add a kernel over features of the variables.
 
         Args:
-            compat: weight of the Potts model; an array (weights a label, a matrix of labels) is refused.
-            kernel: CONST_KERNEL, DIAG_KERNEL or FULL_KERNEL: the same here, where no metric is learned.
-            normalization: NO_NORMALIZATION, NORMALIZE_BEFORE, NORMALIZE_AFTER or NORMALIZE_SYMMETRIC.
+            features: (d, variables), each already divided by its deviation.
+            compat: weight of the Potts model; an array (weights a label, a matrix of labels) is
+                refused.
+            kernel: CONST_KERNEL, DIAG_KERNEL or FULL_KERNEL: the same here, where no metric is
+                learned.
+            normalization: NO_NORMALIZATION, NORMALIZE_BEFORE, NORMALIZE_AFTER or
+                NORMALIZE_SYMMETRIC.
         Raises:
-            ValueError: features of another shape, not finite; a weight that is not one finite number; unknown words.
+            ValueError: features of another shape, not finite; a weight that is not one finite
+                number; unknown words.
         """
         features = np.asarray(features, np.float32)
         if features.ndim != 2 or features.shape[1] != self._shape[1] or len(features) == 0:
             raise ValueError(
-                f"features: bad shape for pairwise energy (need (d, {self._shape[1]}), got {features.shape})"
+                f"features: bad shape for pairwise energy (need (d, {self._shape[1]}), "
+                f"got {features.shape})"
             )
         if not np.isfinite(features).all():
             raise ValueError("features must be finite")
         if np.ndim(compat) != 0:
             raise ValueError(
-                f"compat must be a number, the weight of a Potts model, got shape {np.shape(compat)}"
+                "compat must be a number, the weight of a Potts model, "
+                f"got shape {np.shape(compat)}"
             )
         if not np.isfinite(compat):
             raise ValueError(f"compat must be finite, got {compat}")
@@ -113,7 +124,7 @@ class DenseCRF:
         )
 
     def inference(self, niter: int) -> np.ndarray:
-        """Probabilities (labels, variables) float32 after so many iterations of mean field.
+        """Return probabilities (labels, variables) float32 after so many iterations of mean field.
 
         Raises:
             ValueError: niter below 0, or no unary energy yet.
@@ -128,18 +139,23 @@ class DenseCRF:
         )
 
     def __getattr__(self, name: str) -> None:
+        """Raise AttributeError with the names that there are."""
         raise AttributeError(
-            f"{type(self).__name__} has no {name!r}: setUnaryEnergy, addPairwiseGaussian, addPairwiseBilateral, "
-            "addPairwiseEnergy and inference are what of pydensecrf is here"
+            f"{type(self).__name__} has no {name!r}: setUnaryEnergy, addPairwiseGaussian, "
+            "addPairwiseBilateral, addPairwiseEnergy and inference are what of pydensecrf is here"
         )
 
 
 class DenseCRF2D(DenseCRF):
-    """A fully connected CRF over the pixels of a picture, in rows: the order of the arguments is pydensecrf's.
+    """A fully connected CRF over the pixels of a picture, row by row.
+
+    The order of the arguments is pydensecrf's.
 
     Args:
-        w, h: width and height of the picture.
+        w: width of the picture.
+        h: its height.
         nlabels: number of labels.
+        threads: that share the work of `inference`; not an argument of pydensecrf.
     """
 
     def __init__(self, w: int, h: int, nlabels: int, *, threads: int = 1) -> None:
@@ -156,7 +172,13 @@ class DenseCRF2D(DenseCRF):
         kernel: int = DIAG_KERNEL,
         normalization: int = NORMALIZE_SYMMETRIC,
     ) -> None:
-        """A kernel of place: `sxy` is the deviation in pixels, or (x, y). The rest: addPairwiseEnergy."""
+        """Add a kernel of place.
+
+        Args:
+            sxy: deviation in px, or (x, y); the others as in addPairwiseEnergy.
+        Raises:
+            ValueError: deviations that are not above 0; as addPairwiseEnergy.
+        """
         self.addPairwiseEnergy(self._places(sxy), compat, kernel, normalization)
 
     def addPairwiseBilateral(
@@ -168,19 +190,21 @@ class DenseCRF2D(DenseCRF):
         kernel: int = DIAG_KERNEL,
         normalization: int = NORMALIZE_SYMMETRIC,
     ) -> None:
-        """A kernel of place and colour.
+        """Add a kernel of place and colour.
 
         Args:
-            sxy: deviation in pixels, or (x, y).
+            sxy: deviation in px, or (x, y).
             srgb: deviation in grey levels, or one a channel.
-            rgbim: (h, w, 3) uint8, or floats in [0, 255].
+            rgbim: (h, w, 3) uint8, or floats in [0, 255]; the others as in addPairwiseEnergy.
         Raises:
-            ValueError: a picture of another size or range, deviations that are not above 0; as addPairwiseEnergy.
+            ValueError: a picture of another size or range, deviations that are not above 0; as
+                addPairwiseEnergy.
         """
         image = np.asarray(rgbim)
         if image.shape != (*self._size, 3):
             raise ValueError(
-                f"rgbim: bad shape for pairwise bilateral (need {(*self._size, 3)}, got {image.shape})"
+                f"rgbim: bad shape for pairwise bilateral (need {(*self._size, 3)}, "
+                f"got {image.shape})"
             )
         checks.image(image)
         colours = image.reshape(-1, 3).T.astype(np.float32) / _deviations("srgb", srgb, 3)
@@ -189,6 +213,7 @@ class DenseCRF2D(DenseCRF):
         )
 
     def _places(self, sxy: float | tuple[float, float]) -> np.ndarray:
+        """Return x and y of the pixels over their deviations, (2, pixels) float32."""
         y, x = np.divmod(np.arange(self._shape[1], dtype=np.float32), np.float32(self._size[1]))
         return np.stack([x, y]) / _deviations("sxy", sxy, 2)
 
@@ -196,19 +221,28 @@ class DenseCRF2D(DenseCRF):
 def unary_from_softmax(
     sm: np.ndarray, scale: float | None = None, clip: float | None = 1e-5
 ) -> np.ndarray:
-    """Energies (classes, pixels) float32 of probabilities (classes, ...).
+    """Return the energies of probabilities, their negative logarithms.
+
+    >>> print(unary_from_softmax(np.array([[0.9, 0.0], [0.1, 0.8]])).round(2))
+    [[ 0.11 11.51]
+     [ 2.3   0.22]]
 
     Args:
-        scale: above 0, at most 1: probabilities are drawn towards 1 / classes first, so that 1 becomes
-            scale + (1 - scale) / classes. None leaves them.
+        sm: probabilities (classes, ...).
+        scale: above 0, at most 1: probabilities are drawn towards 1 / classes first, so that 1
+            becomes scale + (1 - scale) / classes. None leaves them.
         clip: least probability before the logarithm; None clips nothing.
+    Returns:
+        (classes, pixels) float32.
     Raises:
-        ValueError: no class or no pixel, scale out of range; without clip a probability that is not above 0.
+        ValueError: no class or no pixel, scale out of range; without clip a probability that is
+            not above 0.
     """
     probabilities = np.asarray(sm)
     if probabilities.ndim < 2 or 0 in probabilities.shape:
         raise ValueError(
-            f"sm must be (classes, ...) with at least one class and pixel, got {probabilities.shape}"
+            "sm must be (classes, ...) with at least one class and pixel, "
+            f"got {probabilities.shape}"
         )
     if scale is not None:
         if not 0 < scale <= 1:
@@ -224,13 +258,16 @@ def unary_from_softmax(
 def unary_from_labels(
     labels: np.ndarray, n_labels: int, gt_prob: float, zero_unsure: bool = True
 ) -> np.ndarray:
-    """Energies (n_labels, pixels) float32 of a map of labels that are right with probability `gt_prob`.
+    """Return the energies of a map of labels that are right with a probability.
 
     Args:
-        labels: integers, any shape. With `zero_unsure` 0 is a pixel that may be anything and label k is class k - 1;
-            without, label k is class k.
+        labels: integers, any shape.
         n_labels: number of classes, 0 not counted where it is unsure; at least two.
-        gt_prob: between 0 and 1, both excluded.
+        gt_prob: that a label is right, between 0 and 1, both excluded.
+        zero_unsure: 0 is a pixel that may be anything and label k is class k - 1; else label k is
+            class k.
+    Returns:
+        (n_labels, pixels) float32.
     Raises:
         ValueError: an argument is not as above, no pixels, a label out of range.
     """
@@ -253,7 +290,11 @@ def unary_from_labels(
 
 
 def _deviations(name: str, found: float | tuple[float, ...], n: int) -> np.ndarray:
-    """(n, 1) float32 of one deviation for all or one each."""
+    """Return deviations (n, 1) float32, of one for all or one each.
+
+    Raises:
+        ValueError: another number of them, or not above zero and finite.
+    """
     if np.ndim(found) != 0 and np.shape(found) != (n,):
         raise ValueError(f"{name} must be a number or {n} of them, got shape {np.shape(found)}")
     deviations = np.broadcast_to(np.asarray(found, np.float32), (n,))
@@ -263,6 +304,7 @@ def _deviations(name: str, found: float | tuple[float, ...], n: int) -> np.ndarr
 
 
 def _known(name: str, found: int, kinds: type[IntEnum]) -> int:
+    """Return a member's number, or raise ValueError with the names that there are."""
     if found not in list(kinds):
         raise ValueError(
             f"{name} must be one of {', '.join(kind.name for kind in kinds)}, got {found!r}"

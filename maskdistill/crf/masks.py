@@ -1,44 +1,38 @@
-"""One mask drawn to its picture's edges by a dense CRF, as MaskCut does it; holes are filled, strays are dropped.
+"""One mask drawn to its picture's edges by a dense CRF, as MaskCut does it.
 
 Paper:    CutLER, Wang et al., CVPR 2023, arXiv:2301.11320, Sec. 3.1 and its release's settings
-In:       a picture and a mask
-Out:      a mask, empty where the CRF would move it too far
-Differs:  pictures keep their shape; works at no more than 480 px, the size that CutLER squeezes pictures to
+In:       a picture (H, W, 3) uint8 and a mask (H, W) bool
+Out:      a mask without holes, empty where the CRF would move it too far
+Differs:  pictures keep their shape; the CRF sees no more than 480 px, the size that CutLER
+          squeezes pictures to
 """
 
 from __future__ import annotations
 
 import numpy as np
-from PIL import Image
 from scipy import ndimage
 
-from maskdistill.crf.mean_field import MASKCUT, Accuracy, Setting, dense_crf
-from maskdistill.masks.resize import resized, within
+from maskdistill.crf.mean_field import MASKCUT, dense_crf
+from maskdistill.masks.resize import reduced, resized, within
 
-_SURE = float(
-    1 / (1 + np.exp(-1))
-)  # softmax of (1 - m, m) of a mask m: 0.73 for the side that a pixel is on
+_MOST_PX = 480  # of the longer side: the deviations are in pixels of CutLER's squares
+_LEAST_IOU = 0.5  # with the mask before, below which the CRF found something else; source: CutLER
+# The softmax of (1 - m, m) of a mask m: 0.73 for the side that a pixel is on.
+_SURE = float(1 / (1 + np.exp(-1)))
 
 
-def refined_mask(
-    image: np.ndarray,
-    mask: np.ndarray,
-    *,
-    setting: Setting = MASKCUT,
-    accuracy: Accuracy = "lattice",
-    min_overlap: float = 0.5,
-    max_side: int = 480,
-) -> np.ndarray:
-    """The mask after mean field of two classes, its holes filled.
+def refined_mask(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Return a mask after mean field of two classes with MaskCut's setting, its holes filled.
 
     Args:
-        image: (H, W, 3) uint8. mask: (H, W) bool.
-        min_overlap: IoU with the mask before, below which nothing is left of it: the CRF found something else.
-        max_side: px; a larger picture is worked on reduced to it, so that deviations in px mean one share of all.
+        image: (H, W, 3) uint8; seen by the CRF with its longer side at most 480 px, so that
+            deviations in px mean one share of all pictures.
+        mask: (H, W) bool.
     Returns:
-        (H, W) bool, empty where nothing is left. An empty mask and a full one come back as they are.
+        (H, W) bool; empty where its IoU with the mask before is below 0.5. An empty mask and a
+        full one come back as they are, copied.
     Raises:
-        ValueError: another shape or type, min_overlap outside [0, 1], max_side below 1.
+        ValueError: another shape or type.
     """
     if (
         image.shape != (*mask.shape, 3)
@@ -50,24 +44,18 @@ def refined_mask(
             f"image must be (H, W, 3) uint8 and mask (H, W) bool, got {image.shape} {image.dtype}, "
             f"{mask.shape} {mask.dtype}"
         )
-    if not 0 <= min_overlap <= 1 or max_side < 1:
-        raise ValueError(
-            f"min_overlap must be in [0, 1] and max_side at least 1, got {min_overlap}, {max_side}"
-        )
     if mask.all() or not mask.any():
         return mask.copy()
     height, width = mask.shape
-    rows, columns = within((height, width), max_side)
-    is_reduced = (rows, columns) != (height, width)
+    small = within((height, width), _MOST_PX)
+    is_reduced = small != (height, width)
     colours, inside = image, mask
     if is_reduced:
-        picture = Image.fromarray(np.ascontiguousarray(image))
-        colours = np.asarray(picture.resize((columns, rows), Image.Resampling.BOX))
-        inside = resized(mask, (rows, columns))
+        colours, inside = reduced(image, small), resized(mask, small)
     sure = np.where(inside, np.float32(_SURE), np.float32(1 - _SURE))
-    found = dense_crf(colours, np.stack([1 - sure, sure]), accuracy=accuracy, **setting)
+    found = dense_crf(colours, np.stack([1 - sure, sure]), **MASKCUT)
     moved = np.asarray(ndimage.binary_fill_holes(found[1] > found[0]))
     union = (moved | inside).sum()
-    if not union or (moved & inside).sum() < min_overlap * union:
+    if not union or (moved & inside).sum() < _LEAST_IOU * union:
         return np.zeros_like(mask)
     return resized(moved, (height, width)) if is_reduced else moved

@@ -1,9 +1,10 @@
-"""The dense CRF of a picture: every pixel hears all others, the nearer in place and colour the louder.
+"""The dense CRF of a picture: each pixel hears all others, the nearer in place and colour louder.
 
-Paper:    Kraehenbuehl and Koltun, NIPS 2011; settings: MaskDistill arXiv:2206.06363, CutLER CVPR 2023 (their releases)
+Paper:    Kraehenbuehl and Koltun, NIPS 2011; settings: MaskDistill arXiv:2206.06363, CutLER CVPR
+          2023 (their releases)
 In:       a picture and the probabilities of its classes
 Out:      probabilities that follow the picture's edges
-Differs:  nothing with `lattice` and the pictures' channels in the order of the original (MaskDistill's is BGR)
+Differs:  nothing with `lattice` and channels in the original's order (MaskDistill's is BGR)
 """
 
 from __future__ import annotations
@@ -27,17 +28,18 @@ if TYPE_CHECKING:
 
 Array = TypeVar("Array", np.ndarray, "Tensor")
 Accuracy = Literal["lattice", "close"]
-_FLOOR = 1e-5  # of a probability before its logarithm
-# With its ring the lattice's kernel is a little wider than the Gaussian: of 1.00, 1.03, 1.06, 1.08 and 1.10 this has
-# the least difference to the exact sums, on pictures that it was not chosen on too (docs/log/crf.md).
+_FLOOR = 1e-5  # of a probability before its logarithm; source: pydensecrf's unary_from_softmax
+# With its ring the lattice's kernel is a little wider than the Gaussian: of 1.00, 1.03, 1.06, 1.08
+# and 1.10 this has the least difference to the exact sums, on pictures that it was not chosen on
+# too (docs/log/crf.md).
 _SHARPER = 1.06
-TILE = (
-    16  # pixels are worked at in squares: what a square touches of the lattice stays in the cache
-)
+# Pixels are worked at in squares: what a square touches of the lattice stays in the cache. Sides of
+# 8 and 32 are as fast (docs/log/crf.md, "the time of an iteration").
+TILE = 16
 
 
 class Setting(TypedDict):
-    """Keywords of `dense_crf`: `dense_crf(image, probabilities, **MASKCUT)`."""
+    """Hold keywords of `dense_crf`: `dense_crf(image, probabilities, **MASKCUT)`."""
 
     iterations: int
     gaussian: tuple[float, float]
@@ -58,22 +60,36 @@ def dense_crf(
     accuracy: Accuracy = "lattice",
     threads: int = 1,
 ) -> Array:
-    """Mean field with a Gaussian and a bilateral kernel, Potts compatibility, both normalised symmetrically.
+    """Return probabilities after mean field with a Gaussian and a bilateral kernel.
+
+    Potts compatibility, both kernels normalised symmetrically.
+
+    >>> image = np.zeros((4, 6, 3), np.uint8)
+    >>> image[:, 3:] = 200
+    >>> one = np.where(image[..., 0] > 0, np.float32(0.6), np.float32(0.4))
+    >>> one[1, 1] = 0.6  # one pixel that is not like those of its colour
+    >>> (dense_crf(image, np.stack([1 - one, one]))[1, 1] > 0.5).tolist()
+    [False, False, False, True, True, True]
 
     Args:
         image: (height, width, 3) uint8, or floats in [0, 255]; not changed.
-        probabilities: (classes, height, width) floating, not negative, summing to 1; not changed. Below 1e-5 counts as
-            1e-5. One class comes back as ones. An array, or a tensor on any device.
-        iterations: of mean field, all pixels at once; 0 gives the clipped probabilities, normalised.
-        gaussian: deviation in pixels, weight. A weight of 0 leaves the kernel out.
-        bilateral: deviation in pixels, deviation in grey levels, weight.
-        accuracy: `lattice`, what the published numbers were made with; `close`, nearer to the exact sums: the Gaussian
-            kernel exactly, the bilateral one on a lattice whose gaps are filled.
-        threads: that share this picture; the result is the same bytes whatever their number. Of no effect on a GPU.
+        probabilities: (classes, height, width) floating, not negative, summing to 1; not changed.
+            Below 1e-5 counts as 1e-5. One class comes back as ones. An array, or a tensor on any
+            device.
+        iterations: of mean field, all pixels at once; 0 gives the clipped probabilities,
+            normalised.
+        gaussian: deviation in px, weight. A weight of 0 leaves the kernel out.
+        bilateral: deviation in px, deviation in grey levels, weight.
+        accuracy: `lattice`, that of the published numbers; `close`, nearer to the exact sums: the
+            Gaussian kernel exactly, the bilateral one on a lattice whose gaps are filled.
+        threads: that share this picture; the result is the same bytes whatever their number. Of no
+            effect on a GPU.
     Returns:
-        (classes, height, width) float32, a new array; for a tensor a tensor on its device, without gradient.
+        (classes, height, width) float32, a new array; for a tensor a tensor on its device, without
+        gradient.
     Raises:
-        ValueError: an argument is not as above, or a deviation is so small that the lattice has no numbers left.
+        ValueError: an argument is not as above, or a deviation is so small that the lattice has no
+            numbers left.
     Source: Kraehenbuehl and Koltun, NIPS 2011. Twin: tests/reference/crf.py.
     """
     _check(iterations, gaussian, bilateral, accuracy, threads)
@@ -105,6 +121,7 @@ def _of_arrays(
     accuracy: str,
     threads: int,
 ) -> np.ndarray:
+    """Return what `dense_crf` does for arrays, by the compiled loops."""
     checks.image(image)
     height, width = image.shape[:2]
     n_pixels = height * width
@@ -129,6 +146,7 @@ def _of_arrays(
     pixels = checks.plain(image, np.uint8 if image.dtype == np.uint8 else np.float32).reshape(-1, 3)
 
     def prepare(lo: int, hi: int) -> None:
+        """Write logits and features of the pixels lo to hi."""
         np.log(np.clip(given[:, lo:hi], _FLOOR, 1), out=logits[:, lo:hi])
         for kernel in built:
             std_px = np.float32(
@@ -160,10 +178,13 @@ def dense_crf_many(
     accuracy: Accuracy = "lattice",
     threads: int = 1,
 ) -> list[Array]:
-    """`dense_crf` of many pictures, of any sizes and numbers of classes; `threads` pictures at a time, one thread each.
+    """Return what `dense_crf` does for many pictures, of any sizes and numbers of classes.
 
+    Args:
+        images: as many as `probabilities`; the others as in `dense_crf`.
+        threads: pictures at a time, one thread each.
     Returns:
-        one array a picture, in the order given; empty for no pictures.
+        One array or tensor a picture, in the order given; empty for no pictures.
     Raises:
         ValueError: as `dense_crf`, with the number of the picture; or the lists differ in length.
     """
@@ -174,6 +195,7 @@ def dense_crf_many(
     _check(iterations, gaussian, bilateral, accuracy, threads)
 
     def one(index: int) -> Array:
+        """Return the probabilities of a picture, its number in front of its error."""
         try:
             return dense_crf(
                 images[index],
@@ -193,7 +215,7 @@ def dense_crf_many(
 
 
 def _is_tensor(found: object) -> bool:
-    """Whether it is one of torch's; who has a tensor has imported torch."""
+    """Return whether a value is a tensor, without importing torch: its caller would have."""
     torch: Any = sys.modules.get("torch")
     return torch is not None and isinstance(found, torch.Tensor)
 
@@ -207,7 +229,7 @@ def _of_tensors(
     accuracy: str,
     threads: int,
 ) -> Tensor:
-    """On the CPU by the compiled loops, elsewhere by torch's operations."""
+    """Return what `dense_crf` does for tensors: on the CPU by the compiled loops, else by torch."""
     import torch
 
     from maskdistill.crf import torch_lattice
@@ -239,6 +261,7 @@ def _check(
     accuracy: str,
     threads: int,
 ) -> None:
+    """Raise ValueError for a setting that `dense_crf` does not take."""
     checks.count("iterations", iterations, 0)
     checks.kernel("gaussian", gaussian, 1)
     checks.kernel("bilateral", bilateral, 2)
@@ -248,7 +271,16 @@ def _check(
 
 @compiled()
 def fill_features(order, width, std_px, pixels, std_grey, features, lo, hi):  # type: ignore[no-untyped-def]
-    """Writes x and y, and the colours where there is room for them, over their deviations."""
+    """Write x and y, and the colours where there is room for them, over their deviations.
+
+    Args:
+        order: (pixels,) int64, number of each pixel.
+        width: of the picture.
+        std_px: float32.
+        pixels: (pixels, 3), by number.
+        std_grey: float32.
+        features: (2 or 5, pixels) float32, in the order of `order`; written from lo to hi.
+    """
     for at in range(lo, hi):
         features[0, at] = np.float32(order[at] % width) / std_px
         features[1, at] = np.float32(order[at] // width) / std_px
@@ -258,7 +290,10 @@ def fill_features(order, width, std_px, pixels, std_grey, features, lo, hi):  # 
 
 @compiled()
 def tile_order(height, width, tile):  # type: ignore[no-untyped-def]
-    """Numbers of the pixels, square by square, row by row in each."""
+    """Return the numbers of the pixels, (height * width,) int64, square by square of side `tile`.
+
+    In each square row by row.
+    """
     order = np.empty(height * width, np.int64)
     at = 0
     for top in range(0, height, tile):

@@ -3,7 +3,8 @@
 Paper:    as `inference`, `lattice`, `ring` and `separable`, which this follows step by step
 In:       picture and probabilities as tensors on one device
 Out:      probabilities on that device
-Differs:  from the compiled loops in the order of sums alone; all is float32, and no number is carried for two classes
+Differs:  from the compiled loops in the order of sums alone; all is float32, and two classes are
+          two numbers
 """
 
 from __future__ import annotations
@@ -26,7 +27,14 @@ if TYPE_CHECKING:
 
 
 def check(image: Tensor, probabilities: Tensor) -> None:
-    """As `checks` for arrays; the picture comes back from the device, of the probabilities one value if all is well."""
+    """Raise ValueError as `checks` for arrays does.
+
+    The picture comes back from the device, of the probabilities one value if all is well.
+
+    Args:
+        image: (height, width, 3).
+        probabilities: (classes, height, width).
+    """
     checks.image(checks.array_of(image))
     size = (int(image.shape[0]), int(image.shape[1]))
     shaped = (
@@ -52,13 +60,17 @@ def dense_crf(
     close: bool,
     sharper: float,
 ) -> Tensor:
-    """Mean field on the tensors' device; arguments as checked by `mean_field.dense_crf`.
+    """Return probabilities after mean field on the tensors' device.
 
     Args:
         image: (height, width, 3) uint8 or floating, 0 to 255.
         probabilities: (classes, height, width) floating.
         floor: least probability before the logarithm.
+        iterations: as checked by `mean_field.dense_crf`, like the kernels.
+        gaussian: deviation in px, weight.
+        bilateral: deviation in px, deviation in grey levels, weight.
         close: the Gaussian kernel exactly, the bilateral one with its ring and `sharper` features.
+        sharper: factor of the features, for `close`.
     Returns:
         (classes, height, width) float32.
     """
@@ -93,11 +105,12 @@ def dense_crf(
 
 
 def _plane(height: int, width: int, gaussian: tuple[float, float], device: torch.device) -> Filter:
-    """The kernel of place as two matrices."""
+    """Return the kernel of place, (std_px, weight), as a filter by two matrices."""
     bands = separable(height, width, *gaussian)
     down, across = (torch.from_numpy(_square(band)).to(device) for band in bands)
 
     def passed(found: Tensor) -> Tensor:
+        """Return (pixels, classes) after the two matrices."""
         planes = found.T.reshape(-1, height, width)
         return (down @ planes @ across.T).reshape(len(planes), -1).T
 
@@ -105,7 +118,7 @@ def _plane(height: int, width: int, gaussian: tuple[float, float], device: torch
 
 
 def _square(band: np.ndarray) -> np.ndarray:
-    """(n, 2 * reach + 1) around the diagonal to (n, n)."""
+    """Return a matrix (n, n) of the band (n, 2 * reach + 1) around its diagonal."""
     n, reach = len(band), band.shape[1] // 2
     out = np.zeros((n, n), np.float32)
     for offset in range(-reach, reach + 1):
@@ -115,7 +128,7 @@ def _square(band: np.ndarray) -> np.ndarray:
 
 
 def _lattice(features: Tensor, weight: float, *, with_ring: bool) -> Filter:
-    """weight * D^-1/2 K D^-1/2 on the permutohedral lattice of (pixels, d) features."""
+    """Return weight * D^-1/2 K D^-1/2 as a filter on the lattice of features (pixels, d)."""
     bounds = torch.stack([features.amin(dim=0), features.amax(dim=0)]).cpu().numpy()
     packed = lattice.packing(*bounds)
     keys, shares = _embedded(features, packed)
@@ -128,6 +141,7 @@ def _lattice(features: Tensor, weight: float, *, with_ring: bool) -> Filter:
     starts = counts.cumsum(0) - counts
 
     def spread(found: Tensor, before: Tensor) -> Tensor:
+        """Return the blurred lattice points of (pixels, classes), splat with weights `before`."""
         values = embedding_bag(
             points, found, starts, per_sample_weights=before.flatten()[order], mode="sum"
         )
@@ -146,7 +160,14 @@ def _lattice(features: Tensor, weight: float, *, with_ring: bool) -> Filter:
 
 
 def _embedded(features: Tensor, packed: lattice.Packing) -> tuple[Tensor, Tensor]:
-    """Packed keys (pixels, d + 1) int64 and barycentric weights float32 of the simplex around each pixel."""
+    """Return packed keys and barycentric weights of the simplex around each pixel.
+
+    Args:
+        features: (pixels, d) float32, over their deviations.
+        packed: how coordinates become keys.
+    Returns:
+        keys (pixels, d + 1) int64, weights (pixels, d + 1) float32.
+    """
     n, d = features.shape
     device = features.device
     parts = features * torch.from_numpy(packed.scales).to(device)
@@ -180,7 +201,13 @@ def _embedded(features: Tensor, packed: lattice.Packing) -> tuple[Tensor, Tensor
 def _levels(
     touched: Tensor, packed: lattice.Packing, with_ring: bool
 ) -> list[tuple[Tensor, Tensor, Tensor]]:
-    """The blurs, axis by axis: rows of the level before, row 0 what is absent."""
+    """Return the blurs, axis by axis, in rows of the level before; row 0 is what is absent.
+
+    Args:
+        touched: (n,) int64, sorted keys of the lattice points that pixels touch.
+        packed: how keys of neighbours differ.
+        with_ring: points next to those take part too, unless there are more than ring.MOST.
+    """
     steps = [packed.step(axis) for axis in range(len(packed.scales) + 1)]
     points = touched
     if with_ring:
@@ -207,16 +234,18 @@ def _levels(
 
 
 def _place(keys: Tensor, wanted: Tensor) -> Tensor:
-    """Where each wanted key stands among the sorted keys, from 1; 0 if it does not."""
+    """Return where each wanted key stands among the sorted keys, from 1; 0 if it does not."""
     at = torch.searchsorted(keys, wanted).clamp(max=len(keys) - 1)
     return torch.where(keys[at] == wanted, at + 1, 0)
 
 
 def _grown(known: Tensor, sides: tuple[Tensor, Tensor]) -> Tensor:
+    """Return the points (n + 1,) bool that are known or have a neighbour that is."""
     out = known.clone()
     out[1:] |= known[sides[0]] | known[sides[1]]
     return out
 
 
 def _numbers(taking_part: Tensor) -> Tensor:
+    """Return the points that take part counted from 1; 0 for the others."""
     return torch.where(taking_part, taking_part.cumsum(0), 0)

@@ -1,10 +1,10 @@
-"""Softmax attention of a block: PyTorch's own, or by blocks of rows where bfloat16 products are the faster part.
+"""Softmax attention of a block: PyTorch's own, or by blocks of rows where that is faster.
 
 Paper:    Vaswani et al., NeurIPS 2017, arXiv:1706.03762, Sec. 3.2.1
 In:       queries, keys, values (B, heads, n, dim) of one dtype, on one device
 Out:      (B, n, heads * dim), what the block's projection takes
-Differs:  by blocks, inner products are rounded to bfloat16 before the softmax (0.4 % off, PyTorch's kernel 0.2 %);
-          in a network the rounding of the tokens outweighs that (docs/log/proposals.md, 2026-11-28)
+Differs:  by blocks, inner products are rounded to bfloat16 before the softmax: 0.4 % off, PyTorch's
+          kernel 0.2 %; in a network the rounding of the tokens outweighs that (the log, below)
 """
 
 from __future__ import annotations
@@ -13,32 +13,54 @@ import functools
 from typing import Any
 
 import torch
-from torch import Tensor
+from timm.models.vision_transformer import VisionTransformer
+from torch import Tensor, nn
 from torch.nn import functional
 
-_ROWS = (
-    256  # of one head's inner products at once: they stay in the cache until the values are mixed
-)
-_FEW = 200  # tokens below which the calls cost more than they gain
+# Both from docs/log/proposals.md, 2026-11-28, "bfloat16 on a processor with AVX-512 BF16".
+# Rows of one head's inner products at once: they stay in the cache until the values are mixed.
+# 128 to 1024 rows are within a tenth, but twice as slow where the products leave the cache.
+_ROWS = 256
+# Tokens below which the calls cost more than they gain; at 785 it is 1.6 times as fast.
+_FEW = 200
 
 
 def mixed(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-    """Values mixed by the softmax of the scaled inner products of queries and keys."""
+    """Return values mixed by the softmax of the scaled inner products of queries and keys.
+
+    Args:
+        queries: (B, heads, n, dim), float32 or bfloat16.
+        keys: the same shape and dtype.
+        values: the same shape and dtype.
+    Returns:
+        (B, n, heads * dim) of that dtype, on their device.
+    """
     if queries.shape[2] >= _FEW and pays(queries):
         return by_blocks(queries, keys, values)
     return functional.scaled_dot_product_attention(queries, keys, values).transpose(1, 2).flatten(2)
 
 
 def pays(some: Tensor) -> bool:
-    """Whether `by_blocks` is faster than PyTorch's kernel for tensors like this one."""
+    """Return whether `by_blocks` is faster than PyTorch's kernel for tensors like this one."""
     return some.dtype == torch.bfloat16 and some.device.type == "cpu" and _products_alone()
 
 
-def by_blocks(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-    """As `mixed`, head by head and by blocks of rows: all products are plain matrix products.
+def applies_to(model: nn.Module) -> bool:
+    """Return whether `mixed` and `through` compute what a model's blocks do.
 
-    1.6 times as fast as PyTorch's kernel at 2121 tokens on a CPU with AVX-512 BF16, whose instructions that kernel
-    leaves unused: benchmarks/bench_proposals.py stage --precision bfloat16.
+    Those of timm's VisionTransformer do, but for some with a gate; Eva's rotate by position.
+    """
+    return isinstance(model, VisionTransformer) and all(
+        getattr(block.attn, "gate", None) is None for block in model.blocks
+    )
+
+
+def by_blocks(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+    """Return what `mixed` does, head by head and by blocks of rows, as plain matrix products.
+
+    1.6 times as fast as PyTorch's kernel at 2121 tokens on a CPU with AVX-512 BF16, whose
+    instructions that kernel leaves unused: benchmarks/bench_proposals.py stage
+    --precision bfloat16.
     """
     n_pictures, heads, n, dim = queries.shape
     queries = (queries * dim**-0.5).flatten(0, 1).contiguous()
@@ -56,7 +78,15 @@ def by_blocks(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
 
 
 def through(block: Any, stream: Tensor, attended: Tensor) -> Tensor:
-    """The stream after a block of timm's VisionTransformer, given what its attention mixed."""
+    """Return the stream after a block of timm's VisionTransformer, given what `mixed` made of it.
+
+    Args:
+        block: one that `applies_to` holds for.
+        stream: (B, n, width), what enters the block.
+        attended: (B, n, heads * dim).
+    Returns:
+        (B, n, width).
+    """
     attention = block.attn
     attended = attention.proj(attention.norm(attended) if hasattr(attention, "norm") else attended)
     stream = stream + block.ls1(attended)
@@ -66,9 +96,13 @@ def through(block: Any, stream: Tensor, attended: Tensor) -> Tensor:
 
 @functools.cache
 def _products_alone() -> bool:
-    """Whether the processor has bfloat16 products (AVX-512 BF16) but no AMX, which PyTorch's kernel does use."""
+    """Return whether the processor has bfloat16 products (AVX-512 BF16) but no AMX.
+
+    PyTorch's kernel uses AMX itself, and is the faster one where there is some.
+    """
 
     def has(name: str) -> bool:
+        """Return what torch says of the processor, False where it does not know the question."""
         known = getattr(torch.cpu, name, None)
         return bool(known and known())
 

@@ -1,9 +1,9 @@
-"""Which licence weights come under: a few names that are known, and what timm's registry says of its own models.
+"""Licences of weights: of a few names, and what timm's registry says of its own models.
 
-What stands here is what the owners say, looked up in November 2026; where nothing is known, that is said. It is no
-legal advice: look at the source before you pass anything on that was made with the weights.
-
-In:   what the setting `weights`, or a backbone, is called        Out:  Licence
+In:       the name of a backbone or of weights, as in the setting `weights`
+Out:      Licence
+Differs:  no legal advice: this is what the owners say, looked up in November 2026; look at the
+          source before you pass anything on that was made with the weights
 """
 
 from __future__ import annotations
@@ -16,7 +16,12 @@ UNKNOWN = "unknown: look at the source"
 
 @dataclass(frozen=True)
 class Licence:
-    """name: SPDX where there is one, in words else. source: where that is said."""
+    """Name the licence of weights and where that is said.
+
+    Attributes:
+        name: SPDX where there is one, else in words.
+        source: an address, a file's name, or who says it.
+    """
 
     name: str
     source: str
@@ -45,10 +50,17 @@ _SPDX = {
 
 
 def of(what: str) -> Licence:
-    """The licence of weights by their name; of a file, and of what nobody here knows, `unknown: look at the source`.
+    """Return the licence of weights by their name.
+
+    >>> of("dino_vits16").name
+    'Apache-2.0'
+    >>> of("weights/mine.pth").name
+    'unknown: look at the source'
 
     Args:
         what: as in --weights: one of KNOWN, timm/<model>, a file.
+    Returns:
+        UNKNOWN as the name of a file's, and of what nobody here knows.
     """
     if what in KNOWN:
         return KNOWN[what]
@@ -58,7 +70,7 @@ def of(what: str) -> Licence:
 
 
 def _of_timm(model: str) -> Licence:
-    """What timm's own registry says of a model's weights."""
+    """Return the licence that timm's own registry states for a model's weights."""
     import timm
 
     try:

@@ -3,7 +3,8 @@
 Paper:    DINO, Caron et al., ICCV 2021, arXiv:2104.14294; MaskDistill uses its ViT-S/16
 In:       batch (B, 3, H, W) float32, normalised, H and W multiples of the patch
 Out:      a Features a picture; prefix tokens but the class token (registers) are left out
-Differs:  the attention and MLP of the block that is asked for never run: its queries and keys do not need them
+Differs:  the attention and MLP of the block that is asked for run for its tokens alone: its
+          queries, keys and values do not need them
 """
 
 from __future__ import annotations
@@ -21,11 +22,11 @@ from timm.layers import PatchEmbed
 from timm.models.eva import Eva, checkpoint_filter_fn
 from timm.models.vision_transformer import Attention, Block, VisionTransformer
 from torch import Tensor
-from torch.nn import functional
 
 from maskdistill.errors import WeightsError
 from maskdistill.features import attention, eva, packed
 from maskdistill.features import weights as weight_files
+from maskdistill.features.network import Network
 from maskdistill.types import Features
 
 DINO = {
@@ -56,14 +57,17 @@ def load(
     dtype: torch.dtype = torch.float32,
     rotated: bool = False,
 ) -> ViT:
-    """A backbone with its weights, in eval mode.
+    """Return a backbone with its weights, in eval mode.
 
     Args:
-        name: dino_vits16, dino_vits8, dino_vitb16, dino_vitb8, or timm/<model> of timm's VisionTransformer or Eva
-            family.
-        weights: None fetches those of the name; a name, a file, a state dict; `none`: drawn from a fixed seed.
+        name: dino_vits16, dino_vits8, dino_vitb16, dino_vitb8, or timm/<model> of timm's
+            VisionTransformer or Eva family.
+        weights: None fetches those of the name; a name, a file, a state dict; `none`: drawn from a
+            fixed seed, the caller's generators untouched.
+        device: that the weights are put on; results are there too.
         dtype: float32, or bfloat16 for a faster forward whose results are float32 again.
-        rotated: queries and keys after the rotation by position that the Eva family (DINOv3) gives them.
+        rotated: queries and keys after the rotation by position that the Eva family (DINOv3) gives
+            them.
     Raises:
         WeightsError: unknown or unsupported model, or weights that do not fit it.
     """
@@ -84,17 +88,21 @@ def load(
 
 
 def check(name: str) -> None:
-    """WeightsError if there is no such backbone, or none that is supported; nothing is fetched or filled."""
+    """Raise WeightsError unless there is such a backbone and it is supported.
+
+    Nothing is fetched, and no memory taken for weights.
+    """
     with torch.device("meta"):
         _built(name)
 
 
-class ViT:
+class ViT(Network):
     """A timm VisionTransformer or Eva behind the interface that all backbones share.
 
-    Attributes:
-        name; patch: side in px; mean, std: of RGB in [0, 1]; heads; width: of a token; has_class: token 0 is the
-            class token, not the patches' mean.
+    Attributes (those of Network, and):
+        name: as `load` took it.
+        mean: of RGB in [0, 1], that pictures are normalised with.
+        std: the deviation, likewise.
     """
 
     def __init__(
@@ -107,24 +115,22 @@ class ViT:
         as_dino: bool,
         rotated: bool = False,
     ) -> None:
-        self.name, self.model, self.mean, self.std = name, model, mean, std
-        self.as_dino, self.rotated = as_dino, rotated
-        self.has_class = model.cls_token is not None
-        self.patch = int(model.patch_embed.patch_size[0])
-        first: Any = model.blocks[0]
-        self.heads = int(first.attn.num_heads)
-        self.width = int(model.embed_dim)
+        super().__init__(model, as_dino=as_dino, rotated=rotated)
+        self.name, self.mean, self.std = name, mean, std
 
     @torch.inference_mode()
     def features(
         self, batch: Tensor, *, block: int = -1, want: Sequence[str] = ("queries", "keys")
     ) -> list[Features]:
-        """A Features a picture, float32, on the device of the weights: what a method needs it fetches.
+        """Return the features of each picture of a batch.
 
         Args:
-            batch: (B, 3, H, W) float32, normalised, H and W multiples of the patch.
-            block: whose queries, keys, values (and the tokens that leave it), negative from the last.
+            batch: (B, 3, H, W) float32, normalised, H and W multiples of the patch; on any device.
+            block: whose queries, keys, values, and the tokens that leave it (after the last norm);
+                negative: counted from the last.
             want: of queries, keys, values, tokens; what is not wanted is None.
+        Returns:
+            One Features a picture, float32, on the device of the weights.
         Raises:
             ValueError: another shape, block or field.
         """
@@ -138,7 +144,7 @@ class ViT:
         stream, rotations = self.embedded(batch, grid)
         last = block % n_blocks
         for number in range(last):
-            stream = self._through(number, stream, rotations)
+            stream = self.through(number, stream, rotations)
         found: dict[str, Tensor] = {}
         if set(want) & {"queries", "keys", "values"}:
             projected = self.projected(last, stream, rotations)
@@ -146,7 +152,7 @@ class ViT:
                 if field in want:
                     found[field] = self.one_class(values.float(), dim=2)
         if "tokens" in want:
-            after = self.model.norm(self._through(last, stream, rotations))
+            after = self.model.norm(self.through(last, stream, rotations))
             found["tokens"] = self.one_class(after.float(), dim=1)
         return [
             Features(
@@ -161,15 +167,18 @@ class ViT:
     def tokens_of(
         self, pictures: Sequence[Tensor], *, pack: int = 0, class_alone: bool = False
     ) -> list[Tensor]:
-        """(1 + rows*cols, width) float32 on the CPU of each picture: tokens after the last norm.
+        """Return the tokens of each picture after the last norm.
 
         Args:
             pictures: (3, h, w) each, of any sizes, else as `features` takes them.
-            pack: patches that go through the network in one pass; a picture with more goes alone; 0: all do. What a
-                picture goes with changes last bits alone.
-            class_alone: token 0 is enough; the others may be missing, and where they are a twelfth of a ViT-S is saved.
+            pack: patches that go through the network in one pass; a picture with more goes alone;
+                0: all do. The other pictures of a pack change last bits alone.
+            class_alone: token 0 is enough; the others may be missing, and where they are a twelfth
+                of a ViT-S is saved.
+        Returns:
+            (1 + rows*cols, width) float32 on the CPU each, or (1, width) for `class_alone`.
         """
-        can_pack = packed.can_pack(self.model)
+        can_pack = attention.applies_to(self.model)
         class_alone = class_alone and can_pack and self.has_class
         most = pack if can_pack else 0
         sizes = [
@@ -187,95 +196,13 @@ class ViT:
                 found.append(alone.cpu())
         return found
 
-    def position_embedding(self, grid: tuple[int, int]) -> Tensor:
-        """(1, 1 + rows*cols, width) for a patch grid, as DINO resamples it: bicubic, 0.1 added to the grid's size.
-
-        Raises:
-            ValueError: a grid that no factor gives.
-        """
-        embedding = self.model.pos_embed
-        assert embedding is not None
-        side = round((embedding.shape[1] - 1) ** 0.5)
-        if grid == (side, side):
-            return embedding
-        patches = embedding[:, 1:].reshape(1, side, side, -1).permute(0, 3, 1, 2).float()
-        # The factor, not the size, is given: torch then samples at (i + 0.5) * side / (rows + 0.1) - 0.5, as DINO did.
-        factors = ((grid[0] + 0.1) / side, (grid[1] + 0.1) / side)
-        patches = functional.interpolate(
-            patches, scale_factor=factors, mode="bicubic", align_corners=False
-        )
-        if tuple(patches.shape[-2:]) != grid:
-            raise ValueError(f"grid: {grid} cannot be reached from {side} x {side} by a factor")
-        flat = patches.permute(0, 2, 3, 1).flatten(1, 2).to(embedding.dtype)
-        return torch.cat([embedding[:, :1], flat], dim=1)
-
-    def embedded(self, batch: Tensor, grid: tuple[int, int]) -> tuple[Tensor, Tensor | None]:
-        """Tokens that enter the first block, (B, prefix + patches, width), and rotations by position, if there are."""
-        model = self.model
-        weight = model.patch_embed.proj.weight
-        batch = batch.to(device=weight.device, dtype=weight.dtype)
-        if isinstance(model, Eva):
-            return eva.embedded(model, batch)
-        patches = model.patch_embed(batch)
-        if not self.as_dino:
-            return model.norm_pre(model.patch_drop(model._pos_embed(patches))), None
-        tokens = patches.flatten(1, 2) if patches.ndim == 4 else patches
-        assert model.cls_token is not None
-        tokens = torch.cat([model.cls_token.expand(len(batch), -1, -1), tokens], dim=1)
-        return tokens + self.position_embedding(grid), None
-
-    def _through(self, number: int, stream: Tensor, rotations: Tensor | None) -> Tensor:
-        """The stream after a block."""
-        if isinstance(self.model, Eva):
-            return eva.through(self.model, number, stream, rotations)
-        block = self.model.blocks[number]
-        if attention.pays(stream) and packed.can_pack(self.model):
-            return attention.through(
-                block, stream, attention.mixed(*self.projected(number, stream, rotations))
-            )
-        after: Tensor = block(stream)
-        return after
-
-    def projected(
-        self, number: int, stream: Tensor, rotations: Tensor | None
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Queries, keys, values of a block: (B, heads, prefix + patches, dim)."""
-        if isinstance(self.model, Eva):
-            return eva.projected(self.model, number, stream, rotations, rotated=self.rotated)
-        block: Any = self.model.blocks[number]
-        joined = (
-            block.attn.qkv(block.norm1(stream))
-            .unflatten(2, (3, self.heads, -1))
-            .permute(2, 0, 3, 1, 4)
-        )
-        return block.attn.q_norm(joined[0]), block.attn.k_norm(joined[1]), joined[2]
-
-    def one_class(self, values: Tensor, *, dim: int) -> Tensor:
-        """Prefix tokens along `dim` reduced to one: the class token, or the patches' mean."""
-        n_prefix = self.model.num_prefix_tokens
-        patches = values.narrow(dim, n_prefix, values.shape[dim] - n_prefix)
-        first = values.narrow(dim, 0, 1) if self.has_class else patches.mean(dim=dim, keepdim=True)
-        return torch.cat([first, patches], dim=dim)
-
-    def grid_of(self, batch: Tensor) -> tuple[int, int]:
-        """(rows, cols) of the patches of a batch.
-
-        Raises:
-            ValueError: not (B, 3, H, W), or a side that is no multiple of the patch.
-        """
-        if (
-            batch.ndim != 4
-            or batch.shape[1] != 3
-            or any(side % self.patch or not side for side in batch.shape[-2:])
-        ):
-            raise ValueError(
-                f"batch: wanted (B, 3, H, W) with H and W multiples of {self.patch}, found {tuple(batch.shape)}"
-            )
-        return batch.shape[2] // self.patch, batch.shape[3] // self.patch
-
 
 def _built(name: str) -> VisionTransformer | Eva:
-    """The network without weights: from timm's own constructor, drawn from a fixed seed."""
+    """Return a network from timm's own constructor, drawn from a fixed seed.
+
+    Raises:
+        WeightsError: a name that is not known, or a model whose blocks are not a plain ViT's.
+    """
     known = [*timm.list_models(), *timm.list_pretrained()]
     inner = DINO.get(name) or name.removeprefix("timm/")
     if name not in DINO and (not name.startswith("timm/") or inner not in known):
@@ -283,14 +210,14 @@ def _built(name: str) -> VisionTransformer | Eva:
             name, [*DINO, *(f"timm/{each}" for each in known if "vit" in each)], n=3
         )
         raise WeightsError(
-            f"backbone {name!r} is not known. Known: handcrafted, {', '.join(DINO)}, timm/<model> of timm's "
-            f"VisionTransformer and Eva families{'; nearest: ' + ', '.join(near) if near else ''}"
+            f"backbone {name!r} is not known. Known: handcrafted, {', '.join(DINO)}, "
+            "timm/<model> of timm's VisionTransformer and Eva families"
+            f"{'; nearest: ' + ', '.join(near) if near else ''}"
         )
     options: dict[str, Any] = {"dynamic_img_size": True}
     with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(
-            0
-        )  # torch.manual_seed would seed GPUs too, which nothing restores
+        # torch.manual_seed would seed GPUs too, which nothing restores.
+        torch.default_generator.manual_seed(0)
         try:
             model = timm.create_model(inner, pretrained=False, num_classes=0, **options)
         except TypeError:  # families that know no such option
@@ -298,10 +225,12 @@ def _built(name: str) -> VisionTransformer | Eva:
     family = ", ".join(SOME_OF_TIMM)
     if not isinstance(model, VisionTransformer | Eva):
         raise WeightsError(
-            f"backbone {name!r} is not of timm's VisionTransformer or Eva family. Such are: {family}, ..."
+            f"backbone {name!r} is not of timm's VisionTransformer or Eva family. "
+            f"Such are: {family}, ..."
         )
-    # Subclasses of these and their relatives have other queries (differential), other inputs of them (norms after the
-    # attention), or patches that a convolutional network cuts: what `features` computes would not be theirs.
+    # Subclasses of these and their relatives have other queries (differential), other inputs of
+    # them (norms after the attention), or patches that a convolutional network cuts: what
+    # `features` computes would not be theirs.
     if isinstance(model, Eva):
         plain = eva.is_plain(model)
     else:
@@ -310,8 +239,8 @@ def _built(name: str) -> VisionTransformer | Eva:
         )
     if not plain:
         raise WeightsError(
-            f"backbone {name!r}: its patches or its attention are not a plain ViT's, which is not supported. "
-            f"Supported are: {family}, ..."
+            f"backbone {name!r}: its patches or its attention are not a plain ViT's, which is not "
+            f"supported. Supported are: {family}, ..."
         )
     return model
 
@@ -319,6 +248,7 @@ def _built(name: str) -> VisionTransformer | Eva:
 def _normalisation(
     model: VisionTransformer | Eva,
 ) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
+    """Return mean and deviation of RGB in [0, 1] that a model was trained with."""
     config: Any = model.pretrained_cfg
     return tuple(config.get("mean", IMAGENET_MEAN)), tuple(config.get("std", IMAGENET_STD))
 
@@ -326,11 +256,14 @@ def _normalisation(
 def _fill(
     model: VisionTransformer | Eva, state: Mapping[str, Tensor], *, name: str, source: str
 ) -> None:
-    """Load strictly, but for the classification head, which nothing here uses."""
+    """Load weights strictly, but for the classification head, which nothing here uses.
+
+    Raises:
+        WeightsError: tensors that are missing, unknown or of another shape.
+    """
     wanted = model.state_dict()
-    if (
-        isinstance(model, Eva) and "storage_tokens" in state
-    ):  # DINOv3's own files name their tensors otherwise
+    # DINOv3's own files name their tensors otherwise.
+    if isinstance(model, Eva) and "storage_tokens" in state:
         with contextlib.redirect_stdout(io.StringIO()):
             state = checkpoint_filter_fn(dict(state), model)
     heads = ("head.", "head_dist.", "fc_norm.")

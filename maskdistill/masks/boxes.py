@@ -1,4 +1,8 @@
-"""Boxes: half-open pixel edges xyxy, width is x2 - x1."""
+"""Boxes: half-open pixel edges xyxy, width is x2 - x1.
+
+In:       masks (n, H, W) bool, or boxes (n, 4)
+Out:      boxes (n, 4), masks, areas, overlaps
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,18 @@ import numpy as np
 
 
 def boxes_from_masks(masks: np.ndarray) -> np.ndarray:
-    """The tight box of each of the masks (n, H, W) bool: (n, 4) float32; zeros for an empty mask."""
+    """Return the tight box of each mask.
+
+    >>> masks = np.zeros((1, 4, 6), bool)
+    >>> masks[0, 1:3, 2:5] = True
+    >>> boxes_from_masks(masks).tolist()
+    [[2.0, 1.0, 5.0, 3.0]]
+
+    Args:
+        masks: (n, H, W) bool.
+    Returns:
+        (n, 4) float32 half-open xyxy; zeros for an empty mask.
+    """
     boxes = np.zeros((len(masks), 4), np.float32)
     for row, mask in enumerate(masks):
         if found := slices(mask):
@@ -16,7 +31,7 @@ def boxes_from_masks(masks: np.ndarray) -> np.ndarray:
 
 
 def slices(mask: np.ndarray) -> tuple[slice, slice] | None:
-    """Rows and columns of the tight box of a mask (H, W) bool, to cut it out; None for an empty one."""
+    """Return rows and columns of the tight box of a mask (H, W) bool; None for an empty one."""
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     if not len(rows):
         return None
@@ -24,11 +39,19 @@ def slices(mask: np.ndarray) -> tuple[slice, slice] | None:
 
 
 def masks_from_boxes(boxes: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """The pixels of boxes (n, 4) as masks (n, H, W) bool, cut at the picture's edges.
+    """Return the pixels of boxes as masks, cut at the picture's edges.
 
-    A pixel is in a box if its centre is, the left and upper edge included: each edge is rounded to the nearest pixel
-    edge, halves down. A box that holds no centre is an empty mask. Boxes of masks give their rectangles back.
+    A pixel is in a box if its centre is, the left and upper edge included: each edge is rounded to
+    the nearest pixel edge, halves down. Boxes of masks give their rectangles back.
 
+    >>> masks_from_boxes(np.array([[0.6, 0, 2, 1]]), (2, 3)).astype(int).tolist()
+    [[[0, 1, 0], [0, 0, 0]]]
+
+    Args:
+        boxes: (n, 4) half-open xyxy, in px.
+        size: (rows, columns) of the picture.
+    Returns:
+        (n, rows, columns) bool; empty for a box that holds no pixel's centre.
     Raises:
         ValueError: an edge that is not finite.
     """
@@ -36,19 +59,25 @@ def masks_from_boxes(boxes: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     if not np.isfinite(edges).all():
         raise ValueError("boxes: wanted finite edges")
     masks = np.zeros((len(edges), *size), bool)
-    first = (
-        np.ceil(edges - 0.5).clip(0, 2**31).astype(np.int64)
-    )  # the first pixel whose centre is not before an edge
+    # The first pixel whose centre is not before an edge.
+    first = np.ceil(edges - 0.5).clip(0, 2**31).astype(np.int64)
     for mask, (x1, y1, x2, y2) in zip(masks, first.tolist(), strict=True):
         mask[y1:y2, x1:x2] = True
     return masks
 
 
 def iou(a: np.ndarray, b: np.ndarray, *, crowd: np.ndarray | None = None) -> np.ndarray:
-    """(n, m) float64 intersection over union of boxes (n, 4) and (m, 4); 0 where both are empty.
+    """Return the intersection over union of each box with each other one.
+
+    >>> iou(np.array([[0, 0, 2, 2]]), np.array([[1, 0, 3, 2], [4, 4, 5, 5]])).round(3).tolist()
+    [[0.333, 0.0]]
 
     Args:
+        a: (n, 4) half-open xyxy.
+        b: (m, 4), likewise.
         crowd: (m,) bool; against a crowd of b: over the area of a's box.
+    Returns:
+        (n, m) float64; 0 where both are empty.
     """
     a, b = np.asarray(a, np.float64).reshape(-1, 4), np.asarray(b, np.float64).reshape(-1, 4)
     low = np.maximum(a[:, None, :2], b[None, :, :2])
@@ -61,13 +90,17 @@ def iou(a: np.ndarray, b: np.ndarray, *, crowd: np.ndarray | None = None) -> np.
 
 
 def areas(boxes: np.ndarray) -> np.ndarray:
-    """(n,) float64; 0 for a box turned inside out."""
+    """Return the areas of boxes (n, 4) in px, (n,) float64; 0 for a box turned inside out."""
     boxes = np.asarray(boxes, np.float64)
     return np.prod(np.clip(boxes[:, 2:] - boxes[:, :2], 0, None), axis=1)
 
 
 def xywh(boxes_xyxy: np.ndarray) -> np.ndarray:
-    """(n, 4): x, y, width, height, as COCO writes boxes."""
+    """Return boxes (n, 4) as x, y, width, height, as COCO writes them.
+
+    >>> xywh(np.array([[2, 1, 5, 3]])).tolist()
+    [[2, 1, 3, 2]]
+    """
     boxes = np.array(boxes_xyxy)
     boxes[:, 2:] -= boxes[:, :2]
     return boxes

@@ -1,23 +1,27 @@
-"""Outlines of masks as polygons: lines between pixel centres, thinned out by Douglas and Peucker's rule.
+"""Outlines of masks as polygons: lines between pixel centres, thinned by Douglas and Peucker.
 
-Paper:    Lorensen and Cline, SIGGRAPH 1987 (marching squares); Douglas and Peucker, Cartographica 1973
+Paper:    Lorensen and Cline, SIGGRAPH 1987 (marching squares); Douglas and Peucker, 1973
 In:       a mask (H, W) bool
-Out:      polygons [x, y, x, y, ...] in pixels, as COCO keeps them
-Differs:  as the release's annotations, but that ties of the thinning are not broken by rounding errors
+Out:      polygons [x, y, x, y, ...] in px, as COCO keeps them
+Differs:  from the release's annotations in ties of the thinning alone, which rounding errors break
+          there; by hand, because where an outline begins and how pixels that meet at a corner are
+          joined decide the polygon, and both are the release's
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-Point = tuple[int, int]  # (row, col), doubled, so that the middle between two pixels is an integer
+# (row, col), doubled, so that the middle between two pixels is an integer.
+_Point = tuple[int, int]
 
 # Sides of the square between four pixels, as doubled offsets from its upper left pixel.
 _TOP, _LEFT, _RIGHT, _BOTTOM = (0, 1), (1, 0), (1, 2), (2, 1)
 
-# The lines through such a square, by which of its pixels are set: 1 upper left, 2 upper right, 4 lower left,
-# 8 lower right. All keep the mask on the same hand. Pixels that meet only at a corner are apart (6 and 9).
-_LINES: dict[int, tuple[tuple[Point, Point], ...]] = {
+# The lines through such a square, by which of its pixels are set: 1 upper left, 2 upper right,
+# 4 lower left, 8 lower right. All keep the mask on the same hand. Pixels that meet only at a corner
+# are apart (6 and 9).
+_LINES: dict[int, tuple[tuple[_Point, _Point], ...]] = {
     1: ((_TOP, _LEFT),),
     2: ((_RIGHT, _TOP),),
     3: ((_RIGHT, _LEFT),),
@@ -36,14 +40,22 @@ _LINES: dict[int, tuple[tuple[Point, Point], ...]] = {
 
 
 def polygons_from_mask(mask: np.ndarray, *, tolerance_px: float = 2.0) -> list[list[float]]:
-    """Outlines of a mask (H, W) bool: for each [x, y, x, y, ...], the first point again as the last.
+    """Return the outlines of a mask as polygons.
 
-    Coordinates lie in [0, W - 0.5] and [0, H - 0.5]: half a pixel beyond a pixel's centre, below 0 cut to 0. A hole is
-    a polygon of its own, so a union of all fills it. Outlines that shrink to fewer than three points (the repeated
-    one counts) are left out: a small mask may give none, as an empty one does.
+    >>> mask = np.zeros((3, 4), bool)
+    >>> mask[1, 1:3] = True
+    >>> polygons_from_mask(mask, tolerance_px=0.5)
+    [[2.0, 1.5, 0.5, 1.0, 2.0, 0.5, 2.0, 1.5]]
 
     Args:
-        tolerance_px: how far the outline may move, >= 0.
+        mask: (H, W) bool.
+        tolerance_px: how far the outline may move, >= 0; 2 in the paper's release.
+    Returns:
+        [x, y, x, y, ...] for each outline, the first point again as the last. Coordinates lie in
+        [0, W - 0.5] and [0, H - 0.5]: half a pixel beyond a pixel's centre, below 0 cut to 0. A
+        hole is a polygon of its own, so a union of all fills it. Outlines that shrink to fewer
+        than three points (the repeated one counts) are left out: a small mask may give none, as an
+        empty one does.
     Raises:
         ValueError: another rank or dtype, or a negative tolerance.
     """
@@ -60,33 +72,37 @@ def polygons_from_mask(mask: np.ndarray, *, tolerance_px: float = 2.0) -> list[l
 
 
 def _outlines(mask: np.ndarray) -> list[np.ndarray]:
-    """Closed lines (points, 2) float64 of (row, col); pixel centres are integers, the first point is the last too."""
+    """Return closed lines (points, 2) float64 of (row, col), the first point again as the last.
+
+    Pixel centres are integers.
+    """
     padded = np.pad(mask, 1).astype(np.uint8)  # so that no outline ends at the picture's edge
     kinds = padded[:-1, :-1] + 2 * padded[:-1, 1:] + 4 * padded[1:, :-1] + 8 * padded[1:, 1:]
-    after: dict[Point, Point] = {}
+    after: dict[_Point, _Point] = {}
     for row, col in np.argwhere((kinds > 0) & (kinds < 15)).tolist():
         for (r0, c0), (r1, c1) in _LINES[int(kinds[row, col])]:
             after[2 * row + r0, 2 * col + c0] = (2 * row + r1, 2 * col + c1)
     place = {point: number for number, point in enumerate(after)}
     outlines = []
-    for start in list(
-        after
-    ):  # not the first of what is left: a dictionary walks over all that was taken out before
+    # Not the first of what is left: a dictionary walks over all that was taken out before.
+    for start in list(after):
         if start not in after:
             continue
         line = [start]
         while line[-1] in after:
             line.append(after.pop(line[-1]))
-        # The thinning keeps the first point, so where an outline begins changes it: below and right, as in the release.
+        # The thinning keeps the first point, so where an outline begins changes it: below and
+        # right, as in the release.
         first = 1 + int(np.argmax([place[point] for point in line[:-1]]))
         outlines.append(np.array(line[first:] + line[1 : first + 1], np.float64) / 2 - 1)
     return outlines
 
 
 def _thinned(line: np.ndarray, tolerance: float) -> np.ndarray:
-    """The points of a line (points, 2) without which it would move by more than the tolerance; of a tie the first.
+    """Return the points of a line (points, 2) without which it would move by more than `tolerance`.
 
-    Stairs are full of ties; the release breaks them by rounding errors, so that some corners differ by a step.
+    Of a tie the first. Stairs are full of ties; the release breaks them by rounding errors, so that
+    some corners differ by a step.
     """
     kept = np.zeros(len(line), bool)
     kept[[0, -1]] = True
@@ -102,7 +118,7 @@ def _thinned(line: np.ndarray, tolerance: float) -> np.ndarray:
 
 
 def _distances(points: np.ndarray, start: np.ndarray, end: np.ndarray) -> np.ndarray:
-    """(n,) distance of points (n, 2) to the piece of a line from start to end, which may be one point."""
+    """Return the distances (n,) of points (n, 2) to a piece of a line, which may be one point."""
     along = end - start
     length = float(along @ along)
     share = np.clip((points - start) @ along / length, 0, 1) if length else np.zeros(len(points))

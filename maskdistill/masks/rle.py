@@ -1,6 +1,9 @@
-"""Masks as COCO's compressed run lengths, and what can be computed without decoding them.
+"""Masks as COCO's compressed run lengths: coded, decoded, measured without decoding.
 
-Wraps faster-coco-eval, whose strings equal pycocotools'. Ours: masks first (n, H, W) bool, `counts` as str, xyxy.
+In:       masks (n, H, W) bool, polygons, or run lengths
+Out:      Rle (`counts` as str), masks, areas, boxes xyxy, overlaps
+Differs:  wraps faster-coco-eval, whose strings equal pycocotools'. By hand: `covered`, which no
+          library has, and the union, because the library's goes through all pixels (at _union)
 """
 
 from __future__ import annotations
@@ -13,12 +16,23 @@ from faster_coco_eval.core import mask as coco
 
 from maskdistill.types import Rle
 
-MOST_PX = 1_000_000  # of a polygon's coordinates
+# Of a polygon's coordinates: beyond the side of any picture that is read, and small enough that the
+# library gets the memory for an outline of that length.
+MOST_PX = 1_000_000
 
 
 def encode(masks: np.ndarray) -> list[Rle]:
-    """One RLE for each of the masks (n, H, W) bool.
+    """Return the run lengths of each mask.
 
+    >>> mask = np.zeros((2, 3), bool)
+    >>> mask[:, 1] = True
+    >>> encode(mask[None])
+    [{'size': [2, 3], 'counts': '222'}]
+
+    Args:
+        masks: (n, H, W) bool.
+    Returns:
+        One RLE a mask.
     Raises:
         ValueError: another rank or dtype.
     """
@@ -28,8 +42,16 @@ def encode(masks: np.ndarray) -> list[Rle]:
 
 
 def decode(rles: Sequence[Rle], *, size: tuple[int, int] | None = None) -> np.ndarray:
-    """(n, H, W) bool; `size` (H, W) is needed where n may be 0.
+    """Return the masks of run lengths.
 
+    >>> decode([{"size": [2, 3], "counts": "222"}]).astype(int).tolist()
+    [[[0, 1, 0], [0, 1, 0]]]
+
+    Args:
+        rles: of one size.
+        size: (H, W), needed where there may be no mask.
+    Returns:
+        (n, H, W) bool.
     Raises:
         ValueError: no masks and no size, or masks of several sizes.
     """
@@ -46,20 +68,30 @@ def decode(rles: Sequence[Rle], *, size: tuple[int, int] | None = None) -> np.nd
 
 
 def areas(rles: Sequence[Rle]) -> np.ndarray:
-    """(n,) int64, pixels of each mask."""
+    """Return the number of pixels of each mask, (n,) int64."""
     return np.array([int(coco.area(_theirs(rle))) for rle in rles], np.int64)
 
 
 def boxes(rles: Sequence[Rle]) -> np.ndarray:
-    """(n, 4) float32 half-open xyxy; zeros for an empty mask."""
+    """Return the tight box of each mask, (n, 4) float32 half-open xyxy; zeros for an empty one."""
     xywh = np.array([coco.toBbox(_theirs(rle)) for rle in rles], np.float32).reshape(-1, 4)
     xywh[:, 2:] += xywh[:, :2]
     return xywh
 
 
 def iou(a: Sequence[Rle], b: Sequence[Rle], *, crowd: np.ndarray | None = None) -> np.ndarray:
-    """(len(a), len(b)) float64 intersection over union; against a crowd of b: over the area of a's mask.
+    """Return the intersection over union of each mask with each other one.
 
+    >>> left, both = encode(np.array([[[1, 0]], [[1, 1]]], bool))
+    >>> iou([left], [left, both]).tolist()
+    [[1.0, 0.5]]
+
+    Args:
+        a: n masks.
+        b: m masks of the same size.
+        crowd: (m,) bool; against a crowd of b: over the area of a's mask.
+    Returns:
+        (n, m) float64; 0 where both are empty.
     Raises:
         ValueError: masks of several sizes.
     """
@@ -76,18 +108,21 @@ def iou(a: Sequence[Rle], b: Sequence[Rle], *, crowd: np.ndarray | None = None) 
 
 
 def from_polygons(polygons: list[list[float]], size: tuple[int, int]) -> Rle:
-    """The union of polygons [x, y, x, y, ...] in pixels, drawn as pycocotools does; under 3 points: none.
+    """Return the union of polygons, drawn as pycocotools does.
 
+    Args:
+        polygons: [x, y, x, y, ...] in px each; one of fewer than 3 points draws nothing.
+        size: (H, W) of the picture.
     Raises:
         ValueError: a coordinate that is not finite, or MOST_PX away or farther.
     """
     height, width = size
-    # The library takes four numbers for a box (x, y, width, height), and decides so by the first polygon alone.
+    # The library takes four numbers for a box (x, y, width, height), and decides so by the first
+    # polygon alone.
     drawn = [polygon for polygon in polygons if len(polygon) >= 6]
-    # The library asks for memory by the length of the outline, and ends the process where there is none.
-    if not all(
-        -MOST_PX < value < MOST_PX for polygon in drawn for value in polygon
-    ):  # nan fails too
+    # The library asks for memory by the length of the outline, and ends the process where there is
+    # none. Nan fails too.
+    if not all(-MOST_PX < value < MOST_PX for polygon in drawn for value in polygon):
         raise ValueError(f"polygons: wanted finite coordinates within {MOST_PX} px")
     if not drawn:
         return from_uncompressed([height * width], size)
@@ -95,15 +130,30 @@ def from_polygons(polygons: list[list[float]], size: tuple[int, int]) -> Rle:
 
 
 def from_uncompressed(counts: list[int], size: tuple[int, int]) -> Rle:
-    """From plain run lengths, column by column, the first of zeros."""
+    """Return the compressed form of plain run lengths.
+
+    >>> from_uncompressed([2, 2, 2], (2, 3))
+    {'size': [2, 3], 'counts': '222'}
+
+    Args:
+        counts: pixels of each run, column by column, the first of zeros.
+        size: (H, W).
+    """
     height, width = size
     return _ours(coco.frPyObjects({"counts": counts, "size": [height, width]}, height, width))
 
 
 def covered(rle: Rle) -> int:
-    """How many pixels the run lengths cover: height * width, else they were cut short or are none; -1: one is negative.
+    """Return the number of pixels that run lengths cover.
 
-    The library reads on without a word, and fails where the mask is decoded.
+    The library does not check it, and fails where the mask is decoded.
+
+    >>> covered({"size": [2, 3], "counts": "222"})
+    6
+
+    Returns:
+        height * width, or another number if they were cut short or are none (0: no whole one); -1
+        if one is negative.
     """
     digits = np.frombuffer(rle["counts"].encode("ascii"), np.uint8).astype(np.int64) - 48
     goes_on = digits & 32 > 0
@@ -122,9 +172,10 @@ def covered(rle: Rle) -> int:
 
 
 def _union(rles: list[dict]) -> Rle:
-    """Of one or more of the library's masks of one size, by their runs: its own `merge` goes through all pixels.
+    """Return the union of one or more of the library's masks of one size, by their runs.
 
-    Two masks of 480 x 640: 490 us there, about 100 here; of 2000 x 3000: 4.7 ms (docs/log/datasets.md).
+    The library's own `merge` goes through all pixels: two masks of 480 x 640 take 490 us there,
+    about 100 here; of 2000 x 3000 4.7 ms (docs/log/datasets.md).
     """
     if len(rles) == 1:
         return _ours(rles[0])
@@ -144,10 +195,12 @@ def _union(rles: list[dict]) -> Rle:
 
 
 def _ours(rle: dict) -> Rle:
+    """Return one of the library's masks with `counts` as str."""
     counts = rle["counts"]
     text = counts.decode() if isinstance(counts, bytes) else counts
     return {"size": [int(side) for side in rle["size"]], "counts": text}
 
 
 def _theirs(rle: Rle) -> dict:
+    """Return a mask as the library takes it, `counts` as bytes."""
     return {"size": list(rle["size"]), "counts": rle["counts"].encode()}

@@ -3,13 +3,13 @@
 Contract: find(folder) -> relative paths; probe(path) -> Probe; read(path) -> (H, W, 3) uint8 RGB;
           as_rgb(array or path) -> the same;
           prefetched(items, load, workers=) -> (item, result or PictureError) in order;
-          of_like_shape(shapes, size=) -> positions of the pictures that a device sees together.
-Reads files, changes none. What cannot be read raises PictureError with file and reason.
+          of_like_shape(shapes, size=) -> positions of the pictures that a device sees together
+Reads files, changes none. A file that cannot be read raises PictureError with file and reason.
 """
 
 from maskdistill.pictures.batches import of_like_shape
-from maskdistill.pictures.folder import SUFFIXES, find
+from maskdistill.pictures.folder import find
 from maskdistill.pictures.prefetch import prefetched
 from maskdistill.pictures.read import Probe, as_rgb, probe, read
 
-__all__ = ["SUFFIXES", "Probe", "as_rgb", "find", "of_like_shape", "prefetched", "probe", "read"]
+__all__ = ["Probe", "as_rgb", "find", "of_like_shape", "prefetched", "probe", "read"]

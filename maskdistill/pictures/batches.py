@@ -1,4 +1,8 @@
-"""Which pictures a device sees together: those that have one shape when they are ready for it."""
+"""Batches: the pictures that a device sees together, of one shape when they are ready for it.
+
+In:       shapes of all pictures, in their order
+Out:      batches of positions
+"""
 
 from __future__ import annotations
 
@@ -6,10 +10,18 @@ from collections.abc import Hashable, Sequence
 
 
 def of_like_shape(shapes: Sequence[Hashable], *, size: int) -> list[list[int]]:
-    """Positions of pictures of equal shape, at most `size` together, in the order of the first of each batch.
+    """Return batches of pictures of equal shape, in the order of the first one of each batch.
 
     A batch depends on all pictures, never on which of them are done: so it can be done again whole.
 
+    >>> of_like_shape(["wide", "tall", "wide", "wide"], size=2)
+    [[0, 2], [1], [3]]
+
+    Args:
+        shapes: of each picture, anything that tells shapes apart.
+        size: pictures of a batch at most.
+    Returns:
+        Positions in `shapes`, each in one batch; empty for no pictures.
     Raises:
         ValueError: size below 1.
     """

@@ -1,4 +1,8 @@
-"""Which files of a folder are pictures: recursive, in the order of their paths' bytes."""
+"""Pictures of a folder: found by suffix in all folders below, in the order of their paths' bytes.
+
+In:       a folder
+Out:      relative paths
+"""
 
 from __future__ import annotations
 
@@ -11,7 +15,7 @@ from typing import NoReturn
 from maskdistill.errors import PictureError
 from maskdistill.runs.layout import RunFolder
 
-SUFFIXES = frozenset(
+_SUFFIXES = frozenset(
     {
         ".jpg",
         ".jpeg",
@@ -31,15 +35,21 @@ _OF_A_RUN = frozenset({RunFolder.config.name, RunFolder.images.name})
 
 
 def find(folder: Path, *, exclude: Iterable[Path] = ()) -> list[str]:
-    """Relative paths with `/`, sorted by their bytes in UTF-8.
+    """Return the pictures of a folder as relative paths with `/`, sorted by their bytes in UTF-8.
 
-    Passed over: hidden files and folders, files of other suffixes, the folders of runs (they hold config.yaml and
-    images.jsonl) and those of `exclude`. A link to a folder is followed, but no folder is searched twice: its own path
-    goes before a link's, a link's before that of a later one. A link to a file counts as a file.
+    Passed over: hidden files and folders, files of other suffixes, the folders of runs (they hold
+    config.yaml and images.jsonl) and those of `exclude`. A link to a folder is followed, but no
+    folder is searched twice: its own path goes before a link's, a link's before that of a later
+    one. A link to a file counts as a file.
 
+    Args:
+        folder: searched with all folders below it.
+        exclude: folders, by any path that leads to them.
+    Returns:
+        At least one path.
     Raises:
-        PictureError: not a folder, itself the folder of a run or in `exclude`, none of its files a picture, a folder
-            in it that cannot be read, or a picture whose name is not UTF-8.
+        PictureError: not a folder, itself the folder of a run or in `exclude`, none of its files a
+            picture, a folder in it that cannot be read, or a picture whose name is not UTF-8.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -47,14 +57,14 @@ def find(folder: Path, *, exclude: Iterable[Path] = ()) -> list[str]:
     left_out = {Path(each).resolve() for each in exclude}
     if folder.resolve() in left_out:
         raise PictureError(
-            f"{folder}: holds the pictures and cannot take what is made of them too. Give another --out"
+            f"{folder}: holds the pictures and cannot take what is made of them too. "
+            "Give another --out"
         )
     found: list[str] = []
     n_files = 0
     seen = set(left_out)
-    starts = deque(
-        [folder]
-    )  # links to folders wait here until all that is reached without them has been seen
+    # Links to folders wait here until all that is reached without them has been seen.
+    starts = deque([folder])
     while starts:
         for place, names, files in os.walk(starts.popleft(), onerror=_unreadable):
             here = Path(place)
@@ -73,28 +83,29 @@ def find(folder: Path, *, exclude: Iterable[Path] = ()) -> list[str]:
             found += [
                 (here / name).relative_to(folder).as_posix()
                 for name in files
-                if not name.startswith(".") and Path(name).suffix.lower() in SUFFIXES
+                if not name.startswith(".") and Path(name).suffix.lower() in _SUFFIXES
             ]
     if not found:
         what = (
             "is empty" if n_files == 0 else f"holds {n_files} files, but none of them is a picture"
         )
         raise PictureError(
-            f"{folder}: {what}. Pictures are files ending in {', '.join(sorted(SUFFIXES))}"
+            f"{folder}: {what}. Pictures are files ending in {', '.join(sorted(_SUFFIXES))}"
         )
     _check_names(folder, found)
     return sorted(found, key=lambda path: path.encode("utf-8"))
 
 
 def _unreadable(error: OSError) -> NoReturn:
-    # os.walk passes over such a folder in silence otherwise, and its pictures would be missing without a word.
+    """Raise PictureError for a folder that os.walk would pass over in silence."""
     raise PictureError(
-        f"{error.filename}: cannot be searched: {error.strerror}. Make it readable, or take it out of the folder"
+        f"{error.filename}: cannot be searched: {error.strerror}. "
+        "Make it readable, or take it out of the folder"
     ) from error
 
 
 def _check_names(folder: Path, paths: list[str]) -> None:
-    """A name that is not UTF-8 cannot be written into the run's files, which are."""
+    """Raise PictureError for names that are not UTF-8: the run's files cannot hold them."""
     odd = [
         os.fsencode(path)
         for path in paths
@@ -102,5 +113,6 @@ def _check_names(folder: Path, paths: list[str]) -> None:
     ]
     if odd:
         raise PictureError(
-            f"{folder}: {len(odd)} pictures have names that are not UTF-8, the first: {min(odd)!r}. Rename them"
+            f"{folder}: {len(odd)} pictures have names that are not UTF-8, "
+            f"the first: {min(odd)!r}. Rename them"
         )

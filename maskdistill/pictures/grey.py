@@ -1,20 +1,31 @@
-"""Greys of more than 8 bits to 8 bits."""
+"""Greys of more than 8 bits to 8 bits.
+
+In:       (H, W) integers or floats
+Out:      (H, W) uint8, 0 black
+"""
 
 from __future__ import annotations
 
 import numpy as np
 
-_WHITES = (1.0, 255.0, 65535.0)
+_WHITES = (1.0, 255.0, 65535.0)  # of floats, of 8 and of 16 bits: what files in use mean by white
 
 
 def eight_bits(values: np.ndarray, *, bits: int | None) -> np.ndarray:
-    """(H, W) uint8, 0 black; linear, rounded to the nearest.
+    """Return greys as 8 bits, 0 black; linear, rounded to the nearest.
+
+    >>> eight_bits(np.array([[0, 2048, 4095]], np.uint16), bits=12).tolist()
+    [[0, 128, 255]]
+    >>> eight_bits(np.array([[-1.0, 0.5, 1.0]]), bits=None).tolist()
+    [[0, 128, 255]]
 
     Args:
         values: (H, W), unsigned integers if `bits` is given, else any integers or floats.
-        bits: of the format's white, 2**bits - 1, at most 16; None where the format names no white (32-bit integers,
-            signed ones, floats). White is then the least of 1, 255 and 65535 that no value exceeds, else the largest
-            value; what is negative or not a number is black.
+        bits: of the format's white, 2**bits - 1, at most 16; None where the format names no white
+            (32-bit integers, signed ones, floats). White is then the least of 1, 255 and 65535
+            that no value exceeds, else the largest value; a negative value and nan are black.
+    Returns:
+        (H, W) uint8.
     """
     if bits is not None:
         white = 2**bits - 1

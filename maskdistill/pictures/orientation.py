@@ -1,4 +1,8 @@
-"""How a camera was held: the orientation of a file, 1 to 8 as in EXIF, and arrays turned by it."""
+"""Orientation: how a camera was held, 1 to 8 as in EXIF, read from a file; arrays turned by it.
+
+In:       an opened picture of Pillow's and its file; a stored array
+Out:      its orientation; the array as it should be seen
+"""
 
 from __future__ import annotations
 
@@ -7,14 +11,22 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image
 
-_TAG = 0x0112
+_TAG = 0x0112  # of EXIF's Orientation
 TURNED_SIDES = frozenset({5, 6, 7, 8})  # these swap width and height
 TURNED_BACK = {1: 1, 2: 2, 3: 3, 4: 4, 5: 5, 6: 8, 7: 7, 8: 6}  # the turn that undoes each
 
 
 def turned(picture: np.ndarray, orientation: int) -> np.ndarray:
-    """A stored picture (H, W, ...) as it should be seen, contiguous; (W, H, ...) for orientations 5 to 8.
+    """Return a stored picture as it should be seen.
 
+    >>> turned(np.array([[1, 2, 3], [4, 5, 6]]), 6).tolist()
+    [[4, 1], [5, 2], [6, 3]]
+
+    Args:
+        picture: (H, W, ...) as it lies in the file.
+        orientation: 1 to 8 as in EXIF.
+    Returns:
+        (H, W, ...), or (W, H, ...) for orientations 5 to 8; contiguous.
     Source: EXIF 2.32, tag Orientation. Twin: tests/reference/orientation.py.
     """
     if orientation in TURNED_SIDES:
@@ -27,7 +39,14 @@ def turned(picture: np.ndarray, orientation: int) -> np.ndarray:
 
 
 def stored_turn(picture: Image.Image, file: BinaryIO) -> int:
-    """The orientation that an opened, not yet decoded picture states; 1 where it states none or nonsense."""
+    """Return the orientation that an opened, not yet decoded picture states.
+
+    Args:
+        picture: as Pillow opened it.
+        file: that it was opened from; its position is kept.
+    Returns:
+        1 to 8; 1 where the picture states none or nonsense.
+    """
     try:
         if picture.format == "PNG" and "exif" not in picture.info:
             chunk = _png_chunk(file, b"eXIf")
@@ -41,7 +60,10 @@ def stored_turn(picture: Image.Image, file: BinaryIO) -> int:
 
 
 def _png_chunk(file: BinaryIO, name: bytes) -> bytes | None:
-    """The content of the first chunk of that name, wherever it stands; the file's position is kept."""
+    """Return the content of a PNG's first chunk of a name, wherever it stands, or None.
+
+    The file's position is kept.
+    """
     position = file.tell()
     try:
         file.seek(8)

@@ -1,4 +1,8 @@
-"""Pictures decoded in threads ahead of their use, in order, a few at a time."""
+"""Pictures decoded in threads ahead of their use, in order, a few at a time.
+
+In:       items and a function that loads one
+Out:      item and result, or the PictureError that it raised, in the order of the items
+"""
 
 from __future__ import annotations
 
@@ -16,12 +20,15 @@ Result = TypeVar("Result")
 def prefetched(
     items: Iterable[Item], load: Callable[[Item], Result], *, workers: int, ahead: int | None = None
 ) -> Generator[tuple[Item, Result | PictureError], None, None]:
-    """(item, load(item)) in order; a PictureError of `load` is handed on as the result, any other error is raised.
+    """Yield (item, load(item)) in order, loaded ahead in threads.
 
     Args:
+        items: taken one by one, never all at once.
+        load: a PictureError that it raises is handed on as the result; any other error is raised
+            at its item.
         workers: threads; 0 loads in line.
-        ahead: at most so many items are held; None: two a thread. They are dropped, and the threads ended, when the
-            iterator is closed early.
+        ahead: at most so many items are held; None: two a thread, so that each has its next one.
+            They are dropped, and the threads ended, when the iterator is closed early.
     Raises:
         ValueError: workers below 0.
     """
@@ -29,6 +36,7 @@ def prefetched(
         raise ValueError(f"workers must be at least 0, got {workers}")
 
     def attempt(item: Item) -> Result | PictureError:
+        """Return what `load` makes of an item, or the PictureError that it raises."""
         try:
             return load(item)
         except PictureError as error:

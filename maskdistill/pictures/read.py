@@ -1,9 +1,9 @@
-"""One picture file to an RGB array, whatever its format, mode or orientation; or PictureError with the reason.
+"""One picture file to an RGB array, whatever its format, mode or orientation, or PictureError.
 
-In:      a path; JPEG, PNG, WebP, TIFF, BMP, GIF, with the extra `heic` also HEIC, told by content and not by suffix
-Out:     probe: sizes and content hash without decoding (Probe); read: (H, W, 3) uint8
-Choices: transparent pixels are laid on white; of an animation or a file of pages the first one is taken; colour
-         profiles are not applied; how deep greys become 8 bits is told in grey.py.
+In:       a path; JPEG, PNG, WebP, TIFF, BMP, GIF, with the extra `heic` also HEIC, told by content
+Out:      probe: sizes and content hash without decoding (Probe); read: (H, W, 3) uint8
+Differs:  transparent pixels are laid on white; of an animation or a file of pages the first one is
+          taken; colour profiles are not applied; how deep greys become 8 bits: grey.py
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from maskdistill.pictures.grey import eight_bits
 from maskdistill.pictures.orientation import TURNED_BACK, TURNED_SIDES, stored_turn, turned
 
 # Not all that Pillow knows: a PostScript file named .jpg would start an interpreter.
-FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "DIB", "GIF")
+_FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "DIB", "GIF")
 _HEIC_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"})
 _DEEP_GREY = frozenset({"I;16", "I;16B", "I;16L", "I;16N", "I", "F"})
 _SEE_THROUGH = frozenset({"RGBA", "LA", "PA", "La", "RGBa"})
@@ -35,9 +35,14 @@ _PILLOW = re.compile(r"PIL\.")
 
 @dataclass(frozen=True)
 class Probe:
-    """What a file says of itself: sides in pixels after turning by `orientation`, size in bytes, content hash.
+    """Describe a picture file.
 
-    `orientation` is the turn that was applied, 1 to 8 as in EXIF: 1 where the file is to be taken as stored.
+    Attributes:
+        width: in px, after turning by `orientation`.
+        height: in px, likewise.
+        orientation: the turn that was applied, 1 to 8 as in EXIF; 1 for a file taken as stored.
+        bytes: size of the file.
+        sha256: of the file's content, in hexadecimal.
     """
 
     width: int
@@ -45,23 +50,27 @@ class Probe:
     orientation: int
     bytes: int
     sha256: str
-    format: str
 
 
 def probe(path: Path, *, max_megapixels: float = 100.0, orientation: str = "exif") -> Probe:
-    """Size and content of a picture without decoding its pixels (pixels that are cut short are found by `read`).
+    """Return size and content hash of a picture without decoding its pixels.
+
+    Pixels that are cut short are found by `read`.
 
     Args:
-        orientation: `exif` turns the picture as its tag says, `stored` leaves it as it lies in the file.
+        path: of the file.
+        max_megapixels: above which a picture is refused.
+        orientation: `exif` turns the picture as its tag says, `stored` leaves it as it lies in the
+            file.
     Raises:
-        PictureError: not a picture, too large, or unreadable; its text names the file and the reason.
+        PictureError: not a picture, too large, or unreadable; its text names the file and the
+            reason.
         ValueError: another orientation.
     """
     _check_orientation(orientation)
     with _opened(path, max_megapixels) as (picture, file):
         turn = stored_turn(picture, file)
         width, height = _stored_size(picture)
-        kind = picture.format or "unknown"
         file.seek(0)
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
         n_bytes = file.tell()
@@ -69,16 +78,19 @@ def probe(path: Path, *, max_megapixels: float = 100.0, orientation: str = "exif
         turn = 1
     if turn in TURNED_SIDES:
         width, height = height, width
-    return Probe(
-        width=width, height=height, orientation=turn, bytes=n_bytes, sha256=sha256, format=kind
-    )
+    return Probe(width=width, height=height, orientation=turn, bytes=n_bytes, sha256=sha256)
 
 
 def read(path: Path, *, orientation: str = "exif", max_megapixels: float = 100.0) -> np.ndarray:
-    """(H, W, 3) uint8 RGB, contiguous; H and W are those of `probe` with the same arguments.
+    """Return the pixels of a picture file.
 
+    Args:
+        path: of the file; the others as in `probe`.
+    Returns:
+        (H, W, 3) uint8 RGB, contiguous; H and W are those of `probe` with the same arguments.
     Raises:
-        PictureError, ValueError: as `probe`; PictureError also where the pixels are damaged or cut short.
+        PictureError: as `probe`, and where the pixels are damaged or cut short.
+        ValueError: as `probe`.
     """
     _check_orientation(orientation)
     with _opened(path, max_megapixels) as (picture, file):
@@ -94,10 +106,16 @@ def read(path: Path, *, orientation: str = "exif", max_megapixels: float = 100.0
 def as_rgb(
     picture: np.ndarray | str | Path, *, orientation: str = "exif", max_megapixels: float = 100.0
 ) -> np.ndarray:
-    """A picture given as an array (as it is, checked) or as a file (by `read`): (H, W, 3) uint8 RGB, not empty.
+    """Return a picture that was given as an array or as a file.
 
+    Args:
+        picture: (H, W, 3) uint8, taken as it is, or a path, read by `read`; the others as there.
+    Returns:
+        (H, W, 3) uint8 RGB with at least one pixel.
     Raises:
-        PictureError: the file cannot be read. ValueError: an array of another shape or dtype. TypeError: anything else.
+        PictureError: the file cannot be read.
+        ValueError: an array of another shape or dtype.
+        TypeError: neither an array nor a path.
     """
     if isinstance(picture, str | Path):
         return read(Path(picture), orientation=orientation, max_megapixels=max_megapixels)
@@ -114,12 +132,13 @@ def as_rgb(
 
 
 def _rgb(picture: Image.Image) -> np.ndarray:
-    """Any mode of Pillow's to (H, W, 3) uint8."""
+    """Return a picture of any of Pillow's modes as (H, W, 3) uint8."""
     picture.load()
     if picture.mode in _DEEP_GREY:
         bits = 16 if picture.mode.startswith("I;16") or picture.format == "PNG" else None
         if picture.format == "TIFF" and bits is not None:
-            bits = min(16, int(picture.tag_v2.get(258, (16,))[0]))  # type: ignore[attr-defined]  # 12 bits come as 16
+            # 12 bits come as 16; tag 258 says how many there are.
+            bits = min(16, int(picture.tag_v2.get(258, (16,))[0]))  # type: ignore[attr-defined]
         return np.repeat(eight_bits(np.asarray(picture), bits=bits)[..., None], 3, axis=2)
     if picture.mode in _SEE_THROUGH or "transparency" in picture.info:
         picture = picture.convert("RGBA")
@@ -128,7 +147,7 @@ def _rgb(picture: Image.Image) -> np.ndarray:
 
 
 def _stored_size(picture: Image.Image) -> tuple[int, int]:
-    """(width, height) as they lie in the file; of a TIFF Pillow gives the turned ones."""
+    """Return (width, height) as they lie in the file; of a TIFF Pillow gives the turned ones."""
     if picture.format == "TIFF":
         return int(picture.tag_v2[256]), int(picture.tag_v2[257])  # type: ignore[attr-defined]
     return picture.size
@@ -136,7 +155,11 @@ def _stored_size(picture: Image.Image) -> tuple[int, int]:
 
 @contextmanager
 def _opened(path: Path, max_megapixels: float) -> Iterator[tuple[Image.Image, BufferedReader]]:
-    """The picture with its header read, and its file; whatever Pillow raises in the block becomes PictureError."""
+    """Open a picture, its header read, and its file.
+
+    Raises:
+        PictureError: in place of whatever Pillow raises, in the caller's block too.
+    """
     _quiet()
     try:
         with _regular(path) as file:
@@ -148,19 +171,20 @@ def _opened(path: Path, max_megapixels: float) -> Iterator[tuple[Image.Image, Bu
         raise
     except UnidentifiedImageError:
         raise PictureError(
-            f"{path}: not a picture in a format that is read here ({', '.join(FORMATS)}, HEIC), or its first bytes "
-            "are damaged"
+            f"{path}: not a picture in a format that is read here ({', '.join(_FORMATS)}, HEIC), "
+            "or its first bytes are damaged"
         ) from None
     except Image.DecompressionBombError as error:
         raise PictureError(
-            f"{path}: too large: {error}. Pillow's own limit holds whatever max_megapixels says: make it smaller"
+            f"{path}: too large: {error}. Pillow's own limit holds whatever max_megapixels says: "
+            "make it smaller"
         ) from error
     except MemoryError as error:
         raise PictureError(
             f"{path}: not enough memory to decode it. Make it smaller, or lower workers"
         ) from error
     except Exception as error:
-        # Pillow's parsers raise whatever they stumble on: OSError, SyntaxError, struct.error, KeyError, ...
+        # Pillow's parsers raise whatever they stumble on: OSError, SyntaxError, struct.error, ...
         reason = str(error) or type(error).__name__
         raise PictureError(
             f"{path}: cannot be decoded: {reason}. The file is damaged or cut short"
@@ -168,7 +192,11 @@ def _opened(path: Path, max_megapixels: float) -> Iterator[tuple[Image.Image, Bu
 
 
 def _regular(path: Path) -> BufferedReader:
-    """The file, open; a pipe or device named .jpg would block for ever."""
+    """Return a file, open for reading; a pipe or device named .jpg would block for ever.
+
+    Raises:
+        PictureError: not a regular file, empty, or one that cannot be opened.
+    """
     try:
         state = Path(path).stat()
         if not stat.S_ISREG(state.st_mode):
@@ -181,6 +209,7 @@ def _regular(path: Path) -> BufferedReader:
 
 
 def _check_size(path: Path, picture: Image.Image, max_megapixels: float) -> None:
+    """Raise PictureError for a picture above so many megapixels."""
     megapixels = picture.width * picture.height / 1e6
     if megapixels > max_megapixels:
         raise PictureError(
@@ -190,16 +219,21 @@ def _check_size(path: Path, picture: Image.Image, max_megapixels: float) -> None
 
 
 def _check_orientation(orientation: str) -> None:
+    """Raise ValueError unless one of the two words."""
     if orientation not in ("exif", "stored"):
         raise ValueError(f"orientation must be exif or stored, got {orientation!r}")
 
 
 def _formats(path: Path, file: BufferedReader) -> tuple[str, ...]:
-    """FORMATS, or HEIC alone for a file that is one."""
+    """Return _FORMATS, or HEIC alone for a file that is one.
+
+    Raises:
+        PictureError: HEIC without the package that reads it.
+    """
     head = file.read(12)
     file.seek(0)
     if head[4:8] != b"ftyp" or head[8:12] not in _HEIC_BRANDS:
-        return FORMATS
+        return _FORMATS
     try:
         import pillow_heif
     except ImportError:
@@ -212,10 +246,10 @@ def _formats(path: Path, file: BufferedReader) -> tuple[str, ...]:
 
 
 def _quiet() -> None:
-    """Ignore, from now on, what Pillow itself warns of: odd metadata, files that `read` refuses anyway.
+    """Ignore, from now on, what Pillow itself warns of: odd metadata, files that `read` refuses.
 
-    Not `catch_warnings`: it swaps a list of the whole process, and threads that decode side by side would leave each
-    other's behind.
+    Not `catch_warnings`: it swaps a list of the whole process, and threads that decode side by side
+    would leave each other's behind.
     """
     if not any(entry[0] == "ignore" and entry[3] == _PILLOW for entry in warnings.filters):
         warnings.filterwarnings("ignore", module=_PILLOW.pattern)

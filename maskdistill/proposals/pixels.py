@@ -9,11 +9,10 @@ Differs:  ours
 from __future__ import annotations
 
 import numpy as np
-from PIL import Image
 from scipy import ndimage
 
 from maskdistill.masks.boxes import slices
-from maskdistill.masks.resize import resized, within
+from maskdistill.masks.resize import reduced, resized, within
 
 _BINS = 8  # of each of the three colours
 _UNSEEN = 1e-3  # share given to every bin, so that a colour seen once decides nothing
@@ -77,9 +76,7 @@ def refine(
     scale = max(1.0, max(height, width) / max_side)
     if scale > 1:
         small = within((height, width), max_side)
-        picture = Image.fromarray(np.ascontiguousarray(colours))
-        colours = np.asarray(picture.resize(small[::-1], Image.Resampling.BOX))
-        inside = resized(inside, small)
+        colours, inside = reduced(colours, small), resized(inside, small)
     if inside.all() or not inside.any():
         return mask.copy()
     moved = _moved(colours, inside, reach=reach / scale, rounds=rounds, smooth_px=smooth_px)

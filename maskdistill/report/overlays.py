@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
+from maskdistill.masks import resize
 from maskdistill.report.colours import IGNORE_COLOUR, palette
 from maskdistill.types import MOST_IDS
 
@@ -55,11 +56,11 @@ def overlay_masks(
     order = np.arange(n_masks)[::-1] if scores is None else np.argsort(scores, kind="stable")
     painted = rgb.astype(np.float32)
     for index in order:
-        share = _resized(masks[index], rgb.shape[:2])
+        share = resize.shares(masks[index], rgb.shape[:2])
         weight = (alpha * strength[index] * share)[..., None]
         painted = painted * (1 - weight) + colours[index] * weight
     for index in order:  # after all the tints: an outline is never tinted by a neighbour
-        painted[_inner_edge(_resized(masks[index], rgb.shape[:2]) >= 0.5)] = colours[index]
+        painted[_inner_edge(resize.resized(masks[index], rgb.shape[:2]))] = colours[index]
     return np.rint(painted).astype(np.uint8)
 
 
@@ -100,12 +101,11 @@ def thumbnail(rgb: np.ndarray, side: int) -> np.ndarray:
     _check_rgb(rgb)
     if side < 1:
         raise ValueError(f"side must be at least 1, got {side}")
-    height, width = rgb.shape[:2]
-    scale = side / max(height, width)
-    if scale >= 1:
+    size = resize.within(rgb.shape[:2], side)
+    if size == rgb.shape[:2]:
         return rgb.copy()
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    return np.asarray(Image.fromarray(rgb).resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0))
+    picture = Image.fromarray(rgb)
+    return np.asarray(picture.resize(size[::-1], Image.Resampling.LANCZOS, reducing_gap=3.0))
 
 
 def crop_exemplar(rgb: np.ndarray, mask: np.ndarray, box: np.ndarray, side: int) -> np.ndarray:
@@ -141,7 +141,7 @@ def crop_exemplar(rgb: np.ndarray, mask: np.ndarray, box: np.ndarray, side: int)
     canvas[within], inside[within] = shown, share
     crop = np.asarray(Image.fromarray(canvas).resize((side, side), Image.Resampling.LANCZOS)).copy()
     # A dark object on a dimmed background would not be seen without its outline.
-    edge = _inner_edge(_resized(inside, (side, side)) >= 0.5)
+    edge = _inner_edge(resize.resized(inside, (side, side)))
     crop[edge] = crop[edge] // 3 + 170
     return crop
 
@@ -151,14 +151,6 @@ def _start(centre: float, length: int, limit: int) -> int:
     if length >= limit:
         return -((length - limit) // 2)
     return int(np.clip(round(centre - length / 2), 0, limit - length))
-
-
-def _resized(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """(h, w) float32 in [0, 1]: the share of each pixel of `size` that the mask covers."""
-    if mask.shape == size:
-        return mask.astype(np.float32)
-    grey = Image.fromarray(mask.astype(np.uint8) * np.uint8(255))
-    return np.asarray(grey.resize((size[1], size[0]), Image.Resampling.BOX), np.float32) / 255
 
 
 def _inner_edge(mask: np.ndarray) -> np.ndarray:

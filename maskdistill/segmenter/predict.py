@@ -70,8 +70,7 @@ def _after_crf(
 ) -> Tensor:
     """(1, classes, h, w) probabilities, at the picture's size or at `side`."""
     size = resize.within(rgb.shape[:2], side)
-    if size != rgb.shape[:2]:
-        rgb = np.asarray(Image.fromarray(rgb).resize(size[::-1], Image.Resampling.BOX))
+    rgb = resize.reduced(rgb, size)
     given = _enlarged(logits, size).softmax(dim=1)[0].cpu().numpy()
     return torch.from_numpy(crf(rgb, given))[None]
 

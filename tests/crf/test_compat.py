@@ -42,7 +42,8 @@ def test_each_kind_of_kernel_is_the_same_where_nothing_is_learned(rng, kernel):
 
 
 def test_normalization_before_or_after_moves_the_division_to_one_side(rng):
-    # Of one iteration with one kernel the twin shows what each normalisation means; the lattice is near the exact sums.
+    # Of one iteration with one kernel the twin shows what each normalisation means; the lattice is
+    # near the exact sums.
     image, probabilities = drawn(rng, 3, 12, 15)
     unary = compat.unary_from_softmax(probabilities)
     sums = exact.kernel(exact.features(image, 2.0))

@@ -12,7 +12,8 @@ from maskdistill.errors import WeightsError
 from maskdistill.features import vit
 
 ALL = ("queries", "keys", "values", "tokens")
-# Registers and no absolute positions; own biases; rotations that differ by block; absolute positions and no biases.
+# Registers and no absolute positions; own biases; rotations that differ by block; absolute
+# positions and no biases.
 MODELS = {
     "timm/vit_small_patch16_dinov3": 16,
     "timm/eva02_tiny_patch14_224": 14,
@@ -35,7 +36,8 @@ def backbone(name: str, rotated: bool = False) -> vit.ViT:
 def heard(
     model: torch.nn.Module, batch: Tensor, block: int, monkeypatch: pytest.MonkeyPatch
 ) -> dict[str, Tensor]:
-    """What timm's own forward pass makes in a block: queries and keys before and after the rotation, its end."""
+    """Return what timm's own forward pass makes in a block: queries and keys before and after the
+    rotation, values, the tokens that leave it."""
     found: dict[str, Tensor] = {}
     attention = model.blocks[block].attn
     own = torch.nn.functional.scaled_dot_product_attention

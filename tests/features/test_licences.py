@@ -1,4 +1,4 @@
-"""Licences of weights: those that are known, timm's own word for its models, and nothing made up for the rest."""
+"""Licences of weights: those known, timm's own word for its models, nothing made up for others."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from maskdistill.features import licences, weights
 
 
 def test_every_name_that_can_be_fetched_has_a_licence_and_a_source():
-    for name in (*weights.known(), "handcrafted", "none"):
+    for name in (*weights.URLS, "handcrafted", "none"):
         found = licences.of(name)
         assert found.name != licences.UNKNOWN
         assert found.source

@@ -3,9 +3,10 @@
 import pytest
 import torch
 
-from maskdistill.features import packed, vit
+from maskdistill.features import attention, packed, vit
 
 SIZES = [(32, 48), (16, 16), (64, 16), (48, 80)]
+NAMES = ("dino_vits8", "timm/vit_tiny_patch16_224", "timm/vit_small_patch14_reg4_dinov2")
 
 
 def pictures(patch):
@@ -18,13 +19,10 @@ def pictures(patch):
 
 @pytest.fixture(scope="module")
 def networks():
-    names = ("dino_vits8", "timm/vit_tiny_patch16_224", "timm/vit_small_patch14_reg4_dinov2")
-    return {name: vit.load(name, weights="none") for name in names}
+    return {name: vit.load(name, weights="none") for name in NAMES}
 
 
-@pytest.mark.parametrize(
-    "name", ["dino_vits8", "timm/vit_tiny_patch16_224", "timm/vit_small_patch14_reg4_dinov2"]
-)
+@pytest.mark.parametrize("name", NAMES)
 def test_tokens_are_those_of_one_picture_at_a_time(networks, name):
     backbone = networks[name]
     given = pictures(backbone.patch)
@@ -35,9 +33,7 @@ def test_tokens_are_those_of_one_picture_at_a_time(networks, name):
             torch.testing.assert_close(one, wanted, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize(
-    "name", ["dino_vits8", "timm/vit_tiny_patch16_224", "timm/vit_small_patch14_reg4_dinov2"]
-)
+@pytest.mark.parametrize("name", NAMES)
 def test_the_class_token_alone_is_that_of_all_tokens(networks, name):
     backbone = networks[name]
     given = pictures(backbone.patch)
@@ -82,8 +78,11 @@ def test_packs_keep_the_order_and_hold_no_more_than_they_may():
     assert packed.plan([], most=5) == []
 
 
-def test_networks_that_rotate_by_position_go_one_by_one(monkeypatch):
+def test_networks_that_rotate_by_position_go_one_by_one():
     backbone = vit.load("timm/eva02_tiny_patch14_224", weights="none")
-    monkeypatch.setattr(packed, "tokens", lambda *given: pytest.fail("packed"))
-    assert not packed.can_pack(backbone.model)
-    assert [len(each) for each in backbone.tokens_of(pictures(14), pack=1000)] == [7, 2, 5, 16]
+    assert not attention.applies_to(backbone.model)
+    given = pictures(14)
+    alone = [backbone.features(each[None], want=("tokens",))[0].tokens for each in given]
+    for pack, class_alone in ((1000, False), (0, True)):
+        found = backbone.tokens_of(given, pack=pack, class_alone=class_alone)
+        assert all(torch.equal(one, wanted) for one, wanted in zip(found, alone, strict=True))

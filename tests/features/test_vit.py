@@ -1,4 +1,7 @@
-"""Our ViT beside timm's own forward pass, which the hooks here listen to. DINO's outputs: tests/golden/test_vit.py."""
+"""Our ViT beside timm's own forward pass, which the hooks here listen to.
+
+DINO's outputs: tests/golden/test_vit.py.
+"""
 
 import functools
 import math
@@ -26,7 +29,8 @@ def drawn_batch(*shape: int) -> Tensor:
 
 @torch.inference_mode()
 def heard(backbone: vit.ViT, batch: Tensor, block: int) -> dict[str, Tensor]:
-    """What timm's whole forward pass computes on its way: block's joined projection, its mixed values, its output."""
+    """Return what timm's forward pass computes on its way: a block's joined projection, its mixed
+    values, its output."""
     found, model = {}, backbone.model
     attention = model.blocks[block].attn
     hooks = [
@@ -43,7 +47,7 @@ def heard(backbone: vit.ViT, batch: Tensor, block: int) -> dict[str, Tensor]:
 
 
 def split(joined: Tensor, field: int, heads: int) -> Tensor:
-    """Queries (0), keys (1) or values (2) of one picture, copied head by head: (heads, tokens, dim)."""
+    """Return queries (0), keys (1) or values (2), copied head by head: (heads, tokens, dim)."""
     width = joined.shape[-1] // 3
     dim = width // heads
     parts = []

@@ -1,4 +1,4 @@
-"""Weights as people have them: files laid out as DINO, MoCo and timm publish them, with tensors that are drawn here."""
+"""Weights as people have them: files laid out as DINO, MoCo and timm publish them."""
 
 import argparse
 import os
@@ -139,7 +139,7 @@ def moco3_checkpoint(momentum: State, base: State) -> dict[str, Any]:
     }
 
 
-# The file's name, and what it holds if the first state is the wanted branch and the second the other.
+# The file's name, and what it holds if the first state is the wanted branch, the second the other.
 LAYOUTS: dict[str, tuple[str, Callable[[State, State], dict[str, Any]]]] = {
     "DINO's backbone alone": ("dino_pretrain.pth", lambda wanted, other: wanted),
     "DINO's whole checkpoint": (
@@ -249,9 +249,8 @@ def test_weights_of_another_architecture_are_refused_with_file_difference_and_re
     assert str(path) in str(refusal.value)
     assert NAME in str(refusal.value)
     assert str(refusal.value).endswith("Name the backbone that they belong to")
-    with pytest.raises(
-        WeightsError, match=re.escape(complaint)
-    ):  # a state dict in place of its file
+    # A state dict in place of its file.
+    with pytest.raises(WeightsError, match=re.escape(complaint)):
         vit.load(NAME, weights=weights.read(path))
 
 
@@ -351,9 +350,8 @@ def test_a_whole_pickled_model_is_refused_with_its_class_and_how_to_save_it_inst
         weights.read(path)
     assert str(path) in str(refusal.value)
     assert "torch.save(model.state_dict(), FILE)" in str(refusal.value)
-    assert "weights_only" not in str(
-        refusal.value
-    )  # torch's own advice is to run whatever the file holds
+    # Torch's own advice is to run whatever the file holds.
+    assert "weights_only" not in str(refusal.value)
     assert str(refusal.value).isprintable()
 
 
@@ -392,9 +390,7 @@ def test_what_is_neither_a_file_nor_a_name_is_refused_with_the_names(tmp_path):
         with pytest.raises(WeightsError, match="neither a file nor a name") as refusal:
             weights.read(what, name="dino_vits16")
         assert str(what) in str(refusal.value)
-        assert all(
-            name in str(refusal.value) for name in (*weights.known(), "timm/<model>", "none")
-        )
+        assert all(name in str(refusal.value) for name in (*weights.URLS, "timm/<model>", "none"))
         assert "wanted for dino_vits16" in str(refusal.value)
 
 
@@ -415,7 +411,7 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.hub, "download_url_to_file", refuse)
 
 
-@pytest.mark.parametrize("name", weights.known())
+@pytest.mark.parametrize("name", weights.URLS)
 @pytest.mark.usefixtures("no_network")
 def test_without_network_the_error_says_what_to_fetch_where_to_put_it_and_what_needs_none(
     cache, name
@@ -441,7 +437,7 @@ def test_a_backbone_by_name_without_network_is_refused_the_same_way(cache):
         vit.load("dino_vits16")
 
 
-@pytest.mark.parametrize("name", weights.known())
+@pytest.mark.parametrize("name", weights.URLS)
 @pytest.mark.usefixtures("no_network")
 def test_a_file_put_where_the_error_says_is_used_without_network(cache, name):
     cache.mkdir(parents=True)

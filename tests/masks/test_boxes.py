@@ -67,9 +67,8 @@ def test_a_box_turned_inside_out_has_no_area():
     np.testing.assert_array_equal(boxes.areas(np.array([[0, 0, 3, 2], [3, 2, 0, 0]])), [6, 0])
 
 
-EDGES = st.integers(-6, 30).map(
-    lambda number: number / 4
-)  # outside the picture, on pixel edges, on centres
+# Outside the picture, on pixel edges, on centres.
+EDGES = st.integers(-6, 30).map(lambda number: number / 4)
 
 
 @given(st.lists(st.tuples(EDGES, EDGES, EDGES, EDGES), max_size=4))

@@ -10,7 +10,7 @@ from maskdistill.masks.polygons import polygons_from_mask
 
 
 def drawn(polygons, size):
-    """The union of the polygons; lines lie between pixel centres, so half a pixel is added to draw them."""
+    """Draw the union of polygons, half a pixel added: their lines lie between pixel centres."""
     return rle.decode(
         [rle.from_polygons([[edge + 0.5 for edge in polygon] for polygon in polygons], size)]
     )[0]
@@ -65,7 +65,8 @@ def test_without_tolerance_the_mask_comes_back(rng):
     mask = blob(rng, (37, 53))
     filled = ndimage.binary_fill_holes(mask)
     found = drawn(polygons_from_mask(filled, tolerance_px=0), mask.shape)
-    # A diagonal line halves the pixels that it crosses at a corner: only those on the edge may change.
+    # A diagonal line halves the pixels that it crosses at a corner: only those on the edge may
+    # change.
     assert not (found & ~ndimage.binary_dilation(filled)).any()
     assert not (~found & ndimage.binary_erosion(filled)).any()
 

@@ -1,4 +1,4 @@
-"""pictures/folder.py: which files are found, in which order, and what an unusable folder is told."""
+"""pictures/folder.py: the files that are found, their order, what an unusable folder is told."""
 
 import os
 import sys
@@ -144,7 +144,8 @@ def test_the_picture_folder_as_the_place_for_outputs_is_refused(tmp_path):
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems allow no such name")
 def test_a_name_that_is_not_utf_8_is_named_and_refused(tmp_path):
     put(tmp_path, "a.jpg")
-    with open(os.fsencode(tmp_path) + b"/b\xff.jpg", "wb"):  # noqa: PTH123  # pathlib takes no bytes
+    # pathlib takes no bytes
+    with open(os.fsencode(tmp_path) + b"/b\xff.jpg", "wb"):  # noqa: PTH123
         pass
     with pytest.raises(PictureError, match=r"b\\xff\.jpg.*Rename"):
         find(tmp_path)

@@ -1,4 +1,4 @@
-"""pictures/prefetch.py: in order, a few ahead, refused pictures handed on, threads gone at the end."""
+"""pictures/prefetch.py: in order, a few ahead, refused pictures handed on, no thread left."""
 
 import itertools
 import threading

@@ -1,7 +1,8 @@
 """The slow twin of the dense CRF: mean field with all pairs of pixels summed, in float64.
 
-q0 = softmax(-U), U = -log(clip(p, 1e-5, 1)); then, all pixels at once, q <- softmax(-U + sum of weight * N(q)) with
-N(q) = D^-1/2 K D^-1/2 q, K_ij = exp(-|f_i - f_j|^2 / 2) with i = j included, D = diag(K 1).
+q0 = softmax(-U), U = -log(clip(p, 1e-5, 1)); then, all pixels at once,
+q <- softmax(-U + sum of weight * N(q)) with N(q) = D^-1/2 K D^-1/2 q,
+K_ij = exp(-|f_i - f_j|^2 / 2), i = j included, D = diag(K 1).
 """
 
 import numpy as np

@@ -38,7 +38,10 @@ def run_lengths(mask):
 
 
 def covered(counts):
-    """Pixels that COCO's compressed run lengths cover, sign by sign: 5 bits each, the sixth says that more follow."""
+    """Count the pixels that COCO's compressed run lengths cover, sign by sign.
+
+    5 bits each, the sixth says that more follow.
+    """
     runs, place = [], 0
     while place < len(counts):
         value, shift = 0, 0
@@ -61,3 +64,32 @@ def box_pixels(box_xyxy, size):
     for row, col in np.ndindex(mask.shape):
         mask[row, col] = x1 <= col + 0.5 < x2 and y1 <= row + 0.5 < y2
     return mask
+
+
+def averaged(mask, size):
+    """Return (rows, columns) float64: means weighted by a triangle around each new pixel's centre.
+
+    It reaches one new pixel to each side where a mask shrinks, one old pixel where it grows.
+    """
+    out = mask.astype(np.float64)
+    for axis in (0, 1):
+        old, new = out.shape[axis], size[axis]
+        step = old / new
+        weights = np.zeros((new, old))
+        for target in range(new):
+            for source in range(old):
+                away = abs(source + 0.5 - (target + 0.5) * step) / max(step, 1.0)
+                weights[target, source] = max(0.0, 1 - away)
+            weights[target] /= weights[target].sum()
+        out = np.moveaxis(np.tensordot(weights, out, axes=(1, axis)), 0, axis)
+    return out
+
+
+def inner_edge(mask):
+    """Return the pixels of a mask with one of the four neighbours in the picture but not in it."""
+    edge = np.zeros_like(mask)
+    for row, column in np.argwhere(mask):
+        for r, c in ((row - 1, column), (row + 1, column), (row, column - 1), (row, column + 1)):
+            if 0 <= r < mask.shape[0] and 0 <= c < mask.shape[1] and not mask[r, c]:
+                edge[row, column] = True
+    return edge

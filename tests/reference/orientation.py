@@ -1,4 +1,4 @@
-"""Slow twin of pictures/orientation.py: where each stored pixel is seen, by the words of EXIF's definition."""
+"""Slow twin of pictures/orientation.py: where each stored pixel is seen, by EXIF's own words."""
 
 import numpy as np
 

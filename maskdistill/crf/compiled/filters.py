@@ -1,7 +1,9 @@
-"""The filters of a CRF, built once a picture: every kernel's lattice, normalised, all in one set of arrays.
+"""The filters of a CRF, built once a picture: each kernel's lattice, normalised, in common arrays.
 
+Paper:    Kraehenbuehl and Koltun, NIPS 2011; normalised as its authors' release
 In:       Kernels: features of the pixels, weight, normalisation
-Out:      Filters: what splat, blur and slice need, in numbers of one array of lattice points whose row 0 is zero
+Out:      Filters: what splat, blur and slice need, in numbers of one array of lattice points whose
+          row 0 is zero
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from maskdistill.crf.compiled import lattice
+from maskdistill.crf.compiled import lattice, sorted_points
 from maskdistill.crf.compiled.kernels import BLOCK, blur_one
 from maskdistill.crf.compiled.lanes import FAST, OPTIONS
 from maskdistill.crf.compiled.ring import ring_levels
@@ -26,14 +28,15 @@ _TINY = np.float32(1e-20)  # of the published normalisation: keeps a pixel witho
 
 @dataclass(frozen=True)
 class Kernel:
-    """weight * N(K), K_ij = exp(-|f_i - f_j|^2 / 2).
+    """Hold weight * N(K), K_ij = exp(-|f_i - f_j|^2 / 2).
 
     Attributes:
         features: (d, pixels) float32 in units of the kernel's deviations, finite.
         weight: Potts; positive draws equal labels together.
-        normalization: `symmetric` D^-1/2 K D^-1/2, `before` K D^-1, `after` D^-1 K, `none` K; D = diag(K 1).
-        ring: whether lattice points that no pixel touches, but that lie next to one, pass on what they receive (not
-            where there are more of them than ring.MOST).
+        normalization: `symmetric` D^-1/2 K D^-1/2, `before` K D^-1, `after` D^-1 K, `none` K;
+            D = diag(K 1).
+        ring: lattice points that no pixel touches, but that lie next to one, pass on what they
+            receive (not where there are more of them than ring.MOST).
     """
 
     features: np.ndarray
@@ -43,7 +46,13 @@ class Kernel:
 
 
 class Level(NamedTuple):
-    """One blur: for each lattice point its own number before it, and its neighbours'; `own` is empty if the same."""
+    """Hold one blur: for each lattice point its own number before it, and its neighbours'.
+
+    Attributes:
+        own: (n,) uint32; empty if the numbers stay the same.
+        before: (n,) uint32, the neighbour on one side, 0 if there is none.
+        after: (n,) uint32, that on the other side.
+    """
 
     own: np.ndarray
     before: np.ndarray
@@ -51,17 +60,18 @@ class Level(NamedTuple):
 
 
 class Filters:
-    """All kernels of one picture. `build` is called by every thread of a team.
+    """Hold all kernels of one picture. `build` is called by every thread of a team.
 
     Attributes:
         n_rows: lattice points of all kernels, with room for rings, and row 0.
         firsts: number of the first lattice point of each kernel.
         levels: for each kernel its blurs.
-        vertices, weights: (pixels, n) of all kernels side by side, n a multiple of 3; the weights with `after` and the
-            kernel's own.
+        vertices: (pixels, n) uint32 of all kernels side by side, n a multiple of 3.
+        weights: of those, float32, with `after` and the kernel's own.
         starts: (n_rows,) int64, where each lattice point's entries end.
-        points, shares: (2 * entries,) uint32 and the same memory as float32: of each entry its pixel in an even place,
-            its weight with `before` in the odd one behind it.
+        points: (2 * entries,) uint32: of each entry its pixel, in the even places.
+        shares: the same memory as float32: of each entry its weight with `before`, in the odd
+            places.
     """
 
     def __init__(
@@ -89,7 +99,12 @@ class Filters:
         self._befores = np.empty((len(kernels), n_pixels), np.float32)
 
     def build(self, rank: int, wait: Wait) -> None:
-        """Makes all of it; the same bytes whatever the number of threads."""
+        """Make all of it; the same bytes whatever the number of threads.
+
+        Args:
+            rank: of the calling thread.
+            wait: returns once all threads have come to it.
+        """
         lo, hi = share(self.n_pixels, rank, self.threads, BLOCK)
         for index, (kernel, packing) in enumerate(zip(self.kernels, self.packings, strict=True)):
             column = int(self.columns[index])
@@ -100,14 +115,16 @@ class Filters:
             self._sorted[rank].append(np.sort(table.found))
         wait()
         for index in range(rank, len(self.kernels), self.threads):
-            self._keys[index] = reduce(lattice.union, (found[index] for found in self._sorted))
+            self._keys[index] = reduce(
+                sorted_points.union, (found[index] for found in self._sorted)
+            )
         wait()
         if rank == 0:
             self._number()
         wait()
         counts = self._counts[rank]
         for index, table in enumerate(self._tables[rank]):
-            places = lattice.place(
+            places = sorted_points.place(
                 self._keys[index],
                 self._sorted[rank][index],
                 table.table,
@@ -115,21 +132,21 @@ class Filters:
                 self.firsts[index],
             )
             column, end = int(self.columns[index]), int(self.columns[index + 1])
-            lattice.renumber(self.vertices, column, end - column, places, counts, lo, hi)
+            sorted_points.renumber(self.vertices, column, end - column, places, counts, lo, hi)
         for at, (index, axis) in enumerate(self._plain_axes()):
             if at % self.threads == rank:
                 level = self.levels[index][axis]
                 step = self.packings[index].step(axis)
-                lattice.neighbours(
+                sorted_points.neighbours(
                     self._keys[index], step, self.firsts[index], level.before, level.after
                 )
         wait()
         for index in range(rank, len(self.kernels), self.threads):
             first, last = self.firsts[index], [*self.firsts, self.n_rows][index + 1]
             begin = int(self.columns[index]) * self.n_pixels
-            lattice.starts_of(self._counts, self.starts, begin, first, last)
+            sorted_points.starts_of(self._counts, self.starts, begin, first, last)
         wait()
-        lattice.fill(
+        sorted_points.fill(
             self.vertices,
             self.weights,
             int(self.columns[-1]),
@@ -143,7 +160,11 @@ class Filters:
         self._normalise(rank, wait)
 
     def message_of_ones(self, rank: int, wait: Wait) -> np.ndarray:
-        """What each pixel of this thread's part receives, weights and all, if every pixel sends 1."""
+        """Return what each pixel of a thread's part receives if every pixel sends 1.
+
+        Returns:
+            (pixels of the part,) float32, weights and all.
+        """
         self._filter_ones(rank, wait)
         lo, hi = share(self.n_pixels, rank, self.threads, BLOCK)
         out = np.empty(hi - lo, np.float32)
@@ -152,11 +173,15 @@ class Filters:
         return out
 
     def blurs(self) -> int:
-        """Steps of the longest of the kernels' blurs."""
+        """Return the number of steps of the longest of the kernels' blurs."""
         return max((len(levels) for levels in self.levels), default=0)
 
     def spans(self, step: int, rank: int) -> list[tuple[Level, int, int, int]]:
-        """Blurs of one step, those with fewer axes in the last steps: (level, first point, this thread's lo and hi)."""
+        """Return the blurs of one step; kernels with fewer axes take part in the last steps.
+
+        Returns:
+            (level, its first lattice point, lo and hi of this thread's part of its points) each.
+        """
         found = []
         for levels, first in zip(self.levels, self.firsts, strict=True):
             axis = step - (self.blurs() - len(levels))
@@ -166,6 +191,7 @@ class Filters:
         return found
 
     def _plain_axes(self) -> list[tuple[int, int]]:
+        """Return (kernel, axis) of the blurs of lattices without a ring."""
         return [
             (index, axis)
             for index, levels in enumerate(self.levels)
@@ -174,7 +200,7 @@ class Filters:
         ]
 
     def _number(self) -> None:
-        """Gives every kernel its range of lattice points, and room for its neighbours."""
+        """Give every kernel its range of lattice points, and room for its neighbours."""
         first = 1
         for index, (kernel, keys) in enumerate(zip(self.kernels, self._keys, strict=True)):
             self.firsts[index], self.sizes[index] = first, len(keys)
@@ -195,7 +221,7 @@ class Filters:
         self._values = [np.zeros(first, np.float32), np.zeros(first, np.float32)]
 
     def _filter_ones(self, rank: int, wait: Wait) -> None:
-        """Splat and blur of a 1 a pixel with the shares as they are; the result is in the first of the values."""
+        """Splat and blur a 1 of each pixel with the shares as they are, into the first values."""
         steps = self.blurs()
         for levels, first, size in zip(self.levels, self.firsts, self.sizes, strict=True):
             lo, hi = share(size, rank, self.threads)
@@ -210,13 +236,14 @@ class Filters:
         wait()
 
     def _normalise(self, rank: int, wait: Wait) -> None:
-        """Puts the normalisations and weights into `weights` and `shares`."""
+        """Put the normalisations and weights into `weights` and `shares`."""
         self._filter_ones(rank, wait)
         lo, hi = share(self.n_pixels, rank, self.threads, BLOCK)
         befores = self._befores
         for index, kernel in enumerate(self.kernels):
             column, end = int(self.columns[index]), int(self.columns[index + 1])
-            # The blurs here sum to 1 on each axis, the published ones to 2, with a factor at the end.
+            # The blurs here sum to 1 on each axis, the published ones to 2, with a factor at the
+            # end.
             d = len(kernel.features)
             scale = np.float32(2.0 ** (d + 1) / (1.0 + 2.0**-d))
             weight = np.float32(self.factor * kernel.weight)
@@ -243,7 +270,7 @@ class Filters:
 
 @compiled(**OPTIONS)
 def sum_entries(values, shares, starts, lo, hi):  # type: ignore[no-untyped-def]
-    """Each lattice point of lo to hi: the sum of its shares."""
+    """Write the sum of its shares for each lattice point of lo to hi."""
     for row in range(lo, hi):
         total = np.float32(0.0)
         for entry in range(starts[row - 1], starts[row]):
@@ -253,7 +280,7 @@ def sum_entries(values, shares, starts, lo, hi):  # type: ignore[no-untyped-def]
 
 @compiled(**OPTIONS, fastmath=FAST)
 def gather(out, values, vertices, weights, column, end, first):  # type: ignore[no-untyped-def]
-    """For the pixels from `first` on the weighted sum of their vertices in some of the columns."""
+    """Write the weighted sums of the vertices in columns to `end`, for pixels from `first` on."""
     for at in range(len(out)):
         total = np.float32(0.0)
         for vertex in range(column, end):
@@ -263,7 +290,7 @@ def gather(out, values, vertices, weights, column, end, first):  # type: ignore[
 
 @compiled(**OPTIONS)
 def normalise(weights, vertices, values, column, end, mode, scale, weight, befores, lo, hi):  # type: ignore[no-untyped-def]
-    """Multiplies the weights of a kernel by its own and by the factor after it, and notes the factor before it."""
+    """Multiply a kernel's weights by its own and the factor after it; note the one before it."""
     one = np.float32(1.0)
     for pixel in range(lo, hi):
         total = np.float32(0.0)
@@ -284,6 +311,6 @@ def normalise(weights, vertices, values, column, end, mode, scale, weight, befor
 
 @compiled(**OPTIONS)
 def weigh_entries(shares, points, factors, starts, lo, hi):  # type: ignore[no-untyped-def]
-    """Multiplies the entries of the lattice points lo to hi by their pixels' factors."""
+    """Multiply the entries of the lattice points lo to hi by their pixels' factors."""
     for entry in range(starts[lo - 1], starts[hi - 1]):
         shares[2 * entry + 1] *= factors[points[2 * entry]]

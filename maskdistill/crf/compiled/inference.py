@@ -1,4 +1,4 @@
-"""Mean field over the kernels of a CRF: all the iterations, for all classes at once, on one thread or several.
+"""Mean field over the kernels of a CRF: all iterations, all classes at once, on any threads.
 
 Paper:    Kraehenbuehl and Koltun, NIPS 2011, Alg. 1
 In:       logits (classes, pixels), Kernels
@@ -21,8 +21,9 @@ from maskdistill.crf.compiled.team import Wait, share, together
 from maskdistill.numba_jit import compiled
 
 _CPU = binding.get_host_cpu_features()
-HALF = bool(_CPU.get("f16c") or _CPU.get("neon"))  # else each conversion would be a call
-_NEVER = np.float32(-1e4)  # logit of a padding class
+# The CPU converts float16 itself; else each conversion would be a call.
+HALF = bool(_CPU.get("f16c") or _CPU.get("neon"))
+_NEVER = np.float32(-1e4)  # logit of a padding class: its softmax is 0, and float16 holds it
 
 
 def mean_field(
@@ -34,13 +35,14 @@ def mean_field(
     iterations: int,
     threads: int,
 ) -> np.ndarray:
-    """Probabilities after so many iterations.
+    """Return probabilities after so many iterations.
 
     Args:
         logits: (classes, pixels) float32, -U; at least two classes.
         terms: kernels over the pixels in the order in which they are worked at.
         order: (pixels,) int64, numbers of the pixels in that order.
-        plane: one more kernel, of place alone and exact; the order must then be row by row.
+        plane: one more kernel, of place alone and exact; the order must then be row by row. None:
+            no such.
         iterations: 0 gives softmax(logits).
         threads: how many share the work; the result does not depend on it.
     Returns:
@@ -51,8 +53,8 @@ def mean_field(
     filters = Filters(terms, n_pixels, threads, factor=2.0 if width == 1 else 1.0)
     loops = kernels(width)
     energies = np.empty(n_pixels * width + WIDTH, np.float32)
-    # float16 where rows are vectors: half the bytes of what waits for memory (docs/log/crf.md). Normalisations other
-    # than the symmetric one leave its range.
+    # float16 where rows are vectors: half the bytes of what waits for memory (docs/log/crf.md).
+    # Normalisations other than the symmetric one leave its range.
     half = HALF and width > 1 and all(kernel.normalization == "symmetric" for kernel in terms)
     stored = np.uint16 if half else np.float32
     rows = np.empty(n_pixels * width + WIDTH, stored)
@@ -61,9 +63,11 @@ def mean_field(
     rounds = iterations if terms or plane else 0
     smooth = np.empty(len(rows) if plane else 0, stored)
     messages = np.empty(len(energies), np.float32) if plane else energies
-    found = energies  # the last iteration puts its result, in float32, where its energies are
+    # The last iteration puts its result, in float32, where its energies are.
+    found = energies
 
     def work(rank: int, wait: Wait) -> None:
+        """Do one thread's share, from logits to the result."""
         lo, hi = share(n_pixels, rank, threads, BLOCK)
         to_rows(logits, order, energies, width, lo, hi)
         nothing = np.empty((n_pixels, 0), np.uint32), np.empty((n_pixels, 0), np.float32)
@@ -82,6 +86,7 @@ def mean_field(
         to_planes(found, order, out, width, lo, hi)
 
     def _iterate(rank: int, wait: Wait, into_rows: np.ndarray) -> None:
+        """Do one thread's share of an iteration: splat, blur, slice with softmax into rows."""
         steps = filters.blurs()
         for levels, first, size in zip(filters.levels, filters.firsts, filters.sizes, strict=True):
             lo, hi = share(size, rank, threads)
@@ -119,7 +124,10 @@ def mean_field(
 
 @compiled(**OPTIONS)
 def to_rows(planes, order, rows, width, lo, hi):  # type: ignore[no-untyped-def]
-    """(classes, pixels) to rows of classes of the pixels lo to hi of the order, padded; of two their difference."""
+    """Write planes (classes, pixels) as padded rows of classes; of two classes their difference.
+
+    For the pixels lo to hi of the order.
+    """
     n_classes = planes.shape[0]
     for at in range(lo, hi):
         pixel = order[at]
@@ -134,7 +142,7 @@ def to_rows(planes, order, rows, width, lo, hi):  # type: ignore[no-untyped-def]
 
 @compiled(**OPTIONS)
 def to_planes(rows, order, planes, width, lo, hi):  # type: ignore[no-untyped-def]
-    """Rows of classes to (classes, pixels), without the padding."""
+    """Write rows of classes as planes (classes, pixels), without the padding."""
     n_classes = planes.shape[0]
     for at in range(lo, hi):
         pixel = order[at]

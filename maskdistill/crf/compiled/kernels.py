@@ -1,7 +1,9 @@
-"""The inner loops of mean field on rows of classes: splat, blur, slice with softmax; one set a width of the rows.
+"""The inner loops of mean field on rows of classes: splat, blur, slice with softmax.
 
-In:       flat arrays: values (lattice points, width), row 0 zero; rows (pixels, width); both float32 or float16 bits
+In:       flat arrays: values (lattice points, width), row 0 zero; rows (pixels, width); both
+          float32 or the bits of float16
 Out:      the rows lo to hi of the output, so that threads can share a step
+Differs:  one set of loops a width of the rows, whole vectors in registers
 """
 
 from __future__ import annotations
@@ -31,12 +33,16 @@ from maskdistill.crf.compiled.lanes import (
 from maskdistill.numba_jit import compiled
 
 BLOCK = 64  # pixels that are shared among threads in one piece: whole vectors
-_AHEAD, _AHEAD_PX = 32, 12  # entries and pixels whose rows are asked for before they are needed
-_MOST = 4  # vectors of a row that are held in registers at once
+# Entries and pixels whose rows are asked for before they are needed: 41 ms an iteration, 48 with 16
+# and 3, 41 with 64 and 12, 70 to 85 without (docs/log/crf.md, "the time of an iteration").
+_AHEAD, _AHEAD_PX = 32, 12
+# Vectors of a row that are held in registers at once: sums, what is added to them and weights stay
+# within the 16 of AVX2.
+_MOST = 4
 
 
 class Kernels(NamedTuple):
-    """Compiled loops for one width."""
+    """Hold the compiled loops for one width."""
 
     splat: Callable[..., Any]
     blur: Callable[..., Any]
@@ -44,7 +50,10 @@ class Kernels(NamedTuple):
 
 
 def width_of(n_classes: int) -> int:
-    """Width of the rows that hold so many classes: 1 for two classes, else whole vectors; those beyond are padding."""
+    """Return the width of the rows that hold so many classes, in numbers.
+
+    1 for two classes, else whole vectors; numbers beyond the classes are padding.
+    """
     if n_classes == 2:
         return 1
     vectors = -(-n_classes // WIDTH)
@@ -54,7 +63,7 @@ def width_of(n_classes: int) -> int:
 
 
 def kernels(width: int) -> Kernels:
-    """The loops for rows of `width` numbers, a result of `width_of`."""
+    """Return the loops for rows of `width` numbers, a result of `width_of`."""
     if width == 1:
         return Kernels(splat_one, blur_one, slice_one)
     vectors = width // WIDTH
@@ -62,17 +71,18 @@ def kernels(width: int) -> Kernels:
 
 
 def _panel(vectors: int) -> int:
-    """Vectors of a panel: of 2 to 4 those that pad least, the more the better."""
+    """Return the vectors of a panel: of 2 to 4 those that pad least, the more the better."""
     return min((4, 3, 2), key=lambda n: -vectors % n)
 
 
 @cache
 def _of_panels(n: int) -> Kernels:
-    """The loops for rows of one or more panels of n vectors."""
+    """Return the loops for rows of one or more panels of n vectors."""
     step = n * WIDTH
 
     @compiled(**OPTIONS)
     def splat(values, rows, starts, points, shares, width, lo, hi):  # type: ignore[no-untyped-def]
+        """Write the sum of what its pixels send for each lattice point of lo to hi."""
         for row in range(lo, hi):
             first, last = np.int64(starts[row - 1]), np.int64(starts[row])
             for entry in range(first + _AHEAD, min(last + _AHEAD, len(points) // 2)):
@@ -89,6 +99,7 @@ def _of_panels(n: int) -> Kernels:
 
     @compiled(**OPTIONS)
     def blur(out, values, own, before, after, first, width, lo, hi):  # type: ignore[no-untyped-def]
+        """Write half of each lattice point and a quarter of each of its neighbours on an axis."""
         half, quarter = np.float32(0.5), np.float32(0.25)
         for row in range(lo, hi):
             source = np.int64(own[row - first]) if len(own) > 0 else row
@@ -102,6 +113,7 @@ def _of_panels(n: int) -> Kernels:
 
     @compiled(**OPTIONS)
     def slice_(rows, energies, values, vertices, weights, width, lo, hi):  # type: ignore[no-untyped-def]
+        """Write the softmax of energies plus what the pixels lo to hi receive."""
         n_vertices = vertices.shape[1]
         for pixel in range(lo, hi):
             if pixel + _AHEAD_PX < hi:
@@ -143,7 +155,7 @@ def _of_panels(n: int) -> Kernels:
 
 @compiled(**OPTIONS, fastmath=FAST)
 def splat_one(values, rows, starts, points, shares, width, lo, hi):  # type: ignore[no-untyped-def]
-    """Each lattice point of lo to hi: the sum of what its pixels send."""
+    """Write the sum of what its pixels send for each lattice point of lo to hi, one number each."""
     one, two = np.uint64(1), np.uint64(2)
     for row in range(np.uint64(lo), np.uint64(hi)):
         out = np.float32(0.0)
@@ -154,7 +166,11 @@ def splat_one(values, rows, starts, points, shares, width, lo, hi):  # type: ign
 
 @compiled(**OPTIONS, fastmath=FAST)
 def blur_one(out, values, own, before, after, first, width, lo, hi):  # type: ignore[no-untyped-def]
-    """Half of each lattice point and a quarter of its neighbours on an axis; `own` says where it was, if it moved."""
+    """Write half of each lattice point and a quarter of each of its neighbours on an axis.
+
+    Args:
+        own: where each point was before; empty if it did not move.
+    """
     half, quarter = np.float32(0.5), np.float32(0.25)
     for row in range(np.uint64(lo), np.uint64(hi)):
         at = row - np.uint64(first)
@@ -164,7 +180,7 @@ def blur_one(out, values, own, before, after, first, width, lo, hi):  # type: ig
 
 @compiled(**OPTIONS, fastmath=FAST)
 def slice_one(rows, energies, values, vertices, weights, width, lo, hi):  # type: ignore[no-untyped-def]
-    """Two classes: one logit stands for their difference, one probability for both."""
+    """Write the probability of the second of two classes: one logit is their difference."""
     n_vertices = np.uint64(vertices.shape[1])
     one, two, three = np.uint64(1), np.uint64(2), np.uint64(3)
     for pixel in range(np.uint64(lo), np.uint64(hi)):

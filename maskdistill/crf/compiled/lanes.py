@@ -1,8 +1,10 @@
-"""Vectors of 8 numbers for compiled loops: what LLVM has and numba does not name.
+"""Vectors of 8 numbers for compiled loops: instructions that LLVM has and numba does not name.
 
 In:       flat arrays of float32, or of uint16 that hold float16
-Out:      `Lanes`: n vectors of 8 float32 in registers, and the functions on them that compiled loops may call
-Differs:  numba's own loops over 24 numbers are compiled with checks for overlap and keep sums in memory: 5 times slower
+Out:      `Lanes`: n vectors of 8 float32 in registers, and the functions on them for compiled loops
+Differs:  by hand, because numba's own loops over 24 numbers check for overlap and keep sums in
+          memory (290 ms an iteration, 41 here: docs/log/crf.md), and pydensecrf, the library for
+          it, needs a compiler where it is installed
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ _INTEGERS = ir.VectorType(_I32, WIDTH)
 
 
 class Lanes(types.Type):
-    """n vectors of 8 float32, one row of numbers in registers."""
+    """The type of n vectors of 8 float32, one row of numbers in registers."""
 
     def __init__(self, n: int) -> None:
         self.n = n
@@ -35,16 +37,19 @@ class Lanes(types.Type):
 
 @register_model(Lanes)
 class _LanesModel(models.PrimitiveModel):
+    """Tell numba that Lanes are an LLVM array of vectors."""
+
     def __init__(self, manager: Any, kind: Lanes) -> None:
         super().__init__(manager, kind, ir.ArrayType(_VECTOR, kind.n))
 
 
 def _same(number: float) -> ir.Constant:
+    """Return a vector that holds a number in every place."""
     return ir.Constant(_VECTOR, [number] * WIDTH)
 
 
 def _spread(builder: Any, scalar: Any) -> Any:
-    """A scalar in every place of a vector."""
+    """Return a vector that holds a scalar in every place."""
     first = builder.insert_element(ir.Constant(_VECTOR, ir.Undefined), scalar, ir.Constant(_I32, 0))
     return builder.shuffle_vector(
         first, ir.Constant(_VECTOR, ir.Undefined), ir.Constant(_INTEGERS, [0] * WIDTH)
@@ -54,7 +59,13 @@ def _spread(builder: Any, scalar: Any) -> Any:
 def _pointer(
     context: Any, builder: Any, kind: Any, array: Any, at: Any, vector: int
 ) -> tuple[Any, bool]:
-    """Where the vector starts that is `vector` vectors after number `at` of a flat array; whether it is float16."""
+    """Return where a vector of a flat array starts, and whether it is float16.
+
+    Args:
+        array: the flat array, of the type `kind`.
+        at: number that vector 0 starts with.
+        vector: vectors after that one.
+    """
     half = kind.dtype == types.uint16
     data = cgutils.create_struct_proxy(kind)(context, builder, value=array).data
     place = builder.gep(data, [builder.add(at, ir.Constant(at.type, vector * WIDTH))])
@@ -63,7 +74,7 @@ def _pointer(
 
 
 def _ask(builder: Any, place: Any) -> None:
-    """Prefetch of a line: to read, into all caches, data."""
+    """Prefetch a line: to read, into all caches, data."""
     pointer = ir.IntType(8).as_pointer()
     kind = ir.FunctionType(ir.VoidType(), [pointer, _I32, _I32, _I32])
     function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
@@ -71,6 +82,7 @@ def _ask(builder: Any, place: Any) -> None:
 
 
 def _joined(builder: Any, vectors: list[Any]) -> Any:
+    """Return vectors as one value of the type Lanes."""
     out = ir.Constant(ir.ArrayType(_VECTOR, len(vectors)), ir.Undefined)
     for at, vector in enumerate(vectors):
         out = builder.insert_value(out, vector, at)
@@ -79,7 +91,7 @@ def _joined(builder: Any, vectors: list[Any]) -> Any:
 
 @intrinsic(prefer_literal=True)
 def zeros(typing, n):  # type: ignore[no-untyped-def]
-    """n vectors of zeros."""
+    """Return n vectors of zeros."""
     count = n.literal_value
 
     def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
@@ -90,7 +102,7 @@ def zeros(typing, n):  # type: ignore[no-untyped-def]
 
 @intrinsic(prefer_literal=True)
 def load(typing, array, at, n):  # type: ignore[no-untyped-def]
-    """The n vectors from number `at` of a flat array on."""
+    """Return the n vectors from number `at` of a flat array on."""
     count = n.literal_value
 
     def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
@@ -106,7 +118,7 @@ def load(typing, array, at, n):  # type: ignore[no-untyped-def]
 
 @intrinsic
 def store(typing, array, at, lanes):  # type: ignore[no-untyped-def]
-    """Writes the vectors from number `at` of a flat array on."""
+    """Write vectors to a flat array from its number `at` on."""
 
     def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
         for vector in range(lanes.n):
@@ -122,7 +134,7 @@ def store(typing, array, at, lanes):  # type: ignore[no-untyped-def]
 
 @intrinsic(prefer_literal=True)
 def fetch(typing, array, at, n):  # type: ignore[no-untyped-def]
-    """Asks for the cache lines of the n vectors from number `at` of a flat array on, and does not wait for them."""
+    """Ask for the cache lines of the n vectors from number `at` of a flat array on; do not wait."""
     count = n.literal_value
 
     def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
@@ -138,7 +150,7 @@ def fetch(typing, array, at, n):  # type: ignore[no-untyped-def]
 
 @intrinsic
 def fetch_line(typing, array, at):  # type: ignore[no-untyped-def]
-    """Asks for the cache line of number `at` of a flat array, and does not wait for it."""
+    """Ask for the cache line of number `at` of a flat array; do not wait for it."""
 
     def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
         data = cgutils.create_struct_proxy(array)(context, builder, value=arguments[0]).data
@@ -150,7 +162,7 @@ def fetch_line(typing, array, at):  # type: ignore[no-untyped-def]
 
 @intrinsic
 def plus(typing, lanes, factor, others):  # type: ignore[no-untyped-def]
-    """lanes + factor * others."""
+    """Return lanes + factor * others."""
 
     def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
         spread = _spread(builder, arguments[1])
@@ -167,7 +179,7 @@ def plus(typing, lanes, factor, others):  # type: ignore[no-untyped-def]
 
 @intrinsic
 def times(typing, lanes, factor):  # type: ignore[no-untyped-def]
-    """factor * lanes."""
+    """Return factor * lanes."""
 
     def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
         spread = _spread(builder, arguments[1])
@@ -179,7 +191,7 @@ def times(typing, lanes, factor):  # type: ignore[no-untyped-def]
 
 @intrinsic
 def less(typing, lanes, number):  # type: ignore[no-untyped-def]
-    """lanes - number."""
+    """Return lanes - number."""
 
     def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
         spread = _spread(builder, arguments[1])
@@ -190,7 +202,7 @@ def less(typing, lanes, number):  # type: ignore[no-untyped-def]
 
 
 def _reduced(builder: Any, lanes: Any, n: int, combine: Any) -> Any:
-    """All numbers of all vectors combined, halves with halves."""
+    """Return all numbers of all vectors combined, halves with halves."""
     vectors = [builder.extract_value(lanes, vector) for vector in range(n)]
     found = vectors[0]
     for vector in vectors[1:]:
@@ -210,7 +222,7 @@ def _reduced(builder: Any, lanes: Any, n: int, combine: Any) -> Any:
 
 @intrinsic
 def total(typing, lanes):  # type: ignore[no-untyped-def]
-    """Sum of all numbers."""
+    """Return the sum of all numbers."""
 
     def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
         return _reduced(builder, arguments[0], lanes.n, builder.fadd)
@@ -220,7 +232,7 @@ def total(typing, lanes):  # type: ignore[no-untyped-def]
 
 @intrinsic
 def largest(typing, lanes):  # type: ignore[no-untyped-def]
-    """Largest of all numbers."""
+    """Return the largest of all numbers."""
 
     def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
         def larger(one, other):  # type: ignore[no-untyped-def]
@@ -232,7 +244,7 @@ def largest(typing, lanes):  # type: ignore[no-untyped-def]
 
 
 def _power_of_e(builder: Any, x: Any) -> Any:
-    """e^x: 2^k times a polynomial (Taylor, 6th degree, half a power of two either side of 0)."""
+    """Return e^x: 2^k times a Taylor polynomial of 6th degree, half a power of two around 0."""
     flags = ("contract",)
     x = builder.select(builder.fcmp_ordered("<", x, _same(-88.0)), _same(-88.0), x)
     x = builder.select(builder.fcmp_ordered(">", x, _same(88.0)), _same(88.0), x)
@@ -252,7 +264,7 @@ def _power_of_e(builder: Any, x: Any) -> Any:
 
 @intrinsic
 def raised(typing, lanes):  # type: ignore[no-untyped-def]
-    """e to the power of each number: within 5e-7 of its value; 0 below -87.6, and no more than e^88."""
+    """Return e to the power of each number within 5e-7 of its value; 0 below -87.6."""
 
     def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
         vectors = [builder.extract_value(arguments[0], vector) for vector in range(lanes.n)]
@@ -263,7 +275,7 @@ def raised(typing, lanes):  # type: ignore[no-untyped-def]
 
 @intrinsic
 def logistic(typing, lanes):  # type: ignore[no-untyped-def]
-    """1 / (1 + e^-x) of each number."""
+    """Return 1 / (1 + e^-x) of each number."""
 
     def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
         vectors = []

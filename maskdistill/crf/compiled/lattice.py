@@ -1,9 +1,10 @@
-"""The permutohedral lattice of some points: which lattice points each touches, and who is whose neighbour.
+"""The permutohedral lattice of some points: the lattice points that each touches, numbered.
 
-Paper:    Adams, Baek, Davis, Eurographics 2010, Sec. 3; as a CRF's filter: Kraehenbuehl and Koltun, NIPS 2011
-In:       features (points, d), each already divided by its deviation
-Out:      packed keys, barycentric weights, numbers of lattice points in the order of their keys, neighbours
-Differs:  lattice points are sorted by key, and neighbours found by merging the sorted keys with themselves, shifted
+Paper:    Adams, Baek, Davis, Eurographics 2010, Sec. 3; as a CRF's filter: Kraehenbuehl and Koltun,
+          NIPS 2011
+In:       features (d, points) float32, each already divided by its deviation
+Out:      packed keys, barycentric weights, lattice points numbered as they were first touched
+Differs:  nothing; by hand, as the whole filter: lanes.py says why
 """
 
 from __future__ import annotations
@@ -15,14 +16,15 @@ import numpy as np
 from maskdistill.crf.compiled.lanes import OPTIONS, fetch_line
 from maskdistill.numba_jit import compiled
 
-BLOCK = 64  # points that are embedded together: loops over them compile to vectors
+# Points that are embedded together: loops over them compile to vectors, 300 to 150 ms a picture
+# (docs/log/crf.md, "the time of the building").
+BLOCK = 64
 _FREE = -1  # no key is negative
-_AHEAD = 16  # keys whose slots are asked for before they are looked at
 _KEYS = 2**62  # a lattice point's coordinates are packed into one int64
 
 
 class Packing(NamedTuple):
-    """How coordinates become keys, so that a neighbour's key is the key plus a constant.
+    """Hold how coordinates become keys, so that a neighbour's key is the key plus a constant.
 
     Attributes:
         scales: (d,) float32, factors of the features.
@@ -35,13 +37,16 @@ class Packing(NamedTuple):
     strides: np.ndarray
 
     def step(self, axis: int) -> int:
-        """What the key of the next point on an axis has more: one in each coordinate, d less in that of the axis."""
+        """Return the difference of the keys of neighbours on an axis.
+
+        One more in each coordinate, d less in that of the axis.
+        """
         d = len(self.scales)
         return int(self.strides.sum() - (self.strides[axis] * (d + 1) if axis < d else 0))
 
 
 class Table(NamedTuple):
-    """Hash table of keys, numbered from 0 in the order of their first appearance.
+    """Hold a hash table of keys, numbered from 0 in the order of their first appearance.
 
     Attributes:
         table: (2 << bits,) int64: key and number of each slot, side by side in one cache line.
@@ -55,10 +60,14 @@ class Table(NamedTuple):
 
 
 def packing(low: np.ndarray, high: np.ndarray) -> Packing:
-    """Packing for features between `low` and `high` (d,), with room for neighbours.
+    """Return the packing for features within bounds, with room for neighbours.
 
+    Args:
+        low: (d,) float32, least value of each feature.
+        high: (d,) float32, largest.
     Raises:
-        ValueError: they spread over more of the lattice than 62 bits can number: a deviation is too small.
+        ValueError: they spread over more of the lattice than 62 bits can number: a deviation is
+            too small.
     """
     d = len(low)
     scales = (np.sqrt(2 / 3) * (d + 1) / np.sqrt(np.arange(1, d + 1) * np.arange(2, d + 2))).astype(
@@ -68,10 +77,12 @@ def packing(low: np.ndarray, high: np.ndarray) -> Packing:
     lowest, extents = np.empty(d, np.int64), []
     strides, stride = np.empty(d, np.int64), 1
     for axis in range(d):
-        # Coordinate i of a point is the sum of the scaled features from i on, less i times the one before.
+        # Coordinate i of a point is the sum of the scaled features from i on, less i times the one
+        # before.
         least = low[axis:].sum() - axis * (high[axis - 1] if axis else 0.0)
         most = high[axis:].sum() - axis * (low[axis - 1] if axis else 0.0)
-        # One cell for rounding, one for the other vertices of the simplex, two for neighbours and theirs.
+        # One cell for rounding, one for the other vertices of the simplex, two for neighbours and
+        # theirs.
         least, most = np.floor(least) - 4 * (d + 1), np.ceil(most) + 4 * (d + 1)
         extents.append(int(most) - int(least) + 1)
         strides[axis] = stride
@@ -87,7 +98,7 @@ def packing(low: np.ndarray, high: np.ndarray) -> Packing:
 
 @compiled(**OPTIONS)
 def bounds(features):  # type: ignore[no-untyped-def]
-    """Least and largest of each feature: (2, d) float32."""
+    """Return the least and largest of each feature, (2, d) float32."""
     out = np.empty((2, len(features)), np.float32)
     for axis in range(len(features)):
         least = most = features[axis, 0]
@@ -107,12 +118,19 @@ def number(
     lo: int,
     hi: int,
 ) -> Table:
-    """Embeds the points lo to hi and numbers the lattice points that they touch.
+    """Embed the points lo to hi and number the lattice points that they touch.
 
     Args:
         features: (d, points) float32 in units of the deviations.
-        column: vertices and weights (points, n) are written from this column on: numbers of the Table; barycentric.
+        packed: for these features.
+        column: the first of the d + 1 columns of `vertices` and `weights` that are written.
+        vertices: (points, n) uint32, numbers of the Table.
+        weights: (points, n) float32, barycentric.
+        lo: first point.
+        hi: behind the last.
     """
+    # At most half of the slots are taken, so that a key is found in a step or two: room for one to
+    # two keys a point at first; a table that fills up is made anew, twice as large.
     bits = max(12, int(hi - lo).bit_length() + 1)
     table = np.full(2 << bits, _FREE, np.int64)
     found = np.empty(1 << (bits - 1), np.int64)
@@ -135,12 +153,15 @@ def number(
 def embed(  # type: ignore[no-untyped-def]
     features, scales, lowest, strides, column, vertices, weights, table, bits, found, count, lo, hi
 ):
-    """The simplices of the points lo to hi, block by block, until the table is half full: (next point, keys found)."""
+    """Find the simplices of the points lo to hi, block by block, until the table is half full.
+
+    Returns:
+        (next point, keys found).
+    """
     d = len(features)
     down, whole = np.float32(1.0 / (d + 1)), strides.sum()
-    raised = np.empty(
-        (d + 1, BLOCK), np.float32
-    )  # coordinates on the lattice's hyperplane, then less the base's
+    # Coordinates on the lattice's hyperplane, then less the base's.
+    raised = np.empty((d + 1, BLOCK), np.float32)
     total = np.empty(BLOCK, np.float32)
     base = np.empty((d + 1, BLOCK), np.int32)
     excess = np.empty(BLOCK, np.int32)
@@ -226,13 +247,13 @@ def embed(  # type: ignore[no-untyped-def]
 
 @compiled(**OPTIONS, inline="always")
 def slot_of(key, bits):  # type: ignore[no-untyped-def]
-    """Where a key belongs: the high bits of its product with 2^64 over the golden ratio."""
+    """Return where a key belongs: the high bits of its product with 2^64 over the golden ratio."""
     return np.int64((np.uint64(key) * np.uint64(11400714819323198485)) >> np.uint64(64 - bits))
 
 
 @compiled(**OPTIONS, inline="always")
 def find(table, key, bits):  # type: ignore[no-untyped-def]
-    """The slot that holds the key, or the free one where it would go."""
+    """Return the slot that holds a key, or the free one where it would go."""
     slot = slot_of(key, bits)
     while table[2 * slot] != key and table[2 * slot] != _FREE:
         slot = (slot + 1) & ((1 << bits) - 1)
@@ -241,112 +262,8 @@ def find(table, key, bits):  # type: ignore[no-untyped-def]
 
 @compiled(**OPTIONS)
 def fill_table(table, bits, found, count):  # type: ignore[no-untyped-def]
-    """Puts keys with their numbers into an empty table."""
+    """Put keys with their numbers into an empty table."""
     for at in range(count):
         slot = find(table, found[at], bits)
         table[2 * slot] = found[at]
         table[2 * slot + 1] = at
-
-
-@compiled(**OPTIONS)
-def place(keys, own, table, bits, first):  # type: ignore[no-untyped-def]
-    """For each number of a Table the place of its key among all sorted keys, counted from `first`.
-
-    Args:
-        own: the Table's keys, sorted.
-    """
-    out = np.empty(len(own), np.uint32)
-    at = 0
-    for index in range(len(own)):
-        if index + _AHEAD < len(own):
-            fetch_line(table, 2 * slot_of(own[index + _AHEAD], bits))
-        while keys[at] < own[index]:
-            at += 1
-        out[table[2 * find(table, own[index], bits) + 1]] = first + at
-    return out
-
-
-@compiled(**OPTIONS)
-def union(one, other):  # type: ignore[no-untyped-def]
-    """Two sorted lists of distinct keys as one."""
-    out = np.empty(len(one) + len(other), np.int64)
-    i = j = count = 0
-    while i < len(one) and j < len(other):
-        a, b = one[i], other[j]
-        out[count] = min(a, b)
-        count += 1
-        i += a <= b
-        j += b <= a
-    for rest in range(i, len(one)):
-        out[count] = one[rest]
-        count += 1
-    for rest in range(j, len(other)):
-        out[count] = other[rest]
-        count += 1
-    return out[:count].copy()
-
-
-@compiled(**OPTIONS)
-def neighbours(keys, step, first, before, after):  # type: ignore[no-untyped-def]
-    """Where key - step and key + step stand among the sorted keys, counted from `first`; 0 if they do not."""
-    if step < 0:
-        before, after, step = after, before, -step
-    size = len(keys)
-    at = other = 0
-    while (
-        at < size and other < size
-    ):  # written without branches: which list goes on cannot be foreseen
-        wanted, found = keys[at] + step, keys[other]
-        same = np.uint32(wanted == found)
-        after[at] = same * np.uint32(first + other)
-        before[other] = same * np.uint32(first + at)
-        at += np.int64(wanted <= found)
-        other += np.int64(found <= wanted)
-    after[at:] = 0
-    before[other:] = 0
-
-
-@compiled(**OPTIONS)
-def renumber(vertices, column, width, places, counts, lo, hi):  # type: ignore[no-untyped-def]
-    """Numbers of a Table to places in the order of keys, in place; `counts` counts how often each occurs."""
-    for point in range(lo, hi):
-        for vertex in range(column, column + width):
-            at = places[vertices[point, vertex]]
-            vertices[point, vertex] = at
-            counts[at] += 1
-
-
-@compiled(**OPTIONS)
-def starts_of(counts, starts, total, lo, hi):  # type: ignore[no-untyped-def]
-    """Where the entries of the lattice points lo to hi end, the first of them beginning at `total`.
-
-    The counts (threads, lattice points) become where each thread's entries begin.
-    """
-    for row in range(lo, hi):
-        for rank in range(counts.shape[0]):
-            n = counts[rank, row]
-            counts[rank, row] = total
-            total += n
-        starts[row] = total
-
-
-@compiled(**OPTIONS)
-def fill(vertices, weights, width, begins, points, shares, lo, hi):  # type: ignore[no-untyped-def]
-    """The vertices turned round: which points touch each lattice point, and with which weight.
-
-    Args:
-        points, shares: (2 * entries,) uint32 and the same memory as float32: point and weight of an entry side by side.
-    """
-    for point in range(lo, hi):
-        if point + _AHEAD < hi:
-            for vertex in range(width):
-                fetch_line(begins, np.int64(vertices[point + _AHEAD, vertex]))
-        if point + _AHEAD // 2 < hi:
-            for vertex in range(width):
-                fetch_line(points, 2 * np.int64(begins[vertices[point + _AHEAD // 2, vertex]]))
-        for vertex in range(width):
-            row = vertices[point, vertex]
-            entry = begins[row]
-            begins[row] = entry + 1
-            points[2 * entry] = point
-            shares[2 * entry + 1] = weights[point, vertex]

@@ -1,7 +1,7 @@
-"""Lattice points that no pixel touches, but that a blur would pass through: the ring around those that are touched.
+"""Lattice points that no pixel touches, but that a blur would pass through: the ring around others.
 
 In:       sorted keys of the lattice points that pixels touch
-Out:      for each axis which points take part in its blur, and where they stood in the one before
+Out:      for each axis the points that take part in its blur, and their places in the one before
 Differs:  the published lattice leaves them out, and loses what would go through them
 """
 
@@ -9,41 +9,40 @@ from __future__ import annotations
 
 import numpy as np
 
-from maskdistill.crf.compiled import lattice
+from maskdistill.crf.compiled import lattice, sorted_points
 
-MOST = (
-    2**23
-)  # points: 0.5 GiB on the way. Noise of 500 x 500 pixels has more, photographs of 2000 x 2000 have not
+# Points: 0.5 GiB on the way. Noise of 500 x 500 pixels has more, photographs of 2000 x 2000 do not.
+MOST = 2**23
 
 
 def ring_levels(
     keys: np.ndarray, packing: lattice.Packing, first: int
 ) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """The blurs of a lattice with its ring, axis by axis.
+    """Return the blurs of a lattice with its ring, axis by axis.
 
-    A point takes part in the blur of an axis if something can have reached it by then and can still reach a point that
-    pixels touch: half of the ring at most, which is what makes it affordable.
+    A point takes part in the blur of an axis if something can have reached it by then and can still
+    reach a point that pixels touch: half of the ring at most, which is what makes it affordable.
 
     Args:
         keys: (n,) int64, sorted, distinct.
         packing: how keys of neighbours differ.
         first: number of the first lattice point; 0 means absent.
     Returns:
-        an axis: (own, before, after) uint32 in numbers of the level before; the last level is `keys` again. Empty if
-        the ring has more than MOST points.
+        (own, before, after) uint32 of each axis, in numbers of the level before; the last level is
+        `keys` again. Empty if the ring has more than MOST points.
     """
     n_axes = len(packing.scales) + 1
     steps = [packing.step(axis) for axis in range(n_axes)]
     ring = keys
     for step in steps:
-        ring = lattice.union(ring, lattice.union(keys - step, keys + step))
+        ring = sorted_points.union(ring, sorted_points.union(keys - step, keys + step))
         if len(ring) > MOST:
             return []
     touched = np.zeros(len(ring) + 1, bool)  # entry 0 stands for what is absent
     touched[1 + np.searchsorted(ring, keys)] = True
     sides = np.empty((n_axes, 2, len(ring)), np.uint32)
     for axis, step in enumerate(steps):
-        lattice.neighbours(ring, step, 1, sides[axis, 0], sides[axis, 1])
+        sorted_points.neighbours(ring, step, 1, sides[axis, 0], sides[axis, 1])
     reached = [touched]
     for before, after in sides:
         known = reached[-1]
@@ -66,5 +65,5 @@ def ring_levels(
 
 
 def _numbers(taking_part: np.ndarray, first: int) -> np.ndarray:
-    """The points that take part counted from `first`; 0 for the others."""
+    """Return the points that take part counted from `first`; 0 for the others."""
     return np.where(taking_part, np.cumsum(taking_part) + (first - 1), 0).astype(np.uint32)
