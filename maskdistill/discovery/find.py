@@ -12,7 +12,7 @@ import torch
 from maskdistill import crf
 from maskdistill.features import Prepared, prepare, wanted_size
 from maskdistill.proposals import lost, maskcut, maskdistill, pixels, to_pixels, tokencut
-from maskdistill.types import Facet, Features, Found
+from maskdistill.types import Facet, Features, Found, Note, Notes
 
 METHODS: dict[str, Callable[..., Found]] = {
     "maskdistill": maskdistill.discover,
@@ -26,16 +26,12 @@ NEEDS = {
     "tokencut": (),
     "maskcut": (),
 }  # beside the facet
-NOT_FINITE = "not finite"  # the note of a picture whose features cannot be used
-FALLBACK = "fallback"  # the note of a cut that the dense solver made
-SMALLER = "smaller"  # the note of a picture that did not fit into memory
 _FEWEST = 64  # patches: what does not fit into memory with so few is not mended by fewer
 # Ways from the patch grid to pixels that look at the picture.
 FROM_PICTURE: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
     "refine": pixels.refine,
     "crf": crf.refined_mask,
 }
-Notes = list[tuple[str, float | int | str]]
 
 
 @dataclass(frozen=True)
@@ -133,7 +129,7 @@ def find(
                 raise
             most, seen = rows * columns // 2, None
         else:
-            notes = found.notes if most is None else [*found.notes, (SMALLER, most)]
+            notes = found.notes if most is None else [*found.notes, (Note.SMALLER, most)]
             return replace(found, notes=notes), content
 
 
@@ -216,7 +212,7 @@ def search(features: Features, method: str, *, facet: Facet, **constants: Any) -
     except ValueError:
         for field in dict.fromkeys((*NEEDS[method], facet)):
             if not bool(torch.isfinite(getattr(features, field)).all()):
-                return Found([], [(NOT_FINITE, field)])
+                return Found([], [(Note.NOT_FINITE, field)])
         raise
 
 

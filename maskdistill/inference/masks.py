@@ -27,7 +27,7 @@ from maskdistill.runs import atomic
 from maskdistill.runs.progress import Progress
 from maskdistill.settings import RunSettings
 from maskdistill.stages import propose
-from maskdistill.types import MOST_IDS
+from maskdistill.types import MOST_IDS, Notes
 
 
 def work(
@@ -91,7 +91,7 @@ def write(
     rows: list[dict[str, Any]],
     *,
     size: tuple[int, int],
-    notes: list[tuple[str, float | int | str]],
+    notes: Notes,
     separate: bool,
 ) -> None:
     """The files of one picture, the JSON last; rows as `propose.mask_rows` gives them."""
@@ -126,7 +126,7 @@ def write(
         "picture": path,
         "size": list(size),
         "masks": described,
-        "notes": [[word, value] for word, value in notes],
+        "notes": [[note.value, value] for note, value in notes],
     }
     atomic.write_json(result_folder.file_of(target, ".json"), about)
 

@@ -18,7 +18,7 @@ from maskdistill.proposals import scores
 from maskdistill.proposals.grid import component
 from maskdistill.proposals.object_test import check_limits
 from maskdistill.proposals.spectral import affinity, products
-from maskdistill.types import Facet, Features, Found, GridMask
+from maskdistill.types import Facet, Features, Found, GridMask, Note
 
 _ROWS = 64  # tied patches whose inner products are held at a time
 
@@ -48,7 +48,7 @@ def discover(
         min_area: patches; the search stops at a mask below it.
     Returns:
         Masks in the order of discovery. The score is that of `scores.of_vectors`.
-        Notes: ("stopped", reason) where fewer than max_masks were found.
+        Notes: STOPPED with the reason where fewer than max_masks were found.
     Raises:
         ValueError: keys missing, of another shape, not finite; a constant out of range.
     Source: the paper's Sec. 3; twin: tests/reference/lost.py, which forms the affinity.
@@ -65,7 +65,7 @@ def discover(
     while len(found) < max_masks:
         indices = np.flatnonzero(free)
         if not len(indices):
-            return Found(found, [("stopped", "no patches left")])
+            return Found(found, [(Note.STOPPED, "no patches left")])
         left = keys if len(indices) == len(keys) else keys[indices]
         order = _by_degree(left, n_candidates=n_candidates, rule=rule)
         seed, candidates = order[0], order[:n_candidates]
@@ -77,10 +77,10 @@ def discover(
         mask = component(like.reshape(features.grid), seed_patch)
         if mask.sum() < min_area:
             what = "mask below min_area" if mask.any() else "the seed patch resembles nothing"
-            return Found(found, [("stopped", what)])
+            return Found(found, [(Note.STOPPED, what)])
         score = scores.of_vectors(keys, mask)
         if score < stop_score:
-            return Found(found, [("stopped", "mask below stop_score")])
+            return Found(found, [(Note.STOPPED, "mask below stop_score")])
         found.append(GridMask(torch.from_numpy(mask), seed_patch, score))
         free &= ~mask.ravel()
     return Found(found)

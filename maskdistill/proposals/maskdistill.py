@@ -17,7 +17,7 @@ from maskdistill.proposals import scores
 from maskdistill.proposals.grid import component
 from maskdistill.proposals.object_test import check_limits
 from maskdistill.proposals.spectral import affinity, products
-from maskdistill.types import Facet, Features, Found, GridMask
+from maskdistill.types import Facet, Features, Found, GridMask, Note
 
 
 def discover(
@@ -52,7 +52,7 @@ def discover(
         min_area: patches; the search stops at a mask below it.
     Returns:
         Masks in the order of discovery. The score is that of `scores.of_vectors`.
-        Notes: ("stopped", reason) where fewer than max_masks were found.
+        Notes: STOPPED with the reason where fewer than max_masks were found.
     Raises:
         ValueError: queries or keys missing, of another shape, not finite; a constant out of range.
     Source: DESIGN of the method's facts; twin: tests/reference/maskdistill.py.
@@ -74,7 +74,7 @@ def discover(
     while len(found) < max_masks:
         indices = np.flatnonzero(free)
         if len(indices) < min_area or not len(indices):
-            return Found(found, [("stopped", "no patches left")])
+            return Found(found, [(Note.STOPPED, "no patches left")])
         weights = _kept_mass(attention[indices], mass=mass, rule=mass_rule)
         n_candidates = max(1, int(top_fraction * len(indices)))
         candidates = indices[np.argsort(-weights, kind="stable")[:n_candidates]]
@@ -86,13 +86,13 @@ def discover(
         score = scores.of_vectors(values, mask)
         if not mask[seed_patch]:
             if found:
-                return Found(found, [("stopped", "the seed patch resembles nothing")])
+                return Found(found, [(Note.STOPPED, "the seed patch resembles nothing")])
             # A key of length zero. The release then takes component number 0, everything outside: kept, at score 0.
             mask, score = ~like, 0.0
         if int(mask.sum()) < min_area:
-            return Found(found, [("stopped", "mask below min_area")])
+            return Found(found, [(Note.STOPPED, "mask below min_area")])
         if score < stop_score:
-            return Found(found, [("stopped", "mask below stop_score")])
+            return Found(found, [(Note.STOPPED, "mask below stop_score")])
         found.append(GridMask(mask=torch.from_numpy(mask), seed_patch=seed_patch, score=score))
         free &= ~mask.ravel()
     return Found(found)

@@ -12,11 +12,8 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from maskdistill.discovery.find import (
-    FALLBACK,
     FROM_PICTURE,
     METHODS,
-    NOT_FINITE,
-    SMALLER,
     Input,
     Recipe,
     find,
@@ -37,13 +34,15 @@ from maskdistill.settings import RunSettings, as_dict
 from maskdistill.settings.propose import ProposeSettings
 from maskdistill.settings.run import HANDCRAFTED
 from maskdistill.stages import imported
-from maskdistill.types import Features
+from maskdistill.types import Features, Note
 
 IMPORTS = (
     "import_file",
     "import_images",
     "import_top",
 )  # settings that count where masks are imported, there alone
+
+TOLD = (Note.FALLBACK, Note.NOT_FINITE, Note.SMALLER)  # notes of a picture that the ledger repeats
 
 
 def parts(settings: RunSettings) -> dict[str, Any]:
@@ -103,10 +102,10 @@ def work(job: Job, folder: ProposeFolder) -> Done:
             recipe=recipe,
             seen=None if features is None else (features, ready.content),
         )
-        for word, value in found.notes:
-            if word in (FALLBACK, NOT_FINITE, SMALLER) and value:
+        for note, value in found.notes:
+            if note in TOLD:
                 job.ledger.write(
-                    "note", stage="propose", picture=image.path, what=word, value=value
+                    "note", stage="propose", picture=image.path, what=note.value, value=value
                 )
         place = {"patch": network.patch, "content": content, "size": image.size}
         masks, scores = in_pixels(
@@ -114,7 +113,7 @@ def work(job: Job, folder: ProposeFolder) -> Done:
         )
         return {
             "masks": mask_rows(masks, scores),
-            "notes": [[word, value] for word, value in found.notes],
+            "notes": [[note.value, value] for note, value in found.notes],
         }
 
     # One thread of the BLAS a worker: more would fight over the cores, and move last bits with their number.

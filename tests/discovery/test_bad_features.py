@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from maskdistill import api
-from maskdistill.discovery.find import METHODS, NOT_FINITE, Recipe, discover
+from maskdistill.discovery.find import METHODS, Recipe, discover
 from maskdistill.features import handcrafted
 from maskdistill.settings import load, resolve
 from maskdistill.stages.propose import input_of
-from maskdistill.types import Features
+from maskdistill.types import Features, Note
 from maskdistill.workflows import demo_pictures
 from tests.tiny_runs import QUICK
 
@@ -91,11 +91,11 @@ def test_no_features_break_a_method(
             assert masks.shape == (len(scores), *size)
             assert np.isfinite(scores).all()
             words = dict(notes)
-            assert (NOT_FINITE in words) == ("finite" in kind)
+            assert (Note.NOT_FINITE in words) == ("finite" in kind)
             if "finite" in kind:
                 assert len(masks) == 0
             if not len(masks):
-                assert words.keys() & {NOT_FINITE, "stopped"}
+                assert words.keys() & {Note.NOT_FINITE, Note.STOPPED}
 
 
 def test_a_picture_whose_features_are_not_finite_stays_in_the_run_as_one_without_masks(
@@ -122,10 +122,10 @@ def test_a_picture_whose_features_are_not_finite_stays_in_the_run_as_one_without
         json.loads(line) for line in (out / "propose" / "proposals.jsonl").read_text().splitlines()
     ]
     assert [len(line["masks"]) > 0 for line in lines] == [True, False, True]
-    assert [NOT_FINITE, "keys"] in lines[1]["notes"]
+    assert ["not finite", "keys"] in lines[1]["notes"]
     events = [json.loads(line) for line in (out / "ledger.jsonl").read_text().splitlines()]
     noted = [
-        event for event in events if event["event"] == "note" and event.get("what") == NOT_FINITE
+        event for event in events if event["event"] == "note" and event.get("what") == "not finite"
     ]
     assert [(event["picture"], event["value"]) for event in noted] == [("0002.png", "keys")]
     record = json.loads((out / "propose" / "stage.json").read_text())

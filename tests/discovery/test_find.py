@@ -20,7 +20,7 @@ from maskdistill.discovery.find import (
 from maskdistill.features import handcrafted
 from maskdistill.proposals import pixels, to_pixels
 from maskdistill.settings import load, resolve
-from maskdistill.types import Found, GridMask
+from maskdistill.types import Found, GridMask, Note
 from maskdistill.workflows import demo_pictures
 
 PATCH, CONTENT, SIZE = (
@@ -171,8 +171,8 @@ def test_a_picture_that_does_not_fit_into_memory_is_tried_smaller_and_the_notes_
     assert masks.shape[1:] == (160, 200)
     assert network.asked[0] > 400
     assert network.asked[-1] <= 200
-    assert dict(notes)["smaller"] >= network.asked[-1]
-    assert "smaller" not in dict(discover(rgb, backbone=Small(10**6, error), recipe=RECIPE)[2])
+    assert dict(notes)[Note.SMALLER] >= network.asked[-1]
+    assert Note.SMALLER not in dict(discover(rgb, backbone=Small(10**6, error), recipe=RECIPE)[2])
 
 
 def test_what_is_too_large_at_any_size_and_other_errors_are_raised():

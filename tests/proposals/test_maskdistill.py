@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from maskdistill.proposals import maskdistill
-from maskdistill.types import Features
+from maskdistill.types import Features, Note
 from tests.reference import maskdistill as reference
 
 
@@ -45,7 +45,7 @@ def test_further_masks_do_not_overlap_and_the_search_says_why_it_ended(rng):
     found = maskdistill.discover(drawn(rng), max_masks=1000)
     assert 1 < len(found.masks) < 1000
     assert torch.stack([each.mask for each in found.masks]).sum(0).max() == 1
-    assert found.notes[0][0] == "stopped"
+    assert found.notes[0][0] is Note.STOPPED
     assert all(each.mask[each.seed_patch] and 0 <= each.score <= 1 for each in found.masks)
 
 
