@@ -18,6 +18,7 @@ from PIL import Image
 
 from maskdistill.artifacts import label_maps
 from maskdistill.discovery.find import discover
+from maskdistill.discovery.recipe import recipe_of
 from maskdistill.engine import networks
 from maskdistill.engine.job import Job
 from maskdistill.errors import SettingsError
@@ -53,7 +54,7 @@ def work(
         "separate": separate,
     }
     network = networks.backbone(job, "propose", own.backbone)
-    recipe = propose.recipe_of(own)
+    recipe = recipe_of(own)
 
     def begin(names: Mapping[str, str]) -> None:
         if separate:
@@ -65,9 +66,9 @@ def work(
             progress.say(what)
 
     def masks(target: Path, path: str, rgb: np.ndarray) -> dict[str, int]:
-        found, scores, notes = discover(rgb, backbone=network, recipe=recipe)
-        rows = propose.mask_rows(found, scores)
-        write(target, path, rows, size=rgb.shape[:2], notes=notes, separate=separate)
+        found = discover(lambda: rgb, size=rgb.shape[:2], backbone=network, recipe=recipe)
+        rows = propose.mask_rows(found)
+        write(target, path, rows, size=rgb.shape[:2], notes=found.notes, separate=separate)
         return {"masks": len(rows), "without masks": not rows}
 
     counts = result_folder.fill(

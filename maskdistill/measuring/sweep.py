@@ -9,15 +9,15 @@ from __future__ import annotations
 import itertools
 import json
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from maskdistill.datasets import truth as truths
-from maskdistill.discovery.find import METHODS, NEEDS, in_pixels, look, search
+from maskdistill.discovery.find import PictureFeatures, discover, features_of
+from maskdistill.discovery.recipe import METHODS, Input, Recipe, recipe_of
 from maskdistill.engine import networks
 from maskdistill.engine.job import Image, Job
 from maskdistill.engine.picture_loop import over_pictures
@@ -26,12 +26,13 @@ from maskdistill.errors import PictureError, SettingsError
 from maskdistill.evaluation import corloc
 from maskdistill.masks import rle
 from maskdistill.masks.boxes import boxes_from_masks
+from maskdistill.memory import in_halves
 from maskdistill.runs import atomic
 from maskdistill.runs.fingerprints import digest
 from maskdistill.settings import as_dict
+from maskdistill.settings.propose import Method, ProposeSettings
 from maskdistill.settings.run import HANDCRAFTED
 from maskdistill.stages import evaluate
-from maskdistill.stages.propose import input_of
 from maskdistill.types import FACETS, Facet, Rle
 
 CROP = 0.1  # of each side, cut off all around, for the agreement under crops
@@ -41,7 +42,7 @@ CROP = 0.1  # of each side, cut off all around, for the agreement under crops
 class Grid:
     """What is tried; every combination of it."""
 
-    methods: tuple[str, ...] = tuple(METHODS)
+    methods: tuple[Method, ...] = tuple(METHODS)
     blocks: tuple[int, ...] = (-1, -2, -3, -4)
     facets: tuple[Facet, ...] = FACETS
     centred: tuple[bool, ...] = (False, True)
@@ -51,7 +52,7 @@ class Grid:
 class Trial:
     """One combination."""
 
-    method: str
+    method: Method
     block: int
     facet: Facet
     centred: bool
@@ -147,46 +148,49 @@ def _chosen(job: Job, n_pictures: int) -> tuple[list[Image], dict[int, list[Rle]
 
 def _masks(job: Job, network: Any, rgb: np.ndarray, trials: list[Trial]) -> list[np.ndarray]:
     """Masks (n, H, W) bool of each trial by falling score; one pass of the backbone a block and input."""
-    settings = job.settings.propose
-    seen: dict[Any, Any] = {}
-    found = []
-    for trial in trials:
-        shown, constants = input_of(settings, trial.method)
-        key = (shown, trial.block)
+    recipes = [_recipe(job.settings.propose, trial) for trial in trials]
+    # Of every block all that any of its trials reads, in one pass for each way of being shown.
+    want: dict[int, set[str]] = {}
+    for recipe in recipes:
+        want.setdefault(recipe.block, set()).update(recipe.want)
+    seen: dict[tuple[Input, int], PictureFeatures | None] = {}
+    masks = []
+    for recipe in recipes:
+        key = recipe.shown, recipe.block
         if key not in seen:
-            want = {
-                facet
-                for other in trials
-                if other.block == trial.block
-                for facet in (other.facet, *NEEDS[other.method])
-            }
-            seen[key] = look(
-                rgb, backbone=network, block=trial.block, want=tuple(sorted(want)), shown=shown
-            )
-        features, content = seen[key]
-        with torch.inference_mode():
-            features = features.centred() if trial.centred else features
-        proposed = search(
-            features,
-            trial.method,
-            facet=trial.facet,
-            max_masks=settings.max_masks,
-            stop_score=settings.stop_score,
-            **constants,
-        )
-        masks, scores = in_pixels(
-            proposed,
-            rgb=rgb,
-            patch=features.patch,
-            content=content,
+            seen[key] = _features(network, rgb, *key, sorted(want[recipe.block]))
+        found = discover(
+            lambda: rgb,
             size=rgb.shape[:2],
-            min_score=settings.min_score,
-            # Combinations are compared, not outlines: a CRF of each mask would take most of the time.
-            how="nearest" if settings.pixels == "crf" else settings.pixels,
+            backbone=network,
+            recipe=recipe,
+            features=seen[key],
         )
-        order = [row for row in np.argsort(-scores, kind="stable") if masks[row].any()]
-        found.append(masks[order])
+        masks.append(found.masks[found.best_first])
+    return masks
+
+
+def _features(
+    network: Any, rgb: np.ndarray, shown: Input, block: int, want: list[str]
+) -> PictureFeatures | None:
+    """Return the features of a picture; None where they do not fit into memory."""
+    ready = shown.prepare(rgb, backbone=network)
+    (found,) = in_halves([ready], lambda some: features_of(some, network, block=block, want=want))
     return found
+
+
+def _recipe(settings: ProposeSettings, trial: Trial) -> Recipe:
+    """The recipe of the settings, with what the trial tries in place of theirs."""
+    tried = replace(
+        settings,
+        method=trial.method,
+        block=trial.block,
+        facet=trial.facet,
+        centre_keys="yes" if trial.centred else "no",
+        # Combinations are compared, not outlines: a CRF of each mask would take most of the time.
+        pixels="nearest" if settings.pixels == "crf" else settings.pixels,
+    )
+    return recipe_of(tried)
 
 
 def _flipped(

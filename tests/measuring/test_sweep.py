@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from maskdistill import api, cli
-from maskdistill.discovery.find import METHODS
+from maskdistill.discovery.recipe import METHODS
 from maskdistill.errors import RunError, SettingsError
 from maskdistill.measuring import sweep
 from maskdistill.workflows import demo_pictures
