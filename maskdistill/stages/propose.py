@@ -13,7 +13,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from maskdistill.discovery.find import Discovered, PictureFeatures, discover, features_of
-from maskdistill.discovery.recipe import METHODS, recipe_of
+from maskdistill.discovery.recipe import METHODS, Recipe, recipe_of
 from maskdistill.engine.job import Image, Job
 from maskdistill.engine.picture_loop import over_batches
 from maskdistill.engine.stage import Done, Stage
@@ -79,8 +79,8 @@ def work(job: Job, folder: ProposeFolder) -> Done:
         kept = rgb if recipe.way.redraw is not None else None
         return recipe.shown.prepare(rgb, backbone=network), kept
 
-    def extract(ready: Sequence[Prepared]) -> list[PictureFeatures]:
-        return features_of(ready, network, block=recipe.block, want=recipe.want)
+    def together(loaded: list[Loaded]) -> list[PictureFeatures | None]:
+        return features_that_fit(job, [ready for ready, _ in loaded], network, recipe)
 
     def propose(image: Image, loaded: Loaded, features: PictureFeatures | None) -> dict[str, Any]:
         rgb = loaded[1]
@@ -107,7 +107,7 @@ def work(job: Job, folder: ProposeFolder) -> Done:
             folder,
             batches,
             load=load,
-            together=lambda loaded: in_halves([ready for ready, _ in loaded], extract),
+            together=together,
             each=propose,
             title="propose",
             behind=job.settings.workers,
@@ -125,6 +125,25 @@ def work(job: Job, folder: ProposeFolder) -> Done:
 
         lines.write(folder.masks, rows())
     return Done(outputs=[folder.masks], counts=counts)
+
+
+def features_that_fit(
+    job: Job, batch: Sequence[Prepared], network: Any, recipe: Recipe
+) -> list[PictureFeatures | None]:
+    """Return the features of a batch of one padded shape, as many pictures at a time as fit.
+
+    The ledger says that a batch was halved; None stands for a picture that does not fit alone.
+    """
+
+    def halved(n_pictures: int) -> None:
+        if n_pictures > 1:
+            what = "a batch did not fit into memory: in halves"
+            job.ledger.write("halved", stage="propose", what=what, pictures=n_pictures)
+
+    def extract(some: Sequence[Prepared]) -> list[PictureFeatures]:
+        return features_of(some, network, block=recipe.block, want=recipe.want)
+
+    return in_halves(batch, extract, on_halved=halved)
 
 
 def stand_in(method: str, network: Any) -> str | None:

@@ -1,17 +1,20 @@
 """What does not fit into memory is shown smaller, and what is left out says why."""
 
 import json
-from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 import torch
 
 from maskdistill import api
-from maskdistill.discovery.find import Discovered, PictureFeatures, discover, features_of
+from maskdistill.discovery.find import Discovered, discover
 from maskdistill.discovery.limits import FEWEST, as_large_as_fits
 from maskdistill.discovery.recipe import Input, Recipe
-from maskdistill.features import Prepared, handcrafted
-from maskdistill.memory import in_halves
+from maskdistill.engine.job import Job
+from maskdistill.features import handcrafted
+from maskdistill.runs.ledger import Ledger
+from maskdistill.settings import RunSettings
+from maskdistill.stages import propose
 from maskdistill.types import Note
 from maskdistill.workflows import demo_pictures
 
@@ -76,21 +79,25 @@ def test_half_the_patches_are_tried_until_they_fit():
     assert notes == [(Note.SMALLER, tried[2])]
 
 
-def test_a_batch_that_does_not_fit_into_memory_is_seen_in_parts():
+def test_a_batch_that_does_not_fit_into_memory_is_seen_in_parts_and_the_ledger_says_so(tmp_path):
     network = Small(900, torch.OutOfMemoryError())
+    job = Job.alone(RunSettings())
+    job.ledger = Ledger(tmp_path / "ledger.jsonl")
     ready = [
         Input().prepare(demo_pictures.draw(3, n, size=SIZE).rgb, backbone=network) for n in range(4)
     ]
-
-    def extract(some: Sequence[Prepared]) -> list[PictureFeatures]:
-        return features_of(some, network, block=-1, want=("keys",))
-
-    seen = in_halves(ready, extract)
+    recipe = replace(RECIPE, facet="keys")
+    seen = propose.features_that_fit(job, ready, network, recipe)
     assert len(network.asked) > 1
     for each, found in zip(ready, seen, strict=True):
         (alone,) = network.inner.features(each.tensor[None], want=("keys",))
         torch.testing.assert_close(found.features.keys, alone.keys)
         assert found.content == each.content
+    halved = [event["pictures"] for event in job.ledger.read() if event["event"] == "halved"]
+    assert halved == [4, 2, 2]
+    tiny = Small(1, MemoryError())
+    assert propose.features_that_fit(job, ready[:2], tiny, recipe) == [None, None]
+    assert job.ledger.count("halved") == len(halved) + 1
 
 
 def test_such_pictures_of_a_run_get_their_masks_and_stand_in_the_ledger(tmp_path, monkeypatch):
