@@ -36,6 +36,7 @@ from maskdistill.stages import evaluate
 from maskdistill.types import FACETS, Facet, Rle
 
 CROP = 0.1  # of each side, cut off all around, for the agreement under crops
+FORMAT = 2  # of the records and of table.json: 2 has coverage, and null for no agreement
 
 
 @dataclass(frozen=True)
@@ -59,10 +60,17 @@ class Trial:
 
 
 def work(job: Job, *, grid: Grid, n_pictures: int) -> list[dict[str, Any]]:
-    """A row a combination, the best first: by CorLoc with ground truth, else by agreement.
+    """Return a row a combination, the best first: by CorLoc with ground truth, else by agreement.
 
-    With ground truth: CorLoc, mean_best_iou. Without: flips, crops (mean IoU of each mask with the most like one found
-    in the mirrored, the cropped picture). Always: masks (a picture), area (mean share of the picture).
+    Returns:
+        With ground truth: CorLoc and mean_best_iou. Without: flips and crops, the mean IoU of each
+        mask with the most like one found in the mirrored and in the cropped picture, over the
+        pictures where either of the two has a mask; None where none has, because nothing found
+        twice is no agreement. Always: coverage (share of the pictures with a mask), masks (a
+        picture), area (mean share of the picture). A combination without a mask is last.
+    Raises:
+        SettingsError: the grid names what there is not. PictureError: no picture can be read.
+        RunError: the run is not scanned.
     """
     upstream(job, "scan")
     trials = _trials(job, grid)
@@ -70,6 +78,7 @@ def work(job: Job, *, grid: Grid, n_pictures: int) -> list[dict[str, Any]]:
     folder = job.folder.sweep
     key = digest(
         {
+            "format": FORMAT,
             "trials": [vars(trial) for trial in trials],
             "images": [image.sha256 for image in images],
             "truth": [joined.get(image.id) for image in images],
@@ -104,10 +113,9 @@ def work(job: Job, *, grid: Grid, n_pictures: int) -> list[dict[str, Any]]:
     rows = [
         _row(trial, [record[number] for record in records]) for number, trial in enumerate(trials)
     ]
-    rows.sort(
-        key=lambda row: -(row["CorLoc"] if "CorLoc" in row else (row["flips"] + row["crops"]) / 2)
-    )
-    atomic.write_json(folder.table, {"format": 1, "pictures": len(records), "rows": rows})
+    rows.sort(key=lambda row: (row["coverage"] == 0, -_goodness(row)))
+    table = {"format": FORMAT, "pictures": len(records), "rows": rows}
+    atomic.write_json(folder.table, table)
     shutil.rmtree(folder.parts.path, ignore_errors=True)
     return rows
 
@@ -232,10 +240,18 @@ def _measured(
     return measured
 
 
-def _agreement(one: np.ndarray, other: np.ndarray) -> float:
-    """Mean over both sides' masks of the IoU with the most like one of the other side; 1 where both have none."""
+def _agreement(one: np.ndarray, other: np.ndarray) -> float | None:
+    """Return the mean over both sides' masks of the IoU with the most like one of the other side.
+
+    Args:
+        one, other: (n, H, W) bool of one size.
+    Returns:
+        0 where one side alone has masks; None where neither has.
+    """
+    if not len(one) and not len(other):
+        return None
     if not len(one) or not len(other):
-        return float(len(one) == len(other))
+        return 0.0
     overlap = rle.iou(
         rle.encode(np.ascontiguousarray(one)), rle.encode(np.ascontiguousarray(other))
     )
@@ -243,19 +259,31 @@ def _agreement(one: np.ndarray, other: np.ndarray) -> float:
 
 
 def _row(trial: Trial, measured: list[dict[str, Any]]) -> dict[str, Any]:
-    """A combination's means over the pictures."""
+    """Return the row of a combination: its means over the pictures, of which there is one at least."""
     row: dict[str, Any] = {
         "method": trial.method,
         "block": trial.block,
         "facet": trial.facet,
         "centred": trial.centred,
     }
-    if measured and "hit" in measured[0]:
-        row |= {
-            "CorLoc": float(np.mean([each["hit"] for each in measured])),
-            "mean_best_iou": float(np.mean([value for each in measured for value in each["best"]])),
-        }
-    for name in ("flips", "crops", "masks", "area"):
-        if measured and name in measured[0]:
-            row[name] = float(np.mean([each[name] for each in measured]))
+    if "hit" in measured[0]:
+        row["CorLoc"] = float(np.mean([each["hit"] for each in measured]))
+        row["mean_best_iou"] = float(
+            np.mean([value for each in measured for value in each["best"]])
+        )
+    else:
+        for name in ("flips", "crops"):
+            found = [each[name] for each in measured if each[name] is not None]
+            row[name] = float(np.mean(found)) if found else None
+    row["coverage"] = float(np.mean([each["masks"] > 0 for each in measured]))
+    for name in ("masks", "area"):
+        row[name] = float(np.mean([each[name] for each in measured]))
     return row
+
+
+def _goodness(row: dict[str, Any]) -> float:
+    """Return the number that rows are sorted by, in [0, 1]; 0 where there is none."""
+    if "CorLoc" in row:
+        return float(row["CorLoc"])
+    known = [row[name] for name in ("flips", "crops") if row[name] is not None]
+    return float(np.mean(known)) if known else 0.0
