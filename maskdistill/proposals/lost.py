@@ -31,7 +31,6 @@ def discover(
     rule: Literal["paper", "sound"] = "paper",
     stop_score: float = 0.0,
     facet: Facet = "keys",
-    min_area: int = 1,
 ) -> Found:
     """The least connected patch and what resembles it; further ones among the patches that are left.
 
@@ -45,7 +44,6 @@ def discover(
             least, by the sum of their positive inner products, so that a mirrored picture has mirrored masks.
         stop_score: the search ends at a mask that scores less, which is not returned. 0: no end.
         facet: what the patches are compared by.
-        min_area: patches; the search stops at a mask below it.
     Returns:
         Masks in the order of discovery. The score is that of `scores.of_vectors`.
         Notes: STOPPED with the reason where fewer than max_masks were found.
@@ -58,7 +56,7 @@ def discover(
             raise ValueError(f"{name} must be at least 1, got {value}")
     if rule not in ("paper", "sound"):
         raise ValueError(f"rule must be 'paper' or 'sound', got {rule!r}")
-    check_limits(stop_score=stop_score, min_area=min_area)
+    check_limits(stop_score=stop_score)
     keys = affinity.joined(features, facet=facet)
     free = np.ones(len(keys), bool)
     found: list[GridMask] = []
@@ -75,9 +73,8 @@ def discover(
         like = (products.times(keys, products.total(keys, sources)) > 0) & free
         seed_patch = divmod(int(indices[seed]), features.grid[1])
         mask = component(like.reshape(features.grid), seed_patch)
-        if mask.sum() < min_area:
-            what = "mask below min_area" if mask.any() else "the seed patch resembles nothing"
-            return Found(found, [(Note.STOPPED, what)])
+        if not mask.any():
+            return Found(found, [(Note.STOPPED, "the seed patch resembles nothing")])
         score = scores.of_vectors(keys, mask)
         if score < stop_score:
             return Found(found, [(Note.STOPPED, "mask below stop_score")])

@@ -28,10 +28,8 @@ def discover(
     mass: float = 0.5,
     mass_rule: Literal["signed", "positive"] = "signed",
     heads: int | None = None,
-    centre_keys: bool = False,
     stop_score: float = 0.0,
     facet: Facet = "keys",
-    min_area: int = 1,
 ) -> Found:
     """Objects that the class token attends to; further ones among the patches that are left.
 
@@ -46,10 +44,8 @@ def discover(
             attention alone.
         heads: how many of the first heads are averaged for the attention; None: all but the last (of one: that one).
             The inner products of patches always use all heads.
-        centre_keys: take the mean key off all keys first (Features.centred).
         stop_score: the search ends at a mask that scores less, which is not returned. 0: no end.
         facet: what the patches are compared by; the attention is always that of queries and keys.
-        min_area: patches; the search stops at a mask below it.
     Returns:
         Masks in the order of discovery. The score is that of `scores.of_vectors`.
         Notes: STOPPED with the reason where fewer than max_masks were found.
@@ -58,8 +54,7 @@ def discover(
     Source: DESIGN of the method's facts; twin: tests/reference/maskdistill.py.
     """
     _check(max_masks, top_fraction, mass, mass_rule)
-    check_limits(stop_score=stop_score, min_area=min_area)
-    features = features.centred() if centre_keys else features
+    check_limits(stop_score=stop_score)
     queries = _class_queries(features)
     averaged = max(1, len(queries) - 1) if heads is None else heads
     if not 1 <= averaged <= len(queries):
@@ -73,7 +68,7 @@ def discover(
     found: list[GridMask] = []
     while len(found) < max_masks:
         indices = np.flatnonzero(free)
-        if len(indices) < min_area or not len(indices):
+        if not len(indices):
             return Found(found, [(Note.STOPPED, "no patches left")])
         weights = _kept_mass(attention[indices], mass=mass, rule=mass_rule)
         n_candidates = max(1, int(top_fraction * len(indices)))
@@ -89,8 +84,6 @@ def discover(
                 return Found(found, [(Note.STOPPED, "the seed patch resembles nothing")])
             # A key of length zero. The release then takes component number 0, everything outside: kept, at score 0.
             mask, score = ~like, 0.0
-        if int(mask.sum()) < min_area:
-            return Found(found, [(Note.STOPPED, "mask below min_area")])
         if score < stop_score:
             return Found(found, [(Note.STOPPED, "mask below stop_score")])
         found.append(GridMask(mask=torch.from_numpy(mask), seed_patch=seed_patch, score=score))

@@ -81,7 +81,7 @@ def test_bad_input_is_named(rng):
         lost.discover(Features(grid=(5, 7), patch=8, queries=features.keys))
     with pytest.raises(ValueError, match="grid"):
         lost.discover(Features(grid=(5, 6), patch=8, keys=features.keys))
-    for name in ("max_masks", "n_candidates", "min_area"):
+    for name in ("max_masks", "n_candidates"):
         with pytest.raises(ValueError, match=name):
             lost.discover(features, **{name: 0})
     for value in (np.nan, 5, -1):

@@ -52,7 +52,7 @@ def test_further_masks_do_not_overlap_and_the_search_says_why_it_ended(rng):
 def test_centred_keys_undo_a_component_that_all_patches_share(rng):
     features = drawn(rng, shift=5.0)
     assert maskdistill.discover(features).masks[0].mask.all()
-    assert not maskdistill.discover(features, centre_keys=True).masks[0].mask.all()
+    assert not maskdistill.discover(features.centred()).masks[0].mask.all()
 
 
 def test_equal_patches_are_taken_lowest_first():
@@ -82,7 +82,6 @@ def test_bad_input_is_named(rng):
         with pytest.raises(ValueError, match=next(iter(constants))):
             maskdistill.discover(features, **constants)
     for constants in (
-        {"min_area": 0},
         {"stop_score": np.nan},
         {"stop_score": 5},
         {"stop_score": -1},
