@@ -33,7 +33,7 @@ from threadpoolctl import threadpool_limits
 
 from maskdistill.clusters import crops, kmeans, streamed
 from maskdistill.datasets import truth as truths
-from maskdistill.discovery.find import discover
+from maskdistill.discovery.recipe import recipe_of
 from maskdistill.engine.job import Image, Job
 from maskdistill.evaluation import clusters
 from maskdistill.features import normalised, padded, vit
@@ -47,7 +47,6 @@ from maskdistill.runs.ledger import Ledger
 from maskdistill.runs.progress import Progress
 from maskdistill.settings import load, resolve
 from maskdistill.stages import cluster
-from maskdistill.stages.propose import recipe_of
 
 REFERENCE = Path(os.environ.get("MASKDISTILL_REFERENCE", "../shared"))
 
@@ -93,7 +92,7 @@ def boxes_of_proposals() -> Iterator[tuple[Path, np.ndarray]]:
     for path in photographs():
         rgb, found = read(path), []
         for recipe in recipes:
-            masks, _, _ = discover(rgb, backbone=network.network(), recipe=recipe)
+            masks = network.discovered(rgb, network.network(), recipe)
             found.append(boxes_from_masks(masks[masks.any(axis=(1, 2))]))
         yield path, np.unique(np.concatenate(found), axis=0)
 

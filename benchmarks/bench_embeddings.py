@@ -27,14 +27,14 @@ import torch
 from maskdistill.clusters import crops, descriptors, kmeans, number, whitening
 from maskdistill.datasets import truth as truths
 from maskdistill.datasets import voc
-from maskdistill.discovery.find import Recipe, discover
+from maskdistill.discovery.find import discover
+from maskdistill.discovery.recipe import Recipe, recipe_of
 from maskdistill.evaluation import clusters, matching
 from maskdistill.features import handcrafted, normalised, padded, vit
 from maskdistill.masks import rle
 from maskdistill.masks.boxes import boxes_from_masks
 from maskdistill.pictures import read
 from maskdistill.settings import load, resolve
-from maskdistill.stages.propose import recipe_of
 from maskdistill.workflows import demo_pictures
 
 REFERENCE = Path(os.environ.get("MASKDISTILL_REFERENCE", "../shared"))
@@ -172,8 +172,13 @@ def drawn(seed: int, n_kinds: int, of: str) -> Pictures:
         if of == "truth":
             yield picture.rgb, picture.masks, picture.kinds
         else:
-            masks, _, _ = discover(picture.rgb, backbone=backbone, recipe=recipe)
+            masks = discovered(picture.rgb, backbone, recipe)
             yield picture.rgb, masks, met(masks, rle.encode(picture.masks), picture.kinds)
+
+
+def discovered(rgb: np.ndarray, backbone: Any, recipe: Recipe) -> np.ndarray:
+    """Return the masks (n, H, W) bool of a picture, in the order of discovery."""
+    return discover(lambda: rgb, size=rgb.shape[:2], backbone=backbone, recipe=recipe).masks
 
 
 @cache
@@ -206,7 +211,7 @@ def photographs(of: str) -> Pictures:
             )
             yield rgb, rle.decode([rles[place] for place in large], size=found.size), classes[large]
         else:
-            masks, _, _ = discover(rgb, backbone=network(), recipe=tokencut())
+            masks = discovered(rgb, network(), tokencut())
             masks = masks[masks.any(axis=(1, 2))]
             yield rgb, masks, met(masks, rles, classes)
 
@@ -222,7 +227,7 @@ def boxed(of: str) -> Pictures:
         masks = filled([each.box for each in boxes], rgb.shape[:2])
         classes = np.array([each.category for each in boxes], np.int64)
         if of == "proposals":
-            proposals, _, _ = discover(rgb, backbone=network(), recipe=tokencut())
+            proposals = discovered(rgb, network(), tokencut())
             proposals = proposals[proposals.any(axis=(1, 2))]
             frames = filled(boxes_from_masks(proposals), rgb.shape[:2])
             yield rgb, proposals, met(frames, rle.encode(masks), classes)

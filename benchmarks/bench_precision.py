@@ -16,7 +16,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from maskdistill.discovery.find import METHODS, Input, Recipe, found_in, look
+from maskdistill.discovery.find import features_of, masks_on_grid
+from maskdistill.discovery.recipe import METHODS, Input, Recipe
 from maskdistill.features import vit
 from maskdistill.pictures import read
 from maskdistill.types import Found
@@ -65,7 +66,8 @@ def main() -> None:
         # bfloat16 is slow where the processor has no instructions for it: each network sees an input once.
         seen = {
             shown: [
-                look(rgb, backbone=each, block=-2, want=FIELDS, shown=shown)[0] for each in networks
+                features_of([shown.prepare(rgb, backbone=each)], each, block=-2, want=FIELDS)[0]
+                for each in networks
             ]
             for shown in (SQUARE, SHORT)
         }
@@ -76,7 +78,7 @@ def main() -> None:
                 method, shown, facet=facet, centre_keys=centred, max_masks=given.max_masks
             )
             rows[trial].append(
-                agreement(*(found_in(features, recipe=recipe) for features in seen[shown]))
+                agreement(*(masks_on_grid(each.features, recipe) for each in seen[shown]))
             )
     print(
         f"{'method':<12} {'compared by':<13} {'same':>6} {'mean IoU':>9} {'score':>7}   ({len(paths)} pictures)"

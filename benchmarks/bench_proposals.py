@@ -1,8 +1,7 @@
-"""The stage `propose` and its methods: pictures a second, where the time goes, memory, and the solver beside eigh.
+"""The stage `propose` and its methods: pictures a second, where the time goes, memory, and the cut beside eigh.
 
     python benchmarks/bench_proposals.py stage --threads 2
     python benchmarks/bench_proposals.py methods --threads 1
-    python benchmarks/bench_proposals.py solver --device cuda
     python benchmarks/bench_proposals.py memory --counts 100 1000
 
 `stage`: the whole stage on drawn pictures, in turn with the bare forward of the same network and with a plain
@@ -37,7 +36,7 @@ from maskdistill import api
 from maskdistill.features import prepare, vit
 from maskdistill.masks import rle
 from maskdistill.pictures import read
-from maskdistill.proposals import batched, lost, maskcut, maskdistill, to_pixels, tokencut
+from maskdistill.proposals import lost, maskcut, maskdistill, to_pixels, tokencut
 from maskdistill.proposals.spectral import affinity, graphs, normalized_cut
 from maskdistill.types import Features
 from maskdistill.workflows import demo_pictures
@@ -331,38 +330,6 @@ def parts(paths: list[Path], network: vit.ViT, method: str) -> dict[str, float]:
     return {name: statistics.median(values) for name, values in taken.items()}
 
 
-def solver(given: argparse.Namespace) -> None:
-    """A batch of graphs at once on a device, beside torch.linalg.eigh of the same matrices."""
-    device = (
-        "cuda"
-        if given.device == "auto" and torch.cuda.is_available()
-        else given.device.replace("auto", "cpu")
-    )
-    print(f"{device}: graphs a second, {given.graphs} at once, least time of {given.repeats}")
-
-    def wait() -> None:
-        if device != "cpu":
-            torch.cuda.synchronize()
-
-    for n in (900, 3600):
-        keys = torch.randn(given.graphs, n, 384, generator=torch.Generator().manual_seed(0)) + 0.5
-        unit = torch.nn.functional.normalize(keys, dim=2).to(device)
-        weights = torch.where(unit @ unit.transpose(1, 2) > 0.2, 1.0, 1e-5)
-        roots = weights.sum(dim=1).sqrt()
-        matrices = weights / roots[:, None] / roots[:, :, None]
-        calls: dict[str, Callable[[], object]] = {
-            "second_eigenvectors": lambda unit=unit: (batched.second_eigenvectors(unit), wait()),
-            "torch.linalg.eigh": lambda matrices=matrices: (torch.linalg.eigh(matrices), wait()),
-        }
-        seconds = {name: min(taken) for name, taken in in_turn(calls, given.repeats).items()}
-        for name, least in seconds.items():
-            ratio = seconds["torch.linalg.eigh"] / least
-            print(
-                f"{n:>5} patches {name:<20} {given.graphs / least:10.2f} ({ratio:.1f} x)",
-                flush=True,
-            )
-
-
 def memory(given: argparse.Namespace) -> None:
     if given.one:
         with tempfile.TemporaryDirectory() as folder:
@@ -402,7 +369,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("what", choices=["stage", "methods", "solver", "memory"])
+    parser.add_argument("what", choices=["stage", "methods", "memory"])
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--repeats", type=int, default=5, help="of methods")
     parser.add_argument("--cases", nargs="+", default=list(CASES), help="of methods")
@@ -416,11 +383,10 @@ def main() -> None:
     parser.add_argument("--pictures", type=int, default=16, help="of stage")
     parser.add_argument("--rounds", type=int, default=3, help="of stage")
     parser.add_argument("--counts", type=int, nargs="+", default=[100, 1000], help="of memory")
-    parser.add_argument("--graphs", type=int, default=64, help="of solver")
     parser.add_argument("--one", type=int, help=argparse.SUPPRESS)
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
-    {"stage": stage, "methods": methods, "solver": solver, "memory": memory}[given.what](given)
+    {"stage": stage, "methods": methods, "memory": memory}[given.what](given)
 
 
 if __name__ == "__main__":

@@ -26,7 +26,8 @@ import numpy as np
 import torch
 
 from maskdistill.datasets import truth as truths
-from maskdistill.discovery.find import METHODS, in_pixels, look, search
+from maskdistill.discovery.find import PictureFeatures, discover, features_of
+from maskdistill.discovery.recipe import METHODS, Recipe, recipe_of
 from maskdistill.evaluation import baselines, bootstrap, mask_matches
 from maskdistill.features import handcrafted, vit
 from maskdistill.masks import boxes as box_ops
@@ -34,7 +35,6 @@ from maskdistill.masks import rle
 from maskdistill.pictures import read
 from maskdistill.settings import load, resolve
 from maskdistill.settings.propose import ProposeSettings
-from maskdistill.stages.propose import input_of
 from maskdistill.workflows import demo_pictures
 
 REFERENCE = Path(os.environ.get("MASKDISTILL_REFERENCE", "../shared"))
@@ -169,13 +169,14 @@ class Shown:
         self.rgb, self.backbone = rgb, backbone
         self.seen: dict[Any, Any] = {}
 
-    def features(self, block: int, shown: Any) -> Any:
-        if (block, shown) not in self.seen:
-            want = ("queries", "keys", "tokens")
-            self.seen[block, shown] = look(
-                self.rgb, backbone=self.backbone, block=block, want=want, shown=shown
+    def features(self, recipe: Recipe) -> PictureFeatures:
+        key = recipe.block, recipe.shown
+        if key not in self.seen:
+            ready = recipe.shown.prepare(self.rgb, backbone=self.backbone)
+            (self.seen[key],) = features_of(
+                [ready], self.backbone, block=recipe.block, want=("queries", "keys", "tokens")
             )
-        return self.seen[block, shown]
+        return self.seen[key]
 
 
 def proposed(shown: Shown, look_at: Look) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
@@ -183,27 +184,18 @@ def proposed(shown: Shown, look_at: Look) -> Iterator[tuple[str, np.ndarray, np.
     for method in METHODS:
         for paper in (True, False):
             settings = settings_of(look_at, method, paper=paper)
-            of_input, constants = input_of(settings, method)
-            features, content = shown.features(look_at.block, of_input)
-            found = search(
-                features.centred() if settings.centre_keys == "yes" else features,
-                method,
-                facet=look_at.facet,
-                max_masks=settings.max_masks,
-                stop_score=settings.stop_score,
-                **constants,
-            )
-            masks, scores = in_pixels(
-                found,
-                rgb=shown.rgb,
-                patch=features.patch,
-                content=content,
+            pixels = "refine" if settings.pixels == "refine" else "nearest"
+            recipe = replace(recipe_of(settings), pixels=pixels)
+            found = discover(
+                lambda: shown.rgb,
                 size=shown.rgb.shape[:2],
-                min_score=0.0,
-                how="refine" if settings.pixels == "refine" else "nearest",
+                backbone=shown.backbone,
+                recipe=recipe,
+                features=shown.features(recipe),
             )
-            full = masks.any(axis=(1, 2))
-            yield f"{method}/{'paper' if paper else 'search'}", masks[full], scores[full]
+            full = found.masks.any(axis=(1, 2))
+            name = f"{method}/{'paper' if paper else 'search'}"
+            yield name, found.masks[full], found.scores[full]
 
 
 def until(scores: list[float], stop: float) -> int:
@@ -458,28 +450,16 @@ def _print_stops(measured: Any, pictures: dict[str, list[Picture]]) -> None:
 def _print_drawn(out: Path, by_hand: Any) -> None:
     """The demo's proposals: AP50, precision and the rate of false masks, by the least score that is kept."""
     kinds = list(drawn())
-    settings = resolve(load(preset_name="demo")).propose
-    shown, constants = input_of(settings, settings.method)
+    recipe = recipe_of(resolve(load(preset_name="demo")).propose)
 
     def make(number: int) -> dict[str, Any]:
         split, each = kinds[number]
-        features, content = look(each.rgb, backbone=by_hand, block=-1, want=("keys",), shown=shown)
-        stops = {"max_masks": settings.max_masks, "stop_score": settings.stop_score}
-        found = search(features, settings.method, facet=settings.facet, **stops, **constants)
-        masks, scores = in_pixels(
-            found,
-            rgb=each.rgb,
-            patch=features.patch,
-            content=content,
-            size=each.rgb.shape[:2],
-            min_score=settings.min_score,
-            how=settings.pixels,
-        )
+        found = discover(lambda: each.rgb, size=each.rgb.shape[:2], backbone=by_hand, recipe=recipe)
         truth = rle.encode(each.masks)
         picture = Picture(
             split, lambda: each.rgb, rle.boxes(truth), truth, np.zeros(len(truth), bool)
         )
-        return {"split": split, **compared(masks, scores, picture)}
+        return {"split": split, **compared(found.masks, found.scores, picture)}
 
     rows = records(out / "drawn.jsonl", [str(number) for number in range(len(kinds))], make)
     print("\n### Drawn pictures, preset demo: by min_score\n")

@@ -7,6 +7,7 @@ full-size boolean masks of a 40-megapixel picture would need 4 GB.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from enum import Enum
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 if TYPE_CHECKING:
@@ -84,17 +85,32 @@ class GridMask:
     score: float
 
 
+class Note(Enum):
+    """Name what went otherwise than planned in a search for masks; files hold the enum's value."""
+
+    STOPPED = "stopped"  # why a search ended with fewer masks than it might have
+    CUT = "cut"  # eigenvalue of the cut that ended the search
+    PRODUCTS = "products"  # products of graph and vector that the cuts took
+    FALLBACK = "fallback"  # number of cuts that the dense solver made
+    REJECTED = "rejected"  # number of cuts whose mask was rejected
+    NOT_FINITE = "not finite"  # the facet that is not finite: nothing was looked for
+    SMALLER = "smaller"  # patches at most that the picture was reduced to, to fit into memory
+
+
+Notes = list[tuple[Note, float | int | str]]  # each with its value
+
+
 @dataclass(frozen=True)
 class Found:
-    """What a proposal method found in one picture.
+    """Hold the masks that a method found in one picture.
 
     Attributes:
         masks: may be empty; in the order of discovery.
-        notes: (word, value), what went otherwise than planned: a solver's fallback, why the search stopped.
+        notes: what went otherwise than planned, each Note at most once.
     """
 
     masks: list[GridMask]
-    notes: list[tuple[str, float | int | str]] = field(default_factory=list)
+    notes: Notes = field(default_factory=list)
 
 
 @dataclass(frozen=True)

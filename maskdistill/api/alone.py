@@ -33,10 +33,11 @@ def discover(
 
     Args:
         picture: (H, W, 3) uint8 RGB, or a file.
-        method: auto, maskdistill, lost, tokencut, maskcut.
+        method: auto, maskdistill, lost, tokencut or maskcut.
         backbone: dino_vits16, timm/<model>, handcrafted, ...; weights: a name, a file, `none`; None: those of its name.
-        max_masks: at most; 0: as many as `propose` looks for. min_score: of a mask, in [0, 1].
-        pixels: from patches to pixels: auto, nearest, bilinear, refine.
+        max_masks: the most masks that are looked for, at least 1.
+        min_score: masks that score less are left out, in [0, 1].
+        pixels: auto, nearest, bilinear, refine or crf: the way from patches to pixels.
         device: auto, cpu, cuda, cuda:N.
         settings: all else that `propose` can be told, as in a YAML file ({"block": -2, "lost": {"short_side": 480}}),
             and precision, orientation, max_megapixels.

@@ -1,272 +1,191 @@
-"""One picture to masks: features, method, pixels. What `propose` does for a folder and `api.discover` for an array."""
+"""Find: the masks of one picture, from its features over the patch grid to its pixels.
+
+In:   a picture, a backbone, a Recipe
+Out:  Discovered: masks in the picture's pixels, scores, seed points, notes
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 
-from maskdistill import crf
-from maskdistill.features import Prepared, prepare, wanted_size
-from maskdistill.proposals import lost, maskcut, maskdistill, pixels, to_pixels, tokencut
-from maskdistill.types import Facet, Features, Found
-
-METHODS: dict[str, Callable[..., Found]] = {
-    "maskdistill": maskdistill.discover,
-    "lost": lost.discover,
-    "tokencut": tokencut.discover,
-    "maskcut": maskcut.discover,
-}
-NEEDS = {
-    "maskdistill": ("queries", "keys"),
-    "lost": (),
-    "tokencut": (),
-    "maskcut": (),
-}  # beside the facet
-NOT_FINITE = "not finite"  # the note of a picture whose features cannot be used
-FALLBACK = "fallback"  # the note of a cut that the dense solver made
-SMALLER = "smaller"  # the note of a picture that did not fit into memory
-_FEWEST = 64  # patches: what does not fit into memory with so few is not mended by fewer
-# Ways from the patch grid to pixels that look at the picture.
-FROM_PICTURE: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
-    "refine": pixels.refine,
-    "crf": crf.refined_mask,
-}
-Notes = list[tuple[str, float | int | str]]
+from maskdistill.discovery import limits
+from maskdistill.discovery.recipe import METHODS, Input, Recipe, Way
+from maskdistill.features import Prepared
+from maskdistill.proposals import to_pixels
+from maskdistill.types import Features, Found, GridMask, Note, Notes
 
 
 @dataclass(frozen=True)
-class Input:
-    """What a backbone is shown: methods with equal ones share a pass.
+class PictureFeatures:
+    """Hold the features of one picture.
 
     Attributes:
-        short_side: px that the shorter side is resized to; None: own size.
-        square: px of both sides, the shape lost; None: the shape stays.
-        max_patches: of the backbone's grid; a larger picture is made smaller.
+        features: on the patch grid, which may be padded right and below.
+        content: px (rows, cols) of the grid that hold the picture.
     """
 
-    short_side: int | None = None
-    square: int | None = None
-    max_patches: int | None = None
+    features: Features
+    content: tuple[int, int]
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """How masks are found and drawn.
+class Discovered:
+    """Hold the masks of one picture, in the order of discovery.
 
     Attributes:
-        facet: what the patches are compared by.
-        how: `nearest` enlarges the patch grid as the paper does, `bilinear` draws contours between the centres of its
-            patches, `refine` moves these to the picture's edges by colours inside and around, `crf` moves those of
-            `nearest` by a dense CRF, as MaskCut does.
-        constants: keyword arguments of the method.
+        masks: (n, H, W) bool; a mask that covers no pixel's centre may be empty.
+        scores: (n,) float32 in [0, 1].
+        seed_points_xy: n lists: [[x, y]], the middle of the seed patch in pixels of the picture, or
+            [] where the mask does not hold its seed patch (the paper's rule of `maskcut`).
+        notes: what went otherwise than planned.
     """
 
-    method: str
-    shown: Input
-    block: int = -1
-    facet: Facet = "keys"
-    centre_keys: bool = False
-    max_masks: int = 1
-    stop_score: float = 0.0
-    min_score: float = 0.0
-    how: str = "nearest"
-    constants: Mapping[str, Any] = field(default_factory=dict)
+    masks: np.ndarray
+    scores: np.ndarray
+    seed_points_xy: list[list[list[float]]]
+    notes: Notes
 
     @property
-    def want(self) -> tuple[str, ...]:
-        """What of the backbone's block is needed."""
-        return tuple(dict.fromkeys((*NEEDS[self.method], self.facet)))
+    def best_first(self) -> list[int]:
+        """Return the positions of the masks by falling score, without those that are empty."""
+        order = np.argsort(-self.scores, kind="stable")
+        return [int(place) for place in order if self.masks[place].any()]
 
 
 def discover(
-    rgb: np.ndarray, *, backbone: Any, recipe: Recipe
-) -> tuple[np.ndarray, np.ndarray, Notes]:
-    """Masks (n, H, W) bool, scores (n,) float32 and notes of a picture (H, W, 3) uint8."""
-    found, content = find(lambda: rgb, backbone=backbone, recipe=recipe)
-    size = rgb.shape[0], rgb.shape[1]
-    masks, scores = in_pixels(
-        found,
-        rgb=rgb,
-        patch=backbone.patch,
-        content=content,
-        size=size,
-        min_score=recipe.min_score,
-        how=recipe.how,
-    )
-    return masks, scores, found.notes
-
-
-def find(
     picture: Callable[[], np.ndarray],
     *,
+    size: tuple[int, int],
     backbone: Any,
     recipe: Recipe,
-    seen: tuple[Features, tuple[int, int]] | None = None,
-) -> tuple[Found, tuple[int, int]]:
-    """What a method finds on the patch grid, and the px (rows, columns) of the grid that hold the picture.
-
-    What does not fit into memory is tried at half the patches, and at half of these; the notes then say ("smaller",
-    patches at most).
+    features: PictureFeatures | None = None,
+) -> Discovered:
+    """Return the masks of one picture: features -> method -> pixels, within the recipe's limits.
 
     Args:
-        picture: gives (H, W, 3) uint8; not called where `seen` suffices.
-        seen: the features of the picture and what of their grid holds it, where the backbone has seen it.
+        picture: gives the picture, (H, W, 3) uint8 RGB; called where its pixels are needed alone.
+        size: its (height, width).
+        backbone: with patch, mean, std and features().
+        features: the picture's features as `recipe.shown` says, where they are known already.
+    Raises:
+        ValueError: a constant of the recipe out of range, or a way to pixels that there is not.
+        MemoryError: the picture does not fit into memory, however small it is shown.
     """
-    most: int | None = None
-    while True:
-        shown = recipe.shown if most is None else replace(recipe.shown, max_patches=most)
-        try:
-            features, content = seen or look(
-                picture(), backbone=backbone, block=recipe.block, want=recipe.want, shown=shown
-            )
-            found = found_in(features, recipe=recipe)
-        except (MemoryError, RuntimeError) as error:
-            rgb = picture()
-            rows, columns = padded_size(
-                (rgb.shape[0], rgb.shape[1]), patch=backbone.patch, shown=shown
-            )
-            if not is_out_of_memory(error) or rows * columns <= _FEWEST:
-                raise
-            most, seen = rows * columns // 2, None
-        else:
-            notes = found.notes if most is None else [*found.notes, (SMALLER, most)]
-            return replace(found, notes=notes), content
+
+    def on_grid(shown: Input) -> tuple[Found, tuple[int, int]]:
+        known = features if shown == recipe.shown else None
+        if known is None:
+            ready = shown.prepare(picture(), backbone=backbone)
+            (known,) = features_of([ready], backbone, block=recipe.block, want=recipe.want)
+        return masks_on_grid(known.features, recipe), known.content
+
+    (found, content), smaller = limits.as_large_as_fits(
+        on_grid, recipe.shown, size=size, patch=backbone.patch
+    )
+    # Before they are drawn: drawing takes most of the time.
+    kept = limits.scoring_at_least(found.masks, recipe.min_score)
+    place = {"patch": backbone.patch, "content": content, "size": size}
+    return Discovered(
+        masks=masks_in_pixels(kept, recipe.way, picture=picture, **place),
+        scores=np.array([each.score for each in kept], np.float32),
+        seed_points_xy=[seed_point_xy(each, **place) for each in kept],
+        notes=[*found.notes, *smaller],
+    )
 
 
-def looked_within_memory(
-    ready: Sequence[Prepared], *, backbone: Any, recipe: Recipe
-) -> list[Features | None]:
-    """Features of pictures of one padded shape, fewer at a time where memory does not suffice; None: not even one."""
-    if not ready:
-        return []
-    try:
-        return list(looked(ready, backbone=backbone, block=recipe.block, want=recipe.want))
-    except (MemoryError, RuntimeError) as error:
-        if not is_out_of_memory(error):
-            raise
-    if len(ready) == 1:
-        return [None]
-    half = len(ready) // 2
+def features_of(
+    pictures: Sequence[Prepared], backbone: Any, *, block: int, want: Sequence[str]
+) -> list[PictureFeatures]:
+    """Return the features of pictures of one padded shape, by one pass of the backbone.
+
+    Args:
+        block: of the backbone; -1 is the last.
+        want: fields of Features.
+    """
+    with torch.inference_mode():
+        batch = torch.stack([each.tensor for each in pictures])
+        every = backbone.features(batch, block=block, want=tuple(want))
     return [
-        found
-        for some in (ready[:half], ready[half:])
-        for found in looked_within_memory(some, backbone=backbone, recipe=recipe)
+        PictureFeatures(features, each.content)
+        for features, each in zip(every, pictures, strict=True)
     ]
 
 
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that memory did not suffice: NumPy's, a GPU's, or that of torch on the CPU."""
-    if isinstance(error, MemoryError | torch.OutOfMemoryError):
-        return True
-    return isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)
+def masks_on_grid(features: Features, recipe: Recipe) -> Found:
+    """Return the masks of patches that the recipe's method finds in features.
 
+    Features that are not finite come of half precision or of broken weights: they have no masks and
+    NOT_FINITE among the notes, because one picture must not end the run of all others.
 
-def padded_size(size: tuple[int, int], *, patch: int, shown: Input) -> tuple[int, int]:
-    """(rows, columns) of patches that a backbone is shown of a picture of `size`."""
-    height, width = wanted_size(size, patch, **vars(shown))
-    return -(-height // patch), -(-width // patch)
-
-
-def prepared(rgb: np.ndarray, *, backbone: Any, shown: Input) -> Prepared:
-    """A picture (H, W, 3) uint8 as a backbone is shown it."""
-    if not rgb.size:
-        raise ValueError(f"rgb: holds no pixel, found {rgb.shape}")
-    return prepare(rgb, patch=backbone.patch, mean=backbone.mean, std=backbone.std, **vars(shown))
-
-
-def looked(
-    ready: Sequence[Prepared], *, backbone: Any, block: int, want: tuple[str, ...]
-) -> list[Features]:
-    """Features of pictures of one padded shape, in one pass."""
-    with torch.inference_mode():
-        return backbone.features(
-            torch.stack([each.tensor for each in ready]), block=block, want=want
-        )
-
-
-def look(
-    rgb: np.ndarray, *, backbone: Any, block: int, want: tuple[str, ...], shown: Input
-) -> tuple[Features, tuple[int, int]]:
-    """Features of a picture (H, W, 3) uint8, and the px (rows, columns) of the grid that hold it."""
-    ready = prepared(rgb, backbone=backbone, shown=shown)
-    return looked([ready], backbone=backbone, block=block, want=want)[0], ready.content
-
-
-def found_in(features: Features, *, recipe: Recipe) -> Found:
-    """What a method finds in features."""
-    if recipe.centre_keys:
-        with torch.inference_mode():
-            features = features.centred()
-    limits = {"max_masks": recipe.max_masks, "stop_score": recipe.stop_score}
-    return search(features, recipe.method, facet=recipe.facet, **limits, **recipe.constants)
-
-
-def search(features: Features, method: str, *, facet: Facet, **constants: Any) -> Found:
-    """What a method finds; nothing, and a note that says so, in features that are not finite.
-
-    Such features come of half precision or of broken weights: one picture must not end the run of all others.
+    Raises:
+        ValueError: a constant of the recipe out of range.
     """
-    try:
-        with torch.inference_mode():
-            return METHODS[method](features, facet=facet, **constants)
-    except ValueError:
-        for field in dict.fromkeys((*NEEDS[method], facet)):
-            if not bool(torch.isfinite(getattr(features, field)).all()):
-                return Found([], [(NOT_FINITE, field)])
-        raise
+    with torch.inference_mode():
+        features = features.centred() if recipe.centre_keys else features
+        try:
+            return METHODS[recipe.method](
+                features,
+                facet=recipe.facet,
+                max_masks=recipe.max_masks,
+                stop_score=recipe.stop_score,
+                **recipe.constants,
+            )
+        except ValueError:
+            # Methods refuse what is not finite, at a tenth of the cost of looking at every value.
+            field = limits.not_finite(features, recipe.want)
+            if field is None:
+                raise
+            return Found([], [(Note.NOT_FINITE, field)])
 
 
-def in_pixels(
-    found: Found,
+def masks_in_pixels(
+    masks: Sequence[GridMask],
+    way: Way,
     *,
-    rgb: np.ndarray | None,
+    picture: Callable[[], np.ndarray],
     patch: int,
     content: tuple[int, int],
     size: tuple[int, int],
-    min_score: float,
-    how: str,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Masks (n, H, W) bool and scores (n,) float32 of those that reach `min_score`.
+) -> np.ndarray:
+    """Return masks of patches as masks (n, H, W) bool of the picture.
 
     Args:
-        rgb: the picture, which the ways in FROM_PICTURE need. size: its (height, width).
+        picture: as in `discover`; called where `way` redraws outlines, and there is a mask.
+        patch: px of a side of a patch.
+        content: px (rows, cols) of the grid that hold the picture.
+        size: (H, W) of the picture.
     """
-    kept = [each for each in found.masks if each.score >= min_score]
-    masks = np.zeros((len(kept), *size), bool)
-    for row, each in enumerate(kept):
-        masks[row] = to_pixels(
-            each.mask.numpy(),
-            patch=patch,
-            content=content,
-            size=size,
-            how={"refine": "bilinear", "crf": "nearest"}.get(how, how),  # type: ignore[arg-type]  # refused there if unknown
+    drawn = np.zeros((len(masks), *size), bool)
+    for row, each in enumerate(masks):
+        drawn[row] = to_pixels(
+            each.mask.numpy(), patch=patch, content=content, size=size, how=way.enlarge
         )
-        if how in FROM_PICTURE:
-            if rgb is None:
-                raise ValueError(f"rgb: {how!r} needs the picture")
-            masks[row] = FROM_PICTURE[how](rgb, masks[row])
-    return masks, np.array([each.score for each in kept], np.float32)
+    if way.redraw is not None and len(masks):
+        rgb = picture()
+        for row, mask in enumerate(drawn):
+            drawn[row] = way.redraw(rgb, mask)
+    return drawn
 
 
-def seed_points_xy(
-    found: Found, *, patch: int, content: tuple[int, int], size: tuple[int, int], min_score: float
-) -> list[list[list[float]]]:
-    """For each mask that `in_pixels` keeps [[x, y]]: the middle of what its seed patch shows, in the picture's pixels.
+def seed_point_xy(
+    mask: GridMask, *, patch: int, content: tuple[int, int], size: tuple[int, int]
+) -> list[list[float]]:
+    """Return [[x, y]], the middle of what the seed patch shows, in the picture's pixels.
 
-    It is [] where the mask does not hold its seed patch: `maskcut` by the rule of the paper may take it away.
+    Args:
+        patch, content, size: as in `masks_in_pixels`.
+    Returns:
+        [] where the mask does not hold its seed patch: the paper's rule of `maskcut` may take it.
     """
-    points = []
-    for each in found.masks:
-        if each.score < min_score:
-            continue
-        place = zip(each.seed_patch, content, size, strict=True)
-        y, x = (
-            (number * patch + min((number + 1) * patch, inside)) / 2 * side / inside
-            for number, inside, side in place
-        )
-        points.append([[x, y]] if each.mask[each.seed_patch] else [])
-    return points
+    if not mask.mask[mask.seed_patch]:
+        return []
+    y, x = (
+        (number * patch + min((number + 1) * patch, inside)) / 2 * side / inside
+        for number, inside, side in zip(mask.seed_patch, content, size, strict=True)
+    )
+    return [[x, y]]

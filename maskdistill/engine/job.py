@@ -5,6 +5,7 @@ In:   images.jsonl        Out:  Image rows, pictures as arrays that are those th
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -66,10 +67,10 @@ class Job:
 
     @classmethod
     def alone(cls, settings: RunSettings) -> Job:
-        """Return a job of no run: its settings are all there is."""
-        nowhere = RunFolder(Path())
+        """Return a job of no run: its settings are all there is, and nothing is written."""
+        nowhere = Path(os.devnull)  # what would be written below it fails loudly
         progress = Progress(quiet=True)
-        return cls(settings, nowhere, ledger=Ledger(nowhere.ledger), progress=progress, roots={})
+        return cls(settings, RunFolder(nowhere), Ledger(nowhere), progress=progress, roots={})
 
     @property
     def images(self) -> list[Image]:

@@ -18,6 +18,7 @@ from PIL import Image
 
 from maskdistill.artifacts import label_maps
 from maskdistill.discovery.find import discover
+from maskdistill.discovery.recipe import recipe_of
 from maskdistill.engine import networks
 from maskdistill.engine.job import Job
 from maskdistill.errors import SettingsError
@@ -27,7 +28,7 @@ from maskdistill.runs import atomic
 from maskdistill.runs.progress import Progress
 from maskdistill.settings import RunSettings
 from maskdistill.stages import propose
-from maskdistill.types import MOST_IDS
+from maskdistill.types import MOST_IDS, Notes
 
 
 def work(
@@ -53,7 +54,7 @@ def work(
         "separate": separate,
     }
     network = networks.backbone(job, "propose", own.backbone)
-    recipe = propose.recipe_of(own)
+    recipe = recipe_of(own)
 
     def begin(names: Mapping[str, str]) -> None:
         if separate:
@@ -65,9 +66,9 @@ def work(
             progress.say(what)
 
     def masks(target: Path, path: str, rgb: np.ndarray) -> dict[str, int]:
-        found, scores, notes = discover(rgb, backbone=network, recipe=recipe)
-        rows = propose.mask_rows(found, scores)
-        write(target, path, rows, size=rgb.shape[:2], notes=notes, separate=separate)
+        found = discover(lambda: rgb, size=rgb.shape[:2], backbone=network, recipe=recipe)
+        rows = propose.mask_rows(found)
+        write(target, path, rows, size=rgb.shape[:2], notes=found.notes, separate=separate)
         return {"masks": len(rows), "without masks": not rows}
 
     counts = result_folder.fill(
@@ -91,7 +92,7 @@ def write(
     rows: list[dict[str, Any]],
     *,
     size: tuple[int, int],
-    notes: list[tuple[str, float | int | str]],
+    notes: Notes,
     separate: bool,
 ) -> None:
     """The files of one picture, the JSON last; rows as `propose.mask_rows` gives them."""
@@ -126,7 +127,7 @@ def write(
         "picture": path,
         "size": list(size),
         "masks": described,
-        "notes": [[word, value] for word, value in notes],
+        "notes": [[note.value, value] for note, value in notes],
     }
     atomic.write_json(result_folder.file_of(target, ".json"), about)
 

@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from maskdistill.discovery.find import find, in_pixels, seed_points_xy
+from maskdistill.discovery.find import discover
+from maskdistill.discovery.recipe import recipe_of
 from maskdistill.engine import networks
 from maskdistill.engine.job import Job
 from maskdistill.masks.boxes import boxes_from_masks, xywh
 from maskdistill.pictures import as_rgb
 from maskdistill.settings import RunSettings
-from maskdistill.stages.propose import recipe_of
 
 
 def of_picture(picture: np.ndarray | str | Path, settings: RunSettings) -> list[dict[str, Any]]:
@@ -24,22 +24,18 @@ def of_picture(picture: np.ndarray | str | Path, settings: RunSettings) -> list[
         holds no pixel is left out.
     """
     rgb = as_rgb(picture, orientation=settings.orientation, max_megapixels=settings.max_megapixels)
-    own = settings.propose
-    network = networks.kept(Job.alone(settings), "propose", own.backbone)
-    found, content = find(lambda: rgb, backbone=network, recipe=recipe_of(own))
-    place: dict[str, Any] = {"patch": network.patch, "content": content, "size": rgb.shape[:2]}
-    masks, scores = in_pixels(found, rgb=rgb, how=own.pixels, min_score=own.min_score, **place)
-    points = seed_points_xy(found, min_score=own.min_score, **place)
-    boxes = xywh(boxes_from_masks(masks))
+    network = networks.kept(Job.alone(settings), "propose", settings.propose.backbone)
+    recipe = recipe_of(settings.propose)
+    found = discover(lambda: rgb, size=rgb.shape[:2], backbone=network, recipe=recipe)
+    boxes = xywh(boxes_from_masks(found.masks))
     return [
         {
-            "segmentation": masks[row],
+            "segmentation": found.masks[row],
             "bbox": [float(edge) for edge in boxes[row]],
-            "area": int(masks[row].sum()),
-            "score": float(scores[row]),
-            "predicted_iou": float(scores[row]),
-            "point_coords": points[row],
+            "area": int(found.masks[row].sum()),
+            "score": float(found.scores[row]),
+            "predicted_iou": float(found.scores[row]),
+            "point_coords": found.seed_points_xy[row],
         }
-        for row in np.argsort(-scores, kind="stable")
-        if masks[row].any()
+        for row in found.best_first
     ]

@@ -9,15 +9,15 @@ from __future__ import annotations
 import itertools
 import json
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from maskdistill.datasets import truth as truths
-from maskdistill.discovery.find import METHODS, NEEDS, in_pixels, look, search
+from maskdistill.discovery.find import PictureFeatures, discover, features_of
+from maskdistill.discovery.recipe import METHODS, Input, Recipe, recipe_of
 from maskdistill.engine import networks
 from maskdistill.engine.job import Image, Job
 from maskdistill.engine.picture_loop import over_pictures
@@ -26,22 +26,24 @@ from maskdistill.errors import PictureError, SettingsError
 from maskdistill.evaluation import corloc
 from maskdistill.masks import rle
 from maskdistill.masks.boxes import boxes_from_masks
+from maskdistill.memory import in_halves
 from maskdistill.runs import atomic
 from maskdistill.runs.fingerprints import digest
 from maskdistill.settings import as_dict
+from maskdistill.settings.propose import Method, ProposeSettings
 from maskdistill.settings.run import HANDCRAFTED
 from maskdistill.stages import evaluate
-from maskdistill.stages.propose import input_of
 from maskdistill.types import FACETS, Facet, Rle
 
 CROP = 0.1  # of each side, cut off all around, for the agreement under crops
+FORMAT = 2  # of the records and of table.json: 2 has coverage, and null for no agreement
 
 
 @dataclass(frozen=True)
 class Grid:
     """What is tried; every combination of it."""
 
-    methods: tuple[str, ...] = tuple(METHODS)
+    methods: tuple[Method, ...] = tuple(METHODS)
     blocks: tuple[int, ...] = (-1, -2, -3, -4)
     facets: tuple[Facet, ...] = FACETS
     centred: tuple[bool, ...] = (False, True)
@@ -51,17 +53,24 @@ class Grid:
 class Trial:
     """One combination."""
 
-    method: str
+    method: Method
     block: int
     facet: Facet
     centred: bool
 
 
 def work(job: Job, *, grid: Grid, n_pictures: int) -> list[dict[str, Any]]:
-    """A row a combination, the best first: by CorLoc with ground truth, else by agreement.
+    """Return a row a combination, the best first: by CorLoc with ground truth, else by agreement.
 
-    With ground truth: CorLoc, mean_best_iou. Without: flips, crops (mean IoU of each mask with the most like one found
-    in the mirrored, the cropped picture). Always: masks (a picture), area (mean share of the picture).
+    Returns:
+        With ground truth: CorLoc and mean_best_iou. Without: flips and crops, the mean IoU of each
+        mask with the most like one found in the mirrored and in the cropped picture, over the
+        pictures where either of the two has a mask; None where none has, because nothing found
+        twice is no agreement. Always: coverage (share of the pictures with a mask), masks (a
+        picture), area (mean share of the picture). A combination without a mask is last.
+    Raises:
+        SettingsError: the grid names what there is not. PictureError: no picture can be read.
+        RunError: the run is not scanned.
     """
     upstream(job, "scan")
     trials = _trials(job, grid)
@@ -69,6 +78,7 @@ def work(job: Job, *, grid: Grid, n_pictures: int) -> list[dict[str, Any]]:
     folder = job.folder.sweep
     key = digest(
         {
+            "format": FORMAT,
             "trials": [vars(trial) for trial in trials],
             "images": [image.sha256 for image in images],
             "truth": [joined.get(image.id) for image in images],
@@ -103,10 +113,9 @@ def work(job: Job, *, grid: Grid, n_pictures: int) -> list[dict[str, Any]]:
     rows = [
         _row(trial, [record[number] for record in records]) for number, trial in enumerate(trials)
     ]
-    rows.sort(
-        key=lambda row: -(row["CorLoc"] if "CorLoc" in row else (row["flips"] + row["crops"]) / 2)
-    )
-    atomic.write_json(folder.table, {"format": 1, "pictures": len(records), "rows": rows})
+    rows.sort(key=lambda row: (row["coverage"] == 0, -_goodness(row)))
+    table = {"format": FORMAT, "pictures": len(records), "rows": rows}
+    atomic.write_json(folder.table, table)
     shutil.rmtree(folder.parts.path, ignore_errors=True)
     return rows
 
@@ -147,46 +156,49 @@ def _chosen(job: Job, n_pictures: int) -> tuple[list[Image], dict[int, list[Rle]
 
 def _masks(job: Job, network: Any, rgb: np.ndarray, trials: list[Trial]) -> list[np.ndarray]:
     """Masks (n, H, W) bool of each trial by falling score; one pass of the backbone a block and input."""
-    settings = job.settings.propose
-    seen: dict[Any, Any] = {}
-    found = []
-    for trial in trials:
-        shown, constants = input_of(settings, trial.method)
-        key = (shown, trial.block)
+    recipes = [_recipe(job.settings.propose, trial) for trial in trials]
+    # Of every block all that any of its trials reads, in one pass for each way of being shown.
+    want: dict[int, set[str]] = {}
+    for recipe in recipes:
+        want.setdefault(recipe.block, set()).update(recipe.want)
+    seen: dict[tuple[Input, int], PictureFeatures | None] = {}
+    masks = []
+    for recipe in recipes:
+        key = recipe.shown, recipe.block
         if key not in seen:
-            want = {
-                facet
-                for other in trials
-                if other.block == trial.block
-                for facet in (other.facet, *NEEDS[other.method])
-            }
-            seen[key] = look(
-                rgb, backbone=network, block=trial.block, want=tuple(sorted(want)), shown=shown
-            )
-        features, content = seen[key]
-        with torch.inference_mode():
-            features = features.centred() if trial.centred else features
-        proposed = search(
-            features,
-            trial.method,
-            facet=trial.facet,
-            max_masks=settings.max_masks,
-            stop_score=settings.stop_score,
-            **constants,
-        )
-        masks, scores = in_pixels(
-            proposed,
-            rgb=rgb,
-            patch=features.patch,
-            content=content,
+            seen[key] = _features(network, rgb, *key, sorted(want[recipe.block]))
+        found = discover(
+            lambda: rgb,
             size=rgb.shape[:2],
-            min_score=settings.min_score,
-            # Combinations are compared, not outlines: a CRF of each mask would take most of the time.
-            how="nearest" if settings.pixels == "crf" else settings.pixels,
+            backbone=network,
+            recipe=recipe,
+            features=seen[key],
         )
-        order = [row for row in np.argsort(-scores, kind="stable") if masks[row].any()]
-        found.append(masks[order])
+        masks.append(found.masks[found.best_first])
+    return masks
+
+
+def _features(
+    network: Any, rgb: np.ndarray, shown: Input, block: int, want: list[str]
+) -> PictureFeatures | None:
+    """Return the features of a picture; None where they do not fit into memory."""
+    ready = shown.prepare(rgb, backbone=network)
+    (found,) = in_halves([ready], lambda some: features_of(some, network, block=block, want=want))
     return found
+
+
+def _recipe(settings: ProposeSettings, trial: Trial) -> Recipe:
+    """The recipe of the settings, with what the trial tries in place of theirs."""
+    tried = replace(
+        settings,
+        method=trial.method,
+        block=trial.block,
+        facet=trial.facet,
+        centre_keys="yes" if trial.centred else "no",
+        # Combinations are compared, not outlines: a CRF of each mask would take most of the time.
+        pixels="nearest" if settings.pixels == "crf" else settings.pixels,
+    )
+    return recipe_of(tried)
 
 
 def _flipped(
@@ -228,10 +240,18 @@ def _measured(
     return measured
 
 
-def _agreement(one: np.ndarray, other: np.ndarray) -> float:
-    """Mean over both sides' masks of the IoU with the most like one of the other side; 1 where both have none."""
+def _agreement(one: np.ndarray, other: np.ndarray) -> float | None:
+    """Return the mean over both sides' masks of the IoU with the most like one of the other side.
+
+    Args:
+        one, other: (n, H, W) bool of one size.
+    Returns:
+        0 where one side alone has masks; None where neither has.
+    """
+    if not len(one) and not len(other):
+        return None
     if not len(one) or not len(other):
-        return float(len(one) == len(other))
+        return 0.0
     overlap = rle.iou(
         rle.encode(np.ascontiguousarray(one)), rle.encode(np.ascontiguousarray(other))
     )
@@ -239,19 +259,31 @@ def _agreement(one: np.ndarray, other: np.ndarray) -> float:
 
 
 def _row(trial: Trial, measured: list[dict[str, Any]]) -> dict[str, Any]:
-    """A combination's means over the pictures."""
+    """Return the row of a combination: its means over the pictures, of which there is one at least."""
     row: dict[str, Any] = {
         "method": trial.method,
         "block": trial.block,
         "facet": trial.facet,
         "centred": trial.centred,
     }
-    if measured and "hit" in measured[0]:
-        row |= {
-            "CorLoc": float(np.mean([each["hit"] for each in measured])),
-            "mean_best_iou": float(np.mean([value for each in measured for value in each["best"]])),
-        }
-    for name in ("flips", "crops", "masks", "area"):
-        if measured and name in measured[0]:
-            row[name] = float(np.mean([each[name] for each in measured]))
+    if "hit" in measured[0]:
+        row["CorLoc"] = float(np.mean([each["hit"] for each in measured]))
+        row["mean_best_iou"] = float(
+            np.mean([value for each in measured for value in each["best"]])
+        )
+    else:
+        for name in ("flips", "crops"):
+            found = [each[name] for each in measured if each[name] is not None]
+            row[name] = float(np.mean(found)) if found else None
+    row["coverage"] = float(np.mean([each["masks"] > 0 for each in measured]))
+    for name in ("masks", "area"):
+        row[name] = float(np.mean([each[name] for each in measured]))
     return row
+
+
+def _goodness(row: dict[str, Any]) -> float:
+    """Return the number that rows are sorted by, in [0, 1]; 0 where there is none."""
+    if "CorLoc" in row:
+        return float(row["CorLoc"])
+    known = [row[name] for name in ("flips", "crops") if row[name] is not None]
+    return float(np.mean(known)) if known else 0.0

@@ -4,15 +4,14 @@ Before:   features (tokens on a patch grid)
 After:    clusters (proposals to cluster ids)
 Contract: <method>.discover(features, *, max_masks=1, **constants) -> Found, for maskdistill, lost, tokencut, maskcut;
           to_pixels(mask, *, patch, content, size, how) and pixels.refine(rgb, mask) -> (H, W) bool;
-          normalized_cut.second_eigenvector(operator) -> Cut; batched.second_eigenvectors(unit) for many, on a GPU
+          normalized_cut.second_eigenvector(operator) -> Cut
 """
 
-from maskdistill.proposals import batched, lost, maskcut, maskdistill, pixels, tokencut
+from maskdistill.proposals import lost, maskcut, maskdistill, pixels, tokencut
 from maskdistill.proposals.grid import to_pixels
 from maskdistill.proposals.spectral import normalized_cut
 
 __all__ = [
-    "batched",
     "lost",
     "maskcut",
     "maskdistill",

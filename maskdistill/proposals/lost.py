@@ -18,7 +18,7 @@ from maskdistill.proposals import scores
 from maskdistill.proposals.grid import component
 from maskdistill.proposals.object_test import check_limits
 from maskdistill.proposals.spectral import affinity, products
-from maskdistill.types import Facet, Features, Found, GridMask
+from maskdistill.types import Facet, Features, Found, GridMask, Note
 
 _ROWS = 64  # tied patches whose inner products are held at a time
 
@@ -31,7 +31,6 @@ def discover(
     rule: Literal["paper", "sound"] = "paper",
     stop_score: float = 0.0,
     facet: Facet = "keys",
-    min_area: int = 1,
 ) -> Found:
     """The least connected patch and what resembles it; further ones among the patches that are left.
 
@@ -45,10 +44,9 @@ def discover(
             least, by the sum of their positive inner products, so that a mirrored picture has mirrored masks.
         stop_score: the search ends at a mask that scores less, which is not returned. 0: no end.
         facet: what the patches are compared by.
-        min_area: patches; the search stops at a mask below it.
     Returns:
         Masks in the order of discovery. The score is that of `scores.of_vectors`.
-        Notes: ("stopped", reason) where fewer than max_masks were found.
+        Notes: STOPPED with the reason where fewer than max_masks were found.
     Raises:
         ValueError: keys missing, of another shape, not finite; a constant out of range.
     Source: the paper's Sec. 3; twin: tests/reference/lost.py, which forms the affinity.
@@ -58,14 +56,14 @@ def discover(
             raise ValueError(f"{name} must be at least 1, got {value}")
     if rule not in ("paper", "sound"):
         raise ValueError(f"rule must be 'paper' or 'sound', got {rule!r}")
-    check_limits(stop_score=stop_score, min_area=min_area)
+    check_limits(stop_score=stop_score)
     keys = affinity.joined(features, facet=facet)
     free = np.ones(len(keys), bool)
     found: list[GridMask] = []
     while len(found) < max_masks:
         indices = np.flatnonzero(free)
         if not len(indices):
-            return Found(found, [("stopped", "no patches left")])
+            return Found(found, [(Note.STOPPED, "no patches left")])
         left = keys if len(indices) == len(keys) else keys[indices]
         order = _by_degree(left, n_candidates=n_candidates, rule=rule)
         seed, candidates = order[0], order[:n_candidates]
@@ -75,12 +73,11 @@ def discover(
         like = (products.times(keys, products.total(keys, sources)) > 0) & free
         seed_patch = divmod(int(indices[seed]), features.grid[1])
         mask = component(like.reshape(features.grid), seed_patch)
-        if mask.sum() < min_area:
-            what = "mask below min_area" if mask.any() else "the seed patch resembles nothing"
-            return Found(found, [("stopped", what)])
+        if not mask.any():
+            return Found(found, [(Note.STOPPED, "the seed patch resembles nothing")])
         score = scores.of_vectors(keys, mask)
         if score < stop_score:
-            return Found(found, [("stopped", "mask below stop_score")])
+            return Found(found, [(Note.STOPPED, "mask below stop_score")])
         found.append(GridMask(torch.from_numpy(mask), seed_patch, score))
         free &= ~mask.ravel()
     return Found(found)

@@ -18,7 +18,7 @@ from maskdistill.proposals.grid import component
 from maskdistill.proposals.object_test import check_limits, is_object
 from maskdistill.proposals.spectral.affinity import MAX_PATCHES, cosines, joined
 from maskdistill.proposals.spectral.normalized_cut import Cut, second_eigenvector, strongest
-from maskdistill.types import Facet, Features, Found, GridMask
+from maskdistill.types import Facet, Features, Found, GridMask, Note, Notes
 
 
 def discover(
@@ -55,8 +55,8 @@ def discover(
         max_border: `sound`: share of the patches at the border that a mask may hold.
     Returns:
         Masks in the order of discovery, each without the patches of earlier ones, empty ones left out. The score is
-        `scores.of_vectors`. Notes: ("rejected", n) of cuts; ("fallback", n) that the dense solver had to make;
-        ("stopped", reason) where fewer than max_masks were found.
+        `scores.of_vectors`. Notes: REJECTED cuts; FALLBACK where the dense solver made a cut;
+        STOPPED with the reason where fewer than max_masks were found.
     Raises:
         ValueError: keys missing, of another shape, not finite, of too many patches; a constant out of range.
     Source: CutLER, Sec. 3.1; what its release does stands in docs/reproduce.md.
@@ -65,18 +65,18 @@ def discover(
     check_limits(stop_score=stop_score, max_area=max_area, max_border=max_border)
     keys = joined(features, facet=facet, max_patches=MAX_PATCHES)
     if len(keys) < 2:
-        return Found([], [("stopped", "one patch cannot be cut")])
+        return Found([], [(Note.STOPPED, "one patch cannot be cut")])
     whole = cosines(features, facet=facet, threshold=threshold, floor=floor)
     painted = np.zeros(len(keys), bool)
     previous = np.zeros(features.grid, bool)
     found: list[GridMask] = []
     rejected = fallbacks = 0
-    stopped: list[tuple[str, float | int | str]] = []
+    stopped: Notes = []
     n_cuts = max_masks if rule == "paper" else 3 * max_masks
     for number in range(n_cuts):
         indices = np.arange(len(keys)) if rule == "paper" else np.flatnonzero(~painted)
         if len(indices) < 2:
-            stopped = [("stopped", "no patches left")]
+            stopped = [(Note.STOPPED, "no patches left")]
             break
         cut = second_eigenvector(
             whole.stripped(painted) if rule == "paper" else whole.restrict(indices)
@@ -84,7 +84,7 @@ def discover(
         fallbacks += cut.fallback
         raw, seed_patch = _foreground(cut, indices, features.grid)
         if not raw.any():  # all values equal: nothing stands out
-            stopped = [("stopped", "no patch stands out")]
+            stopped = [(Note.STOPPED, "no patch stands out")]
             break
         judged = number > 0 or rule == "sound"
         refused = judged and (raw.mean() <= min_share or _iou(raw, previous) > max_overlap)
@@ -96,7 +96,7 @@ def discover(
             # Not of this graph, whose threshold is another than TokenCut's: a score means the same in all methods.
             score = scores.of_vectors(keys, mask)
             if score < stop_score:
-                stopped = [("stopped", "mask below stop_score")]
+                stopped = [(Note.STOPPED, "mask below stop_score")]
                 break
             found.append(GridMask(torch.from_numpy(mask), seed_patch, score))
             if len(found) == max_masks:
@@ -104,11 +104,11 @@ def discover(
         previous = np.zeros_like(raw) if refused else raw
         if not refused or rule == "sound":
             painted |= raw.ravel()
-    notes: list[tuple[str, float | int | str]] = [("rejected", rejected)] if rejected else []
+    notes: Notes = [(Note.REJECTED, rejected)] if rejected else []
     if fallbacks:
-        notes.append(("fallback", fallbacks))
+        notes.append((Note.FALLBACK, fallbacks))
     if len(found) < max_masks and not stopped:
-        stopped = [("stopped", "no more cuts")]
+        stopped = [(Note.STOPPED, "no more cuts")]
     return Found(found, notes + stopped)
 
 

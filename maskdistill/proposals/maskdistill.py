@@ -17,7 +17,7 @@ from maskdistill.proposals import scores
 from maskdistill.proposals.grid import component
 from maskdistill.proposals.object_test import check_limits
 from maskdistill.proposals.spectral import affinity, products
-from maskdistill.types import Facet, Features, Found, GridMask
+from maskdistill.types import Facet, Features, Found, GridMask, Note
 
 
 def discover(
@@ -28,10 +28,8 @@ def discover(
     mass: float = 0.5,
     mass_rule: Literal["signed", "positive"] = "signed",
     heads: int | None = None,
-    centre_keys: bool = False,
     stop_score: float = 0.0,
     facet: Facet = "keys",
-    min_area: int = 1,
 ) -> Found:
     """Objects that the class token attends to; further ones among the patches that are left.
 
@@ -46,20 +44,17 @@ def discover(
             attention alone.
         heads: how many of the first heads are averaged for the attention; None: all but the last (of one: that one).
             The inner products of patches always use all heads.
-        centre_keys: take the mean key off all keys first (Features.centred).
         stop_score: the search ends at a mask that scores less, which is not returned. 0: no end.
         facet: what the patches are compared by; the attention is always that of queries and keys.
-        min_area: patches; the search stops at a mask below it.
     Returns:
         Masks in the order of discovery. The score is that of `scores.of_vectors`.
-        Notes: ("stopped", reason) where fewer than max_masks were found.
+        Notes: STOPPED with the reason where fewer than max_masks were found.
     Raises:
         ValueError: queries or keys missing, of another shape, not finite; a constant out of range.
     Source: DESIGN of the method's facts; twin: tests/reference/maskdistill.py.
     """
     _check(max_masks, top_fraction, mass, mass_rule)
-    check_limits(stop_score=stop_score, min_area=min_area)
-    features = features.centred() if centre_keys else features
+    check_limits(stop_score=stop_score)
     queries = _class_queries(features)
     averaged = max(1, len(queries) - 1) if heads is None else heads
     if not 1 <= averaged <= len(queries):
@@ -73,8 +68,8 @@ def discover(
     found: list[GridMask] = []
     while len(found) < max_masks:
         indices = np.flatnonzero(free)
-        if len(indices) < min_area or not len(indices):
-            return Found(found, [("stopped", "no patches left")])
+        if not len(indices):
+            return Found(found, [(Note.STOPPED, "no patches left")])
         weights = _kept_mass(attention[indices], mass=mass, rule=mass_rule)
         n_candidates = max(1, int(top_fraction * len(indices)))
         candidates = indices[np.argsort(-weights, kind="stable")[:n_candidates]]
@@ -86,13 +81,11 @@ def discover(
         score = scores.of_vectors(values, mask)
         if not mask[seed_patch]:
             if found:
-                return Found(found, [("stopped", "the seed patch resembles nothing")])
+                return Found(found, [(Note.STOPPED, "the seed patch resembles nothing")])
             # A key of length zero. The release then takes component number 0, everything outside: kept, at score 0.
             mask, score = ~like, 0.0
-        if int(mask.sum()) < min_area:
-            return Found(found, [("stopped", "mask below min_area")])
         if score < stop_score:
-            return Found(found, [("stopped", "mask below stop_score")])
+            return Found(found, [(Note.STOPPED, "mask below stop_score")])
         found.append(GridMask(mask=torch.from_numpy(mask), seed_patch=seed_patch, score=score))
         free &= ~mask.ravel()
     return Found(found)

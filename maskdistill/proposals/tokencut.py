@@ -19,7 +19,7 @@ from maskdistill.proposals.object_test import check_limits, is_object
 from maskdistill.proposals.spectral.affinity import MAX_PATCHES, cosines, gaussian, joined
 from maskdistill.proposals.spectral.graphs import Dense, TwoValued
 from maskdistill.proposals.spectral.normalized_cut import second_eigenvector, strongest
-from maskdistill.types import Facet, Features, Found, GridMask
+from maskdistill.types import Facet, Features, Found, GridMask, Note, Notes
 
 _MAX_CUT = {"threshold": 2.0, "gaussian": 0.3}  # 2 is the largest eigenvalue there is
 
@@ -64,8 +64,8 @@ def discover(
         max_border: share of the border patches that a judged mask may hold.
     Returns:
         Masks in the order of discovery. The score is that of `scores.of_graph`.
-        Notes: ("products", n); ("fallback", cuts that the dense solver had to make); ("stopped", reason) where fewer
-        than max_masks were found; ("cut", eigenvalue) of the cut that ended the search.
+        Notes: PRODUCTS of all cuts; FALLBACK where the dense solver made a cut; STOPPED with the
+        reason where fewer than max_masks were found; CUT where a cut ended the search.
     Raises:
         ValueError: keys missing, of another shape, not finite, of too many patches; a constant out of range.
     Source: the paper's method; repeated cuts as in CutLER's idea of several objects, without its rules.
@@ -85,25 +85,28 @@ def discover(
     free = np.ones(n_patches, bool)
     found: list[GridMask] = []
     products = fallbacks = 0
-    stopped: list[tuple[str, float | int | str]] = [("stopped", "no more cuts")]
+    stopped: Notes = [(Note.STOPPED, "no more cuts")]
     for _ in range(3 * max_masks):
         indices = np.flatnonzero(free)
         if len(indices) < 2:
             stopped = [
-                ("stopped", "no patches left" if n_patches > 1 else "one patch cannot be cut")
+                (Note.STOPPED, "no patches left" if n_patches > 1 else "one patch cannot be cut")
             ]
             break
         cut = second_eigenvector(graph if free.all() else graph.restrict(indices))
         products, fallbacks = products + cut.products, fallbacks + cut.fallback
         if cut.value > limit:
-            stopped = [("stopped", "what is left does not fall into parts"), ("cut", cut.value)]
+            stopped = [
+                (Note.STOPPED, "what is left does not fall into parts"),
+                (Note.CUT, cut.value),
+            ]
             break
         part = np.zeros(n_patches, bool)
         part[indices] = cut.vector > cut.vector.mean()
         seed_patch = divmod(int(indices[strongest(cut.vector)]), features.grid[1])
         mask = component(part.reshape(features.grid), seed_patch)
         if not mask.any():  # all values equal: nothing stands out
-            stopped = [("stopped", "no patch stands out")]
+            stopped = [(Note.STOPPED, "no patch stands out")]
             break
         free &= ~mask.ravel()
         judged = rule == "sound" or affinity == "gaussian" or bool(found)
@@ -112,15 +115,15 @@ def discover(
         ):
             score = scores.of_graph(graph, mask)
             if score < stop_score:
-                stopped = [("stopped", "mask below stop_score")]
+                stopped = [(Note.STOPPED, "mask below stop_score")]
                 break
             found.append(GridMask(torch.from_numpy(mask), seed_patch, score))
             if len(found) == max_masks:
                 stopped = []
                 break
-    notes: list[tuple[str, float | int | str]] = [("products", products)]
+    notes: Notes = [(Note.PRODUCTS, products)]
     if fallbacks:
-        notes.append(("fallback", fallbacks))
+        notes.append((Note.FALLBACK, fallbacks))
     return Found(found, notes + stopped)
 
 

@@ -6,44 +6,36 @@ Out:  propose/proposals.jsonl
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from maskdistill.discovery.find import (
-    FALLBACK,
-    FROM_PICTURE,
-    METHODS,
-    NOT_FINITE,
-    SMALLER,
-    Input,
-    Recipe,
-    find,
-    in_pixels,
-    looked_within_memory,
-    padded_size,
-    prepared,
-)
+from maskdistill.discovery.find import Discovered, PictureFeatures, discover, features_of
+from maskdistill.discovery.recipe import METHODS, Recipe, recipe_of
 from maskdistill.engine.job import Image, Job
 from maskdistill.engine.picture_loop import over_batches
 from maskdistill.engine.stage import Done, Stage
 from maskdistill.features import Prepared
 from maskdistill.masks import rle
+from maskdistill.memory import in_halves
 from maskdistill.pictures import of_like_shape
 from maskdistill.runs import lines
 from maskdistill.runs.layout import ProposeFolder
 from maskdistill.settings import RunSettings, as_dict
-from maskdistill.settings.propose import ProposeSettings
 from maskdistill.settings.run import HANDCRAFTED
 from maskdistill.stages import imported
-from maskdistill.types import Features
+from maskdistill.types import Note
 
 IMPORTS = (
     "import_file",
     "import_images",
     "import_top",
 )  # settings that count where masks are imported, there alone
+
+Loaded = tuple[Prepared, np.ndarray | None]  # for the backbone; the picture, where it is kept
+TOLD = (Note.FALLBACK, Note.NOT_FINITE, Note.SMALLER)  # notes of a picture that the ledger repeats
 
 
 def parts(settings: RunSettings) -> dict[str, Any]:
@@ -74,48 +66,38 @@ def work(job: Job, folder: ProposeFolder) -> Done:
         job.ledger.write("note", stage="propose", what=what)
     recipe = recipe_of(own)
     on_gpu = own.backbone != HANDCRAFTED and networks.device(job).type != "cpu"
-    # A CPU gains nothing from several pictures at a time, and its results would depend on which they are.
+    # A CPU gains nothing from several pictures at a time, and its results would depend on which.
     size = own.gpu_batch if on_gpu else 1
-    shapes = [
-        padded_size(image.size, patch=network.patch, shown=recipe.shown) for image in job.images
-    ]
+    shapes = [recipe.shown.grid(image.size, patch=network.patch) for image in job.images]
     batches = [
         [job.images[position] for position in batch] for batch in of_like_shape(shapes, size=size)
     ]
 
-    def load(image: Image) -> tuple[Prepared, np.ndarray | None]:
+    def load(image: Image) -> Loaded:
         rgb = job.read_picture(image)
-        # What is drawn to the picture's edges needs it; else one that is read again is the lesser evil.
-        return prepared(
-            rgb, backbone=network, shown=recipe.shown
-        ), rgb if recipe.how in FROM_PICTURE else None
+        # Kept where its outlines are redrawn; one that has to be seen again is read again.
+        kept = rgb if recipe.way.redraw is not None else None
+        return recipe.shown.prepare(rgb, backbone=network), kept
 
-    def together(loaded: list[tuple[Prepared, np.ndarray | None]]) -> list[Features | None]:
-        return looked_within_memory([ready for ready, _ in loaded], backbone=network, recipe=recipe)
+    def together(loaded: list[Loaded]) -> list[PictureFeatures | None]:
+        return features_that_fit(job, [ready for ready, _ in loaded], network, recipe)
 
-    def each(
-        image: Image, loaded: tuple[Prepared, np.ndarray | None], features: Features | None
-    ) -> dict[str, Any]:
-        ready, rgb = loaded
-        found, content = find(
+    def propose(image: Image, loaded: Loaded, features: PictureFeatures | None) -> dict[str, Any]:
+        rgb = loaded[1]
+        found = discover(
             lambda: job.read_picture(image) if rgb is None else rgb,
+            size=image.size,
             backbone=network,
             recipe=recipe,
-            seen=None if features is None else (features, ready.content),
+            features=features,
         )
-        for word, value in found.notes:
-            if word in (FALLBACK, NOT_FINITE, SMALLER) and value:
+        for note, value in found.notes:
+            if note in TOLD:
                 job.ledger.write(
-                    "note", stage="propose", picture=image.path, what=word, value=value
+                    "note", stage="propose", picture=image.path, what=note.value, value=value
                 )
-        place = {"patch": network.patch, "content": content, "size": image.size}
-        masks, scores = in_pixels(
-            found, rgb=rgb, min_score=recipe.min_score, how=recipe.how, **place
-        )
-        return {
-            "masks": mask_rows(masks, scores),
-            "notes": [[word, value] for word, value in found.notes],
-        }
+        notes = [[note.value, value] for note, value in found.notes]
+        return {"masks": mask_rows(found), "notes": notes}
 
     # One thread of the BLAS a worker: more would fight over the cores, and move last bits with their number.
     with (
@@ -126,7 +108,7 @@ def work(job: Job, folder: ProposeFolder) -> Done:
             batches,
             load=load,
             together=together,
-            each=each,
+            each=propose,
             title="propose",
             behind=job.settings.workers,
         ) as journal,
@@ -145,6 +127,25 @@ def work(job: Job, folder: ProposeFolder) -> Done:
     return Done(outputs=[folder.masks], counts=counts)
 
 
+def features_that_fit(
+    job: Job, batch: Sequence[Prepared], network: Any, recipe: Recipe
+) -> list[PictureFeatures | None]:
+    """Return the features of a batch of one padded shape, as many pictures at a time as fit.
+
+    The ledger says that a batch was halved; None stands for a picture that does not fit alone.
+    """
+
+    def halved(n_pictures: int) -> None:
+        if n_pictures > 1:
+            what = "a batch did not fit into memory: in halves"
+            job.ledger.write("halved", stage="propose", what=what, pictures=n_pictures)
+
+    def extract(some: Sequence[Prepared]) -> list[PictureFeatures]:
+        return features_of(some, network, block=recipe.block, want=recipe.want)
+
+    return in_halves(batch, extract, on_halved=halved)
+
+
 def stand_in(method: str, network: Any) -> str | None:
     """What is to be told where a method asks for a class token that the network does not have."""
     if method != "maskdistill" or network.has_class:
@@ -152,48 +153,20 @@ def stand_in(method: str, network: Any) -> str | None:
     return f"{network.name} has no class token: the attention is that of a stand-in, for a network the patches' mean"
 
 
-def mask_rows(masks: np.ndarray, scores: np.ndarray) -> list[dict[str, Any]]:
-    """Masks (n, H, W) bool and scores (n,) as the records of a line, by falling score; empty masks are left out."""
-    order = [position for position in np.argsort(-scores, kind="stable") if masks[position].any()]
-    encoded = rle.encode(masks[order]) if order else []
+def mask_rows(found: Discovered) -> list[dict[str, Any]]:
+    """Return the masks as the records of a line, by falling score; empty masks are left out."""
+    order = found.best_first
+    encoded = rle.encode(found.masks[order]) if order else []
     boxes, areas = rle.boxes(encoded), rle.areas(encoded)
     return [
         {
             "rle": encoded[row],
             "box": [float(edge) for edge in boxes[row]],
             "area": int(areas[row]),
-            "score": round(float(scores[position]), 6),
+            "score": round(float(found.scores[place]), 6),
         }
-        for row, position in enumerate(order)
+        for row, place in enumerate(order)
     ]
-
-
-def recipe_of(settings: ProposeSettings) -> Recipe:
-    """What the settings say of finding and drawing masks."""
-    shown, constants = input_of(settings, settings.method)
-    return Recipe(
-        method=settings.method,
-        shown=shown,
-        block=settings.block,
-        facet=settings.facet,
-        centre_keys=settings.centre_keys == "yes",
-        max_masks=settings.max_masks,
-        stop_score=settings.stop_score,
-        min_score=settings.min_score,
-        how=settings.pixels,
-        constants=constants,
-    )
-
-
-def input_of(settings: ProposeSettings, method: str) -> tuple[Input, dict[str, Any]]:
-    """What the backbone is shown for a method, and the method's other constants."""
-    constants = as_dict(getattr(settings, method))
-    shown = Input(
-        short_side=constants.pop("short_side", 0) or None,
-        square=constants.pop("square", 0) or None,
-        max_patches=settings.max_patches or None,
-    )
-    return shown, constants
 
 
 STAGE = Stage(name="propose", version=2, reads=("scan",), parts=parts, work=work, weights=weights)

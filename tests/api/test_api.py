@@ -3,8 +3,10 @@
 import dataclasses
 import inspect
 import os
+import re
 import subprocess
 import sys
+import typing
 
 import numpy as np
 import pytest
@@ -15,8 +17,10 @@ from safetensors.torch import save_file
 import maskdistill
 from maskdistill import api, cli
 from maskdistill.cli import commands
+from maskdistill.engine.job import Job
 from maskdistill.errors import MaskDistillError, PictureError, RunError, SettingsError
 from maskdistill.settings import RunSettings, preset
+from maskdistill.settings.propose import ProposeSettings
 from maskdistill.workflows import demo_pictures
 
 SMALL = {"short_side": 0}
@@ -203,6 +207,30 @@ def test_a_flat_picture_holds_nothing():
     assert api.discover(np.full((64, 80, 3), 90, np.uint8), backbone="handcrafted") == []
 
 
+@pytest.mark.parametrize("name", ["method", "pixels"])
+def test_discover_documents_every_choice_and_no_other(name):
+    told = re.search(rf"^ *{name}: ([a-z, ]+)", api.discover.__doc__, re.MULTILINE)[1]
+    choices = typing.get_args(typing.get_type_hints(ProposeSettings)[name])
+    assert re.split(r", | or ", told) == list(choices)
+
+
+def test_discover_documents_a_number_of_masks_that_it_takes(picture):
+    """0, which was documented as "as many as `propose` looks for", is refused; None means that."""
+    told = re.search(r"^ *max_masks: (.*)", api.discover.__doc__, re.MULTILINE)[1]
+    assert re.findall(r"\d+", told) == ["1"]
+    assert len(api.discover(picture, backbone="handcrafted", max_masks=1)) == 1
+
+
+def test_what_is_done_without_a_run_writes_nothing(picture, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    job = Job.alone(RunSettings())
+    job.ledger.write("warning", what="of no run")
+    with pytest.raises(NotADirectoryError):
+        job.folder.propose.path.mkdir(parents=True)
+    assert api.discover(picture, backbone="handcrafted")
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("size", [(1, 1), (4, 4), (7, 90), (90, 7), (65, 33)])
 def test_pictures_of_any_size_are_taken(rng, size):
     for record in api.discover(
@@ -257,6 +285,7 @@ def test_a_file_that_is_no_picture_is_refused(tmp_path):
         ),
         ({"method": "lst"}, "propose.method: .*'lst'"),
         ({"max_masks": -1}, "propose.max_masks must be at least 1, got -1"),
+        ({"max_masks": 0}, "propose.max_masks must be at least 1, got 0"),
         ({"max_masks": 2.5}, "propose.max_masks: .*2.5"),
         ({"min_score": float("nan")}, "propose.min_score: "),
         ({"pixels": "cubic"}, "propose.pixels: .*'cubic'"),

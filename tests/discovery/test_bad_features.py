@@ -1,6 +1,7 @@
 """Whatever a picture's features are, it gets its masks or none, and the reason stands in the notes."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +10,11 @@ import pytest
 import torch
 
 from maskdistill import api
-from maskdistill.discovery.find import METHODS, NOT_FINITE, Recipe, discover
+from maskdistill.discovery.find import discover
+from maskdistill.discovery.recipe import METHODS, recipe_of
 from maskdistill.features import handcrafted
 from maskdistill.settings import load, resolve
-from maskdistill.stages.propose import input_of
-from maskdistill.types import Features
+from maskdistill.types import Features, Note
 from maskdistill.workflows import demo_pictures
 from tests.tiny_runs import QUICK
 
@@ -79,23 +80,25 @@ def test_no_features_break_a_method(
     settings = resolve(
         load({"propose": {"backbone": "dino_vits16", "method": method, method: own}})
     ).propose
-    shown, constants = input_of(settings, method)
     for facet in ("keys", "tokens"):
-        for centre in (False, True):
-            recipe = Recipe(
-                method, shown, facet=facet, centre_keys=centre, max_masks=3, constants=constants
+        for centre in ("no", "yes"):
+            tried = replace(settings, facet=facet, centre_keys=centre, pixels="nearest")
+            tried = replace(tried, max_masks=3, stop_score=0.0, min_score=0.0)
+            found = discover(
+                lambda: np.zeros((*size, 3), np.uint8),
+                size=size,
+                backbone=Given(kind),
+                recipe=recipe_of(tried),
             )
-            masks, scores, notes = discover(
-                np.zeros((*size, 3), np.uint8), backbone=Given(kind), recipe=recipe
-            )
-            assert masks.shape == (len(scores), *size)
-            assert np.isfinite(scores).all()
-            words = dict(notes)
-            assert (NOT_FINITE in words) == ("finite" in kind)
+            masks = found.masks
+            assert masks.shape == (len(found.scores), *size)
+            assert np.isfinite(found.scores).all()
+            words = dict(found.notes)
+            assert (Note.NOT_FINITE in words) == ("finite" in kind)
             if "finite" in kind:
                 assert len(masks) == 0
             if not len(masks):
-                assert words.keys() & {NOT_FINITE, "stopped"}
+                assert words.keys() & {Note.NOT_FINITE, Note.STOPPED}
 
 
 def test_a_picture_whose_features_are_not_finite_stays_in_the_run_as_one_without_masks(
@@ -122,10 +125,10 @@ def test_a_picture_whose_features_are_not_finite_stays_in_the_run_as_one_without
         json.loads(line) for line in (out / "propose" / "proposals.jsonl").read_text().splitlines()
     ]
     assert [len(line["masks"]) > 0 for line in lines] == [True, False, True]
-    assert [NOT_FINITE, "keys"] in lines[1]["notes"]
+    assert ["not finite", "keys"] in lines[1]["notes"]
     events = [json.loads(line) for line in (out / "ledger.jsonl").read_text().splitlines()]
     noted = [
-        event for event in events if event["event"] == "note" and event.get("what") == NOT_FINITE
+        event for event in events if event["event"] == "note" and event.get("what") == "not finite"
     ]
     assert [(event["picture"], event["value"]) for event in noted] == [("0002.png", "keys")]
     record = json.loads((out / "propose" / "stage.json").read_text())

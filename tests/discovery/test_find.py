@@ -1,6 +1,6 @@
-"""stages/discover.py: from the masks that a method found on the patch grid to masks of pixels."""
+"""From the masks that a method found on the patch grid to masks of the picture's pixels."""
 
-import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,18 +9,17 @@ import torch
 from maskdistill import api
 from maskdistill.crf import refined_mask
 from maskdistill.discovery.find import (
-    Input,
-    Recipe,
+    Discovered,
     discover,
-    in_pixels,
-    looked_within_memory,
-    prepared,
-    seed_points_xy,
+    features_of,
+    masks_in_pixels,
+    seed_point_xy,
 )
+from maskdistill.discovery.recipe import WAYS, Input, Recipe
 from maskdistill.features import handcrafted
 from maskdistill.proposals import pixels, to_pixels
 from maskdistill.settings import load, resolve
-from maskdistill.types import Found, GridMask
+from maskdistill.types import GridMask
 from maskdistill.workflows import demo_pictures
 
 PATCH, CONTENT, SIZE = (
@@ -35,84 +34,66 @@ def rgb(rng: np.random.Generator) -> np.ndarray:
     return rng.integers(0, 256, (*SIZE, 3), dtype=np.uint8)
 
 
-def found(*scores: float) -> Found:
-    """A Found of 5 x 8 patches: an L, the same for each score."""
+def mask_of_an_l() -> GridMask:
+    """An L on 5 x 8 patches."""
     mask = torch.zeros(5, 8, dtype=torch.bool)
     mask[1:4, 2], mask[3, 2:6] = True, True
-    return Found([GridMask(mask, (1, 2), score) for score in scores])
+    return GridMask(mask, (1, 2), 0.5)
 
 
-def of(
-    rgb: np.ndarray, how: str, *scores: float, min_score: float = 0.0
-) -> tuple[np.ndarray, np.ndarray]:
-    return in_pixels(
-        found(*scores),
-        rgb=rgb,
+def drawn(rgb: np.ndarray, pixels: str) -> np.ndarray:
+    (mask,) = masks_in_pixels(
+        [mask_of_an_l()],
+        WAYS[pixels],
+        picture=lambda: rgb,
         patch=PATCH,
         content=CONTENT,
         size=SIZE,
-        min_score=min_score,
-        how=how,
     )
+    return mask
 
 
 @pytest.mark.parametrize("how", ["nearest", "bilinear"])
 def test_nearest_and_bilinear_do_not_look_at_the_picture(rgb, how):
-    (mask,), _ = of(rgb, how, 0.5)
+    mask = drawn(rgb, how)
     wanted = to_pixels(
-        found(0.5).masks[0].mask.numpy(), patch=PATCH, content=CONTENT, size=SIZE, how=how
+        mask_of_an_l().mask.numpy(), patch=PATCH, content=CONTENT, size=SIZE, how=how
     )
     np.testing.assert_array_equal(mask, wanted)
-    np.testing.assert_array_equal(of(255 - rgb, how, 0.5)[0][0], mask)
+    np.testing.assert_array_equal(drawn(255 - rgb, how), mask)
 
 
 def test_bilinear_cuts_the_outer_corners_that_nearest_keeps_and_has_no_rim(rgb):
-    (smooth,), _ = of(rgb, "bilinear", 0.5)
-    (stairs,), _ = of(rgb, "nearest", 0.5)
+    smooth, stairs = drawn(rgb, "bilinear"), drawn(rgb, "nearest")
     assert 0.75 < smooth.sum() / stairs.sum() < 0.95
     assert stairs[16, 24]  # the first pixel of the seed patch, an outer corner of the L
     assert not smooth[16, 24]
 
 
 def test_refine_begins_with_what_bilinear_gives(rgb):
-    (smooth,), _ = of(rgb, "bilinear", 0.5)
-    (refined,), _ = of(rgb, "refine", 0.5)
+    smooth, refined = drawn(rgb, "bilinear"), drawn(rgb, "refine")
     np.testing.assert_array_equal(refined, pixels.refine(rgb, smooth))
     assert not np.array_equal(refined, smooth)
 
 
 def test_crf_begins_with_what_nearest_gives(rgb):
-    (stairs,), _ = of(rgb, "nearest", 0.5)
-    (drawn,), _ = of(rgb, "crf", 0.5)
-    np.testing.assert_array_equal(drawn, refined_mask(rgb, stairs))
-
-
-def test_masks_below_the_least_score_are_left_out_and_the_others_keep_their_order(rgb):
-    masks, scores = of(rgb, "bilinear", 0.2, 0.9, 0.5, min_score=0.5)
-    assert masks.shape == (2, *SIZE)
-    np.testing.assert_array_equal(scores, np.array([0.9, 0.5], np.float32))
-    assert of(rgb, "bilinear", 0.2, min_score=0.5)[0].shape == (0, *SIZE)
+    np.testing.assert_array_equal(drawn(rgb, "crf"), refined_mask(rgb, drawn(rgb, "nearest")))
 
 
 def test_a_seed_point_is_the_middle_of_what_its_patch_shows_in_the_pictures_pixels():
+    place = {"patch": PATCH, "content": CONTENT, "size": SIZE}
     mask = torch.ones(5, 8, dtype=torch.bool)
     seeds = [(1, 2), (0, 0), (4, 7)]  # the last shows 5 px down of 37 and 4 px across of 60
-    given = Found([GridMask(mask, seed, 0.5) for seed in seeds])
-    points = seed_points_xy(given, patch=PATCH, content=CONTENT, size=SIZE, min_score=0.5)
+    points = [seed_point_xy(GridMask(mask, seed, 0.5), **place) for seed in seeds]
     assert points == [[[30.0, 24.0]], [[6.0, 8.0]], [[58 * 1.5, 34.5 * 2]]]
-    below = Found([GridMask(mask, (1, 2), 0.2), *given.masks[1:]])
-    assert (
-        seed_points_xy(below, patch=PATCH, content=CONTENT, size=SIZE, min_score=0.5) == points[1:]
-    )
-    taken = mask.clone()
-    taken[1, 2] = False
-    given = Found([GridMask(taken, (1, 2), 0.5)])
-    assert seed_points_xy(given, patch=PATCH, content=CONTENT, size=SIZE, min_score=0.5) == [[]]
+    mask[1, 2] = False
+    assert seed_point_xy(GridMask(mask, (1, 2), 0.5), **place) == []
 
 
 def test_another_way_is_refused(rgb):
-    with pytest.raises(ValueError, match="'nearest' or 'bilinear', got 'cubic'"):
-        of(rgb, "cubic", 0.5)
+    recipe = Recipe("lost", Input(), pixels="cubic")
+    with pytest.raises(ValueError, match="nearest, bilinear, refine, crf, got 'cubic'"):
+        discover(lambda: rgb, size=SIZE, backbone=handcrafted.load(), recipe=recipe)
 
 
 @pytest.mark.parametrize("backbone", ["handcrafted", "dino_vits16"])
@@ -136,93 +117,47 @@ def test_the_three_ways_give_three_masks_of_the_same_patches():
     np.testing.assert_array_equal(refined, pixels.refine(rgb, bilinear))
 
 
-class Small:
-    """The hand-made backbone of a machine whose memory holds so many patches, all pictures of a batch together."""
-
-    def __init__(self, patches: int, error: Exception) -> None:
-        self.inner, self.patches, self.error = handcrafted.load(), patches, error
-        self.patch, self.mean, self.std = self.inner.patch, self.inner.mean, self.inner.std
-        self.asked: list[int] = []
-
-    def features(self, batch: torch.Tensor, **given):
-        n_patches = len(batch) * (batch.shape[2] // self.patch) * (batch.shape[3] // self.patch)
-        self.asked.append(n_patches)
-        if n_patches > self.patches:
-            raise self.error
-        return self.inner.features(batch, **given)
-
-
-def out_of_memory_on_the_cpu() -> Exception:
-    with pytest.raises(RuntimeError) as caught:
-        torch.empty(10**16)
-    return caught.value
-
-
-RECIPE = Recipe("tokencut", Input(), constants={"affinity": "gaussian"})
-
-
-@pytest.mark.parametrize(
-    "error", [MemoryError(), torch.OutOfMemoryError(), out_of_memory_on_the_cpu()]
-)
-def test_a_picture_that_does_not_fit_into_memory_is_tried_smaller_and_the_notes_say_so(error):
-    rgb = demo_pictures.draw(3, 23, size=(160, 200)).rgb
-    network = Small(200, error)
-    masks, _, notes = discover(rgb, backbone=network, recipe=RECIPE)
-    assert masks.shape[1:] == (160, 200)
-    assert network.asked[0] > 400
-    assert network.asked[-1] <= 200
-    assert dict(notes)["smaller"] >= network.asked[-1]
-    assert "smaller" not in dict(discover(rgb, backbone=Small(10**6, error), recipe=RECIPE)[2])
-
-
-def test_what_is_too_large_at_any_size_and_other_errors_are_raised():
-    rgb = demo_pictures.draw(3, 23, size=(160, 200)).rgb
-    with pytest.raises(MemoryError):
-        discover(rgb, backbone=Small(0, MemoryError()), recipe=RECIPE)
-    with pytest.raises(RuntimeError, match="broken"):
-        discover(rgb, backbone=Small(0, RuntimeError("broken")), recipe=RECIPE)
-
-
-def test_a_batch_that_does_not_fit_into_memory_is_seen_in_parts():
-    network = Small(900, torch.OutOfMemoryError())
-    ready = [
-        prepared(demo_pictures.draw(3, n, size=(160, 200)).rgb, backbone=network, shown=Input())
-        for n in range(4)
+def test_masks_below_the_least_score_are_left_out_and_the_others_keep_their_order():
+    rgb = demo_pictures.draw(3, 23, size=(64, 80)).rgb
+    recipe = Recipe("lost", Input(), max_masks=6)
+    every, some = (
+        discover(
+            lambda: rgb,
+            size=(64, 80),
+            backbone=handcrafted.load(),
+            recipe=replace(recipe, min_score=least),
+        )
+        for least in (0.0, 0.2)
+    )
+    kept = every.scores >= 0.2
+    assert 0 < kept.sum() < len(kept)
+    np.testing.assert_array_equal(some.scores, every.scores[kept])
+    np.testing.assert_array_equal(some.masks, every.masks[kept])
+    assert some.seed_points_xy == [
+        each for each, keeps in zip(every.seed_points_xy, kept, strict=True) if keeps
     ]
-    seen = looked_within_memory(ready, backbone=network, recipe=RECIPE)
-    assert len(network.asked) > 1
-    for each, features in zip(ready, seen, strict=True):
-        (alone,) = network.inner.features(each.tensor[None], want=("keys",))
-        torch.testing.assert_close(features.keys, alone.keys)
-    assert looked_within_memory(ready[:2], backbone=Small(1, MemoryError()), recipe=RECIPE) == [
-        None,
-        None,
-    ]
+    assert list(every.scores[every.best_first]) == sorted(every.scores, reverse=True)
 
 
-def test_such_pictures_of_a_run_get_their_masks_and_stand_in_the_ledger(tmp_path, monkeypatch):
-    demo_pictures.write(
-        tmp_path / "pictures", tmp_path / "truth.json", n_pictures=3, seed=5, size=(160, 200)
+def test_features_that_are_known_are_not_made_again_and_the_picture_is_not_read():
+    rgb = demo_pictures.draw(3, 23, size=(64, 80)).rgb
+    backbone, recipe = handcrafted.load(), Recipe("lost", Input(short_side=48), max_masks=3)
+    wanted = discover(lambda: rgb, size=(64, 80), backbone=backbone, recipe=recipe)
+    (known,) = features_of(
+        [recipe.shown.prepare(rgb, backbone=backbone)], backbone, block=-1, want=recipe.want
     )
-    inner = handcrafted.Handcrafted.features
 
-    def features(self, batch: torch.Tensor, **given):
-        if batch.shape[2] * batch.shape[3] > 150 * 190:
-            raise MemoryError
-        return inner(self, batch, **given)
+    def never() -> np.ndarray:
+        raise AssertionError("the picture was read")
 
-    monkeypatch.setattr(handcrafted.Handcrafted, "features", features)
-    settings = {"weights": ["propose=handcrafted"]}
-    api.run(
-        pictures=tmp_path / "pictures",
-        out=tmp_path / "run",
-        settings=settings,
-        until="propose",
-        quiet=True,
-    )
-    rows = list(
-        map(json.loads, (tmp_path / "run" / "propose" / "proposals.jsonl").read_text().splitlines())
-    )
-    assert all(row["masks"] and "smaller" in dict(row["notes"]) for row in rows)
-    events = list(map(json.loads, (tmp_path / "run" / "ledger.jsonl").read_text().splitlines()))
-    assert sum(event.get("what") == "smaller" for event in events) == 3
+    found = discover(never, size=(64, 80), backbone=backbone, recipe=recipe, features=known)
+    assert len(found.masks) > 1
+    np.testing.assert_array_equal(found.masks, wanted.masks)
+    np.testing.assert_array_equal(found.scores, wanted.scores)
+
+
+def test_an_empty_mask_is_not_among_the_best_first():
+    masks = np.zeros((3, 2, 2), bool)
+    masks[0, 0], masks[2] = True, True
+    found = Discovered(masks, np.array([0.2, 0.9, 0.5], np.float32), [[], [], []], [])
+    assert found.best_first == [2, 0]

@@ -14,6 +14,7 @@ from maskdistill.inference import masks as stage
 from maskdistill.masks import rle
 from maskdistill.masks.boxes import boxes_from_masks
 from maskdistill.settings import RunSettings
+from maskdistill.types import Note
 from maskdistill.workflows import demo_pictures
 
 BY_HAND = ["--backbone", "handcrafted", "--threads", "1"]
@@ -91,7 +92,7 @@ def test_the_label_png_has_a_palette_and_the_better_mask_on_top(tmp_path):
         "a.b.jpg",
         rows,
         size=(5, 7),
-        notes=[("stopped", "no more cuts")],
+        notes=[(Note.STOPPED, "no more cuts")],
         separate=False,
     )
     wanted = np.zeros((5, 7), np.uint8)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from maskdistill import api, cli
-from maskdistill.discovery.find import METHODS
+from maskdistill.discovery.recipe import METHODS
 from maskdistill.errors import RunError, SettingsError
 from maskdistill.measuring import sweep
 from maskdistill.workflows import demo_pictures
@@ -56,15 +56,54 @@ def test_without_ground_truth_every_combination_is_measured_by_agreement(scanned
             "centred",
             "flips",
             "crops",
+            "coverage",
             "masks",
             "area",
         }
-        assert all(0 <= row[name] <= 1 for name in ("flips", "crops", "area"))
+        agreement = [row[name] for name in ("flips", "crops") if row[name] is not None]
+        assert all(0 <= value <= 1 for value in (*agreement, row["coverage"], row["area"]))
+        assert agreement or not row["masks"]
         assert 0 <= row["masks"] <= 2
-    agreed = [row["flips"] + row["crops"] for row in rows]
+    found = [row for row in rows if row["coverage"]]
+    assert rows[: len(found)] == found
+    agreed = [row["flips"] + row["crops"] for row in found]
     assert agreed == sorted(agreed, reverse=True)
     stored = json.loads((out / "sweep" / "table.json").read_text())
     assert (stored["pictures"], stored["rows"]) == (2, rows)
+
+
+def test_what_finds_nothing_is_last_and_has_no_agreement(scanned, tmp_path):
+    out = Path(shutil.copytree(scanned[0], tmp_path / "run"))
+    settings = {**BY_HAND, "propose": {**BY_HAND["propose"], "min_score": 0.5}}
+    rows = api.sweep(out=out, settings=settings, n_pictures=5, facets=("keys",))
+    finds = [row["coverage"] > 0 for row in rows]
+    assert finds == sorted(finds, reverse=True)
+    assert any(finds)
+    nothing = [row for row in rows if not row["masks"]]
+    assert {row["method"] for row in nothing} == {"lost"}
+    assert all((row["flips"], row["crops"]) == (None, None) for row in nothing)
+    stored = json.loads((out / "sweep" / "table.json").read_text())
+    assert (stored["format"], stored["rows"]) == (2, rows)
+
+
+def test_agreement_is_over_the_pictures_in_which_something_is_found():
+    """One picture in which both sides agree by a half, one in which neither finds anything."""
+    trial = sweep.Trial("lost", -1, "keys", False)
+    found = {"masks": 1, "area": 0.2, "flips": 0.5, "crops": 0.0}
+    nothing = {"masks": 0, "area": 0.0, "flips": None, "crops": None}
+    row = sweep._row(trial, [found, nothing])
+    assert (row["flips"], row["crops"]) == (0.5, 0.0)
+    assert (row["coverage"], row["masks"], row["area"]) == (0.5, 0.5, 0.1)
+
+
+def test_with_ground_truth_what_finds_nothing_is_last_too(scanned, tmp_path):
+    out = Path(shutil.copytree(scanned[0], tmp_path / "run"))
+    own = {**BY_HAND["propose"], "min_score": 0.5}
+    settings = {**BY_HAND, "propose": own, "ground_truth": [str(scanned[1])]}
+    rows = api.sweep(out=out, settings=settings, n_pictures=5, facets=("keys",))
+    assert [row["coverage"] == 0 for row in rows] == [False] * 6 + [True] * 2
+    hits = [row["CorLoc"] for row in rows[:6]]
+    assert hits == sorted(hits, reverse=True)
 
 
 def test_with_ground_truth_by_corloc_as_evaluate_counts_it(scanned, tmp_path):
@@ -156,7 +195,7 @@ def test_agreement_counts_masks_that_only_one_side_has():
     one[0, :2], one[1, 2:, 2:], other[0, :2] = True, True, True
     assert sweep._agreement(one, one) == 1.0
     assert sweep._agreement(one, other) == pytest.approx((0.5 + 1) / 2)
-    assert sweep._agreement(one[:0], other[:0]) == 1.0
+    assert sweep._agreement(one[:0], other[:0]) is None
     assert sweep._agreement(one, other[:0]) == 0.0
 
 
@@ -182,6 +221,7 @@ def test_the_command_prints_the_table(scanned, tmp_path, capsys):
         "centred",
         "flips",
         "crops",
+        "coverage",
         "masks",
         "area",
     ]

@@ -4,7 +4,7 @@ import torch
 
 from maskdistill.proposals import lost
 from maskdistill.proposals.spectral import products
-from maskdistill.types import Features
+from maskdistill.types import Features, Note
 from tests.reference import lost as reference
 
 
@@ -42,7 +42,7 @@ def test_further_masks_do_not_overlap_and_the_search_says_why_it_ended(rng):
     found = lost.discover(drawn(rng), max_masks=1000)
     assert 1 < len(found.masks) < 1000
     assert torch.stack([each.mask for each in found.masks]).sum(0).max() == 1
-    assert found.notes[0][0] == "stopped"
+    assert found.notes[0][0] is Note.STOPPED
     assert all(each.mask[each.seed_patch] and 0 <= each.score <= 1 for each in found.masks)
 
 
@@ -61,7 +61,7 @@ def test_zero_keys_give_no_mask_and_equal_ones_everything(grid):
     shape = (2, 1 + grid[0] * grid[1], 4)
     nothing = lost.discover(made(np.zeros(shape), grid))
     assert nothing.masks == []
-    assert nothing.notes == [("stopped", "the seed patch resembles nothing")]
+    assert nothing.notes == [(Note.STOPPED, "the seed patch resembles nothing")]
     everything = lost.discover(made(np.ones(shape), grid)).masks
     assert everything[0].mask.all()
     assert everything[0].seed_patch == (0, 0)
@@ -81,7 +81,7 @@ def test_bad_input_is_named(rng):
         lost.discover(Features(grid=(5, 7), patch=8, queries=features.keys))
     with pytest.raises(ValueError, match="grid"):
         lost.discover(Features(grid=(5, 6), patch=8, keys=features.keys))
-    for name in ("max_masks", "n_candidates", "min_area"):
+    for name in ("max_masks", "n_candidates"):
         with pytest.raises(ValueError, match=name):
             lost.discover(features, **{name: 0})
     for value in (np.nan, 5, -1):

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from maskdistill.proposals import maskcut
-from maskdistill.types import Features
+from maskdistill.types import Features, Note
 
 
 def made(keys: np.ndarray, grid: tuple[int, int]) -> Features:
@@ -54,10 +54,10 @@ def test_a_rejected_cut_comes_back_under_the_papers_rule_and_not_under_the_sound
     paper = maskcut.discover(features)
     np.testing.assert_array_equal([each.mask.numpy() for each in paper.masks], [wanted])
     assert paper.notes == [
-        ("rejected", 1),
-        ("stopped", "no more cuts"),
+        (Note.REJECTED, 1),
+        (Note.STOPPED, "no more cuts"),
     ]  # three cuts for three masks
-    assert maskcut.discover(features, max_overlap=1.0).notes == [("stopped", "no more cuts")]
+    assert maskcut.discover(features, max_overlap=1.0).notes == [(Note.STOPPED, "no more cuts")]
     sound = maskcut.discover(features, rule="sound")
     np.testing.assert_array_equal(sound.masks[0].mask.numpy(), wanted)
     assert (len(sound.masks), sound.notes) == (3, [])
@@ -69,8 +69,9 @@ def test_the_sound_rule_goes_on_behind_rejected_cuts():
     features, _ = scene(*TWO, noise=0.02)
     found = maskcut.discover(features, max_masks=3, rule="sound")
     assert len(found.masks) == 3
-    assert json.loads(json.dumps(found.notes)) == [["rejected", dict(found.notes)["rejected"]]]
-    assert dict(found.notes)["rejected"] > 0  # so more than three cuts
+    ((note, value),) = found.notes
+    assert json.loads(json.dumps([note.value, value])) == ["rejected", value]
+    assert value > 0  # so more than three cuts
 
 
 def test_the_side_that_holds_three_corners_is_ground():
@@ -87,7 +88,7 @@ def test_a_mask_below_the_least_share_is_judged_from_the_second_cut_on_or_from_t
     assert maskcut.discover(features, max_masks=1, min_share=0.01).masks[0].mask.sum() == 1
     sound = maskcut.discover(features, max_masks=1, min_share=0.01, rule="sound")
     assert all(each.mask.sum() > 1 for each in sound.masks)
-    assert ("rejected", 1) in sound.notes
+    assert (Note.REJECTED, 1) in sound.notes
 
 
 @pytest.mark.parametrize("rule", ["paper", "sound"])
@@ -98,7 +99,7 @@ def test_pictures_of_one_colour_and_tiny_grids_do_no_harm(grid, value, rule):
     assert len(found.masks) <= 3
     assert all(each.mask.any() and 0 <= each.score <= 1 for each in found.masks)
     if grid == (1, 1):
-        assert found.notes == [("stopped", "one patch cannot be cut")]
+        assert found.notes == [(Note.STOPPED, "one patch cannot be cut")]
 
 
 def test_bad_input_is_named(rng):

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from maskdistill.proposals import maskdistill
-from maskdistill.types import Features
+from maskdistill.types import Features, Note
 from tests.reference import maskdistill as reference
 
 
@@ -45,14 +45,14 @@ def test_further_masks_do_not_overlap_and_the_search_says_why_it_ended(rng):
     found = maskdistill.discover(drawn(rng), max_masks=1000)
     assert 1 < len(found.masks) < 1000
     assert torch.stack([each.mask for each in found.masks]).sum(0).max() == 1
-    assert found.notes[0][0] == "stopped"
+    assert found.notes[0][0] is Note.STOPPED
     assert all(each.mask[each.seed_patch] and 0 <= each.score <= 1 for each in found.masks)
 
 
 def test_centred_keys_undo_a_component_that_all_patches_share(rng):
     features = drawn(rng, shift=5.0)
     assert maskdistill.discover(features).masks[0].mask.all()
-    assert not maskdistill.discover(features, centre_keys=True).masks[0].mask.all()
+    assert not maskdistill.discover(features.centred()).masks[0].mask.all()
 
 
 def test_equal_patches_are_taken_lowest_first():
@@ -82,7 +82,6 @@ def test_bad_input_is_named(rng):
         with pytest.raises(ValueError, match=next(iter(constants))):
             maskdistill.discover(features, **constants)
     for constants in (
-        {"min_area": 0},
         {"stop_score": np.nan},
         {"stop_score": 5},
         {"stop_score": -1},

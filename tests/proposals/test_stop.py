@@ -6,7 +6,7 @@ import torch
 
 from maskdistill.proposals import lost, maskcut, maskdistill, tokencut
 from maskdistill.proposals.object_test import is_object
-from maskdistill.types import Features
+from maskdistill.types import Features, Note
 
 METHODS = {
     "maskdistill": maskdistill.discover,
@@ -45,7 +45,7 @@ def test_the_search_ends_at_the_first_mask_that_scores_less(rng, method, rule):
                 (row for row, each in enumerate(every) if each.score < stop_score), len(every)
             )
             assert [each.score for each in found.masks] == [each.score for each in every[:low]]
-            assert (("stopped", "mask below stop_score") in found.notes) == (low < len(every))
+            assert ((Note.STOPPED, "mask below stop_score") in found.notes) == (low < len(every))
             ended += low < len(every)
     assert ended
 
@@ -57,7 +57,7 @@ def test_a_picture_of_one_kind_of_patch_has_no_mask_that_scores(method):
     )
     found = METHODS[method](features, max_masks=3, stop_score=0.05, **SOUND.get(method, {}))
     assert found.masks == []
-    assert any(word == "stopped" for word, _ in found.notes)
+    assert any(word is Note.STOPPED for word, _ in found.notes)
 
 
 def test_sound_cuts_reject_what_is_ground_from_the_first_mask_on():

@@ -4,7 +4,7 @@ import torch
 
 from maskdistill.proposals import tokencut
 from maskdistill.proposals.spectral import affinity
-from maskdistill.types import Features
+from maskdistill.types import Features, Note
 from tests.reference import normalized_cut as reference
 
 
@@ -45,7 +45,7 @@ def test_several_objects_are_found_one_after_the_other(rng, affinity):
 def test_a_ground_alone_holds_no_object(rng):
     found = tokencut.discover(scene(rng, [], noise=1.0), max_masks=6, affinity="gaussian")
     assert found.masks == []
-    assert ("stopped", "what is left does not fall into parts") in found.notes
+    assert (Note.STOPPED, "what is left does not fall into parts") in found.notes
 
 
 def test_a_mask_that_is_too_small_or_along_the_border_is_not_returned(rng):
@@ -66,7 +66,7 @@ def test_the_search_makes_at_most_three_cuts_a_mask(rng, monkeypatch):
         scene(rng, [(4, 5)], noise=0.3), max_masks=2, rule="sound", min_area=1000
     )
     assert (len(found.masks), len(cuts)) == (0, 6)
-    assert ("stopped", "no more cuts") in found.notes
+    assert (Note.STOPPED, "no more cuts") in found.notes
 
 
 def test_an_object_that_the_border_cuts_scores_less(rng):

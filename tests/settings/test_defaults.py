@@ -70,11 +70,6 @@ DIFFERENT: dict[tuple[str, str], tuple[Any, Any, str]] = {
         0.05,
         "what is left of a picture may hold nothing more",
     ),
-    ("maskdistill.discover", "centre_keys"): (
-        False,
-        "auto",
-        "keys of networks other than DINO's need centring",
-    ),
     ("lost.discover", "max_masks"): (
         1,
         6,

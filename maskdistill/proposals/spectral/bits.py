@@ -1,7 +1,7 @@
 """A symmetric matrix of zeros and ones, eight rows to a byte: a 32nd of float32's memory, and products from tables.
 
 Paper:    none; sums of all subsets of eight values are known as the method of four Russians (Arlazarov et al., 1970)
-In:       unit keys (n, width) float32 and a threshold, or any (n, n) array of zeros and ones
+In:       unit keys (n, width) float32 and a threshold
 Out:      Bits, which multiplies vectors
 Differs:  ours; docs/log/proposals.md has what each part gained
 """
@@ -32,20 +32,6 @@ class Bits:
 
     def __init__(self, packed: np.ndarray, n: int) -> None:
         self.packed, self.n = packed, n
-
-    @classmethod
-    def of(cls, entries: np.ndarray) -> Bits:
-        """From (n, n) zeros and ones, symmetric; what is above the diagonal counts.
-
-        Raises:
-            ValueError: not square, or empty.
-        """
-        if entries.ndim != 2 or entries.shape[0] != entries.shape[1] or not entries.size:
-            raise ValueError(f"entries must be (n, n), got {entries.shape}")
-        packed = _empty(len(entries))
-        _pack(np.ascontiguousarray(entries, np.float32), np.float32(0.5), 0, packed)
-        _mirror(packed)
-        return cls(packed, len(entries))
 
     @classmethod
     def of_cosines(

@@ -59,18 +59,18 @@ class TwoValued:
 
     def __init__(
         self,
-        joined: Bits | np.ndarray,
+        joined: Bits,
         *,
         floor: float,
         nodes: np.ndarray | None = None,
         bare: np.ndarray | None = None,
     ) -> None:
-        """Args: joined: bits, or (n, n) of zeros and ones. nodes: indices of those that are in it; None: all. bare:
+        """Args: joined: which nodes are joined. nodes: indices of those that are in it; None: all. bare:
         (n,) bool, nodes whose joints do not count; None: no such.
         """
         if not 0 < floor < 1:
             raise ValueError(f"floor must be in (0, 1), got {floor}")
-        self._joined = joined if isinstance(joined, Bits) else Bits.of(joined)
+        self._joined = joined
         self.floor = floor
         self._nodes = np.arange(self._joined.n) if nodes is None else nodes
         self._bare = bare

@@ -74,8 +74,8 @@ def second_eigenvector(
     ritz = _largest(
         operator, np.random.default_rng(seed).standard_normal(n), tolerance, max_products
     )
-    if is_sure(ritz.residual, ritz.gap, tolerance):
-        return cut_of(ritz.vector, 1 - ritz.value, ritz.residual, ritz.products, False, degrees)
+    if _is_sure(ritz.residual, ritz.gap, tolerance):
+        return _cut_of(ritz.vector, 1 - ritz.value, ritz.residual, ritz.products, False, degrees)
     return _by_dense_solver(operator, ritz.products)
 
 
@@ -120,18 +120,18 @@ def _largest(
         last = step + 1 == n_steps or beside[step] < 1e-12
         if not (step or last):
             continue
-        weights, value, following_value = top_pair(diagonal[: step + 1], beside[:step])
+        weights, value, following_value = _top_pair(diagonal[: step + 1], beside[:step])
         residual = float(beside[step] * abs(weights[-1]))
         gap = (
             value - following_value if step + 1 < n - 1 else np.inf
         )  # a whole basis: the residual is rounding alone
-        if last or residual < _ROUNDING or is_sure(residual, gap, tolerance):
+        if last or residual < _ROUNDING or _is_sure(residual, gap, tolerance):
             found = weights @ basis[1 : step + 2]
             return _Ritz(found / np.linalg.norm(found), value, residual, gap, step + 1)
     raise AssertionError("a Lanczos pass has at least one step")
 
 
-def is_sure(residual: float, gap: float, tolerance: float) -> bool:
+def _is_sure(residual: float, gap: float, tolerance: float) -> bool:
     """Whether a Ritz vector of that residual is the eigenvector, the next Ritz value being `gap` away."""
     return residual <= tolerance and gap > _SURE * max(residual, _ROUNDING)
 
@@ -156,7 +156,7 @@ def _orthonormalise(basis: np.ndarray, number: int) -> float:
 
 
 @compiled()
-def top_pair(diagonal: np.ndarray, beside: np.ndarray) -> tuple[np.ndarray, float, float]:
+def _top_pair(diagonal: np.ndarray, beside: np.ndarray) -> tuple[np.ndarray, float, float]:
     """The unit vector (steps,) of the largest value of a tridiagonal matrix, that value, and the next one.
 
     Values by bisection on the signs of a Sturm sequence; the vector by the recurrence from its last entry, which is
@@ -209,10 +209,10 @@ def _by_dense_solver(operator: Dense | TwoValued, products: int) -> Cut:
     values, vectors = linalg.eigh(weights, subset_by_index=[n - 1, n - 1], overwrite_a=False)
     vector = vectors[:, 0]
     residual = float(np.linalg.norm(weights @ vector - values[0] * vector))
-    return cut_of(vector, 1 - float(values[0]), residual, products, True, operator.degrees)
+    return _cut_of(vector, 1 - float(values[0]), residual, products, True, operator.degrees)
 
 
-def cut_of(
+def _cut_of(
     unit: np.ndarray,
     value: float,
     residual: float,

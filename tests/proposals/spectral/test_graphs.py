@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from maskdistill.proposals.spectral.graphs import Dense, TwoValued
+from tests.reference.bits import packed
 
 
 def joints(rng, n=19):
@@ -18,7 +19,7 @@ def assert_products(graph, weights, rng):
 
 def test_a_two_valued_graph_multiplies_as_its_weights(rng):
     joined = joints(rng)
-    assert_products(TwoValued(joined, floor=1e-3), np.where(joined, 1.0, 1e-3), rng)
+    assert_products(TwoValued(packed(joined), floor=1e-3), np.where(joined, 1.0, 1e-3), rng)
 
 
 def test_a_dense_graph_multiplies_as_its_weights(rng):
@@ -34,7 +35,7 @@ def test_a_part_of_a_graph_is_the_graph_of_that_part(rng, twice):
     weights += weights.T
     some = np.array([1, 2, 5, 8, 13, 14, 18])
     kept = some
-    parts = [TwoValued(joined, floor=0.01).restrict(some), Dense(weights).restrict(some)]
+    parts = [TwoValued(packed(joined), floor=0.01).restrict(some), Dense(weights).restrict(some)]
     if twice:
         parts, kept = [part.restrict(np.array([0, 3, 4, 6])) for part in parts], some[[0, 3, 4, 6]]
     chosen = np.ix_(kept, kept)
@@ -47,11 +48,13 @@ def test_stripped_nodes_keep_edges_of_the_floor_alone_to_themselves_too(rng):
     bare = np.zeros(19, bool)
     bare[[3, 4, 11]] = True
     weights = np.where(joined & ~bare[:, None] & ~bare[None], 1.0, 0.01)
-    assert_products(TwoValued(joined, floor=0.01).stripped(bare), weights, rng)
+    assert_products(TwoValued(packed(joined), floor=0.01).stripped(bare), weights, rng)
     more = np.zeros(19, bool)
     more[0] = True
     weights[0] = weights[:, 0] = 0.01
-    assert_products(TwoValued(joined, floor=0.01).stripped(bare).stripped(more), weights, rng)
+    assert_products(
+        TwoValued(packed(joined), floor=0.01).stripped(bare).stripped(more), weights, rng
+    )
 
 
 def test_a_node_without_weight_is_refused():

@@ -5,6 +5,7 @@ from maskdistill.proposals.spectral import normalized_cut
 from maskdistill.proposals.spectral.graphs import Dense, TwoValued
 from maskdistill.proposals.spectral.normalized_cut import second_eigenvector
 from tests.reference import normalized_cut as reference
+from tests.reference.bits import packed
 
 
 def assert_second(cut, weights, tolerance):
@@ -30,7 +31,7 @@ def test_a_two_valued_graph_is_cut_as_by_the_dense_solver(rng, n):
     joined = rng.random((n, n)) < np.where(np.arange(n)[:, None] < n // 2, 0.8, 0.3)
     joined = joined | joined.T | np.eye(n, dtype=bool)
     weights = np.where(joined, 1.0, 1e-3)
-    assert_second(second_eigenvector(TwoValued(joined, floor=1e-3)), weights, 1e-3)
+    assert_second(second_eigenvector(TwoValued(packed(joined), floor=1e-3)), weights, 1e-3)
 
 
 def test_two_nodes_are_cut_apart():
@@ -89,6 +90,6 @@ def test_bad_input_is_named():
     with pytest.raises(ValueError, match="above zero"):
         Dense(np.zeros((3, 3)))
     with pytest.raises(ValueError, match="floor"):
-        TwoValued(np.eye(3, dtype=bool), floor=0.0)
+        TwoValued(packed(np.eye(3)), floor=0.0)
     with pytest.raises(ValueError, match="tolerance"):
         second_eigenvector(Dense(np.ones((3, 3))), tolerance=0.0)
