@@ -14,7 +14,11 @@ Made = TypeVar("Made")
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Return whether an error says that memory did not suffice: NumPy's, a GPU's, or torch's on the CPU."""
+    """Return whether an error says that memory did not suffice.
+
+    Args:
+        error: of Python or NumPy, of a GPU, or of torch's allocator on the CPU.
+    """
     import torch
 
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
@@ -44,8 +48,8 @@ def in_halves(
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise
-    # Behind the except clause: its error holds the frames, and with them the tensors, of what failed.
-    _release()
+    # Behind the except clause: its error holds the frames, and so the tensors, of what failed.
+    release()
     on_halved(len(items))
     if len(items) == 1:
         return [None]
@@ -57,8 +61,8 @@ def in_halves(
     ]
 
 
-def _release() -> None:
-    """Give the blocks that torch keeps for later back to the GPU."""
+def release() -> None:
+    """Give the blocks that torch keeps for later back to the GPU; nothing without one."""
     import torch
 
     if torch.cuda.is_available():

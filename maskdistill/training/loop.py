@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from maskdistill.errors import TrainingError
+from maskdistill.memory import is_out_of_memory, release
 from maskdistill.training.schedule import LOST_DROPS, factor
 
 
@@ -62,10 +63,12 @@ def fit(
         loss_of: losses by name of (a part of) a batch; their sum is minimised.
         state: of a checkpoint, as `on_step` was given it.
         on_step: called after each step with its losses and a function that makes the state to save.
-        on_halved: called with (step, parts) when a batch did not fit into the device's memory and is cut in parts.
+        on_halved: called with (step, parts) when a batch did not fit into memory, of a GPU or the
+            machine's own, and is cut in parts.
         workers: 0 makes batches in line, else ahead in one thread.
     Raises:
-        TrainingError: a loss that is not finite.
+        TrainingError: a loss that is not finite. A sample that does not fit into memory alone: the
+            error of the library, as `memory.is_out_of_memory` knows it.
     """
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimiser = _optimiser(parameters, plan)
@@ -96,15 +99,17 @@ def fit(
         )
         for group in optimiser.param_groups:
             group["lr"] = rate
-        while True:
+        losses: dict[str, float] | None = None
+        while losses is None:
             try:
                 losses = _backward(model, optimiser, plan, batch, loss_of, step, parts, device)
-                break
-            except torch.cuda.OutOfMemoryError:
-                if parts >= len(batch):
+            except (MemoryError, RuntimeError) as error:
+                if parts >= len(batch) or not is_out_of_memory(error):
                     raise
+            if losses is None:
+                # Behind the except clause: its error holds the tensors of what failed.
                 parts *= 2
-                torch.cuda.empty_cache()
+                release()
                 on_halved(step, parts)
         if not all(math.isfinite(value) for value in losses.values()):
             raise TrainingError(
