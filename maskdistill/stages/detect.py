@@ -112,14 +112,15 @@ def detect(job: Job, folder: DetectFolder) -> Done:
     def describe(image: Image, rgb: np.ndarray) -> dict[str, Any]:
         return {"masks": mask_rows(predict(model, rgb, job.settings))}
 
-    counts = {"detections": 0, "pictures": 0, "without_detections": 0}
+    counts = {"detections": 0, "pictures": 0, "refused": 0, "without_detections": 0}
 
     def rows() -> Any:
         for number, entry in journal.records():
             masks = entry.get("masks", [])
             counts["detections"] += len(masks)
             counts["pictures"] += 1
-            counts["without_detections"] += not masks
+            counts["refused"] += "refused" in entry
+            counts["without_detections"] += "refused" not in entry and not masks
             yield {"id": number, **entry}
 
     with over_pictures(job, folder, job.images, describe, title="detect") as journal:

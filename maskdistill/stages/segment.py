@@ -164,14 +164,14 @@ def segment(job: Job, folder: SegmentFolder) -> Done:
         title="segment",
         behind=job.settings.workers,
     ) as journal:
-        coverage = {
-            number: entry["coverage"]
-            for number, entry in journal.records()
-            if "refused" not in entry
-        }
+        entries = dict(journal.records())
+    coverage = {
+        number: entry["coverage"] for number, entry in entries.items() if "refused" not in entry
+    }
     counts = {
         "predictions": len(coverage),
-        "mean_coverage": round(float(np.mean(list(coverage.values()))), 4),
+        "refused": len(entries) - len(coverage),
+        "mean_coverage": round(float(np.mean(list(coverage.values()))), 4) if coverage else 0.0,
     }
     return Done(outputs=list(map(folder.map_of, coverage)), counts=counts)
 
