@@ -18,7 +18,30 @@ from collections import Counter
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parents[1]
-RUN_FILES = ["stage.json", "images.jsonl", "config.yaml", "ledger.jsonl", "proposals.jsonl", "detections.jsonl", "clusters.jsonl", "clusters.json", "centroids.npy", "embeddings.npy", "names.json", "coverage.json", "model.safetensors", "losses.jsonl", "metrics.json", "refused.jsonl", "parts", "predictions", "maps", "recluster", "detect/train", "segment/train"]
+RUN_FILES = [
+    "stage.json",
+    "images.jsonl",
+    "config.yaml",
+    "ledger.jsonl",
+    "proposals.jsonl",
+    "detections.jsonl",
+    "clusters.jsonl",
+    "clusters.json",
+    "centroids.npy",
+    "embeddings.npy",
+    "names.json",
+    "coverage.json",
+    "model.safetensors",
+    "losses.jsonl",
+    "metrics.json",
+    "refused.jsonl",
+    "parts",
+    "predictions",
+    "maps",
+    "recluster",
+    "detect/train",
+    "segment/train",
+]
 NOT_A_VERB = re.compile(
     r"(What|Who|Whose|Whether|Which|Where|When|How|As|It|They|The|A|An|That|This|So|Of|All|Each|Every|"
     r"One|Two|At|In|On|No|Its|Their|Everything|Nothing|Files?|Rows?|Lines?|\(|\w+Error)\b"

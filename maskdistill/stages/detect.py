@@ -15,7 +15,6 @@ from maskdistill import detector
 from maskdistill.artifacts import clusterings
 from maskdistill.engine import networks
 from maskdistill.engine.job import Image, Job
-from maskdistill.engine.picture_loop import over_pictures
 from maskdistill.engine.stage import Done, Stage
 from maskdistill.errors import TrainingError
 from maskdistill.masks import rle
@@ -24,7 +23,7 @@ from maskdistill.runs import lines
 from maskdistill.runs.layout import DetectFolder, RunFolder, TrainFolder
 from maskdistill.runs.stages import DETECT_TRAIN
 from maskdistill.settings import RunSettings, as_dict
-from maskdistill.stage_parts import train_network
+from maskdistill.stage_parts import device_batches, train_network
 from maskdistill.stage_parts.training_masks import TrainedOn
 from maskdistill.training import checkpoint
 from maskdistill.types import Detections
@@ -105,14 +104,21 @@ def train(job: Job, folder: TrainFolder) -> Done:
     )
 
 
-def detect(job: Job, folder: DetectFolder) -> Done:
-    """The trained network on every picture, those of validation too."""
-    model = trained(job.folder, job.settings)
+def detect(job: Job, folder: DetectFolder, *, batch: int | None = None) -> Done:
+    """Show every picture, those of validation too, to the trained network.
 
-    def describe(image: Image, rgb: np.ndarray) -> dict[str, Any]:
-        return {"masks": mask_rows(predict(model, rgb, job.settings))}
-
+    Args:
+        batch: pictures of like size in one forward; None: `detect.gpu_batch` on a GPU, else one.
+    """
+    own, model = job.settings.detect, trained(job.folder, job.settings)
+    size = device_batches.size_of(networks.device(job), own.gpu_batch) if batch is None else batch
     counts = {"detections": 0, "pictures": 0, "refused": 0, "without_detections": 0}
+
+    def together(pictures: list[np.ndarray]) -> list[detector.Unpasted]:
+        return looked_at(model, pictures, job.settings)
+
+    def each(image: Image, rgb: np.ndarray, found: detector.Unpasted) -> dict[str, Any]:
+        return {"masks": mask_rows(drawn(found, rgb, job.settings))}
 
     def rows() -> Any:
         for number, entry in journal.records():
@@ -123,7 +129,18 @@ def detect(job: Job, folder: DetectFolder) -> Done:
             counts["without_detections"] += "refused" not in entry and not masks
             yield {"id": number, **entry}
 
-    with over_pictures(job, folder, job.images, describe, title="detect") as journal:
+    with device_batches.over_like_shapes(
+        job,
+        folder,
+        shape_of=lambda image: detector.resized(
+            image.size, short_side=own.short_side, max_side=own.max_side
+        ),
+        size=size,
+        together=together,
+        each=each,
+        title="detect",
+        behind=job.settings.workers if size > 1 else 0,
+    ) as journal:
         lines.write(folder.masks, rows())
     if TrainedOn.is_there(job.folder):
         n_masks, n_met = TrainedOn(job).found_again(folder.masks)
@@ -152,17 +169,29 @@ def trained(folder: RunFolder, settings: RunSettings) -> Any:
 
 
 def predict(model: Any, rgb: np.ndarray, settings: RunSettings) -> Detections:
-    """Detections of one picture, in the run's precision."""
-    own = settings.detect
+    """Return the detections of one picture (H, W, 3) uint8, in the run's precision."""
+    return drawn(looked_at(model, [rgb], settings)[0], rgb, settings)
+
+
+def looked_at(
+    model: Any, pictures: list[np.ndarray], settings: RunSettings
+) -> list[detector.Unpasted]:
+    """Return what the network makes of pictures of like size, in the run's precision."""
     device = next(model.parameters()).device.type
     with torch.autocast(device, dtype=torch.bfloat16, enabled=settings.precision == "bfloat16"):
-        return detector.predict(
-            model,
-            rgb,
-            mask_score=own.mask_score,
-            mask_nms=own.mask_nms,
-            refine=pixels.refine if own.pixels == "refine" else None,
-        )
+        return detector.unpasted_many(model, pictures)
+
+
+def drawn(found: detector.Unpasted, rgb: np.ndarray, settings: RunSettings) -> Detections:
+    """Return the detections of that, their outlines as the settings want them."""
+    own = settings.detect
+    return detector.pasted(
+        found,
+        rgb,
+        mask_score=own.mask_score,
+        mask_nms=own.mask_nms,
+        refine=pixels.refine if own.pixels == "refine" else None,
+    )
 
 
 def mask_rows(found: Detections) -> list[dict[str, Any]]:

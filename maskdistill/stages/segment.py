@@ -19,7 +19,6 @@ from maskdistill import crf, detector, segmenter
 from maskdistill.artifacts import clusterings, label_maps
 from maskdistill.engine import networks
 from maskdistill.engine.job import Image, Job
-from maskdistill.engine.picture_loop import over_batches
 from maskdistill.engine.stage import Done, Stage
 from maskdistill.errors import TrainingError
 from maskdistill.proposals import pixels
@@ -29,7 +28,7 @@ from maskdistill.runs.stages import DETECT_TRAIN, SEGMENT_TRAIN
 from maskdistill.settings import RunSettings, as_dict
 from maskdistill.settings.segment import BEST
 from maskdistill.settings.training import TrainSettings
-from maskdistill.stage_parts import best_on_truth, train_network
+from maskdistill.stage_parts import best_on_truth, device_batches, train_network
 from maskdistill.training import checkpoint
 
 
@@ -141,24 +140,30 @@ def _looks(
     )
 
 
-def segment(job: Job, folder: SegmentFolder) -> Done:
-    """The trained network on every picture, those of validation too."""
-    model = trained(job.folder, job.settings)
+def segment(job: Job, folder: SegmentFolder, *, batch: int | None = None) -> Done:
+    """Show every picture, those of validation too, to the trained network.
+
+    Args:
+        batch: pictures in one forward; None: `segment.gpu_batch` on a GPU, else one.
+    """
+    own, model = job.settings.segment, trained(job.folder, job.settings)
     atomic.make_folder(folder.maps)
 
-    def together(loaded: list[np.ndarray]) -> list[torch.Tensor]:
-        return [looked_at(model, rgb, job.settings) for rgb in loaded]
+    def together(pictures: list[np.ndarray]) -> list[torch.Tensor]:
+        return looked_at(model, pictures, job.settings)
 
     def each(image: Image, rgb: np.ndarray, logits: torch.Tensor) -> dict[str, Any]:
         label_map = drawn(logits, rgb, job.settings, threads=1)
         label_maps.write(folder.map_of(image.id), label_map)
         return {"coverage": round(float((label_map > 0).mean()), 6)}
 
-    with over_batches(
+    with device_batches.over_like_shapes(
         job,
         folder,
-        [[image] for image in job.images],
-        load=job.read_picture,
+        shape_of=lambda image: own.side,  # all are squeezed to one square
+        size=device_batches.size_of(networks.device(job), own.gpu_batch)
+        if batch is None
+        else batch,
         together=together,
         each=each,
         title="segment",
@@ -186,15 +191,16 @@ def trained(folder: RunFolder, settings: RunSettings) -> Any:
 
 
 def predict(model: Any, rgb: np.ndarray, settings: RunSettings) -> np.ndarray:
-    """Label map of one picture."""
-    return drawn(looked_at(model, rgb, settings), rgb, settings, threads=torch.get_num_threads())
+    """Return the label map (H, W) uint8 of one picture (H, W, 3) uint8."""
+    (logits,) = looked_at(model, [rgb], settings)
+    return drawn(logits, rgb, settings, threads=torch.get_num_threads())
 
 
-def looked_at(model: Any, rgb: np.ndarray, settings: RunSettings) -> torch.Tensor:
-    """What the network makes of one picture, in the run's precision."""
+def looked_at(model: Any, pictures: list[np.ndarray], settings: RunSettings) -> list[torch.Tensor]:
+    """Return what the network makes of pictures, in the run's precision."""
     device = next(model.parameters()).device.type
     with torch.autocast(device, dtype=torch.bfloat16, enabled=settings.precision == "bfloat16"):
-        return segmenter.logits(model, rgb, side=settings.segment.side)
+        return segmenter.logits_many(model, pictures, side=settings.segment.side)
 
 
 def drawn(

@@ -84,6 +84,25 @@ def test_a_label_map_holds_the_likeliest_id_of_each_pixel(small, rgb):
     assert len(np.unique(label_map)) > 1
 
 
+SIZES = [(23, 41), (64, 50), (7, 90), (41, 23)]
+
+
+@pytest.mark.parametrize("side", [32, 45])
+def test_pictures_in_one_forward_give_what_each_gives_alone(small, rng, side):
+    """Logits, of sizes of about 1, to 1e-5: a convolution may add up in another order."""
+    pictures = [rng.integers(0, 256, (*size, 3)).astype(np.uint8) for size in SIZES]
+    together = segmenter.logits_many(small, pictures, side=side)
+    for found, rgb in zip(together, pictures, strict=True):
+        alone = segmenter.logits(small, rgb, side=side)
+        assert found.shape == alone.shape == (1, 4, side, side)
+        torch.testing.assert_close(found, alone, rtol=0, atol=1e-5)
+        label_map = segmenter.label_map(found, rgb)
+        assert label_map.shape == rgb.shape[:2]
+        assert (label_map == segmenter.predict(small, rgb, side=side)).mean() > 0.99
+    assert not torch.allclose(together[0], together[1], atol=1e-3)
+    assert segmenter.logits_many(small, [], side=side) == []
+
+
 def test_a_lit_corner_changes_what_is_near_it_the_most(small, rng):
     rgb = np.full((20, 60, 3), 90, np.uint8)
     lit = rgb.copy()
