@@ -142,9 +142,9 @@ def detect(job: Job, folder: DetectFolder, *, batch: int | None = None) -> Done:
         behind=job.settings.workers if size > 1 else 0,
     ) as journal:
         lines.write(folder.masks, rows())
-    if TrainedOn.is_there(job.folder):
-        n_masks, n_met = TrainedOn(job).found_again(folder.masks)
-        counts |= {"trained_on": n_masks, "found_again": n_met}
+    # Said, not recorded: the masks are no part of the fingerprint. The page counts them anew.
+    if (given := TrainedOn.of_run(job)) is not None:
+        n_masks, n_met = given.found_again(folder.masks)
         job.progress.say(
             f"detect: the detector finds {n_met} of the {n_masks} masks that it was trained on"
         )

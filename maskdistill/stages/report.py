@@ -46,6 +46,7 @@ from maskdistill.report.measured import where_by_class
 from maskdistill.runs import atomic, lines, record
 from maskdistill.runs.stages import RECLUSTER, STAGES
 from maskdistill.settings import as_dict
+from maskdistill.stage_parts.training_masks import TrainedOn
 
 DOES = {entry.name: entry.does for entry in STAGES if entry.does}
 OF_NOTE = ("refused", "warning", "halved", "redo", "note", "resume", "reuse", "named", "imported")
@@ -79,6 +80,7 @@ class _Run:
             "propose": self._masks("propose", self.folder.propose.masks),
             "detect": self._masks("detect", self.folder.detect.masks),
         }
+        self.found_again = self._found_again()
         self.ids = {"propose": self._ids("proposals"), "detect": self._ids("detections")}
 
     def content(self) -> ReportContent:
@@ -99,7 +101,7 @@ class _Run:
             cluster_sizes=sizes,
             coverage=coverage,
             losses=losses,
-            found_again=self._found_again(),
+            found_again=self.found_again,
         )
         chosen = self._shown()
         pictures = {image.id: rgb for image in chosen if (rgb := self._read(image)) is not None}
@@ -163,8 +165,9 @@ class _Run:
         return list(dict.fromkeys(found))
 
     def _found_again(self) -> tuple[int, int] | None:
-        counts = entry.counts if (entry := self.records["detect"]) else {}
-        return (counts["trained_on"], counts["found_again"]) if "found_again" in counts else None
+        """Return how many masks the detector was trained on, and how many of them it finds."""
+        given = TrainedOn.of_run(self.job) if self.records["detect"] else None
+        return None if given is None else given.found_again(self.folder.detect.masks)
 
     def _masks(self, stage: str, path: Path) -> MaskFile | None:
         return MaskFile(path) if self.records[stage] else None
@@ -387,11 +390,17 @@ class _Run:
             does=f"Taken from {Path(given).name}: nothing was computed."
             if (given := self._given(name))
             else DOES[name],
-            counts=entry.counts if entry else {},
+            counts={**entry.counts, **self._measured(name)} if entry else {},
             seconds=sum(seconds) if seconds else None,
             state=state,
             warnings=warnings,
         )
+
+    def _measured(self, stage: str) -> dict[str, int]:
+        """Return counts of a stage that depend on more than what it reads."""
+        if stage != "detect" or self.found_again is None:
+            return {}
+        return dict(zip(("trained_on", "found_again"), self.found_again, strict=True))
 
     def _given(self, stage: str) -> str:
         """The file of others that a stage stands for, empty where it is ours."""
