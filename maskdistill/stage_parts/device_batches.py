@@ -12,8 +12,8 @@ from typing import TypeVar
 import numpy as np
 import torch
 
-from maskdistill.engine.picture_loop import Record, over_batches
 from maskdistill.engine.job import Image, Job
+from maskdistill.engine.picture_loop import Record, over_batches
 from maskdistill.memory import in_halves
 from maskdistill.pictures import of_like_shape
 from maskdistill.runs.journal import Journal

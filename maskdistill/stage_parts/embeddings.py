@@ -22,7 +22,10 @@ from maskdistill.memory import in_halves
 from maskdistill.runs import arrays
 from maskdistill.runs.layout import ClusterFolder
 
-TOGETHER = 16  # pictures whose crops may go through the network in one pass
+# Pictures whose crops wait for the network together: of 6 masks each, at 512 px, 75 MB of pixels and
+# 300 of tensors, and enough small ones to fill packs of 256 patches (docs/log/clusters.md). No
+# setting: which crops are packed together moves last bits on every device.
+TOGETHER = 16
 Masks = list[dict[str, Any]]  # records with rle and box
 Views = Sequence[Any]  # the crops of one mask
 

@@ -17,9 +17,10 @@ from maskdistill.clusters.chunks import Rows
 from maskdistill.engine import networks
 from maskdistill.engine.job import Job
 
-IN_MEMORY = (
-    2**28
-)  # bytes of embeddings above which `solver: auto` streams them: 174 762 masks of 384 dimensions
+# Bytes of embeddings above which `solver: auto` streams them, 174 762 masks of 384 numbers: below,
+# scikit-learn is 1.1 times as fast and its peak 110 MiB higher (100 000 masks: docs/results.md,
+# bench_clusters.py memory). Another switch point is `cluster.solver`.
+IN_MEMORY = 2**28
 
 
 @dataclass(frozen=True)

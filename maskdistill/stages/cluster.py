@@ -21,11 +21,11 @@ from maskdistill.runs import arrays, atomic, lines
 from maskdistill.runs.layout import ClusterFolder
 from maskdistill.runs.stages import RECLUSTER
 from maskdistill.settings import RunSettings
+from maskdistill.settings.cluster import ClusterSettings
 from maskdistill.stage_parts import embeddings, other_runs
 from maskdistill.stage_parts.embeddings import Embedded
 from maskdistill.types import Detections
 
-EXEMPLARS = 12  # of each kind, of each cluster
 HINTS = {
     "cluster": "Try a lower --propose.min-score, another --propose.method, or another backbone",
     RECLUSTER: "The detector finds nothing: train it longer (--detect.train.steps), or lower --detect.min-score",
@@ -52,6 +52,8 @@ def parts(settings: RunSettings) -> dict[str, Any]:
         name: getattr(own, name)
         for name in ("flag_far", "flag_border", "flag_area", "flag_score", "drop")
     }
+    if own.exemplars != ClusterSettings.exemplars:  # it was no setting once
+        counted["exemplars"] = own.exemplars
     if own.support:
         counted["support"] = other_runs.content(own.support, "embeddings")
     if own.align_to:
@@ -195,7 +197,11 @@ def _described(
     from maskdistill.clusters import summary
 
     shown = summary.exemplars(
-        normalised, ids, centroids, count=EXEMPLARS, seed=job.settings.seed_of_chain
+        normalised,
+        ids,
+        centroids,
+        count=job.settings.cluster.exemplars,
+        seed=job.settings.seed_of_chain,
     )
     return {
         "spread": summary.spreads(normalised, ids, centroids),

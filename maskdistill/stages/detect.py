@@ -22,7 +22,7 @@ from maskdistill.proposals import pixels
 from maskdistill.runs import lines
 from maskdistill.runs.layout import DetectFolder, RunFolder, TrainFolder
 from maskdistill.runs.stages import DETECT_TRAIN
-from maskdistill.settings import RunSettings, as_dict
+from maskdistill.settings import RunSettings
 from maskdistill.stage_parts import device_batches, train_network
 from maskdistill.stage_parts.training_masks import TrainedOn
 from maskdistill.training import checkpoint
@@ -32,14 +32,11 @@ from maskdistill.types import Detections
 def train_parts(settings: RunSettings) -> dict[str, Any]:
     """Settings that change the trained network."""
     own = settings.detect
-    schedule = {
-        key: value for key, value in as_dict(own.train).items() if key != "checkpoint_seconds"
-    }
     names = ("size", "short_side", "max_side", "min_proposal_score")
     sizes = {name: getattr(own, name) for name in names}
     return {
         **sizes,
-        "train": schedule,
+        "train": train_network.parts(own.train),
         "precision": settings.precision,
         "seed": settings.seed_of_chain,
     }

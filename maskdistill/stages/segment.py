@@ -25,7 +25,7 @@ from maskdistill.proposals import pixels
 from maskdistill.runs import atomic
 from maskdistill.runs.layout import RunFolder, SegmentFolder, TrainFolder
 from maskdistill.runs.stages import DETECT_TRAIN, SEGMENT_TRAIN
-from maskdistill.settings import RunSettings, as_dict
+from maskdistill.settings import RunSettings
 from maskdistill.settings.segment import BEST
 from maskdistill.settings.training import TrainSettings
 from maskdistill.stage_parts import best_on_truth, device_batches, train_network
@@ -35,11 +35,6 @@ from maskdistill.training import checkpoint
 def train_parts(settings: RunSettings) -> dict[str, Any]:
     """Settings that change the trained network."""
     own = settings.segment
-    schedule = {
-        key: value
-        for key, value in as_dict(_schedule(settings)).items()
-        if key != "checkpoint_seconds"
-    }
     sizes = {
         "size": own.size,
         "side": own.side,
@@ -48,7 +43,7 @@ def train_parts(settings: RunSettings) -> dict[str, Any]:
     }
     return {
         **sizes,
-        "train": schedule,
+        "train": train_network.parts(_schedule(settings)),
         "precision": settings.precision,
         "seed": settings.seed_of_chain,
     }
