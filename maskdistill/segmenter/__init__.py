@@ -4,13 +4,13 @@ After `labels`, the last room before `evaluation`.
 
 Contract: build(size=, n_classes=) -> DeepLab; batches(sample, ...) and losses(share=) for
           training.fit; predict(model, rgb, side=, refine=, crf=) -> label map:
-          label_map(logits(model, rgb, side=), rgb, ...), of several pictures by
-          logits_many(model, pictures, side=); probabilities(model, rgb, side=) -> (classes, H, W).
+          label_map(logits_many(model, [rgb], side=)[0], rgb, ...), of several pictures in one
+          forward.
 """
 
 from maskdistill.segmenter.losses import hardest_cross_entropy
 from maskdistill.segmenter.model import DeepLab, build
-from maskdistill.segmenter.predict import label_map, logits, logits_many, predict, probabilities
+from maskdistill.segmenter.predict import label_map, logits_many, predict
 from maskdistill.segmenter.train import batches, losses
 
 __all__ = [
@@ -19,9 +19,7 @@ __all__ = [
     "build",
     "hardest_cross_entropy",
     "label_map",
-    "logits",
     "logits_many",
     "losses",
     "predict",
-    "probabilities",
 ]

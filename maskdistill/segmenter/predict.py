@@ -20,16 +20,6 @@ from maskdistill.segmenter.model import DeepLab
 from maskdistill.segmenter.train import RESAMPLE, as_input
 
 
-@torch.inference_mode()
-def probabilities(model: DeepLab, rgb: np.ndarray, *, side: int) -> np.ndarray:
-    """Return (classes, H, W) float32 that sum to 1: logits enlarged bilinearly, softmax.
-
-    Args:
-        rgb: (H, W, 3) uint8. side: px of the square that the picture is squeezed to.
-    """
-    return _enlarged(logits(model, rgb, side=side), rgb.shape[:2]).softmax(dim=1)[0].cpu().numpy()
-
-
 def predict(
     model: DeepLab,
     rgb: np.ndarray,
@@ -44,16 +34,8 @@ def predict(
         rgb: (H, W, 3) uint8. side: px of the square that the picture is squeezed to.
         refine, crf: as `label_map` takes them.
     """
-    return label_map(logits(model, rgb, side=side), rgb, refine=refine, crf=crf)
-
-
-def logits(model: DeepLab, rgb: np.ndarray, *, side: int) -> Tensor:
-    """Return the logits (1, classes, side, side) float32 of a picture, on the model's device.
-
-    Args:
-        rgb: (H, W, 3) uint8. side: px of the square that the picture is squeezed to.
-    """
-    return logits_many(model, [rgb], side=side)[0]
+    (logits,) = logits_many(model, [rgb], side=side)
+    return label_map(logits, rgb, refine=refine, crf=crf)
 
 
 @torch.inference_mode()

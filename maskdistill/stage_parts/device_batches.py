@@ -11,6 +11,7 @@ from typing import TypeVar
 
 import numpy as np
 import torch
+from torch import nn
 
 from maskdistill.engine.job import Image, Job
 from maskdistill.engine.picture_loop import Record, over_batches
@@ -18,6 +19,7 @@ from maskdistill.memory import in_halves
 from maskdistill.pictures import of_like_shape
 from maskdistill.runs.journal import Journal
 from maskdistill.runs.layout import StageFolder
+from maskdistill.settings import RunSettings
 
 Made = TypeVar("Made")
 
@@ -29,6 +31,12 @@ def size_of(device: torch.device, gpu_batch: int) -> int:
     they are.
     """
     return 1 if device.type == "cpu" else gpu_batch
+
+
+def in_precision(model: nn.Module, settings: RunSettings) -> torch.autocast:
+    """Return the context in which a network works in the run's precision."""
+    device = next(model.parameters()).device.type
+    return torch.autocast(device, torch.bfloat16, enabled=settings.precision == "bfloat16")
 
 
 def over_like_shapes(

@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import torch
 
 from maskdistill import detector
 from maskdistill.artifacts import clusterings
@@ -112,10 +111,11 @@ def detect(job: Job, folder: DetectFolder, *, batch: int | None = None) -> Done:
     counts = {"detections": 0, "pictures": 0, "refused": 0, "without_detections": 0}
 
     def together(pictures: list[np.ndarray]) -> list[detector.Unpasted]:
-        return looked_at(model, pictures, job.settings)
+        with device_batches.in_precision(model, job.settings):
+            return detector.unpasted_many(model, pictures)
 
     def each(image: Image, rgb: np.ndarray, found: detector.Unpasted) -> dict[str, Any]:
-        return {"masks": mask_rows(drawn(found, rgb, job.settings))}
+        return {"masks": mask_rows(detector.pasted(found, rgb, **_pasting(job.settings)))}
 
     def rows() -> Any:
         for number, entry in journal.records():
@@ -167,28 +167,18 @@ def trained(folder: RunFolder, settings: RunSettings) -> Any:
 
 def predict(model: Any, rgb: np.ndarray, settings: RunSettings) -> Detections:
     """Return the detections of one picture (H, W, 3) uint8, in the run's precision."""
-    return drawn(looked_at(model, [rgb], settings)[0], rgb, settings)
+    with device_batches.in_precision(model, settings):
+        return detector.predict(model, rgb, **_pasting(settings))
 
 
-def looked_at(
-    model: Any, pictures: list[np.ndarray], settings: RunSettings
-) -> list[detector.Unpasted]:
-    """Return what the network makes of pictures of like size, in the run's precision."""
-    device = next(model.parameters()).device.type
-    with torch.autocast(device, dtype=torch.bfloat16, enabled=settings.precision == "bfloat16"):
-        return detector.unpasted_many(model, pictures)
-
-
-def drawn(found: detector.Unpasted, rgb: np.ndarray, settings: RunSettings) -> Detections:
-    """Return the detections of that, their outlines as the settings want them."""
+def _pasting(settings: RunSettings) -> dict[str, Any]:
+    """Return what becomes of the masks that the network found, as the settings want them."""
     own = settings.detect
-    return detector.pasted(
-        found,
-        rgb,
-        mask_score=own.mask_score,
-        mask_nms=own.mask_nms,
-        refine=pixels.refine if own.pixels == "refine" else None,
-    )
+    return {
+        "mask_score": own.mask_score,
+        "mask_nms": own.mask_nms,
+        "refine": pixels.refine if own.pixels == "refine" else None,
+    }
 
 
 def mask_rows(found: Detections) -> list[dict[str, Any]]:

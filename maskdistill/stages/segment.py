@@ -145,10 +145,11 @@ def segment(job: Job, folder: SegmentFolder, *, batch: int | None = None) -> Don
     atomic.make_folder(folder.maps)
 
     def together(pictures: list[np.ndarray]) -> list[torch.Tensor]:
-        return looked_at(model, pictures, job.settings)
+        with device_batches.in_precision(model, job.settings):
+            return segmenter.logits_many(model, pictures, side=own.side)
 
     def each(image: Image, rgb: np.ndarray, logits: torch.Tensor) -> dict[str, Any]:
-        label_map = drawn(logits, rgb, job.settings, threads=1)
+        label_map = segmenter.label_map(logits, rgb, **_drawing(job.settings, threads=1))
         label_maps.write(folder.map_of(image.id), label_map)
         return {"coverage": round(float((label_map > 0).mean()), 6)}
 
@@ -186,29 +187,19 @@ def trained(folder: RunFolder, settings: RunSettings) -> Any:
 
 
 def predict(model: Any, rgb: np.ndarray, settings: RunSettings) -> np.ndarray:
-    """Return the label map (H, W) uint8 of one picture (H, W, 3) uint8."""
-    (logits,) = looked_at(model, [rgb], settings)
-    return drawn(logits, rgb, settings, threads=torch.get_num_threads())
+    """Return the label map (H, W) uint8 of one picture (H, W, 3) uint8, in the run's precision."""
+    with device_batches.in_precision(model, settings):
+        how = _drawing(settings, threads=torch.get_num_threads())
+        return segmenter.predict(model, rgb, side=settings.segment.side, **how)
 
 
-def looked_at(model: Any, pictures: list[np.ndarray], settings: RunSettings) -> list[torch.Tensor]:
-    """Return what the network makes of pictures, in the run's precision."""
-    device = next(model.parameters()).device.type
-    with torch.autocast(device, dtype=torch.bfloat16, enabled=settings.precision == "bfloat16"):
-        return segmenter.logits_many(model, pictures, side=settings.segment.side)
-
-
-def drawn(
-    logits: torch.Tensor, rgb: np.ndarray, settings: RunSettings, *, threads: int
-) -> np.ndarray:
-    """The label map of that, its outlines as the settings want them."""
+def _drawing(settings: RunSettings, *, threads: int) -> dict[str, Any]:
+    """Return what moves the outlines of label maps, as the settings want them."""
     how = settings.segment.pixels
-    return segmenter.label_map(
-        logits,
-        rgb,
-        refine=pixels.refine if how == "refine" else None,
-        crf=partial(crf.dense_crf, **crf.MASKDISTILL, threads=threads) if how == "crf" else None,
-    )
+    return {
+        "refine": pixels.refine if how == "refine" else None,
+        "crf": partial(crf.dense_crf, **crf.MASKDISTILL, threads=threads) if how == "crf" else None,
+    }
 
 
 def train_stage(settings: RunSettings) -> Stage:

@@ -115,13 +115,6 @@ def apply(
     return np.stack([table[out[..., channel], channel] for channel in range(3)], axis=-1), moved
 
 
-def unchanged() -> Draw:
-    """The draw that only squeezes."""
-    return Draw(
-        flip=False, scale=1.0, degrees=0.0, shift=(0.0, 0.0), gain=(1.0, 1.0, 1.0), gamma=1.0
-    )
-
-
 def _reduced(side: int, target: int, scale: float) -> int:
     """A side in pixels at the resolution of the target; as much more as the draw enlarges, never more than there are.
 
