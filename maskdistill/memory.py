@@ -36,7 +36,8 @@ def in_halves(
 
     Args:
         items: of one batch, in order; nothing is done for none.
-        work: from some of the items to a result each, in their order; its other errors pass through.
+        work: from some of the items to a result each, in their order; its other errors pass
+            through.
         on_halved: called with the number of items that did not fit, each time.
     Returns:
         A result an item, in the order of the items; None of an item that does not fit alone.

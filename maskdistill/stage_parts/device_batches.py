@@ -93,6 +93,6 @@ def over_like_shapes(
 def _reason(job: Job, image: Image) -> str:
     """Return why a picture is refused that does not fit into memory alone."""
     return (
-        f"{job.picture_path(image)}: {image.width} x {image.height} px do not fit into memory, even "
-        "alone. Do the stage again with --redo where more is free, or with another --device"
+        f"{job.picture_path(image)}: {image.width} x {image.height} px do not fit into memory, "
+        "even alone. Do the stage again with --redo where more is free, or with another --device"
     )

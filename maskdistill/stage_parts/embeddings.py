@@ -1,7 +1,7 @@
 """The embeddings of a clustering: of every mask of a file, and of what is found in a new picture.
 
 In:   a mask file and the pictures, the settings of `cluster`
-Out:  vectors (n, d) in file order, and whose they are; none of a mask that does not fit into memory
+Out:  vectors (n, d) in file order, and whose they are; of a mask that fits into no memory none
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from maskdistill.memory import in_halves
 from maskdistill.runs import arrays
 from maskdistill.runs.layout import ClusterFolder
 
-# Pictures whose crops wait for the network together: of 6 masks each, at 512 px, 75 MB of pixels and
-# 300 of tensors, and enough small ones to fill packs of 256 patches (docs/log/clusters.md). No
+# Pictures whose crops wait for the network together: of 6 masks each, at 512 px, 75 MB of pixels
+# and 300 of tensors, and enough small ones to fill packs of 256 patches (docs/log/clusters.md). No
 # setting: which crops are packed together moves last bits on every device.
 TOGETHER = 16
 Masks = list[dict[str, Any]]  # records with rle and box
@@ -32,7 +32,7 @@ Views = Sequence[Any]  # the crops of one mask
 
 @dataclass(frozen=True)
 class Embedded:
-    """Embeddings of n masks in file order.
+    """Hold the embeddings of n masks in file order.
 
     Attributes:
         values: (n, d) float32, a memory map; zeros where the embedding is not finite.
@@ -47,7 +47,7 @@ class Embedded:
 
 @dataclass(frozen=True)
 class Embedder:
-    """Masks to vectors in two steps, so that crops of several pictures go through a network at once.
+    """Hold two steps from masks to vectors, so that crops of several pictures go together.
 
     Attributes:
         cut: a picture (H, W, 3) uint8 and its masks to what is needed of them, in threads ahead of

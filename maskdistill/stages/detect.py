@@ -29,7 +29,7 @@ from maskdistill.types import Detections
 
 
 def train_parts(settings: RunSettings) -> dict[str, Any]:
-    """Settings that change the trained network."""
+    """Return the settings that change the trained network."""
     own = settings.detect
     names = ("size", "short_side", "max_side", "min_proposal_score")
     sizes = {name: getattr(own, name) for name in names}
@@ -42,14 +42,20 @@ def train_parts(settings: RunSettings) -> dict[str, Any]:
 
 
 def predict_parts(settings: RunSettings) -> dict[str, Any]:
-    """Settings that change the detections of a trained network: another threshold does not train again."""
+    """Return the settings that change the detections of a trained network.
+
+    Another threshold does not train again.
+    """
     own = settings.detect
     names = ("min_score", "nms", "mask_nms", "mask_score", "pixels", "max_detections")
     return {name: getattr(own, name) for name in names}
 
 
 def train(job: Job, folder: TrainFolder) -> Done:
-    """Train on all training pictures that can be read, those without masks too: they say what is no object."""
+    """Train on all training pictures that can be read.
+
+    Those without masks are among them: they say what is no object.
+    """
     own, given = job.settings.detect, TrainedOn(job)
     images = given.images
     if not len(given.clusters):
@@ -149,7 +155,10 @@ def detect(job: Job, folder: DetectFolder, *, batch: int | None = None) -> Done:
 
 
 def trained(folder: RunFolder, settings: RunSettings) -> Any:
-    """The detector of a run, on its device, in eval mode; the number of clusters is read off its weights."""
+    """Return the detector of a run, on its device, in eval mode.
+
+    Its number of clusters is read off its weights.
+    """
     own = settings.detect
     state = checkpoint.read_weights(folder.detect_train.weights)
     model = detector.build(
@@ -182,7 +191,7 @@ def _pasting(settings: RunSettings) -> dict[str, Any]:
 
 
 def mask_rows(found: Detections) -> list[dict[str, Any]]:
-    """Detections as the records of a line."""
+    """Return detections as the records of a line."""
     areas = rle.areas(found.rles)
     return [
         {

@@ -33,7 +33,7 @@ from maskdistill.training import checkpoint
 
 
 def train_parts(settings: RunSettings) -> dict[str, Any]:
-    """Settings that change the trained network."""
+    """Return the settings that change the trained network."""
     own = settings.segment
     sizes = {
         "size": own.size,
@@ -50,7 +50,7 @@ def train_parts(settings: RunSettings) -> dict[str, Any]:
 
 
 def _schedule(settings: RunSettings) -> TrainSettings:
-    """The schedule; nothing is averaged where the last weights are kept."""
+    """Return the schedule; nothing is averaged where the last weights are kept."""
     own = settings.segment
     return replace(own.train, average=0.0) if own.keep == "last" else own.train
 
@@ -121,7 +121,7 @@ def train(job: Job, folder: TrainFolder) -> Done:
 def _looks(
     job: Job, folder: TrainFolder, model: Any, *, steps: int, n_clusters: int
 ) -> best_on_truth.Looks:
-    """What chooses the weights by ground truth, with a network of its own."""
+    """Return what chooses the weights by ground truth, with a network of its own."""
     job.ledger.write(
         "warning", stage=SEGMENT_TRAIN, what=f"weights are kept that are {BEST.replace('_', ' ')}"
     )
@@ -178,7 +178,10 @@ def segment(job: Job, folder: SegmentFolder, *, batch: int | None = None) -> Don
 
 
 def trained(folder: RunFolder, settings: RunSettings) -> Any:
-    """The segmenter of a run, on its device, in eval mode; the number of classes is read off its weights."""
+    """Return the segmenter of a run, on its device, in eval mode.
+
+    Its number of classes is read off its weights.
+    """
     state = checkpoint.read_weights(folder.segment_train.weights)
     last = "classifier.classify.bias" if settings.segment.size == "small" else "classifier.4.bias"
     model = segmenter.build(size=settings.segment.size, n_classes=len(state[last]))
@@ -203,7 +206,7 @@ def _drawing(settings: RunSettings, *, threads: int) -> dict[str, Any]:
 
 
 def train_stage(settings: RunSettings) -> Stage:
-    """The training reads the detector too where it starts from its body."""
+    """Return the training; it reads the detector too where it starts from its body."""
     reads: tuple[str, ...] = ("scan", "label")
     if settings.weights_of("segment") == "detect":
         reads = (*reads, DETECT_TRAIN)
