@@ -1,4 +1,6 @@
-"""Confident detections of a picture to its label map. Before it `detector`, after it `segmenter`.
+"""Labels: confident detections of a picture to its label map.
+
+After `detector`, before `segmenter`.
 
 Paper:    MaskDistill, the pseudo-labels of its segmenter; selection and painting as in its release
 In:       masks (n, H, W) bool, clusters (n,), scores (n,) of one picture, by falling score
@@ -16,12 +18,20 @@ from maskdistill.types import MOST_IDS
 
 
 def select(scores: np.ndarray, *, min_score: float = 0.9, keep_best: bool = True) -> np.ndarray:
-    """Positions that are painted: from the first on until one is below `min_score`; the first alone if it is below.
+    """Return the positions of the detections that are painted: the first ones, until one is unsure.
 
     Args:
-        scores: (n,), in file order; ours are sorted, so that this means: those at or above, else the best one.
-            A score of nan is below.
+        scores: (n,), in file order; ours fall, so that those at or above `min_score` are painted,
+            else the best one. A score of nan is below.
+        min_score: in [0, 1], the least score of a sure one.
         keep_best: paint the first one even if it is below.
+    Returns:
+        (m,) int64: 0 .. m - 1; empty without detections.
+
+    >>> select(np.array([0.95, 0.9, 0.4]))
+    array([0, 1])
+    >>> select(np.array([0.4, 0.3])), select(np.array([0.4, 0.3]), keep_best=False)
+    (array([0]), array([], dtype=int64))
     """
     below = np.flatnonzero(~(np.asarray(scores) >= min_score))  # nan is no confidence
     n_confident = int(below[0]) if len(below) else len(scores)
@@ -38,22 +48,34 @@ def paint(
     *,
     overlap: Literal["skip", "below", "legacy"] = "skip",
 ) -> np.ndarray:
-    """Label map (H, W) uint8 of masks painted in their order; without masks all background.
+    """Paint masks in their order into a label map; without masks all of it is background.
 
     Args:
-        masks: (n, H, W) bool. clusters: (n,), 0 .. 253. scores: (n,), falling; they only have to be as many.
-        overlap: what a mask does that meets an earlier one: `skip`, it is left out; `below`, only its free pixels
-            are painted; `legacy`, it is left out if an earlier one touches pixel row 0 (where the mask has a zero)
-            or row 1 (where it has a one), else it paints over: the release, by an accident of integer indexing.
+        masks: (n, H, W) bool. clusters: (n,) integers, 0 .. 253.
+        scores: (n,), falling; they only have to be as many.
+        size: (H, W) of the picture.
+        overlap: what becomes of a mask that meets an earlier one. `skip`: it is left out; `below`:
+            its free pixels alone are painted; `legacy`: it is left out if an earlier one touches
+            pixel row 0 (where the mask has a zero) or row 1 (where it has a one), else it paints
+            over: the release, by an accident of integer indexing.
+    Returns:
+        (H, W) uint8: 0 background, 1 + cluster.
     Raises:
-        ValueError: fields of unlike length, a mask of another size, a cluster out of range or no integer, another
-            overlap.
+        ValueError: fields of unlike length, a mask of another size, a cluster out of range or no
+            integer, another overlap.
+
+    >>> masks = np.array([[[1, 1, 0]], [[0, 1, 1]]], bool)
+    >>> paint(masks, np.array([3, 0]), np.array([0.9, 0.8]), (1, 3))
+    array([[4, 4, 0]], dtype=uint8)
+    >>> paint(masks, np.array([3, 0]), np.array([0.9, 0.8]), (1, 3), overlap="below")
+    array([[4, 4, 1]], dtype=uint8)
     """
     if overlap not in ("skip", "below", "legacy"):
         raise ValueError(f"overlap: wanted skip, below or legacy, got {overlap!r}")
     if not len(masks) == len(clusters) == len(scores):
         raise ValueError(
-            f"masks, clusters, scores must have one length: {len(masks)}, {len(clusters)}, {len(scores)}"
+            "masks, clusters, scores must have one length: "
+            f"{len(masks)}, {len(clusters)}, {len(scores)}"
         )
     if len(masks) and (masks.shape[1:] != tuple(size) or masks.dtype != bool):
         raise ValueError(
@@ -78,7 +100,10 @@ def paint(
 
 
 def _touches_the_top(label_map: np.ndarray, mask: np.ndarray) -> bool:
-    """The release indexes the map by the mask's 0/1 integers, which NumPy takes as row numbers 0 and 1."""
+    """Return whether the release would leave a mask (H, W) bool out of a label map (H, W) uint8.
+
+    It indexes the map by the mask's 0/1 integers, which NumPy takes as row numbers 0 and 1.
+    """
     return bool(label_map[0].any() and not mask.all()) or bool(
         len(label_map) > 1 and label_map[1].any() and mask.any()
     )

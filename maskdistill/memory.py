@@ -14,7 +14,11 @@ Made = TypeVar("Made")
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Return whether an error says that memory did not suffice: NumPy's, a GPU's, or torch's on the CPU."""
+    """Return whether an error says that memory did not suffice.
+
+    Args:
+        error: of Python or NumPy, of a GPU, or of torch's allocator on the CPU.
+    """
     import torch
 
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
@@ -32,7 +36,8 @@ def in_halves(
 
     Args:
         items: of one batch, in order; nothing is done for none.
-        work: from some of the items to a result each, in their order; its other errors pass through.
+        work: from some of the items to a result each, in their order; its other errors pass
+            through.
         on_halved: called with the number of items that did not fit, each time.
     Returns:
         A result an item, in the order of the items; None of an item that does not fit alone.
@@ -44,8 +49,8 @@ def in_halves(
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise
-    # Behind the except clause: its error holds the frames, and with them the tensors, of what failed.
-    _release()
+    # Behind the except clause: its error holds the frames, and so the tensors, of what failed.
+    release()
     on_halved(len(items))
     if len(items) == 1:
         return [None]
@@ -57,8 +62,8 @@ def in_halves(
     ]
 
 
-def _release() -> None:
-    """Give the blocks that torch keeps for later back to the GPU."""
+def release() -> None:
+    """Give the blocks that torch keeps for later back to the GPU; nothing without one."""
     import torch
 
     if torch.cuda.is_available():

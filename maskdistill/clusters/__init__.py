@@ -1,9 +1,12 @@
-"""Clusters: masks to cluster ids. Before it `proposals`, after it `detector`.
+"""Clusters: masks to cluster ids.
 
-Contract: descriptors(rgb, masks) -> (n, d) float32, or crops.crops(rgb, boxes, masks), crops.embed(crops, backbone=);
-          whitening.scale_of, normalise; kmeans.fit -> Clustering, assign; streamed.fit, of a memory map or on a GPU;
-          number.curve, chosen; merging.merged; alignment.aligned; noise.far, sides_touched, like_background;
-          summary.exemplars, means, spreads, nearest_others.
+After `proposals`, before `detector`.
+
+Contract: descriptors(rgb, masks) -> (n, d) float32, or crops.crops(rgb, boxes, masks) and
+          crops.embed(crops, backbone=); whitening.scale_of, normalise; kmeans.fit -> Clustering,
+          assign; streamed.fit, of a memory map or on a GPU; number.curve, chosen; merging.merged;
+          alignment.aligned; noise.far, sides_touched, like_background; summary.exemplars, means,
+          spreads, nearest_others.
 """
 
 from maskdistill.clusters import (

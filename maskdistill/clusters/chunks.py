@@ -1,6 +1,7 @@
-"""Rows of any number, a chunk at a time, so that a memory map larger than memory can be clustered.
+"""Chunks: rows of any number, a part at a time, so that more than fits into memory is clustered.
 
-In:       anything with a shape (n, d) and slices of rows: an array, a memory map, rows chosen of several of them
+In:       anything with a shape (n, d) and slices of rows: an array, a memory map, rows chosen of
+          several of them
 Out:      slices, each of at most so many bytes of float32; rows at given places
 Differs:  nothing: up to a chunk of rows the sums below are those of NumPy on the whole
 """
@@ -12,14 +13,18 @@ from typing import Protocol
 
 import numpy as np
 
-BYTES = 2**25  # of float32 a chunk: 21 845 rows of 384; what is made of one is a few times as much
+# Bytes of float32 a chunk, 21 845 rows of 384 numbers; what is made of one is a few times as much.
+# Up to one chunk no bit moves (docs/log/clusters.md, 2026-11-28).
+BYTES = 2**25
 
 
 class Rows(Protocol):
-    """(n, d) float32: a slice of rows is an array."""
+    """Describe rows (n, d) float32 of which a slice is an array."""
 
     @property
-    def shape(self) -> tuple[int, ...]: ...
+    def shape(self) -> tuple[int, ...]:
+        """Return (n, d)."""
+        ...
 
     def __len__(self) -> int: ...
 
@@ -27,10 +32,13 @@ class Rows(Protocol):
 
 
 class Chosen:
-    """Rows of several arrays (n, d), one array after the other, as if they were one; nothing is copied before a slice.
+    """Hold rows of several arrays (n, d), one array after the other, as if they were one.
+
+    Nothing is copied before a slice is asked for.
 
     Args:
-        parts: pairs of an array and the places (m,) int64, rising, of its rows that are wanted.
+        parts: pairs of an array and the places (m,) int64, rising, of its rows that are wanted; one
+            pair at least.
     """
 
     def __init__(self, parts: Sequence[tuple[np.ndarray, np.ndarray]]) -> None:
@@ -39,6 +47,7 @@ class Chosen:
 
     @property
     def shape(self) -> tuple[int, ...]:
+        """Return (n, d), n the wanted rows of all arrays."""
         return len(self), self.parts[0][0].shape[1]
 
     def __len__(self) -> int:
@@ -56,19 +65,23 @@ class Chosen:
 
 
 def pieces(rows: Rows, *, n_bytes: int | None = None) -> Iterator[slice]:
-    """Slices that cover all rows in order, each of at most `n_bytes` (default: BYTES) of float32, one row at least."""
+    """Yield slices that cover all rows in order.
+
+    Args:
+        n_bytes: of float32 in a slice at most, one row at least; None: BYTES.
+    """
     step = max(1, (n_bytes or BYTES) // (4 * max(1, rows.shape[1])))
     for first in range(0, len(rows), step):
         yield slice(first, min(first + step, len(rows)))
 
 
 def is_one(rows: Rows) -> bool:
-    """Whether all rows are one chunk."""
+    """Return whether all rows are one chunk."""
     return 4 * len(rows) * rows.shape[1] <= BYTES
 
 
 def at(rows: Rows, places: np.ndarray) -> np.ndarray:
-    """(m, d), the rows at rising places (m,), in memory."""
+    """Return the rows (m, d) at rising places (m,), in memory."""
     if isinstance(rows, np.ndarray):
         return np.array(rows[places])
     found = []
@@ -80,12 +93,15 @@ def at(rows: Rows, places: np.ndarray) -> np.ndarray:
 
 
 def mean(rows: Rows) -> np.ndarray:
-    """(d,) float64."""
+    """Return the mean (d,) float64 of rows, one at least."""
     return sum(rows[part].sum(axis=0, dtype=np.float64) for part in pieces(rows)) / len(rows)
 
 
 def mean_at(rows: Rows, places: np.ndarray) -> np.ndarray:
-    """(d,), the mean of the rows at rising places (m,), m at least 1: NumPy's own where they are one chunk."""
+    """Return the mean (d,) of the rows at rising places (m,), m at least 1.
+
+    Where they are one chunk it is NumPy's own, float32 of float32; else float64.
+    """
     step = max(1, BYTES // (4 * max(1, rows.shape[1])))
     if len(places) <= step:
         return at(rows, places).mean(axis=0)
@@ -97,18 +113,18 @@ def mean_at(rows: Rows, places: np.ndarray) -> np.ndarray:
 
 
 def variance(rows: Rows) -> np.ndarray:
-    """(d,) float64: the mean squared distance to the mean, of each dimension."""
+    """Return the mean squared distance to the mean of each dimension, (d,) float64."""
     middle = mean(rows)
     return sum(((rows[part] - middle) ** 2).sum(axis=0) for part in pieces(rows)) / len(rows)
 
 
 def are_finite(rows: Rows) -> bool:
-    """Whether no number is nan or infinite."""
+    """Return whether no number is nan or infinite."""
     return all(bool(np.isfinite(rows[part]).all()) for part in pieces(rows))
 
 
 def distinct(rows: Rows, *, most: int) -> int:
-    """How many unlike rows there are, counted up to `most`."""
+    """Return how many unlike rows there are, counted up to `most`."""
     seen: set[bytes] = set()
     for part in pieces(rows, n_bytes=BYTES // 16):
         # Adding 0 makes of -0 the 0 that it equals.

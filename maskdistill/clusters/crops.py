@@ -1,9 +1,11 @@
-"""Masks to vectors by a network: each box is cut out, and the class token or the mask's patches are read.
+"""Crops: masks to vectors by a network that is shown the box of each.
 
-Paper:    MaskDistill: the class token of the box crop of the normalised picture, at native size, padded to the patch
-In:       a picture (H, W, 3) uint8, boxes (n, 4), masks (n, H, W) bool where background or patches are asked for
+Paper:    MaskDistill: the class token of the box crop of the normalised picture, at native size,
+          padded to the patch
+In:       a picture (H, W, 3) uint8, boxes (n, 4), masks (n, H, W) bool where background or patches
+          are asked for
 Out:      crops, at scales and mirrored; of them (n, width) float32
-Differs:  bounds on a crop's side, backgrounds, means over views, the patches' mean are other choices
+Differs:  bounds on a crop's side, backgrounds, means over views, the patches' mean are choices
 """
 
 from __future__ import annotations
@@ -26,7 +28,12 @@ Read = Literal["class_token", "patch_mean"]
 
 @dataclass(frozen=True)
 class Crop:
-    """One view of a mask: pixels (h, w, 3) uint8; inside (h, w) float32, the share of each pixel that is the mask's."""
+    """Hold one view of a mask.
+
+    Attributes:
+        pixels: (h, w, 3) uint8.
+        inside: (h, w) float32, the share of each pixel that is the mask's, in [0, 1].
+    """
 
     pixels: np.ndarray
     inside: np.ndarray
@@ -45,17 +52,22 @@ def crops(
     min_side: int = 0,
     max_side: int | None = None,
 ) -> list[list[Crop]]:
-    """The views of each mask: its box at each scale, and mirrored.
+    """Return the views of each mask: its box at each scale, and mirrored.
 
     Args:
+        rgb: (H, W, 3) uint8.
         boxes_xyxy: (n, 4), half-open; one without size is a pixel.
-        masks: taken one after the other; None: all of the box is inside.
-        background: keep; blur what is not the mask; fill it with `colour`.
+        masks: (H, W) bool each, taken one after the other; None: all of the box is inside.
+        background: keep it; blur what is not the mask; fill it with `colour`.
         blur: deviation of the Gaussian, as a share of the crop's longer side.
         colour: RGB in [0, 1].
         scales: factors of the native size, or of what `min_side` makes of it.
-        min_side: px; a box whose longer side is shorter is enlarged to it. 0: native size, as the paper.
+        flips: the mirrored views too, behind the others.
+        min_side: px; a box whose longer side is shorter is enlarged to it. 0: native size, as the
+            paper.
         max_side: px; a view with a longer side is reduced to it. None: native size, as the paper.
+    Returns:
+        A list of views a box, in the order of the boxes.
     Raises:
         ValueError: another shape or type, fewer masks than boxes, another background.
     """
@@ -86,6 +98,7 @@ def crops(
 
 
 def _next(masks: Iterator[np.ndarray], size: tuple[int, int]) -> np.ndarray:
+    """Return the next mask (H, W) bool; ValueError where there is none, or one of another size."""
     mask = next(masks, None)
     if mask is None:
         raise ValueError("masks: wanted one for each box, found fewer")
@@ -102,14 +115,19 @@ def embed(
     read: Read = "class_token",
     pack: int = 0,
 ) -> np.ndarray:
-    """(n, width) float32: the mean over the views of each mask of the class token, or of the patches inside the mask.
+    """Return the vector of each mask: the mean over its views.
 
     Args:
-        views: as `crops` gives them, of one or several pictures.
+        views: as `crops` gives them, n masks of one or several pictures, one view each at least.
         backbone: with width, patch, tokens_of(pictures, pack=, class_alone=).
-        prepare: pixels (h, w, 3) uint8 to a tensor (3, h', w') float32, normalised, padded to the patch: normalised
-            before it is padded, so that the padding is the mean colour, as in the release.
-        pack: patches that go through the backbone in one pass; 0: one crop at a time, as the release.
+        prepare: pixels (h, w, 3) uint8 to a tensor (3, h', w') float32, normalised, padded to the
+            patch: normalised before it is padded, so that the padding is the mean colour, as in the
+            release.
+        read: class_token of the view; patch_mean: the mean of the patches inside the mask.
+        pack: patches that go through the backbone in one pass; 0: one crop at a time, as the
+            release.
+    Returns:
+        (n, width) float32.
     Raises:
         ValueError: another word for what is read.
     """
@@ -129,7 +147,7 @@ def embed(
 
 
 def _read(tokens: torch.Tensor, view: Crop, patch: int, read: Read) -> torch.Tensor:
-    """(width,) of one view."""
+    """Return the vector (width,) of one view, read off its tokens (1 + patches, width)."""
     if read == "class_token":
         return tokens[0]
     if read != "patch_mean":
@@ -152,6 +170,7 @@ def _on_background(
     blur: float,
     colour: Sequence[float],
 ) -> np.ndarray:
+    """Return pixels (h, w, 3) uint8, those outside the mask (h, w) bool as `background` says."""
     if background == "keep":
         return pixels
     if background == "fill":
@@ -167,7 +186,7 @@ def _on_background(
 
 
 def _scaled(pixels: np.ndarray, mask: np.ndarray, scale: float, max_side: int | None) -> Crop:
-    """A crop at a scale, within the longest side allowed."""
+    """Return a crop at a scale, within the longest side allowed."""
     size = max(1, round(pixels.shape[0] * scale)), max(1, round(pixels.shape[1] * scale))
     rows, columns = within(size, max_side)
     inside = mask.astype(np.float32)

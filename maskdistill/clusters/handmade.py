@@ -1,4 +1,4 @@
-"""Masks to vectors without a network: hand-made descriptors that a turn does not change.
+"""Handmade: masks to vectors without a network, by descriptors that a turn does not change.
 
 Paper:    none: ours, for `handcrafted`, which has no class token
 In:       a picture (H, W, 3) uint8 and its masks (n, H, W) bool
@@ -26,15 +26,19 @@ RAYS = 64  # directions in which the outline is sampled
 def descriptors(
     rgb: np.ndarray, masks: Iterable[np.ndarray], *, max_side: int | None = None
 ) -> np.ndarray:
-    """(n, d) float32 of n masks (H, W) bool; an empty mask gets zeros. A turned object keeps its vector, nearly.
+    """Return the descriptors of masks; a turned object keeps its own, nearly.
 
-    Blocks, each of length about 1: hue histogram weighted by saturation, saturation and lightness, energies of
-    bands of lightness and of colour, Fourier magnitudes of gradient directions at two scales, of the outline.
+    Blocks, each of length about 1: hue histogram weighted by saturation, saturation and lightness,
+    energies of bands of lightness and of colour, Fourier magnitudes of gradient directions at two
+    scales, of the outline.
 
     Args:
         rgb: (H, W, 3) uint8.
-        masks: taken one after the other, so that a generator need not hold them all.
+        masks: (H, W) bool each, taken one after the other, so that a generator need not hold them
+            all.
         max_side: px; a picture with a longer side is measured reduced to it. None: native size.
+    Returns:
+        (n, 49) float32; an empty mask gets zeros.
     Raises:
         ValueError: another shape or type.
     """
@@ -59,17 +63,24 @@ def descriptors(
 
 @dataclass(frozen=True)
 class _Measured:
-    """What is filtered once a picture and read by every mask; each array (..., H, W) float32."""
+    """Hold what is filtered once a picture and read by every mask, float32.
+
+    Attributes:
+        hue, saturation, value: (H, W).
+        bands: (3 channels * scales, H, W), squared.
+        down, right: (2 scales, H, W), the gradient of lightness.
+    """
 
     hue: np.ndarray
     saturation: np.ndarray
     value: np.ndarray
-    bands: np.ndarray  # (3 channels * scales, H, W), squared
-    down: np.ndarray  # (2 scales, H, W), gradient of lightness
+    bands: np.ndarray
+    down: np.ndarray
     right: np.ndarray
 
     @staticmethod
     def of(rgb: np.ndarray) -> _Measured:
+        """Return what is measured of a picture (H, W, 3) uint8."""
         picture = rgb.astype(np.float32) / 255
         lightness = picture.mean(axis=2)
         opponent = [
@@ -94,11 +105,12 @@ class _Measured:
         )
 
     def within(self, box: tuple[slice, slice]) -> _Measured:
+        """Return the same of a part of the picture, views of the arrays."""
         return _Measured(*(getattr(self, each.name)[(..., *box)] for each in fields(self)))
 
 
 def _one(mask: np.ndarray, measured: _Measured) -> np.ndarray:
-    """The descriptor of one mask; all arrays are cut to its box."""
+    """Return the descriptor (49,) float32 of one mask; all arrays are cut to its box."""
     core = ndimage.binary_erosion(np.pad(mask, 2), iterations=2)[2:-2, 2:-2]
     if core.sum() < 0.3 * mask.sum():
         core = mask
@@ -122,7 +134,10 @@ def _one(mask: np.ndarray, measured: _Measured) -> np.ndarray:
 
 
 def _turns(down: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """Fourier magnitudes of the gradient directions: how strongly 2, 4, ... directions prevail, not which."""
+    """Return the Fourier magnitudes (HARMONICS,) of the directions of a gradient (n,), (n,).
+
+    They say how strongly 2, 4, ... directions prevail, not which.
+    """
     strength = np.hypot(down, right)
     # Powers of the unit gradient are the harmonics of its direction: no histogram, no exponentials.
     unit = (right + 1j * down) / np.where(strength > 0, strength, 1)
@@ -134,7 +149,11 @@ def _turns(down: np.ndarray, right: np.ndarray) -> np.ndarray:
 
 
 def _outline(mask: np.ndarray) -> np.ndarray:
-    """Fourier magnitudes of the outline's radius around its middle, extent, filled share: of shape alone."""
+    """Return numbers (HARMONICS + 3,) of the shape of a mask (h, w) bool alone.
+
+    They are the Fourier magnitudes of the outline's radius around the mask's middle, its extent,
+    whether the middle is the mask's, the filled share.
+    """
     rows, columns = np.nonzero(mask)
     middle = rows.mean(), columns.mean()
     radius = np.sqrt(mask.sum() / np.pi)
@@ -151,7 +170,7 @@ def _outline(mask: np.ndarray) -> np.ndarray:
 
 
 def _hsv(picture: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Hue in turns, saturation, value of RGB in [0, 1]."""
+    """Return hue in turns, saturation and value, (H, W) each, of RGB (H, W, 3) in [0, 1]."""
     top, bottom = picture.max(axis=2), picture.min(axis=2)
     spread = top - bottom
     safe = np.where(spread > 0, spread, 1)
@@ -165,4 +184,5 @@ def _hsv(picture: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def _length() -> int:
+    """Return how many numbers a descriptor has."""
     return HUES + 4 + 3 * len(SCALES_PX) + 2 * HARMONICS + HARMONICS + 3

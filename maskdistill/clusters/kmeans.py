@@ -1,10 +1,11 @@
-"""Unit vectors to cluster ids: k-means, ids sorted by falling size, no cluster empty.
+"""K-means: unit vectors to cluster ids, sorted by falling size, no cluster empty.
 
 Paper:    MaskDistill: mini-batch k-means of 1000, 20 clusters on VOC
 In:       (n, d) float32, finite, as `whitening.normalise` gives them
 Out:      ids (n,) int64, centroids (k, d)
-Differs:  full k-means with restarts and spherical are other choices; one thread, because its sums differ with them;
-          scikit-learn's wants all rows in memory (mini-batches do not), `streamed` does not
+Differs:  full k-means with restarts and spherical are other choices; one thread, because its sums
+          differ with them; scikit-learn's wants all rows in memory (mini-batches do not),
+          `streamed` does not
 """
 
 from __future__ import annotations
@@ -25,7 +26,12 @@ Algorithm = Literal["full", "minibatch", "spherical"]
 
 @dataclass(frozen=True)
 class Clustering:
-    """ids (n,) int64, 0 the largest cluster; centroids (k, d) float32; inertia, the sum of squared distances."""
+    """Hold the clusters of n rows.
+
+    Attributes:
+        ids: (n,) int64, 0 the largest cluster. centroids: (k, d) float32.
+        inertia: the sum of squared distances of the rows to their centroids.
+    """
 
     ids: np.ndarray
     centroids: np.ndarray
@@ -40,9 +46,11 @@ def fit(
     restarts: int = 1,
     seed: int = 0,
 ) -> Clustering:
-    """k-means; fewer distinct rows than k give as many clusters as there are distinct rows.
+    """Return a clustering by k-means; of fewer distinct rows than k, one cluster a distinct row.
 
     Args:
+        embeddings: (n, d) float32, finite.
+        k: clusters, 1 .. 254.
         algorithm: minibatch of 1000 rows; full; spherical: full, with centroids kept at length 1.
         restarts: starts by k-means++, of which the lowest inertia is kept.
         seed: 0 or more; scikit-learn's draws know its last 32 bits alone.
@@ -69,8 +77,10 @@ def fit(
 
 
 def checked(embeddings: chunks.Rows, k: int) -> int:
-    """The number of clusters: k, or that of the distinct rows where they are fewer.
+    """Return the number of clusters: k, or that of the distinct rows where they are fewer.
 
+    Args:
+        embeddings: (n, d).
     Raises:
         ValueError: no rows, rows that are not finite, k out of 1..254.
     """
@@ -84,7 +94,11 @@ def checked(embeddings: chunks.Rows, k: int) -> int:
 
 
 def assign(embeddings: chunks.Rows, centroids: np.ndarray) -> np.ndarray:
-    """(n,) int64, the nearest centroid of each row; a tie goes to the lower id."""
+    """Return the nearest centroid of each row, (n,) int64; a tie goes to the lower id.
+
+    Args:
+        embeddings: (n, d). centroids: (k, d).
+    """
     exact = centroids.astype(np.float64)
     squared = (exact**2).sum(axis=1)
     found = np.zeros(len(embeddings), np.int64)
@@ -94,7 +108,10 @@ def assign(embeddings: chunks.Rows, centroids: np.ndarray) -> np.ndarray:
 
 
 def by_size(embeddings: chunks.Rows, centroids: np.ndarray) -> Clustering:
-    """The clustering of given centroids, ids by falling size; what stays empty is left out."""
+    """Return the clustering of rows (n, d) by centroids (k, d), ids by falling size.
+
+    A centroid that no row is nearest to is left out.
+    """
     sizes = np.bincount(assign(embeddings, centroids), minlength=len(centroids))
     centroids = centroids[[number for number in np.argsort(-sizes, kind="stable") if sizes[number]]]
     ids = assign(embeddings, centroids)
@@ -106,17 +123,18 @@ def by_size(embeddings: chunks.Rows, centroids: np.ndarray) -> Clustering:
 
 
 def reseeded(embeddings: chunks.Rows, centroids: np.ndarray) -> np.ndarray:
-    """Centroids of which none is empty: each empty one starts again at the row that is farthest from its own.
+    """Return centroids (k, d) of which none is empty.
 
-    Full k-means has no empty ones where there are k distinct rows; mini-batches and drawn starts may.
+    Each empty one starts again at the row that is farthest from its own centroid. Full k-means has
+    no empty ones where there are k distinct rows; mini-batches and drawn starts may.
 
     Args:
-        embeddings: at least as many distinct rows as there are centroids.
+        embeddings: (n, d), at least as many distinct rows as there are centroids.
+        centroids: (k, d) float32; they stay as they are.
     """
     centroids = centroids.copy()
-    for _ in range(
-        10 * len(centroids)
-    ):  # each time the inertia falls; a bound, should rounding stop that
+    # Each time the inertia falls; a bound, should rounding stop that.
+    for _ in range(10 * len(centroids)):
         ids = assign(embeddings, centroids)
         sizes = np.bincount(ids, minlength=len(centroids))
         empty = np.flatnonzero(sizes == 0)
@@ -135,7 +153,11 @@ def reseeded(embeddings: chunks.Rows, centroids: np.ndarray) -> np.ndarray:
 def squared_distances(
     embeddings: chunks.Rows, centroids: np.ndarray, ids: np.ndarray
 ) -> np.ndarray:
-    """(n,) float32, of each row to the centroid of its id."""
+    """Return the squared distance (n,) float32 of each row to the centroid of its id.
+
+    Args:
+        embeddings: (n, d). centroids: (k, d). ids: (n,).
+    """
     found = np.zeros(len(embeddings), np.float32)
     for part in chunks.pieces(embeddings):
         found[part] = ((embeddings[part] - centroids[ids[part]]) ** 2).sum(axis=1)
@@ -143,13 +165,20 @@ def squared_distances(
 
 
 def spherical_start(embeddings: np.ndarray, *, k: int, seed: int, start: int) -> np.ndarray:
-    """(k, d) float32: the nth start, by k-means++."""
+    """Return the nth start of spherical k-means, (k, d) float32, by k-means++.
+
+    Args:
+        embeddings: (n, d). start: its number, from 0.
+    """
     drawn = np.random.RandomState((seed + 7919 * start) % 2**32)
     return np.asarray(kmeans_plusplus(embeddings, k, random_state=drawn)[0], np.float32)
 
 
 def _spherical(embeddings: np.ndarray, *, k: int, restarts: int, seed: int) -> np.ndarray:
-    """(k, d): the best of n starts of Lloyd's iteration, centroids of length 1 (one whose rows cancel out stays)."""
+    """Return the centroids (k, d) of the best start of Lloyd's iteration, of length 1.
+
+    One whose rows cancel out stays as it was.
+    """
     best, lowest = embeddings[:k], np.inf
     for start in range(restarts):
         centroids = spherical_start(embeddings, k=k, seed=seed, start=start)

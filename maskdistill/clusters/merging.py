@@ -1,6 +1,7 @@
-"""Over-clustering: many small clusters, gathered to fewer by how near their centroids are. No labels.
+"""Merging: many small clusters, gathered to fewer by how near their centroids are, no labels.
 
-Paper:    none; the release merges by ground-truth majority, which is evaluation (evaluation.matching.majority)
+Paper:    none; the release merges by ground-truth majority, which is evaluation
+          (evaluation.matching.majority)
 In:       centroids (many, d), their sizes
 Out:      the group of each
 Differs:  ours: Ward's criterion, weighed by size
@@ -12,16 +13,22 @@ import numpy as np
 
 
 def merged(centroids: np.ndarray, sizes: np.ndarray, *, k: int) -> np.ndarray:
-    """(many,) int64: the group 0 .. k-1 of each centroid, 0 the largest.
+    """Return the group of each centroid, the groups by falling size.
 
-    Step by step the two groups are joined whose union adds the least to the sum of squared distances (Ward): between
-    two equally near pairs the smaller one. Of equal costs the pair of the lowest ids.
+    Step by step the two groups are joined whose union adds the least to the sum of squared
+    distances (Ward): of two equally near pairs the smaller one. Of equal costs the pair of the
+    lowest ids.
 
     Args:
-        centroids: (many, d). sizes: (many,), above 0.
-        k: 1 .. many.
+        centroids: (many, d). sizes: (many,), masks of each, above 0.
+        k: groups, 1 .. many.
+    Returns:
+        (many,) int64: 0 .. k - 1, 0 the largest group.
     Raises:
         ValueError: k out of range, or a size that is not above 0.
+
+    >>> merged(np.array([[0.0], [0.1], [5.0]]), np.array([1, 2, 9]), k=2)
+    array([1, 1, 0])
     """
     if not 1 <= k <= len(centroids):
         raise ValueError(f"k must be in 1..{len(centroids)}, got {k}")

@@ -1,4 +1,4 @@
-"""Which masks and clusters look like noise: far from every centroid, at the border, over most of the picture, unsure.
+"""Noise: masks far from their centroid, clusters at the border, over most pictures, or unsure.
 
 Paper:    none: the paper trains on all masks
 In:       distances, ids, boxes, areas, scores of masks
@@ -12,11 +12,13 @@ import numpy as np
 
 
 def far(distances: np.ndarray, ids: np.ndarray, *, factor: float) -> np.ndarray:
-    """(n,) bool: masks more than `factor` times as far from their centroid as the median of their cluster.
+    """Return which masks are much farther from their centroid than the median of their cluster.
 
     Args:
-        distances: (n,) to the nearest centroid. ids: (n,) the cluster of each.
-        factor: above 1; 0: none is flagged.
+        distances: (n,) to the nearest centroid, at least 0. ids: (n,) the cluster of each.
+        factor: of the median, above which a mask is flagged, above 1; 0: none is flagged.
+    Returns:
+        (n,) bool.
     """
     found = np.zeros(len(ids), bool)
     if not factor:
@@ -28,10 +30,12 @@ def far(distances: np.ndarray, ids: np.ndarray, *, factor: float) -> np.ndarray:
 
 
 def sides_touched(boxes_xyxy: np.ndarray, sizes: np.ndarray) -> np.ndarray:
-    """(n,) float64: the share of the picture's four sides that each box touches, in [0, 1].
+    """Return the share of the picture's four sides that each box touches.
 
     Args:
         boxes_xyxy: (n, 4), half-open. sizes: (n, 2), (height, width) of each mask's picture.
+    Returns:
+        (n,) float64 in [0, 1], quarters.
     """
     x1, y1, x2, y2 = np.asarray(boxes_xyxy, np.float64).reshape(-1, 4).T
     height, width = np.asarray(sizes).reshape(-1, 2).T
@@ -49,11 +53,17 @@ def like_background(
     max_area: float = 1.0,
     min_score: float = 0.0,
 ) -> list[list[str]]:
-    """For each cluster why it looks like ground: of `border`, `area`, `score`; [] for one that does not, or is empty.
+    """Return why each cluster looks like ground.
 
     Args:
-        sides: (n,), as `sides_touched` gives them. areas: (n,) as shares of the picture. scores: (n,), all in [0, 1].
-        max_sides, max_area, min_score: of the median of a cluster's masks; at 1, 1 and 0 nothing is flagged.
+        ids: (n,) the cluster of each mask. k: clusters.
+        sides: (n,), as `sides_touched` gives them. areas: (n,) as shares of the picture.
+        scores: (n,), all in [0, 1].
+        max_sides, max_area, min_score: of the median of a cluster's masks; at 1, 1 and 0 nothing is
+            flagged.
+    Returns:
+        A list a cluster, of `border`, `area`, `score`; [] for one that does not look so, or is
+        empty.
     """
     found: list[list[str]] = []
     for cluster in range(k):

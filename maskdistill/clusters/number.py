@@ -1,10 +1,11 @@
-"""How many clusters: stability under resampling, and silhouette, over a range of numbers.
+"""Number of clusters: stability under resampling, and silhouette, over a range of numbers.
 
-Paper:    none: the paper takes the number of classes. Stability: Ben-Hur et al., PSB 2002; Lange et al., NeurIPS 2002
+Paper:    none, it takes the number of classes. Stability: Ben-Hur et al., PSB 2002; Lange et al.,
+          NeurIPS 2002
 In:       (n, d) float32 as k-means takes them
-Out:      the number chosen, and a row {"k", "stability", "spread", "silhouette"} for each that was tried
-Differs:  the rule is ours: the last peak of stability that comes near the best, and of numbers beside it that are as
-          stable within what halvings can tell the fewest (docs/log/clusters.md)
+Out:      the number chosen, and a row {"k", "stability", "spread", "silhouette"} of each tried
+Differs:  the rule is ours: the last peak of stability that comes near the best, and of numbers
+          beside it that are as stable, for all that halvings can tell, the fewest
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ from threadpoolctl import threadpool_limits
 from maskdistill.clusters.kmeans import assign
 
 NEAR = 0.9  # of the best stability: docs/log/clusters.md
-ERRORS = 2.0  # standard errors of a mean over the halvings, within which two numbers are as stable as each other
+# Standard errors of a mean over the halvings, within which two numbers are as stable as each other:
+# docs/log/clusters.md, 2026-11-28.
+ERRORS = 2.0
 
 
 def curve(
@@ -31,15 +34,20 @@ def curve(
     most: int = 2000,
     seed: int = 0,
 ) -> list[dict[str, Any]]:
-    """For each number of clusters how stable and how well parted they are.
+    """Return how stable and how well parted each number of clusters is.
 
-    Stability: the rows are halved, each half is clustered, all rows are assigned by both: the mean adjusted Rand index
-    of the two over the halvings, in about [0, 1], its deviation as `spread`. Silhouette: of all rows, in [-1, 1].
+    Stability: the rows are halved, each half is clustered, all rows are assigned by both; it is the
+    mean adjusted Rand index of the two over the halvings, in about [0, 1], its deviation the
+    `spread`. Silhouette: of all rows, in [-1, 1].
 
     Args:
-        numbers: 2 or more each; one above a quarter of the distinct rows is left out: its halves would say nothing.
+        embeddings: (n, d) float32.
+        numbers: 2 or more each; one above a quarter of the distinct rows is left out: its halves
+            would say nothing.
         halvings: times that the rows are halved.
         most: rows; of more so many are drawn.
+    Returns:
+        A row {"k", "stability", "spread", "silhouette"} of each number that was tried, maybe none.
     """
     rows = embeddings
     if len(rows) > most:
@@ -69,14 +77,17 @@ def curve(
 
 
 def chosen(rows: Sequence[dict[str, Any]], *, halvings: int = 10) -> int:
-    """The largest number at a peak of stability with at least NEAR of the best stability; 1 where nothing was tried.
+    """Return the largest number at a peak of stability with at least NEAR of the best stability.
 
-    Few clusters are stable too where each holds several kinds: the best stability alone would choose those. A peak
-    that does not stand out from the fewer clusters beside it, by ERRORS times its standard error, is of the draws: as
-    with the one-standard-error rule of Breiman et al. (1984) the fewest of such a row of numbers is chosen.
+    Few clusters are stable too where each holds several kinds: the best stability alone would
+    choose those. A peak that does not stand out from the fewer clusters beside it, by ERRORS times
+    its standard error, is of the draws: as with the one-standard-error rule of Breiman et al.
+    (1984) the fewest of such a row of numbers is chosen.
 
     Args:
         rows: as `curve` gives them. halvings: that `spread` is of.
+    Returns:
+        A number of clusters; 1 where nothing was tried.
     """
     if not rows:
         return 1
@@ -91,7 +102,7 @@ def chosen(rows: Sequence[dict[str, Any]], *, halvings: int = 10) -> int:
 
 
 def _agreement(rows: np.ndarray, k: int, rng: np.random.Generator, seed: int) -> float:
-    """Adjusted Rand index, over all rows, of the clusterings of two halves."""
+    """Return the adjusted Rand index, over all rows, of the clusterings of two halves."""
     order = rng.permutation(len(rows))
     halves = order[: len(rows) // 2], order[len(rows) // 2 :]
     ids = [

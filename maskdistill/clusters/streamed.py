@@ -1,6 +1,6 @@
-"""k-means of any number of rows on any device: Lloyd's iteration in torch, all starts at once, rows by chunks.
+"""Streamed k-means: any number of rows on any device, all starts at once, rows by chunks.
 
-Paper:    none; Lloyd 1982, k-means++ (Arthur and Vassilvitskii 2007) on a drawn sample
+Paper:    none; Lloyd 1982 in torch, k-means++ (Arthur and Vassilvitskii 2007) on a drawn sample
 In:       (n, d) float32, finite: an array, or a memory map larger than memory
 Out:      as kmeans.fit: ids sorted by falling size, no cluster empty
 Differs:  float32 products, sums across chunks in float64; starts are drawn of at most SAMPLE rows
@@ -25,8 +25,10 @@ from torch.nn import functional
 
 from maskdistill.clusters import chunks, kmeans
 
-SAMPLE = 2**15  # rows that starts are drawn of: 48 MiB of 384 dimensions
-# Numbers in the larger of rows and products of a chunk; CPU: both lie in the caches (docs/log/clusters.md).
+# Rows that starts are drawn of: 48 MiB of 384 numbers (docs/reproduce.md, k-means).
+SAMPLE = 2**15
+# Numbers in the larger of rows and products of a chunk; CPU: both lie in the caches
+# (docs/log/clusters.md, 2026-11-28); a GPU's: 256 MiB, not measured.
 NUMBERS = {"cpu": 2**20, "cuda": 2**26}
 Algorithm = Literal["full", "spherical"]
 Made = TypeVar("Made")
@@ -34,7 +36,11 @@ Made = TypeVar("Made")
 
 @dataclass(frozen=True)
 class Found:
-    """Of each start: centroids (starts, k, d) float32, inertia (starts,) float64, rounds (starts,) int64."""
+    """Hold the end of each start.
+
+    Attributes:
+        centroids: (starts, k, d) float32. inertia: (starts,) float64. rounds: (starts,) int64.
+    """
 
     centroids: np.ndarray
     inertia: np.ndarray
@@ -51,11 +57,16 @@ def fit(
     device: str | torch.device = "cpu",
     threads: int = 1,
 ) -> kmeans.Clustering:
-    """k-means; up to SAMPLE rows the starts are those of `kmeans.fit`, so that the clustering is but for rounding.
+    """Return a clustering by k-means, as `kmeans.fit` but for rounding.
+
+    Up to SAMPLE rows the starts are those of `kmeans.fit`.
 
     Args:
-        algorithm: full; spherical: with centroids kept at length 1. Mini-batches are scikit-learn's: `kmeans.fit`.
-        device: the products and sums are made there.
+        rows: (n, d) float32, finite. k: clusters, 1 .. 254.
+        algorithm: full; spherical: with centroids kept at length 1. Mini-batches are
+            scikit-learn's: `kmeans.fit`.
+        restarts: starts by k-means++, of which the lowest inertia is kept.
+        device: where the products and sums are made.
         threads: of a CPU, a chunk each; no bit depends on how many there are.
     Raises:
         ValueError: no rows, rows that are not finite, k out of 1..254, another algorithm.
@@ -74,7 +85,11 @@ def fit(
 def drawn(
     rows: chunks.Rows, *, k: int, spherical: bool = False, restarts: int = 1, seed: int = 0
 ) -> np.ndarray:
-    """(restarts, k, d) float32: starts by k-means++ on at most SAMPLE rows, drawn without repetition by the seed."""
+    """Return starts (restarts, k, d) float32 by k-means++.
+
+    Args:
+        rows: (n, d); of more than SAMPLE so many are drawn by the seed, without repetition.
+    """
     if len(rows) > SAMPLE:
         places = np.random.default_rng([seed, SAMPLE]).choice(len(rows), SAMPLE, replace=False)
         sample = chunks.at(rows, np.sort(places))
@@ -107,23 +122,26 @@ def lloyd(
     tolerance: float = 1e-4,
     threads: int = 1,
 ) -> Found:
-    """Lloyd's iteration from each start until no id changes, or centroids hardly move.
+    """Return the end of Lloyd's iteration from each start.
 
-    A start ends as scikit-learn's: at the same ids twice, or where the centroids' squared moves add up to at most
-    `tolerance` times the mean variance of a dimension (spherical: the first alone). A cluster that is empty takes the
-    row that is farthest from its own centroid.
+    A start ends as scikit-learn's: at the same ids twice, or where the centroids' squared moves add
+    up to at most `tolerance` times the mean variance of a dimension (spherical: the first alone). A
+    cluster that is empty takes the row that is farthest from its own centroid.
 
     Args:
-        starts: (starts, k, d), k at most 256.
-        rounds: the most.
+        rows: (n, d) float32, finite. starts: (starts, k, d), k at most 256.
+        spherical: centroids are kept at length 1. rounds: at most.
+        device, threads: as `fit` takes them.
     Raises:
         ValueError: more than 256 centroids.
-    Source: scikit-learn's `_kmeans_single_lloyd`, by its documentation. Twin: tests/reference/kmeans.py.
+    Source: scikit-learn's `_kmeans_single_lloyd`, by its documentation.
+    Twin: tests/reference/kmeans.py.
     """
     n_starts, k, _ = starts.shape
     if k > 256:
         raise ValueError(f"starts: wanted at most 256 centroids each, found {k}")
-    # Distances of float32 to a far origin drown: rows are centred as they are read. Directions must not be.
+    # Distances of float32 to a far origin drown: rows are centred as they are read. Directions must
+    # not be.
     middle = (
         np.zeros(rows.shape[1], np.float32) if spherical else chunks.mean(rows).astype(np.float32)
     )
@@ -157,8 +175,15 @@ def lloyd(
 
 
 class _Source:
-    """Chunks of rows on a device, centred. A CPU's threads take a chunk each: whole chunks need no barriers, within one
-    two threads that share a core with others wait for each other most of the time (docs/log/clusters.md)."""
+    """Read chunks of rows (n, d) to a device, centred.
+
+    A CPU's threads take a chunk each: whole chunks need no barriers, within one two threads that
+    share a core with others wait for each other most of the time (docs/log/clusters.md).
+
+    Args:
+        middle: (d,) that is taken from each row.
+        width: numbers of a row's products, which bound a chunk where they are more than d.
+    """
 
     def __init__(
         self,
@@ -192,7 +217,11 @@ class _Source:
         self.stack.close()
 
     def made(self, make: Callable[[slice, Tensor], Made]) -> Iterator[Made]:
-        """What `make` gives for each chunk, in order: its slice and rows (c, d) float32, which the next overwrites."""
+        """Yield what `make` gives for each chunk, in order.
+
+        Args:
+            make: from a slice and its rows (c, d) float32, which the next chunk overwrites.
+        """
         parts = enumerate(chunks.pieces(self.rows, n_bytes=self.n_bytes))
         if self.pool is None:
             for number, part in parts:
@@ -207,6 +236,7 @@ class _Source:
             yield waiting.popleft().result()
 
     def _read(self, number: int, part: slice) -> Tensor:
+        """Return the rows (c, d) of a chunk by its number, on the device."""
         if self.held is not None:
             return self.held[number]
         size = part.stop - part.start
@@ -218,16 +248,25 @@ class _Source:
 
 
 def _fits(device: torch.device, n_bytes: int) -> bool:
-    """Whether rows of so many bytes can stay on a device from round to round: a third of what is free there."""
+    """Return whether rows of so many bytes can stay on a device from round to round.
+
+    On a CPU they are read anew; on a GPU they may be a third of what is free there.
+    """
     return device.type == "cuda" and 3 * n_bytes <= torch.cuda.mem_get_info(device)[0]
 
 
 def _summed(
     source: _Source, centroids: Tensor, labels: Tensor, alive: list[int]
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """One pass: sums (a, k, d) float64, counts (a, k) of the rows nearest to each centroid (a, k, d); ids that changed.
+    """Pass over all rows once and return their sums by nearest centroid.
 
-    `labels` (starts, n) uint8 are replaced in the rows `alive` (a).
+    Args:
+        centroids: (a, k, d) of the starts that go on.
+        labels: (starts, n) uint8; replaced in the rows `alive`.
+        alive: (a) the starts that go on.
+    Returns:
+        Sums (a, k, d) float64 and counts (a, k) int64 of the rows nearest to each centroid; (a,)
+        int64, ids that changed.
     """
     many, k, width = centroids.shape
     flat = centroids.flatten(0, 1)  # (a*k, d)
@@ -245,7 +284,8 @@ def _summed(
         groups = (ids + offsets).flatten()  # (a*c,)
         order = torch.argsort(groups, stable=True)
         sizes = torch.bincount(groups, minlength=many * k)
-        # A bag a cluster: 25 times as fast as a product with one-hot ids, and in one order on every device.
+        # A bag a cluster: 25 times as fast as a product with one-hot ids, and in one order on every
+        # device (docs/log/clusters.md, 2026-11-28).
         return (
             functional.embedding_bag(order % len(x), x, sizes.cumsum(0) - sizes, mode="sum"),
             sizes,
@@ -260,15 +300,28 @@ def _summed(
 
 
 def _nearest(x: Tensor, flat: Tensor, half: Tensor, many: int) -> Tensor:
-    """(a, c) int64: of each start the centroid that is nearest to each row; a tie goes to the lower id."""
+    """Return of each start the centroid that is nearest to each row, (a, c) int64.
+
+    A tie goes to the lower id.
+
+    Args:
+        x: (c, d). flat: (a*k, d). half: (a*k,) half the centroids' squared lengths. many: a.
+    """
     scores = torch.addmm(half, x, flat.T, alpha=-1).unflatten(1, (many, -1))  # (c, a, k)
     if scores.device.type == "cpu":
-        return torch.from_numpy(scores.numpy().argmin(axis=2)).T  # four times as fast as torch's
+        # Four times as fast as torch's (docs/log/clusters.md, 2026-11-28).
+        return torch.from_numpy(scores.numpy().argmin(axis=2)).T
     return scores.argmin(dim=2).T
 
 
 def _middles(before: Tensor, sums: Tensor, counts: Tensor, *, spherical: bool) -> Tensor:
-    """(k, d) float64: the means of the rows of each cluster; what has no rows, or no direction, stays."""
+    """Return the means (k, d) float64 of the rows of each cluster.
+
+    A centroid without rows, or (spherical) without a direction, stays.
+
+    Args:
+        before, sums: (k, d). counts: (k,).
+    """
     means = sums / counts.clamp(min=1)[:, None]
     stays = counts == 0
     if spherical:
@@ -281,9 +334,14 @@ def _middles(before: Tensor, sums: Tensor, counts: Tensor, *, spherical: bool) -
 def _refill(
     source: _Source, centroids: Tensor, labels: Tensor, sums: Tensor, counts: Tensor
 ) -> None:
-    """Give each empty cluster the row that is farthest from its own centroid; sums and counts are changed in place.
+    """Give each empty cluster the row that is farthest from its own centroid.
 
-    A row that is alone in its cluster stays there, and so does one that equals a row that was given already.
+    A row that is alone in its cluster stays there, and so does one that equals a row that was given
+    already.
+
+    Args:
+        centroids: (k, d). labels: (n,) uint8.
+        sums, counts: (k, d) float64 and (k,), changed in place.
     """
     empty = torch.nonzero(counts == 0).flatten().tolist()
     most = 2 * len(empty) + len(counts)
@@ -313,7 +371,10 @@ def _refill(
 
 
 def _inertia(source: _Source, centroids: Tensor) -> np.ndarray:
-    """(starts,) float64: sums of squared distances to the nearest centroid, from differences."""
+    """Return the sums (starts,) float64 of squared distances to the nearest centroid.
+
+    They are made from differences; products would lose digits.
+    """
     many = len(centroids)
     flat = centroids.flatten(0, 1)
     half = (flat.double().square().sum(dim=1) / 2).float()

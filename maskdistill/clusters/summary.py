@@ -1,4 +1,4 @@
-"""What is to be said of each cluster: exemplars, how wide it is, which other one is nearest.
+"""Summary of each cluster: exemplars, how wide it is, the nearest other one.
 
 In:       (n, d) float32 as they were clustered, ids (n,), centroids (k, d)
 Out:      plain lists, for clusters.json and the report
@@ -14,7 +14,15 @@ from maskdistill.clusters import chunks, kmeans
 def exemplars(
     embeddings: chunks.Rows, ids: np.ndarray, centroids: np.ndarray, *, count: int, seed: int = 0
 ) -> list[dict[str, list[int]]]:
-    """Of each cluster the rows nearest to its centroid, farthest from it, and drawn at random, `count` at most."""
+    """Return rows that show each cluster.
+
+    Args:
+        embeddings: (n, d). ids: (n,). centroids: (k, d).
+        count: rows of each kind at most.
+    Returns:
+        {"nearest", "farthest", "random"} a cluster: rows nearest to its centroid, farthest from it,
+        and drawn by the seed.
+    """
     found = []
     away = kmeans.squared_distances(embeddings, centroids, ids)
     for cluster in range(len(centroids)):
@@ -32,7 +40,11 @@ def exemplars(
 
 
 def means(embeddings: chunks.Rows, ids: np.ndarray, k: int) -> np.ndarray:
-    """(k, d) float32: the mean of each cluster's rows; zeros for one without rows."""
+    """Return the mean of each cluster's rows, (k, d) float32; zeros for one without rows.
+
+    Args:
+        embeddings: (n, d). ids: (n,), 0 .. k - 1.
+    """
     found = np.zeros((k, embeddings.shape[1]), np.float32)
     for cluster in range(k):
         places = np.flatnonzero(ids == cluster)
@@ -42,7 +54,13 @@ def means(embeddings: chunks.Rows, ids: np.ndarray, k: int) -> np.ndarray:
 
 
 def spreads(embeddings: chunks.Rows, ids: np.ndarray, centroids: np.ndarray) -> list[float | None]:
-    """Root mean square distance of each cluster's rows to its centroid, in [0, 2]; None for one without rows."""
+    """Return the root mean square distance of each cluster's rows to its centroid.
+
+    Args:
+        embeddings: (n, d), rows of length 1. ids: (n,). centroids: (k, d).
+    Returns:
+        A number in [0, 2] a cluster; None for one without rows.
+    """
     squared = np.zeros(len(ids))
     for part in chunks.pieces(embeddings):
         squared[part] = ((embeddings[part] - centroids[ids[part]]) ** 2).sum(
@@ -53,9 +71,14 @@ def spreads(embeddings: chunks.Rows, ids: np.ndarray, centroids: np.ndarray) -> 
 
 
 def nearest_others(centroids: np.ndarray) -> list[dict[str, float | int] | None]:
-    """Of each cluster the other one with the nearest centroid, and how far; None where there is no other.
+    """Return of each cluster the other one whose centroid is nearest, and its distance.
 
     A distance below the spread of both says that the two may be one kind.
+
+    Args:
+        centroids: (k, d).
+    Returns:
+        {"cluster", "distance"} a cluster; None where there is no other.
     """
     if len(centroids) == 1:
         return [None]

@@ -1,9 +1,9 @@
-"""What is done to embeddings before k-means: whitened over the set, each row brought to length 1.
+"""Whitening: embeddings made alike over the set before k-means, each row brought to length 1.
 
 Paper:    MaskDistill: scipy's `whiten` (deviation of each dimension, no centring), L2 rows
 In:       (n, d) float32
 Out:      a scale (d,) or a projection (d, 1 + m) of the set; rows (n, d) or (n, m)
-Differs:  principal components are another choice; of more rows than a chunk holds the sums are float64
+Differs:  principal components are another choice; of more rows than a chunk holds sums are float64
 """
 
 from __future__ import annotations
@@ -20,13 +20,22 @@ FLAT = 1e-6  # of the largest variance: a component with less is rounding
 
 @dataclass(frozen=True)
 class Whitening:
-    """Where k-means works: one of `scale` (d,), as `scale_of` gives it, and `projection` (d, 1 + m), of `principal`."""
+    """Hold the space in which k-means works: a scale or a projection.
+
+    Attributes:
+        scale: (d,) float32, as `scale_of` gives it.
+        projection: (d, 1 + m) float32, as `principal` gives it.
+    """
 
     scale: np.ndarray | None = None
     projection: np.ndarray | None = None
 
     def __call__(self, embeddings: np.ndarray) -> np.ndarray:
-        """Rows (n, d) whitened and brought to length 1."""
+        """Return rows (n, d) whitened and brought to length 1, (n, d) or (n, m).
+
+        Raises:
+            ValueError: neither a scale nor a projection.
+        """
         if self.projection is not None:
             return projected(embeddings, self.projection)
         if self.scale is None:
@@ -35,7 +44,12 @@ class Whitening:
 
 
 def scale_of(embeddings: chunks.Rows, *, whiten: bool = True) -> np.ndarray:
-    """(d,) float32: the deviation of each dimension (no centring, ddof 0), 1 where it is constant."""
+    """Return the deviation of each dimension, (d,) float32, 1 where it is constant.
+
+    Args:
+        embeddings: (n, d), one row at least; not centred.
+        whiten: no: ones.
+    """
     width = embeddings.shape[1]
     if not whiten:
         return np.ones(width, np.float32)
@@ -48,16 +62,21 @@ def scale_of(embeddings: chunks.Rows, *, whiten: bool = True) -> np.ndarray:
         if chunks.is_one(embeddings)
         else np.sqrt(chunks.variance(embeddings))
     )
-    # Float32 sums give a thousand equal values of 0.3 a deviation of 6e-8: divided by it they would outweigh all else.
+    # Float32 sums give a thousand equal values of 0.3 a deviation of 6e-8: divided by it they would
+    # outweigh all else.
     deviation = np.where(varies, spread, 0)
     return np.where(deviation > 0, deviation, 1).astype(np.float32)
 
 
 def principal(embeddings: chunks.Rows, *, dims: int) -> np.ndarray:
-    """(d, 1 + m) float32: column 0 the mean, the others the m components of the largest variance, scaled to variance 1.
+    """Return the mean and the principal components of rows, scaled to variance 1.
 
-    Components of hardly any variance are left out, so that 1 <= m <= dims; equal rows have one, the first dimension.
-
+    Args:
+        embeddings: (n, d), one row at least.
+        dims: components at most, those of the largest variance; those of hardly any are left out.
+    Returns:
+        (d, 1 + m) float32, 1 <= m <= dims: column 0 the mean, then the components; of equal rows
+        one, the first dimension.
     Raises:
         ValueError: dims below 1.
     """
@@ -87,21 +106,21 @@ def principal(embeddings: chunks.Rows, *, dims: int) -> np.ndarray:
 
 
 def projected(embeddings: np.ndarray, projection: np.ndarray) -> np.ndarray:
-    """Rows (n, m) of length 1, by what `principal` gives; the mean itself gives zeros."""
+    """Return rows (n, m) of length 1, by what `principal` gives; the mean itself gives zeros."""
     return unit((embeddings - projection[:, 0]) @ projection[:, 1:])
 
 
 def normalise(embeddings: np.ndarray, scale: np.ndarray) -> np.ndarray:
-    """Each dimension divided by its scale, each row by its length; a row of zeros stays one."""
+    """Divide each dimension by its scale (d,), each row by its length; a row of zeros stays one."""
     return unit(embeddings / scale)
 
 
 def finite(rows: np.ndarray) -> np.ndarray:
-    """The same rows, but zeros where one is not finite."""
+    """Return the same rows (n, d), but zeros where one is not finite."""
     return np.where(np.isfinite(rows).all(axis=1, keepdims=True), rows, 0)
 
 
 def unit(rows: np.ndarray) -> np.ndarray:
-    """Each row divided by its length; a row of zeros stays one."""
+    """Divide each row (n, d) by its length; a row of zeros stays one."""
     lengths = np.linalg.norm(rows, axis=1, keepdims=True)
     return np.divide(rows, lengths, out=np.zeros_like(rows), where=lengths > 0)

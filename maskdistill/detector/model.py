@@ -1,10 +1,10 @@
-"""Mask R-CNN on masks and cluster ids, with the small heads that two cores can train.
+"""Model: Mask R-CNN on masks and cluster ids, with small heads that two cores can train.
 
 Paper:    He et al., ICCV 2017, arXiv:1703.06870; MaskDistill trains one on its proposals
 In:       pictures (3, H, W) float32 in [0, 1] (torchvision's transform normalises and resizes them)
 Out:      torchvision's MaskRCNN
-Differs:  FPN in place of the (assumed) C4 head; suppression whatever the cluster: cluster ids are noisy, and two
-          ids on one object must not give two detections
+Differs:  FPN in place of the (assumed) C4 head; suppression whatever the cluster: cluster ids are
+          noisy, and two ids on one object must not give two detections
 """
 
 from __future__ import annotations
@@ -36,11 +36,16 @@ def build(
     max_detections: int = 100,
     seed: int = 0,
 ) -> MaskRCNN:
-    """A detector with weights drawn from a seed; category 0 is background, 1 + cluster the rest.
+    """Return a detector with weights drawn from a seed, in eval mode.
+
+    Category 0 is background, 1 + cluster the rest.
 
     Args:
-        size: resnet50, torchvision's with FPN 256; small, GroupNorm body, FPN 64 and heads in proportion.
+        size: resnet50, torchvision's with FPN 256; small, GroupNorm body, FPN 64 and heads in
+            proportion.
+        n_clusters: at least 1.
         short_side, max_side: px that pictures are resized to inside.
+        min_score: of a detection, in [0, 1]. max_detections: a picture.
         nms: IoU above which the weaker of two boxes goes, whatever their clusters.
     Raises:
         ValueError: no cluster.
@@ -54,9 +59,8 @@ def build(
     )
     anchors = AnchorGenerator(sides, ((0.5, 1.0, 2.0),) * len(sides))
     with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(
-            seed
-        )  # torch.manual_seed would seed GPUs too: nothing restores them
+        # torch.manual_seed would seed GPUs too: nothing restores them.
+        torch.default_generator.manual_seed(seed)
         body = bodies.build(size, frozen_norm=True, frozen_layers=0 if small else 1)
         heads: dict[str, Any] = {"num_classes": n_clusters + 1}
         if small:
@@ -97,7 +101,7 @@ def build(
 
 
 def _as_float32(head: nn.Module, given: Any, found: tuple[Any, Any]) -> tuple[Any, Any]:
-    """A head's scores and boxes, each a tensor or a list of one a level."""
+    """Return a head's scores and boxes in float32, each a tensor or a list of one a level."""
     scores, boxes = (
         [each.float() for each in part] if isinstance(part, list) else part.float()
         for part in found
@@ -106,7 +110,10 @@ def _as_float32(head: nn.Module, given: Any, found: tuple[Any, Any]) -> tuple[An
 
 
 class SharedBoxes(FastRCNNPredictor):
-    """Scores of each category, and one box for all of them: a box of its own a cluster would see few examples."""
+    """Predict scores of each category, and one box for all of them.
+
+    A box of its own a cluster would see few examples.
+    """
 
     def __init__(self, n_in: int, n_categories: int) -> None:
         super().__init__(n_in, n_categories)
@@ -114,25 +121,32 @@ class SharedBoxes(FastRCNNPredictor):
         self.n_categories = n_categories
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return scores (n, categories) and boxes (n, 4 * categories) of features (n, n_in)."""
         x = x.flatten(start_dim=1)
         return self.cls_score(x), self.bbox_pred(x).repeat(1, self.n_categories)
 
 
 class SharedMask(MaskRCNNPredictor):
-    """One mask for all categories, repeated, because torchvision's loss looks it up by category."""
+    """Predict one mask for all categories.
+
+    It is repeated, because torchvision's loss looks it up by category.
+    """
 
     def __init__(self, n_in: int, width: int, n_categories: int) -> None:
         super().__init__(n_in, width, 1)
         self.n_categories = n_categories
 
     def forward(self, x: Tensor) -> Tensor:
+        """Return masks (n, categories, 28, 28) of features (n, n_in, 14, 14)."""
         return super().forward(x).expand(-1, self.n_categories, -1, -1)
 
 
 class Sampler:
-    """Positives and negatives drawn from an own generator; torchvision's draws from the global one.
+    """Draw positives and negatives from a generator of its own; torchvision's has the global one.
 
-    `generator` is set before each step; without one the first in order are taken.
+    Attributes:
+        per_picture: boxes drawn a picture. positive_share: of them positive at most.
+        generator: set before each step; None: the first in order are taken.
     """
 
     def __init__(self, per_picture: int, positive_share: float) -> None:
@@ -140,7 +154,11 @@ class Sampler:
         self.generator: torch.Generator | None = None
 
     def __call__(self, matched: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
-        """For each picture's labels (n,), >= 1 positive, 0 negative, -1 ignored: two masks (n,) uint8."""
+        """Return two masks (n,) uint8 a picture: which boxes are positives, which negatives.
+
+        Args:
+            matched: labels (n,) of each picture's boxes, >= 1 positive, 0 negative, -1 ignored.
+        """
         positives, negatives = [], []
         for labels in matched:
             n_positive = min(int(self.per_picture * self.positive_share), int((labels >= 1).sum()))
@@ -149,6 +167,7 @@ class Sampler:
         return positives, negatives
 
     def _drawn(self, labels: Tensor, among: Tensor, count: int) -> Tensor:
+        """Return a mask (n,) uint8 of `count` places at most, of those where `among` (n,) holds."""
         places = torch.where(among)[0]
         n = len(places)
         order = torch.randperm(n, generator=self.generator) if self.generator else torch.arange(n)
@@ -170,10 +189,17 @@ def _best_cluster_of_each_box(
     proposals: list[Tensor],
     image_shapes: list[tuple[int, int]],
 ) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
-    """In place of torchvision's: each box speaks for its best cluster alone, one suppression over all.
+    """Return boxes, scores and labels of each picture, in place of torchvision's method.
 
-    The score is the probability of being any object: noisy cluster ids split the probability of one object over
+    Each box speaks for its best cluster alone, with one suppression over all. The score is the
+    probability of being any object: noisy cluster ids split the probability of one object over
     several clusters, and their largest share says little about whether there is an object.
+
+    Args:
+        self: torchvision's RoIHeads, whose thresholds are used.
+        class_logits: (n, categories), n the boxes of all pictures.
+        box_regression: (n, 4 * categories). proposals: (n_i, 4) of each picture.
+        image_shapes: (height, width) of each.
     """
     counts = [len(each) for each in proposals]
     decoded = self.box_coder.decode(box_regression, proposals).split(counts)
@@ -194,7 +220,11 @@ def _best_cluster_of_each_box(
 
 
 def body_state(state: dict[str, Tensor], *, pyramid: bool = False) -> dict[str, Tensor]:
-    """The body's part of a detector's state dict, or that of body and pyramid: what a segmenter may start from."""
+    """Return the part of a detector's state dict that a segmenter may start from: its body.
+
+    Args:
+        state: of a whole detector. pyramid: the feature pyramid too.
+    """
     prefix = "backbone." if pyramid else "backbone.body."
     return {
         key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)

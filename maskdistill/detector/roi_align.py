@@ -1,10 +1,11 @@
 """RoIAlign for training on CPU: two small matrix products a box, whose gradient is two more.
 
-Paper:    He et al., ICCV 2017, arXiv:1703.06870, Sec. 3 (RoIAlign); bilinear sampling is separable in rows and columns
+Paper:    He et al., ICCV 2017, arXiv:1703.06870, Sec. 3; bilinear sampling is separable
 In:       maps of a feature pyramid, boxes of each picture
 Out:      (boxes, channels, side, side), as torchvision's MultiScaleRoIAlign
-Differs:  in rounding alone. Torchvision's backward on CPU adds up one sample after the other in one thread: a fifth
-          of a training step (docs/log/training.md). Without gradients and on GPUs torchvision's own is used.
+Differs:  in rounding alone. Torchvision's backward on CPU adds up one sample after the other in one
+          thread: a fifth of a training step (docs/log/training.md). Without gradients and on GPUs
+          torchvision's own is used.
 """
 
 from __future__ import annotations
@@ -14,14 +15,15 @@ from torch import Tensor
 from torchvision.ops import MultiScaleRoIAlign
 from torchvision.ops.poolers import LevelMapper
 
-CANONICAL_SIDE, CANONICAL_LEVEL = (
-    224,
-    4,
-)  # a box of 224 px is read from the map at stride 2^4; source: FPN, Sec. 4
+# A box of 224 px is read from the map at stride 2^4; source: FPN, Sec. 4.
+CANONICAL_SIDE, CANONICAL_LEVEL = 224, 4
 
 
 class SeparableRoIAlign(MultiScaleRoIAlign):
-    """Torchvision's pooling over the maps "0" .. "3" at strides 4, 8, 16, 32, with a faster gradient on CPU."""
+    """Pool as torchvision does, with a faster gradient on CPU.
+
+    The maps are "0" .. "3", at strides 4, 8, 16, 32.
+    """
 
     def __init__(self, output_size: int, sampling_ratio: int = 2) -> None:
         super().__init__(["0", "1", "2", "3"], output_size, sampling_ratio)
@@ -30,6 +32,12 @@ class SeparableRoIAlign(MultiScaleRoIAlign):
     def forward(
         self, x: dict[str, Tensor], boxes: list[Tensor], image_shapes: list[tuple[int, int]]
     ) -> Tensor:
+        """Return (n, channels, side, side), n the boxes of all pictures in their order.
+
+        Args:
+            x: maps by name, (pictures, channels, rows, cols) each.
+            boxes: (n_i, 4) of each picture, px. image_shapes: (height, width) of each.
+        """
         maps = [x[name] for name in self.featmap_names]
         if maps[0].device.type != "cpu" or not torch.is_grad_enabled():
             return super().forward(x, boxes, image_shapes)
@@ -57,15 +65,16 @@ class SeparableRoIAlign(MultiScaleRoIAlign):
 def fix_scales(pooling: MultiScaleRoIAlign) -> None:
     """Tell a pooling that its maps have strides 4, 8, 16, 32.
 
-    Torchvision guesses so from the first picture and keeps the guess: from one whose padding to a multiple of 32 adds
-    more than 2/5 to its height (1 .. 22, 33 .. 45, 65 .. 67 px) it would read all later boxes from wrong places.
+    Torchvision guesses so from the first picture and keeps the guess: from one whose padding to a
+    multiple of 32 adds more than 2/5 to its height (1 .. 22, 33 .. 45, 65 .. 67 px) it would read
+    all later boxes from wrong places.
     """
     pooling.scales = [2.0**-level for level in range(2, 6)]
     pooling.map_levels = LevelMapper(2, 5, CANONICAL_SIDE, CANONICAL_LEVEL)
 
 
 def pool(features: Tensor, boxes_xyxy: Tensor, *, side: int, samples: int) -> Tensor:
-    """RoIAlign of the boxes of one map.
+    """Return the boxes of one map, pooled.
 
     Args:
         features: (channels, rows, cols) float32.
@@ -84,7 +93,14 @@ def pool(features: Tensor, boxes_xyxy: Tensor, *, side: int, samples: int) -> Te
 
 
 def _weights(low: Tensor, high: Tensor, *, size: int, side: int, samples: int) -> Tensor:
-    """(n, side, size): how much each cell of an axis counts in each bin; bilinear, the mean over a bin's samples."""
+    """Return how much each cell of an axis counts in each bin, (n, side, size).
+
+    Bilinear, the mean over a bin's samples.
+
+    Args:
+        low, high: (n,) edges of the boxes, in cells. size: cells of the axis.
+        side: bins. samples: a bin.
+    """
     bin_width = (high - low).clamp(min=1.0) / side
     places = (torch.arange(side * samples, device=low.device) + 0.5) / samples
     at = low[:, None] + places * bin_width[:, None]

@@ -1,4 +1,4 @@
-"""Masks and cluster ids to what Mask R-CNN trains on."""
+"""Targets: masks and cluster ids of a picture as Mask R-CNN trains on them."""
 
 from __future__ import annotations
 
@@ -10,15 +10,22 @@ from maskdistill.masks.boxes import boxes_from_masks
 
 
 def targets(masks: np.ndarray, clusters: np.ndarray) -> dict[str, Tensor]:
-    """Torchvision's target of one picture; it may hold no object.
+    """Return torchvision's target of one picture; it may hold no object.
 
     Args:
-        masks: (n, H, W) bool; empty ones are left out, as an augmentation may push an object off the picture.
+        masks: (n, H, W) bool; empty ones are left out, as an augmentation may push an object off
+            the picture.
         clusters: (n,) int64, 0 .. k-1.
     Returns:
         boxes (n, 4) float32 half-open, labels (n,) int64 1 + cluster, masks (n, H, W) uint8.
     Raises:
         ValueError: masks and clusters of unlike length.
+
+    >>> masks = np.zeros((2, 3, 4), bool)
+    >>> masks[0, 1, 1:3] = True
+    >>> found = targets(masks, np.array([5, 6]))
+    >>> found["boxes"].tolist(), found["labels"].tolist()  # the empty mask is left out
+    ([[1.0, 1.0, 3.0, 2.0]], [6])
     """
     if len(masks) != len(clusters):
         raise ValueError(

@@ -1,4 +1,8 @@
-"""Batches and losses of the detector, each a pure function of the step."""
+"""Training of the detector: its batches and losses, each a pure function of the step.
+
+In:       pictures, masks and clusters by position
+Out:      batch_of and loss_of, for training.fit
+"""
 
 from __future__ import annotations
 
@@ -27,11 +31,15 @@ def batches(
     max_side: int,
     ranges: augment.Ranges,
 ) -> Callable[[int], list[Any]]:
-    """batch_of(step) -> list of (picture (3, H, W) float32 in [0, 1], target).
+    """Return the function from a step to its batch.
 
     Args:
         sample: position -> rgb (H, W, 3) uint8, masks (n, H, W) bool, clusters (n,).
-        ranges: what pictures and masks are turned, moved and coloured by.
+        n_pictures: positions there are. batch: pictures a step.
+        short_side, max_side: px that pictures are resized to.
+        ranges: of turning, moving and colouring pictures and their masks.
+    Returns:
+        batch_of(step) -> list of (picture (3, H, W) float32 in [0, 1], target as of `targets`).
     """
 
     def batch_of(step: int) -> list[Any]:
@@ -51,7 +59,10 @@ def batches(
 
 
 def losses(*, seed: int) -> Callable[[nn.Module, list[Any], int], Mapping[str, Tensor]]:
-    """loss_of(model, batch, step): torchvision's five losses, its samplers drawing from (seed, step)."""
+    """Return the function from (model, batch, step) to torchvision's five losses by name.
+
+    Its samplers draw from (seed, step).
+    """
 
     def loss_of(model: nn.Module, batch: list[Any], step: int) -> Mapping[str, Tensor]:
         assert isinstance(model, MaskRCNN)
@@ -67,6 +78,10 @@ def losses(*, seed: int) -> Callable[[nn.Module, list[Any], int], Mapping[str, T
 
 
 def resized(size: tuple[int, int], *, short_side: int, max_side: int) -> tuple[int, int]:
-    """(height, width) of a picture after the detector's resize."""
+    """Return (height, width) of a picture of `size` after the detector's resize, px.
+
+    >>> resized((375, 500), short_side=256, max_side=512)
+    (256, 341)
+    """
     scale = min(short_side / min(size), max_side / max(size))
     return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))

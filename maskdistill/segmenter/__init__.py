@@ -1,13 +1,16 @@
-"""Segmenter: label maps to a DeepLabv3, and its predictions. After `labels`, the last room before `evaluation`.
+"""Segmenter: label maps to a DeepLabv3, and its predictions.
 
-Contract: build(size=, n_classes=) -> DeepLab; batches(sample, ...) and losses(share=) for training.fit;
-          predict(model, rgb, side=, refine=, crf=) -> label map: label_map(logits(model, rgb, side=), rgb, ...);
-          probabilities(model, rgb, side=) -> (classes, H, W).
+After `labels`, the last room before `evaluation`.
+
+Contract: build(size=, n_classes=) -> DeepLab; batches(sample, ...) and losses(share=) for
+          training.fit; predict(model, rgb, side=, refine=, crf=) -> label map:
+          label_map(logits_many(model, [rgb], side=)[0], rgb, ...), of several pictures in one
+          forward.
 """
 
 from maskdistill.segmenter.losses import hardest_cross_entropy
 from maskdistill.segmenter.model import DeepLab, build
-from maskdistill.segmenter.predict import label_map, logits, predict, probabilities
+from maskdistill.segmenter.predict import label_map, logits_many, predict
 from maskdistill.segmenter.train import batches, losses
 
 __all__ = [
@@ -16,8 +19,7 @@ __all__ = [
     "build",
     "hardest_cross_entropy",
     "label_map",
-    "logits",
+    "logits_many",
     "losses",
     "predict",
-    "probabilities",
 ]

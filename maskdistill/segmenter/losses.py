@@ -1,4 +1,4 @@
-"""The segmenter's loss: cross-entropy on the hardest pixels of the whole batch."""
+"""Losses of the segmenter: cross-entropy on the hardest pixels of the whole batch."""
 
 from __future__ import annotations
 
@@ -11,14 +11,15 @@ IGNORE = 255
 def hardest_cross_entropy(
     logits: Tensor, labels: Tensor, *, share: float = 0.2, ignore: int = IGNORE
 ) -> Tensor:
-    """Mean of the largest per-pixel cross-entropies.
+    """Return the mean of the largest cross-entropies of single pixels.
 
     Args:
         logits: (B, classes, H, W). labels: (B, H, W) int64, `ignore` left out.
-        share: of ALL pixels, ignored ones included, at most the valid ones; 1 is the plain mean over valid pixels.
+        share: of ALL pixels, ignored ones included, at most the valid ones; 1 is the plain mean
+            over valid pixels.
     Returns:
-        A scalar; 0 (with a gradient of 0) where no pixel is valid or the share rounds to none, which is nan in the
-        release.
+        A scalar; 0 (with a gradient of 0) where no pixel is valid or the share rounds to none,
+        which is nan in the release.
     Source: MaskDistill release.
     """
     valid = labels != ignore

@@ -1,11 +1,11 @@
-"""DeepLabv3: an atrous pyramid on a dilated body, logits enlarged to the picture.
+"""Model: DeepLabv3, an atrous pyramid on a dilated body, logits enlarged to the picture.
 
 Paper:    Chen et al., 2017, arXiv:1706.05587
 In:       (B, 3, H, W) float32, normalised with ImageNet's mean and deviation
 Out:      logits (B, classes, H, W), class 0 background, 1 + cluster
-Differs:  nothing at size resnet50 (torchvision's network without the auxiliary head); small: GroupNorm, and in place of
-          a dilated body a feature pyramid: the atrous pyramid on its map at stride 8, joined with the one at stride 4
-          as in DeepLabv3+ (Chen et al., ECCV 2018, arXiv:1802.02611), which costs less and learns faster
+Differs:  nothing at size resnet50 (torchvision's, without the auxiliary head); small: GroupNorm,
+          the atrous pyramid on a feature pyramid's map at stride 8, joined with that at stride 4
+          as in DeepLabv3+ (arXiv:1802.02611): cheaper, and learns faster (docs/log/training.md)
 """
 
 from __future__ import annotations
@@ -17,11 +17,16 @@ from torchvision.models.segmentation.deeplabv3 import DeepLabHead
 
 from maskdistill.training import bodies
 
-PYRAMID_WIDTH = 64  # of the small network: the small detector's, so that it can start from it
+# Of the small network: the small detector's, so that it can start from it.
+PYRAMID_WIDTH = 64
 
 
 class DeepLab(nn.Module):
-    """A backbone, a classifier on some of its maps, bilinear enlargement."""
+    """Join a backbone, a classifier on some of its maps, bilinear enlargement.
+
+    Args:
+        at: names of the maps that the classifier takes, in its order.
+    """
 
     def __init__(self, backbone: nn.Module, classifier: nn.Module, *, at: tuple[str, ...]) -> None:
         super().__init__()
@@ -29,10 +34,11 @@ class DeepLab(nn.Module):
 
     @property
     def body(self) -> nn.Module:
-        """The convolutional body, without a pyramid on it."""
+        """Return the convolutional body, without a pyramid on it."""
         return self.backbone.body if isinstance(self.backbone, bodies.Pyramid) else self.backbone
 
     def forward(self, x: Tensor) -> Tensor:
+        """Return logits (B, classes, H, W) float32 of pictures (B, 3, H, W)."""
         maps = self.backbone(x)
         logits = self.classifier(*(maps[name] for name in self.at))
         # In bfloat16 one pixel in 150 would have two largest logits.
@@ -42,10 +48,13 @@ class DeepLab(nn.Module):
 
 
 class SmallHead(nn.Module):
-    """The atrous pyramid (1 x 1, three rates, the picture's mean; GroupNorm) on a coarse map, joined with a fine one.
+    """Classify by an atrous pyramid on a coarse map, joined with a fine one.
+
+    The pyramid is a 1 x 1 convolution, one of each rate, and the picture's mean, with GroupNorm.
 
     Args:
-        n_in: channels of both maps, (B, n_in, h, w) coarse and (B, n_in, H, W) fine; logits have the fine one's size.
+        n_in: channels of both maps. n_classes: background included.
+        rates: of dilation. width: channels inside.
     """
 
     def __init__(
@@ -63,6 +72,7 @@ class SmallHead(nn.Module):
         self.classify = nn.Conv2d(width, n_classes, 1)
 
     def forward(self, coarse: Tensor, fine: Tensor) -> Tensor:
+        """Return logits (B, classes, H, W) of maps (B, n_in, h, w) and (B, n_in, H, W)."""
         mean = self.mean(coarse.mean(dim=(2, 3), keepdim=True)).expand(-1, -1, *coarse.shape[2:])
         joined = torch.cat([*(branch(coarse) for branch in self.branches), mean], dim=1)
         context = self.dropout(self.project(joined))
@@ -75,17 +85,17 @@ class SmallHead(nn.Module):
 def build(
     *, size: str = "resnet50", n_classes: int, seed: int = 0, frozen_layers: int = 2
 ) -> DeepLab:
-    """A segmenter with weights drawn from a seed.
+    """Return a segmenter with weights drawn from a seed, in eval mode.
 
     Args:
         size: resnet50 (output stride 8, rates 12, 24, 36) or small.
         n_classes: clusters and background.
-        frozen_layers: of ResNet-50: conv1, bn1 and so many layers stay as they are; source: MaskDistill release.
+        frozen_layers: of ResNet-50: conv1, bn1 and so many layers stay as they are; source:
+            MaskDistill release.
     """
     with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(
-            seed
-        )  # torch.manual_seed would seed GPUs too: nothing restores them
+        # torch.manual_seed would seed GPUs too: nothing restores them.
+        torch.default_generator.manual_seed(seed)
         if size == "small":
             pyramid = bodies.Pyramid(bodies.build(size), PYRAMID_WIDTH, norm=bodies.grouped)
             return DeepLab(pyramid, SmallHead(PYRAMID_WIDTH, n_classes), at=("1", "0")).eval()
@@ -94,6 +104,7 @@ def build(
 
 
 def _conv(n_in: int, n_out: int, kernel: int, *, dilation: int = 1) -> nn.Sequential:
+    """Return a convolution that keeps the map's size, GroupNorm, ReLU."""
     return nn.Sequential(
         nn.Conv2d(
             n_in, n_out, kernel, padding=dilation * (kernel // 2), dilation=dilation, bias=False

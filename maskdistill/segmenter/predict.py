@@ -1,8 +1,12 @@
-"""Label map of one picture, at its native size."""
+"""Predictions of the segmenter: label maps of pictures, each at its native size.
+
+In:       pictures (H, W, 3) uint8, a trained network
+Out:      logits of each, several pictures a forward; a label map (H, W) uint8 of one's logits
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -16,12 +20,6 @@ from maskdistill.segmenter.model import DeepLab
 from maskdistill.segmenter.train import RESAMPLE, as_input
 
 
-@torch.inference_mode()
-def probabilities(model: DeepLab, rgb: np.ndarray, *, side: int) -> np.ndarray:
-    """(classes, H, W) float32 that sum to 1: logits at side x side, enlarged bilinearly, softmax."""
-    return _enlarged(logits(model, rgb, side=side), rgb.shape[:2]).softmax(dim=1)[0].cpu().numpy()
-
-
 def predict(
     model: DeepLab,
     rgb: np.ndarray,
@@ -30,17 +28,37 @@ def predict(
     refine: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None,
     crf: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None,
 ) -> np.ndarray:
-    """(H, W) uint8 of a picture (H, W, 3) uint8: 0 background, 1 + cluster. Arguments as `label_map`'s."""
-    return label_map(logits(model, rgb, side=side), rgb, refine=refine, crf=crf)
+    """Return the label map (H, W) uint8 of a picture: 0 background, 1 + cluster.
+
+    Args:
+        rgb: (H, W, 3) uint8. side: px of the square that the picture is squeezed to.
+        refine, crf: as `label_map` takes them.
+    """
+    (logits,) = logits_many(model, [rgb], side=side)
+    return label_map(logits, rgb, refine=refine, crf=crf)
 
 
 @torch.inference_mode()
-def logits(model: DeepLab, rgb: np.ndarray, *, side: int) -> Tensor:
-    """(1, classes, side, side) float32 of a picture (H, W, 3) uint8, on the model's device."""
+def logits_many(model: DeepLab, pictures: Sequence[np.ndarray], *, side: int) -> list[Tensor]:
+    """Return the logits (1, classes, side, side) float32 of each picture, by one forward.
+
+    Beside others a picture's logits move in their last bits (by 1e-5 of sizes of 1): a
+    convolution may add up in another order.
+
+    Args:
+        pictures: (H, W, 3) uint8 each, of any sizes; none gives none.
+        side: px of the square that each picture is squeezed to.
+    """
+    if not len(pictures):
+        return []
     device = next(model.parameters()).device
-    squeezed = np.asarray(Image.fromarray(rgb).resize((side, side), RESAMPLE))
-    found: Tensor = model(as_input(np.array(squeezed))[None].to(device)).float()
-    return found
+    squeezed = [
+        np.array(Image.fromarray(rgb).resize((side, side), RESAMPLE), copy=True) for rgb in pictures
+    ]
+    batch = torch.stack([as_input(rgb) for rgb in squeezed])
+    # Channels last, as the weights are, and as a picture from NumPy is when it is alone.
+    found: Tensor = model(batch.contiguous(memory_format=torch.channels_last).to(device)).float()
+    return list(found.split(1))
 
 
 @torch.inference_mode()
@@ -52,10 +70,12 @@ def label_map(
     crf: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None,
     crf_side: int = 1024,
 ) -> np.ndarray:
-    """(H, W) uint8 of the logits (1, classes, side, side) of a picture: the class of the largest one.
+    """Return the label map (H, W) uint8 of a picture's logits: the class of the largest one.
 
     Args:
-        refine: from (rgb, mask (H, W) bool) to a better mask (H, W) bool; None: outlines stay as they are.
+        logits: (1, classes, side, side) float32. rgb: (H, W, 3) uint8.
+        refine: from (rgb, mask (H, W) bool) to a better mask (H, W) bool; None: outlines stay
+            as they are.
         crf: from (rgb, probabilities (classes, h, w) float32) to better ones; None: no such.
         crf_side: px; a larger picture is reduced to it for the CRF, which would need gigabytes.
     """
@@ -68,7 +88,7 @@ def label_map(
 def _after_crf(
     logits: Tensor, rgb: np.ndarray, crf: Callable[[np.ndarray, np.ndarray], np.ndarray], side: int
 ) -> Tensor:
-    """(1, classes, h, w) probabilities, at the picture's size or at `side`."""
+    """Return probabilities (1, classes, h, w) after the CRF, at the picture's size or at `side`."""
     size = resize.within(rgb.shape[:2], side)
     rgb = resize.reduced(rgb, size)
     given = _enlarged(logits, size).softmax(dim=1)[0].cpu().numpy()
@@ -76,11 +96,15 @@ def _after_crf(
 
 
 def _enlarged(logits: Tensor, size: tuple[int, ...]) -> Tensor:
+    """Return logits (1, classes, *size), enlarged bilinearly."""
     return functional.interpolate(logits, size=tuple(size), mode="bilinear", align_corners=False)
 
 
 def _largest(logits: Tensor, size: tuple[int, ...]) -> np.ndarray:
-    """(H, W) uint8: the first class of largest enlarged logit; class by class, for all of them need gigabytes."""
+    """Return (H, W) uint8: of each pixel the first class of the largest enlarged logit.
+
+    Class by class, for all enlarged ones of a large picture need gigabytes.
+    """
     best = _enlarged(logits[:, :1], size)[0, 0]
     found = torch.zeros_like(best, dtype=torch.uint8)
     for number in range(1, logits.shape[1]):

@@ -54,6 +54,9 @@ class ClusterSettings:
         0.5  # flag clusters whose median mask is more of its picture, in [0, 1]; 1: none; ours
     )
     flag_score: float = 0.0  # flag clusters whose median score is less, in [0, 1]; 0: none; ours
+    # masks of each kind (nearest to the centroid, farthest, drawn) that clusters.json names of each
+    # cluster; the page shows 8 of them; ours
+    exemplars: int = 12
     drop: bool = False  # leave out of training, and of label maps, what is flagged; the paper trains on all masks
     again: bool = False  # cluster the detections once more, before label maps are made
     again_min_score: float = (
@@ -82,6 +85,7 @@ class ClusterSettings:
                 "cluster.solver torch has no cluster.kmeans minibatch: give full or spherical, or sklearn"
             )
         at_least("cluster.restarts", self.restarts, 1)
+        at_least("cluster.exemplars", self.exemplars, 1)
         in_unit("cluster.again_min_score", self.again_min_score)
         at_least("cluster.min_side", self.min_side, 0)
         at_least("cluster.max_side", self.max_side, 0)

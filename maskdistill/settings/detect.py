@@ -31,6 +31,8 @@ class DetectSettings:
         "auto"  # move outlines to edges; auto: refine for handcrafted alone
     )
     max_detections: int = 100  # a picture; source: COCO
+    # pictures of like size that a GPU sees together (a CPU sees one); moves last bits, no more
+    gpu_batch: int = 8  # docs/log/training.md, 2026-11-30
     # FILE or folder of detections of others, nothing is trained (COCO results or dataset); in YAML import_file
     import_file: Annotated[str, tyro.conf.arg(name="import")] = ""
     # what clusters they are of: their categories; one for all; again: of a clustering of them (sets cluster.again)
@@ -52,4 +54,5 @@ class DetectSettings:
         if self.min_proposal_score is not None:
             in_unit("detect.min_proposal_score", self.min_proposal_score)
         at_least("detect.max_detections", self.max_detections, 1)
+        at_least("detect.gpu_batch", self.gpu_batch, 1)
         at_least("detect.import_top", self.import_top, 0)

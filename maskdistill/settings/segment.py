@@ -24,6 +24,8 @@ class SegmentSettings:
     looks: int = (
         45  # of best_on_the_reported_data, evenly over the schedule; the release's 45 epochs
     )
+    # pictures that a GPU sees together (a CPU sees one); moves last bits, no more
+    gpu_batch: int = 8  # docs/log/training.md, 2026-11-30
     train: TrainSettings = field(
         default_factory=lambda: TrainSettings(
             learning_rate=5e-4, augment=AugmentSettings(colour=0.15)
@@ -33,5 +35,6 @@ class SegmentSettings:
     def __post_init__(self) -> None:
         at_least("segment.looks", self.looks, 1)
         at_least("segment.side", self.side, 32)
+        at_least("segment.gpu_batch", self.gpu_batch, 1)
         if not 0 < self.hardest <= 1:
             raise ValueError(f"segment.hardest must be in (0, 1], got {self.hardest}")

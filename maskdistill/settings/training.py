@@ -37,7 +37,10 @@ class AugmentSettings:
 class TrainSettings:
     """The schedule of one network."""
 
-    steps: int = 0  # of training; 0: from the number of pictures
+    steps: int = 0  # of training; 0: from the number of pictures, see epochs
+    # of all pictures, where steps is 0; a detector then has at least 600 steps, a segmenter 1500,
+    # each at most 12000; docs/log/training.md
+    epochs: int = 25
     batch: int = 4  # pictures a step; 16 in the paper (docs/log/training.md: more, smaller steps learn faster)
     optimiser: Literal["adamw", "sgd"] = "adamw"  # sgd in the paper
     learning_rate: float = 1e-3  # at the top of the schedule
@@ -59,6 +62,7 @@ class TrainSettings:
 
     def __post_init__(self) -> None:
         at_least("train.steps", self.steps, 0)
+        at_least("train.epochs", self.epochs, 1)
         at_least("train.batch", self.batch, 1)
         if not self.learning_rate > 0:
             raise ValueError(f"train.learning_rate must be above 0, got {self.learning_rate}")

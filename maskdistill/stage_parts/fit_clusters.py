@@ -1,4 +1,4 @@
-"""How the settings of `cluster` become a clustering: the number of clusters, k-means, merging.
+"""Fitting: the settings of `cluster` to a clustering, by number of clusters, k-means, merging.
 
 In:   the whitened embeddings (n, d) that are fitted on
 Out:  Fitted: centroids, the cluster of each, what was tried on the way
@@ -17,17 +17,21 @@ from maskdistill.clusters.chunks import Rows
 from maskdistill.engine import networks
 from maskdistill.engine.job import Job
 
-IN_MEMORY = (
-    2**28
-)  # bytes of embeddings above which `solver: auto` streams them: 174 762 masks of 384 dimensions
+# Bytes of embeddings above which `solver: auto` streams them, 174 762 masks of 384 numbers: below,
+# scikit-learn is 1.1 times as fast and its peak 110 MiB higher (100 000 masks: docs/results.md,
+# bench_clusters.py memory). Another switch point is `cluster.solver`.
+IN_MEMORY = 2**28
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """Centroids (m, d), m at least the number of clusters; groups (m,): the cluster of each; inertia; a curve or [].
+    """Hold a clustering: centroids, joined to clusters.
 
     Attributes:
-        curve: rows of `number.curve`, where the number was chosen.
+        centroids: (m, d) float32, m at least the number of clusters.
+        groups: (m,) int64, the cluster of each centroid.
+        inertia: the sum of squared distances to the nearest centroids.
+        curve: rows of `number.curve` where the number of clusters was chosen, else none.
     """
 
     centroids: np.ndarray
@@ -37,25 +41,29 @@ class Fitted:
 
     @property
     def k(self) -> int:
+        """Return the number of clusters."""
         return int(self.groups.max()) + 1
 
     def renamed(self, names: np.ndarray) -> Fitted:
-        """The same with new ids; names (k,): the new id of each cluster."""
+        """Return the same with new ids; names (k,): the new id of each cluster."""
         return replace(self, groups=names[self.groups])
 
     def distances(self, rows: Rows) -> np.ndarray:
-        """(n,) float32: from each row to its nearest centroid."""
+        """Return the distance from each row (n, d) to its nearest centroid, (n,) float32."""
         return np.sqrt(
             kmeans.squared_distances(rows, self.centroids, kmeans.assign(rows, self.centroids))
         )
 
     def assign(self, rows: Rows) -> np.ndarray:
-        """(n,) int64: the cluster of each row."""
+        """Return the cluster of each row (n, d), (n,) int64."""
         return self.groups[kmeans.assign(rows, self.centroids)]
 
 
 def fit(job: Job, stage: str, rows: np.ndarray) -> Fitted:
-    """A clustering of rows (n, d), n at least 1; the ledger says what number was chosen or lowered."""
+    """Return a clustering of rows (n, d), n at least 1.
+
+    The ledger says what number of clusters was chosen or lowered.
+    """
     own, seed = job.settings.cluster, job.settings.seed_of_chain
     curve: list[dict[str, Any]] = []
     if own.k == "auto":
@@ -78,7 +86,10 @@ def fit(job: Job, stage: str, rows: np.ndarray) -> Fitted:
 
 
 def solver(job: Job, rows: np.ndarray) -> str:
-    """What does k-means: `torch` where it was asked for, else on a GPU and for what is large; mini-batches never."""
+    """Return what does k-means: sklearn or torch.
+
+    It is torch where that was asked for, else on a GPU and for what is large; mini-batches never.
+    """
     own = job.settings.cluster
     if own.solver != "auto":
         return own.solver
@@ -89,6 +100,7 @@ def solver(job: Job, rows: np.ndarray) -> str:
 
 
 def _solved(job: Job, stage: str, rows: np.ndarray, *, k: int) -> kmeans.Clustering:
+    """Return the k clusters of rows (n, d) as k-means makes them."""
     own, seed = job.settings.cluster, job.settings.seed_of_chain
     if solver(job, rows) == "sklearn" or own.kmeans == "minibatch":
         return kmeans.fit(
@@ -110,5 +122,8 @@ def _solved(job: Job, stage: str, rows: np.ndarray, *, k: int) -> kmeans.Cluster
 
 
 def from_masks(n_masks: int) -> int:
-    """Clusters when nobody said how many: about the square root of half the masks, 2 to 20."""
+    """Return how many clusters there are when nobody said it.
+
+    About the square root of half the masks, 2 to 20.
+    """
     return int(np.clip(round((n_masks / 2) ** 0.5), 2, 20))

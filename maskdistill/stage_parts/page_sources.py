@@ -22,6 +22,7 @@ from maskdistill.measuring import tables
 from maskdistill.report.measured import where_by_class
 from maskdistill.runs import lines, record
 from maskdistill.runs.stages import RECLUSTER, STAGES
+from maskdistill.stage_parts.training_masks import TrainedOn
 
 SHOWN = tuple(entry.name for entry in STAGES if entry.does)  # stages that the page shows
 
@@ -33,6 +34,7 @@ class PageSources:
         records: stage -> its record; None where it is not complete, stale, or not asked for.
         stale: stages that were made from others than are there.
         files: propose, detect -> masks; None where there are none.
+        found_again: how many masks the detector was trained on, and how many of them it finds.
         ids: propose, detect -> {(picture id, number of the mask): cluster}.
         events: of the ledger, in order.
     """
@@ -53,6 +55,8 @@ class PageSources:
             "propose": self._masks("propose", self.folder.propose.masks),
             "detect": self._masks("detect", self.folder.detect.masks),
         }
+        given = TrainedOn.of_run(job) if self.records["detect"] else None
+        self.found_again = None if given is None else given.found_again(self.folder.detect.masks)
         self.ids = {"propose": self._ids("proposals"), "detect": self._ids("detections")}
 
     def refused(self) -> list[tuple[str, str]]:

@@ -1,4 +1,8 @@
-"""What detect and segment share: training with checkpoints, losses on disk, the network's weights at the end."""
+"""Training as detect and segment do it: checkpoints, losses on disk, weights at the end.
+
+In:   a network, its batches and losses by step, the settings `train`
+Out:  model.safetensors, losses.jsonl; how many steps, what of the schedule counts
+"""
 
 from __future__ import annotations
 
@@ -19,39 +23,59 @@ from maskdistill.engine.job import Job
 from maskdistill.features import weights
 from maskdistill.runs import atomic, lines
 from maskdistill.runs.layout import TrainFolder
+from maskdistill.settings import as_dict
 from maskdistill.settings.training import TrainSettings
 from maskdistill.training import Plan, augment, bodies, checkpoint, fit
 
 if TYPE_CHECKING:
     from maskdistill.stage_parts.best_on_truth import Looks
 
-EPOCHS = 25  # of the pictures, where the steps are not given; docs/log/training.md
-LEAST, MOST = (
-    {"detect": 600, "segment": 1500},
-    12000,
-)  # steps then; fewer leave a segmenter of photographs all background
+# Steps where they are not set, at least and at most (docs/log/training.md, 2026-11-30): with 600
+# the demo's detector passes its proposals; fewer than 1500 left a segmenter of photographs all
+# background; 12 000, of 1920 pictures, are 70 minutes of two cores for the small detector.
+LEAST = {"detect": 600, "segment": 1500}
+MOST = 12000
 
 
 def steps_of(settings: TrainSettings, n_pictures: int, stage: str) -> int:
-    """Steps of a training: as set, or from the number of pictures."""
+    """Return the steps of a training: as set, or from the number of pictures.
+
+    Args:
+        stage: detect or segment, whose least number counts.
+    """
     return settings.steps or max(
-        LEAST[stage], min(MOST, round(EPOCHS * n_pictures / settings.batch))
+        LEAST[stage], min(MOST, round(settings.epochs * n_pictures / settings.batch))
     )
 
 
+def parts(settings: TrainSettings) -> dict[str, Any]:
+    """Return the part of a schedule that changes the trained network, for the fingerprint.
+
+    `epochs` counts where it says how many steps there are, and is not as it was before it was a
+    setting.
+    """
+    left_out = {"checkpoint_seconds"}
+    if settings.steps or settings.epochs == TrainSettings.epochs:
+        left_out.add("epochs")
+    return {key: value for key, value in as_dict(settings).items() if key not in left_out}
+
+
 def ranges(settings: TrainSettings) -> augment.Ranges:
-    """What the pictures of a training are turned, moved and coloured by."""
+    """Return the ranges of turning, moving and colouring the pictures of a training."""
     return augment.Ranges(**dataclasses.asdict(settings.augment))
 
 
 def start_weights(job: Job, stage: str) -> dict[str, Tensor] | None:
-    """The body's weights that the run gives to `detect` or `segment`; None: drawn at random."""
+    """Return the body's weights that the run gives to `detect` or `segment`.
+
+    None: they are drawn at random, or another stage's.
+    """
     what = job.settings.weights_of(stage)
     return None if what in (None, "none", "detect") else weights.read(what, name=stage)
 
 
 def digest(job: Job, stage: str) -> str:
-    """What a training starts from, by content."""
+    """Return what a training starts from, by content, or the word for it."""
     state = start_weights(job, stage)
     return (
         weights.fingerprint(state)
@@ -75,9 +99,12 @@ def train(
     """Train from the last checkpoint on; FOLDER/model.safetensors and losses.jsonl are the result.
 
     Args:
-        looks: is shown the weights of each step, and says in the end which are the result; None: the last ones.
+        steps: at which the training ends. batch_of, loss_of: as `training.fit` takes them.
+        looks: is shown the weights of each step, and says in the end which are the result; None:
+            the last ones.
     Returns:
-        Whether a batch had to be cut to fit into memory: its bytes are then not those of a larger device.
+        Whether a batch had to be cut to fit into memory: its bytes are then not those of a larger
+        device.
     """
     checkpoints = folder.parts.path
     state = checkpoint.read_latest(checkpoints)
@@ -121,7 +148,8 @@ def train(
             if looks is not None:
                 looks.look(step, state_of)
             if time.monotonic() - saved >= settings.checkpoint_seconds and step < steps:
-                # The losses reach the disk before the checkpoint does: a power cut must not leave it ahead of them.
+                # The losses reach the disk before the checkpoint does: a power cut must not leave it
+                # ahead of them.
                 with atomic.telling(losses_path):
                     os.fsync(file.fileno())
                 checkpoint.write(checkpoints, step, state_of(), write_bytes=atomic.write_bytes)
@@ -151,23 +179,27 @@ def train(
 
 
 def fill_body(body: nn.Module, state: dict[str, Tensor] | None) -> None:
-    """Start a body from weights, if there are any."""
+    """Start a body from weights, where there are any."""
     if state is not None:
         bodies.fill(body, state)
 
 
 def placed(model: nn.Module, device: torch.device) -> nn.Module:
-    """The model on a device, its maps with the channels last: convolutions are a seventh faster so (docs/log/)."""
+    """Return the model on a device, its maps with the channels last.
+
+    Convolutions are a seventh faster so (docs/log/training.md).
+    """
     return model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
 def _appending(path: Path) -> IO[bytes]:
+    """Open a file to append to, unbuffered."""
     with atomic.telling(path):
         return path.open("ab", buffering=0)
 
 
 def _rows(path: Path) -> list[dict[str, Any]]:
-    """Loss rows up to a torn line."""
+    """Return the rows of losses up to a torn line."""
     if not path.exists():
         return []
     found = []

@@ -13,9 +13,9 @@ import numpy as np
 
 from maskdistill.artifacts.mask_lines import MaskFile
 from maskdistill.engine.job import Image, Job
+from maskdistill.engine.stage import identity
 from maskdistill.masks import rle
-from maskdistill.runs import lines
-from maskdistill.runs.layout import RunFolder
+from maskdistill.runs import lines, record
 
 MET = 0.5  # IoU from which a detection counts as a mask found again
 
@@ -24,14 +24,24 @@ class TrainedOn:
     """Proposals of training pictures, without those of low score and those left out as noise.
 
     Attributes:
-        file: the proposals. clusters: (n,) int64 in their order. images: training pictures that can be read, those
-            without masks too: they say what is no object.
+        file: the proposals. clusters: (n,) int64 in their order.
+        images: training pictures that can be read, those without masks too: they say what is no
+            object.
     """
 
     @classmethod
-    def is_there(cls, folder: RunFolder) -> bool:
-        """Whether the run still has them: a trained detector predicts without."""
-        return folder.propose.masks.exists() and folder.cluster.clusters.exists()
+    def of_run(cls, job: Job) -> TrainedOn | None:
+        """Return the masks that the run's detector was trained on.
+
+        None where there is no such detector, as with imported detections, and where the run has
+        other masks or clusters now, or none: a trained detector predicts without.
+        """
+        trained = record.read(job.folder.detect_train.record)
+        for name in ("propose", "cluster"):
+            now = record.read(job.folder.stage(name).record)
+            if trained is None or now is None or trained.parts["reads"][name] != identity(now):
+                return None
+        return cls(job)
 
     def __init__(self, job: Job) -> None:
         self.file = MaskFile(job.folder.propose.masks)
@@ -46,7 +56,7 @@ class TrainedOn:
         ]
 
     def of(self, image: Image) -> tuple[list[dict[str, Any]], np.ndarray]:
-        """Mask records of a picture, and their clusters (n,)."""
+        """Return the mask records of a picture, and their clusters (n,) int64."""
         first, rows = self.file.first[image.id], self.file.masks(image.id)
         trusted = [
             number
@@ -58,10 +68,11 @@ class TrainedOn:
         ]
 
     def found_again(self, detections: Path) -> tuple[int, int]:
-        """How many masks there are, and how many of them the best detections meet, as many a picture as it has masks.
+        """Return how many masks there are, and how many of them the best detections meet.
 
-        No ground truth is in it: a detector that has learnt finds most of its own training masks, one that has not
-        puts the same blot into every picture.
+        Of a picture so many detections count as it has masks. No ground truth is in it: a detector
+        that has learnt finds most of its own training masks, one that has not puts the same blot
+        into every picture.
         """
         found, n_masks, n_met = MaskFile(detections), 0, 0
         for image in self.images:

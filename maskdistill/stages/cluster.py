@@ -1,7 +1,7 @@
 """cluster: masks -> cluster ids, fitted on the training pictures, assigned to all.
 
 In:   propose/proposals.jsonl (or detect/detections.jsonl for recluster) and the pictures
-Out:  embeddings.npy, clusters.jsonl (id, mask, cluster), centroids.npy, clusters.json (each cluster)
+Out:  embeddings.npy, clusters.jsonl (id, mask, cluster), centroids.npy, clusters.json
 """
 
 from __future__ import annotations
@@ -21,19 +21,22 @@ from maskdistill.runs import arrays, atomic, lines
 from maskdistill.runs.layout import ClusterFolder
 from maskdistill.runs.stages import RECLUSTER
 from maskdistill.settings import RunSettings
+from maskdistill.settings.cluster import ClusterSettings
 from maskdistill.stage_parts import embeddings, other_runs
 from maskdistill.stage_parts.embeddings import Embedded
 from maskdistill.types import Detections
 
-EXEMPLARS = 12  # of each kind, of each cluster
 HINTS = {
     "cluster": "Try a lower --propose.min-score, another --propose.method, or another backbone",
-    RECLUSTER: "The detector finds nothing: train it longer (--detect.train.steps), or lower --detect.min-score",
+    RECLUSTER: (
+        "The detector finds nothing: train it longer (--detect.train.steps), or lower "
+        "--detect.min-score"
+    ),
 }
 
 
 def parts(settings: RunSettings) -> dict[str, Any]:
-    """Settings that change the ids."""
+    """Return the settings that change the ids."""
     own = settings.cluster
     counted: dict[str, Any] = {
         "embedding": own.embedding,
@@ -52,6 +55,8 @@ def parts(settings: RunSettings) -> dict[str, Any]:
         name: getattr(own, name)
         for name in ("flag_far", "flag_border", "flag_area", "flag_score", "drop")
     }
+    if own.exemplars != ClusterSettings.exemplars:  # it was no setting once
+        counted["exemplars"] = own.exemplars
     if own.support:
         counted["support"] = other_runs.content(own.support, "embeddings")
     if own.align_to:
@@ -67,12 +72,12 @@ def parts(settings: RunSettings) -> dict[str, Any]:
 
 
 def again_parts(settings: RunSettings) -> dict[str, Any]:
-    """Settings that change the ids of the detections."""
+    """Return the settings that change the ids of the detections."""
     return {**parts(settings), "again_min_score": settings.cluster.again_min_score}
 
 
 def weights(job: Job) -> str | None:
-    """Digest of the embedding's weights."""
+    """Return the digest of the embedding's weights, None where it has none."""
     from maskdistill.engine import networks
 
     own = job.settings.cluster
@@ -146,25 +151,33 @@ def work(job: Job, folder: ClusterFolder) -> Done:
 
 
 def _fitted_on(job: Job, name: str, file: MaskFile, embedded: Embedded) -> np.ndarray:
-    """(n,) bool: the masks that k-means is fitted on."""
+    """Return which of the n masks k-means is fitted on, (n,) bool.
+
+    Raises:
+        TrainingError: there are no masks, none in training pictures, or none with an embedding.
+    """
     if not file.n_masks:
         raise TrainingError(
-            f"{file.path}: no masks in the {len(job.images)} pictures, so there is nothing to cluster. {HINTS[name]}"
+            f"{file.path}: no masks in the {len(job.images)} pictures, so there is nothing to "
+            f"cluster. {HINTS[name]}"
         )
     is_train = np.array([image.split == "train" for image in job.images])[embedded.owners[:, 0] - 1]
     if not is_train.any():
         raise TrainingError(
-            f"{file.path}: no masks in the pictures to learn from, so there is nothing to cluster. {HINTS[name]}"
+            f"{file.path}: no masks in the pictures to learn from, so there is nothing to cluster. "
+            f"{HINTS[name]}"
         )
     if not (is_train & embedded.finite).any():
         raise TrainingError(
             f"{file.path}: not one of the embeddings of {file.n_masks} masks is finite. "
-            "Half precision overflows, damaged weights give nan: try --precision float32, or other --weights cluster="
+            "Half precision overflows, damaged weights give nan: try --precision float32, or other "
+            "--weights cluster="
         )
     usable = is_train & embedded.finite
     if name == "cluster":
         return usable
-    # Detections below the threshold of the label maps are assigned too, but would blur the centroids.
+    # Detections below the threshold of the label maps are assigned too, but would blur the
+    # centroids.
     own = job.settings.cluster.again_min_score
     confident = usable & (_scores(file, job.images) >= own)
     if confident.any():
@@ -178,7 +191,10 @@ def _fitted_on(job: Job, name: str, file: MaskFile, embedded: Embedded) -> np.nd
 def _rows(
     owners: np.ndarray, ids: np.ndarray, left_out: Mapping[int, str], far: np.ndarray
 ) -> Iterator[dict[str, Any]]:
-    """Lines of clusters.jsonl: `far` where a mask is flagged itself, `left_out`: why it is not trained on."""
+    """Yield the lines of clusters.jsonl.
+
+    `far` stands where a mask is flagged itself, `left_out` says why it is not trained on.
+    """
     for row, ((number, mask), cluster) in enumerate(
         zip(owners.tolist(), ids.tolist(), strict=True)
     ):
@@ -191,11 +207,18 @@ def _rows(
 def _described(
     job: Job, normalised: np.ndarray, ids: np.ndarray, centroids: np.ndarray, owners: np.ndarray
 ) -> dict[str, Any]:
-    """What clusters.json says of each cluster; exemplars as [picture id, number of the mask]."""
+    """Return what clusters.json says of each cluster.
+
+    Exemplars are [picture id, number of the mask].
+    """
     from maskdistill.clusters import summary
 
     shown = summary.exemplars(
-        normalised, ids, centroids, count=EXEMPLARS, seed=job.settings.seed_of_chain
+        normalised,
+        ids,
+        centroids,
+        count=job.settings.cluster.exemplars,
+        seed=job.settings.seed_of_chain,
     )
     return {
         "spread": summary.spreads(normalised, ids, centroids),
@@ -205,7 +228,7 @@ def _described(
 
 
 def _scores(file: MaskFile, images: list[Image]) -> np.ndarray:
-    """(n_masks,) scores in file order."""
+    """Return the scores of all masks in file order, (n,) float32."""
     return np.array(
         [mask["score"] for image in images for mask in file.masks(image.id)], np.float32
     )
@@ -214,7 +237,13 @@ def _scores(file: MaskFile, images: list[Image]) -> np.ndarray:
 def assigner(
     job: Job, own: clusterings.Clustering
 ) -> Callable[[np.ndarray, Detections], np.ndarray]:
-    """A function from a picture (H, W, 3) uint8 and detections in it to their clusters (n,) int64, by a clustering."""
+    """Return the function that gives detections in a new picture their clusters.
+
+    Args:
+        own: the clustering whose clusters they are.
+    Returns:
+        From a picture (H, W, 3) uint8 and n detections in it to their clusters (n,) int64.
+    """
     from maskdistill.clusters import kmeans, whitening
     from maskdistill.stage_parts import whitened
 

@@ -9,13 +9,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import torch
 
 from maskdistill import detector
 from maskdistill.artifacts import clusterings
 from maskdistill.engine import networks
 from maskdistill.engine.job import Image, Job
-from maskdistill.engine.picture_loop import over_pictures
 from maskdistill.engine.stage import Done, Stage
 from maskdistill.errors import TrainingError
 from maskdistill.masks import rle
@@ -23,38 +21,41 @@ from maskdistill.proposals import pixels
 from maskdistill.runs import lines
 from maskdistill.runs.layout import DetectFolder, RunFolder, TrainFolder
 from maskdistill.runs.stages import DETECT_TRAIN
-from maskdistill.settings import RunSettings, as_dict
-from maskdistill.stage_parts import train_network
+from maskdistill.settings import RunSettings
+from maskdistill.stage_parts import device_batches, train_network
 from maskdistill.stage_parts.training_masks import TrainedOn
 from maskdistill.training import checkpoint
 from maskdistill.types import Detections
 
 
 def train_parts(settings: RunSettings) -> dict[str, Any]:
-    """Settings that change the trained network."""
+    """Return the settings that change the trained network."""
     own = settings.detect
-    schedule = {
-        key: value for key, value in as_dict(own.train).items() if key != "checkpoint_seconds"
-    }
     names = ("size", "short_side", "max_side", "min_proposal_score")
     sizes = {name: getattr(own, name) for name in names}
     return {
         **sizes,
-        "train": schedule,
+        "train": train_network.parts(own.train),
         "precision": settings.precision,
         "seed": settings.seed_of_chain,
     }
 
 
 def predict_parts(settings: RunSettings) -> dict[str, Any]:
-    """Settings that change the detections of a trained network: another threshold does not train again."""
+    """Return the settings that change the detections of a trained network.
+
+    Another threshold does not train again.
+    """
     own = settings.detect
     names = ("min_score", "nms", "mask_nms", "mask_score", "pixels", "max_detections")
     return {name: getattr(own, name) for name in names}
 
 
 def train(job: Job, folder: TrainFolder) -> Done:
-    """Train on all training pictures that can be read, those without masks too: they say what is no object."""
+    """Train on all training pictures that can be read.
+
+    Those without masks are among them: they say what is no object.
+    """
     own, given = job.settings.detect, TrainedOn(job)
     images = given.images
     if not len(given.clusters):
@@ -105,28 +106,48 @@ def train(job: Job, folder: TrainFolder) -> Done:
     )
 
 
-def detect(job: Job, folder: DetectFolder) -> Done:
-    """The trained network on every picture, those of validation too."""
-    model = trained(job.folder, job.settings)
+def detect(job: Job, folder: DetectFolder, *, batch: int | None = None) -> Done:
+    """Show every picture, those of validation too, to the trained network.
 
-    def describe(image: Image, rgb: np.ndarray) -> dict[str, Any]:
-        return {"masks": mask_rows(predict(model, rgb, job.settings))}
+    Args:
+        batch: pictures of like size in one forward; None: `detect.gpu_batch` on a GPU, else one.
+    """
+    own, model = job.settings.detect, trained(job.folder, job.settings)
+    size = device_batches.size_of(networks.device(job), own.gpu_batch) if batch is None else batch
+    counts = {"detections": 0, "pictures": 0, "refused": 0, "without_detections": 0}
 
-    counts = {"detections": 0, "pictures": 0, "without_detections": 0}
+    def together(pictures: list[np.ndarray]) -> list[detector.Unpasted]:
+        with device_batches.in_precision(model, job.settings):
+            return detector.unpasted_many(model, pictures)
+
+    def each(image: Image, rgb: np.ndarray, found: detector.Unpasted) -> dict[str, Any]:
+        return {"masks": mask_rows(detector.pasted(found, rgb, **_pasting(job.settings)))}
 
     def rows() -> Any:
         for number, entry in journal.records():
             masks = entry.get("masks", [])
             counts["detections"] += len(masks)
             counts["pictures"] += 1
-            counts["without_detections"] += not masks
+            counts["refused"] += "refused" in entry
+            counts["without_detections"] += "refused" not in entry and not masks
             yield {"id": number, **entry}
 
-    with over_pictures(job, folder, job.images, describe, title="detect") as journal:
+    with device_batches.over_like_shapes(
+        job,
+        folder,
+        shape_of=lambda image: detector.resized(
+            image.size, short_side=own.short_side, max_side=own.max_side
+        ),
+        size=size,
+        together=together,
+        each=each,
+        title="detect",
+        behind=job.settings.workers if size > 1 else 0,
+    ) as journal:
         lines.write(folder.masks, rows())
-    if TrainedOn.is_there(job.folder):
-        n_masks, n_met = TrainedOn(job).found_again(folder.masks)
-        counts |= {"trained_on": n_masks, "found_again": n_met}
+    # Said, not recorded: the masks are no part of the fingerprint. The page counts them anew.
+    if (given := TrainedOn.of_run(job)) is not None:
+        n_masks, n_met = given.found_again(folder.masks)
         job.progress.say(
             f"detect: the detector finds {n_met} of the {n_masks} masks that it was trained on"
         )
@@ -134,7 +155,10 @@ def detect(job: Job, folder: DetectFolder) -> Done:
 
 
 def trained(folder: RunFolder, settings: RunSettings) -> Any:
-    """The detector of a run, on its device, in eval mode; the number of clusters is read off its weights."""
+    """Return the detector of a run, on its device, in eval mode.
+
+    Its number of clusters is read off its weights.
+    """
     own = settings.detect
     state = checkpoint.read_weights(folder.detect_train.weights)
     model = detector.build(
@@ -151,21 +175,23 @@ def trained(folder: RunFolder, settings: RunSettings) -> Any:
 
 
 def predict(model: Any, rgb: np.ndarray, settings: RunSettings) -> Detections:
-    """Detections of one picture, in the run's precision."""
+    """Return the detections of one picture (H, W, 3) uint8, in the run's precision."""
+    with device_batches.in_precision(model, settings):
+        return detector.predict(model, rgb, **_pasting(settings))
+
+
+def _pasting(settings: RunSettings) -> dict[str, Any]:
+    """Return what becomes of the masks that the network found, as the settings want them."""
     own = settings.detect
-    device = next(model.parameters()).device.type
-    with torch.autocast(device, dtype=torch.bfloat16, enabled=settings.precision == "bfloat16"):
-        return detector.predict(
-            model,
-            rgb,
-            mask_score=own.mask_score,
-            mask_nms=own.mask_nms,
-            refine=pixels.refine if own.pixels == "refine" else None,
-        )
+    return {
+        "mask_score": own.mask_score,
+        "mask_nms": own.mask_nms,
+        "refine": pixels.refine if own.pixels == "refine" else None,
+    }
 
 
 def mask_rows(found: Detections) -> list[dict[str, Any]]:
-    """Detections as the records of a line."""
+    """Return detections as the records of a line."""
     areas = rle.areas(found.rles)
     return [
         {

@@ -44,7 +44,7 @@ def content_of(sources: PageSources) -> ReportContent:
         cluster_sizes={stage: each["sizes"] for stage, each in found.items()},
         coverage=coverage,
         losses=losses,
-        found_again=_found_again(sources),
+        found_again=sources.found_again,
     )
     opened: dict[str, Any] = next(
         (event for event in reversed(sources.events) if event["event"] == "open"), {}
@@ -93,11 +93,6 @@ def content_of(sources: PageSources) -> ReportContent:
     )
 
 
-def _found_again(sources: PageSources) -> tuple[int, int] | None:
-    counts = entry.counts if (entry := sources.records["detect"]) else {}
-    return (counts["trained_on"], counts["found_again"]) if "found_again" in counts else None
-
-
 def _summary(sources: PageSources, name: str, alarms: Mapping[str, list[Alarm]]) -> StageSummary:
     """Return one stage's line: what it does, what it made, how long it took, what is wrong."""
     entry = sources.records[name]
@@ -123,11 +118,18 @@ def _summary(sources: PageSources, name: str, alarms: Mapping[str, list[Alarm]])
     return StageSummary(
         name=name,
         does=does,
-        counts=entry.counts if entry else {},
+        counts={**entry.counts, **_measured(sources, name)} if entry else {},
         seconds=sum(seconds) if seconds else None,
         state=state,
         warnings=warnings,
     )
+
+
+def _measured(sources: PageSources, name: str) -> dict[str, int]:
+    """Return counts of a stage that the page takes anew, because its record cannot have them."""
+    if name != "detect" or sources.found_again is None:
+        return {}
+    return dict(zip(("trained_on", "found_again"), sources.found_again, strict=True))
 
 
 def _facts(sources: PageSources) -> list[tuple[str, str]]:

@@ -19,28 +19,22 @@ from maskdistill import crf, detector, segmenter
 from maskdistill.artifacts import clusterings, label_maps
 from maskdistill.engine import networks
 from maskdistill.engine.job import Image, Job
-from maskdistill.engine.picture_loop import over_batches
 from maskdistill.engine.stage import Done, Stage
 from maskdistill.errors import TrainingError
 from maskdistill.proposals import pixels
 from maskdistill.runs import atomic
 from maskdistill.runs.layout import RunFolder, SegmentFolder, TrainFolder
 from maskdistill.runs.stages import DETECT_TRAIN, SEGMENT_TRAIN
-from maskdistill.settings import RunSettings, as_dict
+from maskdistill.settings import RunSettings
 from maskdistill.settings.segment import BEST
 from maskdistill.settings.training import TrainSettings
-from maskdistill.stage_parts import best_on_truth, train_network
+from maskdistill.stage_parts import best_on_truth, device_batches, train_network
 from maskdistill.training import checkpoint
 
 
 def train_parts(settings: RunSettings) -> dict[str, Any]:
-    """Settings that change the trained network."""
+    """Return the settings that change the trained network."""
     own = settings.segment
-    schedule = {
-        key: value
-        for key, value in as_dict(_schedule(settings)).items()
-        if key != "checkpoint_seconds"
-    }
     sizes = {
         "size": own.size,
         "side": own.side,
@@ -49,14 +43,14 @@ def train_parts(settings: RunSettings) -> dict[str, Any]:
     }
     return {
         **sizes,
-        "train": schedule,
+        "train": train_network.parts(_schedule(settings)),
         "precision": settings.precision,
         "seed": settings.seed_of_chain,
     }
 
 
 def _schedule(settings: RunSettings) -> TrainSettings:
-    """The schedule; nothing is averaged where the last weights are kept."""
+    """Return the schedule; nothing is averaged where the last weights are kept."""
     own = settings.segment
     return replace(own.train, average=0.0) if own.keep == "last" else own.train
 
@@ -127,7 +121,7 @@ def train(job: Job, folder: TrainFolder) -> Done:
 def _looks(
     job: Job, folder: TrainFolder, model: Any, *, steps: int, n_clusters: int
 ) -> best_on_truth.Looks:
-    """What chooses the weights by ground truth, with a network of its own."""
+    """Return what chooses the weights by ground truth, with a network of its own."""
     job.ledger.write(
         "warning", stage=SEGMENT_TRAIN, what=f"weights are kept that are {BEST.replace('_', ' ')}"
     )
@@ -141,43 +135,53 @@ def _looks(
     )
 
 
-def segment(job: Job, folder: SegmentFolder) -> Done:
-    """The trained network on every picture, those of validation too."""
-    model = trained(job.folder, job.settings)
+def segment(job: Job, folder: SegmentFolder, *, batch: int | None = None) -> Done:
+    """Show every picture, those of validation too, to the trained network.
+
+    Args:
+        batch: pictures in one forward; None: `segment.gpu_batch` on a GPU, else one.
+    """
+    own, model = job.settings.segment, trained(job.folder, job.settings)
     atomic.make_folder(folder.maps)
 
-    def together(loaded: list[np.ndarray]) -> list[torch.Tensor]:
-        return [looked_at(model, rgb, job.settings) for rgb in loaded]
+    def together(pictures: list[np.ndarray]) -> list[torch.Tensor]:
+        with device_batches.in_precision(model, job.settings):
+            return segmenter.logits_many(model, pictures, side=own.side)
 
     def each(image: Image, rgb: np.ndarray, logits: torch.Tensor) -> dict[str, Any]:
-        label_map = drawn(logits, rgb, job.settings, threads=1)
+        label_map = segmenter.label_map(logits, rgb, **_drawing(job.settings, threads=1))
         label_maps.write(folder.map_of(image.id), label_map)
         return {"coverage": round(float((label_map > 0).mean()), 6)}
 
-    with over_batches(
+    with device_batches.over_like_shapes(
         job,
         folder,
-        [[image] for image in job.images],
-        load=job.read_picture,
+        shape_of=lambda image: own.side,  # all are squeezed to one square
+        size=device_batches.size_of(networks.device(job), own.gpu_batch)
+        if batch is None
+        else batch,
         together=together,
         each=each,
         title="segment",
         behind=job.settings.workers,
     ) as journal:
-        coverage = {
-            number: entry["coverage"]
-            for number, entry in journal.records()
-            if "refused" not in entry
-        }
+        entries = dict(journal.records())
+    coverage = {
+        number: entry["coverage"] for number, entry in entries.items() if "refused" not in entry
+    }
     counts = {
         "predictions": len(coverage),
-        "mean_coverage": round(float(np.mean(list(coverage.values()))), 4),
+        "refused": len(entries) - len(coverage),
+        "mean_coverage": round(float(np.mean(list(coverage.values()))), 4) if coverage else 0.0,
     }
     return Done(outputs=list(map(folder.map_of, coverage)), counts=counts)
 
 
 def trained(folder: RunFolder, settings: RunSettings) -> Any:
-    """The segmenter of a run, on its device, in eval mode; the number of classes is read off its weights."""
+    """Return the segmenter of a run, on its device, in eval mode.
+
+    Its number of classes is read off its weights.
+    """
     state = checkpoint.read_weights(folder.segment_train.weights)
     last = "classifier.classify.bias" if settings.segment.size == "small" else "classifier.4.bias"
     model = segmenter.build(size=settings.segment.size, n_classes=len(state[last]))
@@ -186,32 +190,23 @@ def trained(folder: RunFolder, settings: RunSettings) -> Any:
 
 
 def predict(model: Any, rgb: np.ndarray, settings: RunSettings) -> np.ndarray:
-    """Label map of one picture."""
-    return drawn(looked_at(model, rgb, settings), rgb, settings, threads=torch.get_num_threads())
+    """Return the label map (H, W) uint8 of one picture (H, W, 3) uint8, in the run's precision."""
+    with device_batches.in_precision(model, settings):
+        how = _drawing(settings, threads=torch.get_num_threads())
+        return segmenter.predict(model, rgb, side=settings.segment.side, **how)
 
 
-def looked_at(model: Any, rgb: np.ndarray, settings: RunSettings) -> torch.Tensor:
-    """What the network makes of one picture, in the run's precision."""
-    device = next(model.parameters()).device.type
-    with torch.autocast(device, dtype=torch.bfloat16, enabled=settings.precision == "bfloat16"):
-        return segmenter.logits(model, rgb, side=settings.segment.side)
-
-
-def drawn(
-    logits: torch.Tensor, rgb: np.ndarray, settings: RunSettings, *, threads: int
-) -> np.ndarray:
-    """The label map of that, its outlines as the settings want them."""
+def _drawing(settings: RunSettings, *, threads: int) -> dict[str, Any]:
+    """Return what moves the outlines of label maps, as the settings want them."""
     how = settings.segment.pixels
-    return segmenter.label_map(
-        logits,
-        rgb,
-        refine=pixels.refine if how == "refine" else None,
-        crf=partial(crf.dense_crf, **crf.MASKDISTILL, threads=threads) if how == "crf" else None,
-    )
+    return {
+        "refine": pixels.refine if how == "refine" else None,
+        "crf": partial(crf.dense_crf, **crf.MASKDISTILL, threads=threads) if how == "crf" else None,
+    }
 
 
 def train_stage(settings: RunSettings) -> Stage:
-    """The training reads the detector too where it starts from its body."""
+    """Return the training; it reads the detector too where it starts from its body."""
     reads: tuple[str, ...] = ("scan", "label")
     if settings.weights_of("segment") == "detect":
         reads = (*reads, DETECT_TRAIN)

@@ -1,7 +1,10 @@
-"""Training: the one loop, the bodies and draws that detector and segmenter share. They alone import it.
+"""Training: the one loop, the bodies and draws that detector and segmenter share.
 
-Contract: bodies.build(size, ...) and fill(body, state dict); loop.fit(model, Plan, batch_of=, loss_of=, ...);
-          checkpoint.write / read_latest / weights_bytes; augment.drawn, apply; sampling.chosen; schedule.factor.
+They alone import it.
+
+Contract: bodies.build(size, ...) and fill(body, state dict); fit(model, Plan, batch_of=, loss_of=,
+          ...); checkpoint.write / read_latest / weights_bytes; augment.drawn, apply;
+          sampling.chosen; schedule.factor.
 """
 
 from maskdistill.training import augment, bodies, checkpoint, sampling, schedule

@@ -1,8 +1,8 @@
-"""The convolutional bodies that the detector and the segmenter share: ResNet-50, and one that two cores can train.
+"""Bodies that the detector and the segmenter share: ResNet-50, and one that two cores can train.
 
 Paper:    He et al., CVPR 2016, arXiv:1512.03385; GroupNorm: Wu and He, ECCV 2018, arXiv:1803.08494
 In:       (B, 3, H, W) float32, normalised
-Out:      dict of maps at strides 4, 8, 16, 32 under the names "0" .. "3" (the last two less if dilated)
+Out:      maps at strides 4, 8, 16, 32 by the names "0" .. "3" (the last two less if dilated)
 """
 
 from __future__ import annotations
@@ -18,12 +18,14 @@ from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
 
 from maskdistill.errors import WeightsError
 
+# Channels of the small body's layers: 1.5 M parameters, which two cores train in minutes
+# (docs/log/training.md).
 SMALL_WIDTHS = (32, 64, 112, 160)
 _GROUP = 16  # channels that are normalised together
 
 
 class Block(nn.Module):
-    """Two 3 x 3 convolutions around a shortcut, GroupNorm."""
+    """Join two 3 x 3 convolutions around a shortcut, with GroupNorm."""
 
     def __init__(self, n_in: int, n_out: int, *, stride: int = 1) -> None:
         super().__init__()
@@ -38,12 +40,16 @@ class Block(nn.Module):
             )
 
     def forward(self, x: Tensor) -> Tensor:
+        """Return (B, n_out, H / stride, W / stride) of (B, n_in, H, W)."""
         inner = torch.relu(self.norm1(self.conv1(x)))
         return torch.relu(self.norm2(self.conv2(inner)) + self.shortcut(x))
 
 
 class SmallBody(nn.Module):
-    """A GroupNorm ResNet of 1.5 M parameters: batches of a few pictures need no batch statistics."""
+    """Compute maps by a GroupNorm ResNet of 1.5 M parameters.
+
+    Batches of a few pictures are too small for batch statistics.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -66,16 +72,19 @@ class SmallBody(nn.Module):
             n_in = width
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
+        """Return the maps "0" .. "3" of pictures (B, 3, H, W)."""
         return _four_maps(self, self.stem(x))
 
 
 class ResNet50(nn.Module):
-    """Torchvision's ResNet-50 without its classifier.
+    """Compute maps by torchvision's ResNet-50 without its classifier.
 
     Args:
         output_stride: of the last map; below 32 the last layers are dilated in place of strided.
-        frozen_norm: batch norms are fixed affine maps (a detector's batches are too small for statistics).
-        frozen_layers: 0 none, 1 conv1, bn1, layer1, 2 also layer2: no gradient, and eval mode always.
+        frozen_norm: batch norms are fixed affine maps (a detector's batches are too small for
+            statistics).
+        frozen_layers: 0 none, 1 conv1, bn1, layer1, 2 also layer2: no gradient, and eval mode
+            always.
     """
 
     def __init__(
@@ -109,19 +118,24 @@ class ResNet50(nn.Module):
             getattr(self, name).requires_grad_(False)
 
     def train(self, mode: bool = True) -> ResNet50:
+        """Switch to training or eval mode; what is frozen stays in eval mode."""
         super().train(mode)
         for name in self.frozen:
             getattr(self, name).eval()
         return self
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
+        """Return the maps "0" .. "3" of pictures (B, 3, H, W)."""
         return _four_maps(self, self.maxpool(self.relu(self.bn1(self.conv1(x)))))
 
 
 class Pyramid(nn.Module):
-    """A body and the feature pyramid on its maps: "0" .. "3" at strides 4 .. 32, "pool" at 64, all `width` wide.
+    """Join a body and the feature pyramid on its maps.
 
     Paper: Lin et al., CVPR 2017, arXiv:1612.03144.
+
+    Args:
+        width: channels of all maps of the pyramid. norm: of its convolutions, by their width.
     """
 
     def __init__(
@@ -139,28 +153,31 @@ class Pyramid(nn.Module):
         self.out_channels = width
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
+        """Return the maps "0" .. "3" at strides 4 .. 32, and "pool" at 64, of (B, 3, H, W)."""
         return self.fpn(self.body(x))
 
 
 def grouped(width: int) -> nn.Module:
-    """GroupNorm as the small networks have it."""
+    """Return GroupNorm as the small networks have it."""
     return nn.GroupNorm(width // _GROUP, width)
 
 
 def build(
     size: str, *, output_stride: int = 32, frozen_norm: bool = False, frozen_layers: int = 0
 ) -> SmallBody | ResNet50:
-    """A body drawn from torch's generator: seed it before.
+    """Return a body with weights drawn from torch's generator: seed it before.
 
     Args:
-        size: small | resnet50. output_stride, frozen_norm, frozen_layers: of ResNet-50 alone; the small one, which
-            has a pyramid in place of dilation, is never frozen.
+        size: small | resnet50.
+        output_stride, frozen_norm, frozen_layers: of ResNet-50 alone; the small one, which has a
+            pyramid in place of dilation, is never frozen.
     Raises:
         ValueError: another size or stride.
     """
     if output_stride not in ((8, 16, 32) if size == "resnet50" else (32,)):
         raise ValueError(
-            f"output_stride: wanted 8, 16 or 32, and 32 alone of the small body, got {output_stride}"
+            "output_stride: wanted 8, 16 or 32, and 32 alone of the small body, "
+            f"got {output_stride}"
         )
     if size == "small":
         return SmallBody()
@@ -187,8 +204,10 @@ def fill(body: nn.Module, state: Mapping[str, Tensor]) -> None:
     misfit = [key for key in wanted if key in given and wanted[key].shape != given[key].shape]
     if missing or foreign or misfit:
         raise WeightsError(
-            f"these weights are not those of a {type(body).__name__}: {len(missing)} tensors missing "
-            f"({', '.join(missing[:3]) or 'none'}), {len(foreign)} unknown ({', '.join(foreign[:3]) or 'none'}), "
+            f"these weights are not those of a {type(body).__name__}: "
+            f"{len(missing)} tensors missing "
+            f"({', '.join(missing[:3]) or 'none'}), "
+            f"{len(foreign)} unknown ({', '.join(foreign[:3]) or 'none'}), "
             f"{len(misfit)} of another shape ({', '.join(misfit[:3]) or 'none'}). "
             "Give weights of this network (--detect.size, --segment.size), or none"
         )
@@ -196,6 +215,7 @@ def fill(body: nn.Module, state: Mapping[str, Tensor]) -> None:
 
 
 def _four_maps(body: nn.Module, x: Tensor) -> dict[str, Tensor]:
+    """Return the maps behind layer1 .. layer4 of a body."""
     maps = OrderedDict()
     for number in range(4):
         x = body.get_submodule(f"layer{number + 1}")(x)

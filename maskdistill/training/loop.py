@@ -1,7 +1,8 @@
-"""The one training loop: a step is a pure function of (seed, step), so that a resumed run ends with the same bytes.
+"""The training loop: a step is a pure function of (seed, step), so that resuming moves no byte.
 
 In:       a model, batches by step, a loss by batch
-Out:      the model, trained in place (its averaged weights, where asked for); losses and states through callbacks
+Out:      the model, trained in place (its averaged weights, where asked for); losses and states
+          through callbacks
 """
 
 from __future__ import annotations
@@ -18,15 +19,19 @@ import torch
 from torch import Tensor, nn
 
 from maskdistill.errors import TrainingError
+from maskdistill.memory import is_out_of_memory, release
 from maskdistill.training.schedule import LOST_DROPS, factor
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """Numbers of a training; units as in the settings of the same names.
+    """Hold the numbers of a training; units as in the settings of the same names.
 
     Attributes:
+        optimiser: sgd (momentum 0.9) or adamw. decay, drops: as `schedule.factor` takes them.
+        clip_norm: largest norm of the gradient, 0 for none.
         average: decay of the averaged weights a step, 0 for none; the averaged ones are the result.
+        bfloat16: whether the forward pass is under torch's autocast to it.
     """
 
     steps: int
@@ -55,17 +60,20 @@ def fit(
     on_halved: Callable[[int, int], None] = lambda step, parts: None,
     workers: int = 0,
 ) -> None:
-    """Train a model in place from the step that `state` stands at.
+    """Train a model in place from the step that `state` stands at, and leave it in eval mode.
 
     Args:
         batch_of: the samples of a step; a pure function of the step, called ahead in a thread.
-        loss_of: losses by name of (a part of) a batch; their sum is minimised.
+        loss_of: from the model, (a part of) a batch and the step to losses by name; their sum is
+            minimised.
         state: of a checkpoint, as `on_step` was given it.
         on_step: called after each step with its losses and a function that makes the state to save.
-        on_halved: called with (step, parts) when a batch did not fit into the device's memory and is cut in parts.
+        on_halved: called with (step, parts) when a batch did not fit into memory, of a GPU or the
+            machine's own, and is cut in parts.
         workers: 0 makes batches in line, else ahead in one thread.
     Raises:
-        TrainingError: a loss that is not finite.
+        TrainingError: a loss that is not finite. A sample that does not fit into memory alone: the
+            error of the library, as `memory.is_out_of_memory` knows it.
     """
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimiser = _optimiser(parameters, plan)
@@ -96,15 +104,17 @@ def fit(
         )
         for group in optimiser.param_groups:
             group["lr"] = rate
-        while True:
+        losses: dict[str, float] | None = None
+        while losses is None:
             try:
                 losses = _backward(model, optimiser, plan, batch, loss_of, step, parts, device)
-                break
-            except torch.cuda.OutOfMemoryError:
-                if parts >= len(batch):
+            except (MemoryError, RuntimeError) as error:
+                if parts >= len(batch) or not is_out_of_memory(error):
                     raise
+            if losses is None:
+                # Behind the except clause: its error holds the tensors of what failed.
                 parts *= 2
-                torch.cuda.empty_cache()
+                release()
                 on_halved(step, parts)
         if not all(math.isfinite(value) for value in losses.values()):
             raise TrainingError(
@@ -123,13 +133,13 @@ def fit(
 
 
 def step_seed(seed: int, step: int) -> int:
-    """The seed of a step's random draws."""
+    """Return the seed of a step's random draws."""
     return (seed * 1_000_003 + step * 7_919 + 12_345) % (2**63)
 
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Torch's global generator forked and seeded for a block: dropout and torchvision's samplers draw from it."""
+    """Fork torch's global generators for a block, and seed them: dropout draws from them."""
     devices = list(range(torch.cuda.device_count()))  # torch.manual_seed seeds all of them
     with torch.random.fork_rng(devices=devices):
         torch.manual_seed(seed)
@@ -146,7 +156,11 @@ def _backward(
     parts: int,
     device: torch.device,
 ) -> dict[str, float]:
-    """Gradients of one step, the batch in `parts` pieces; the losses' weighted means."""
+    """Compute the gradients of one step, the batch in `parts` pieces.
+
+    Returns:
+        The losses' means by name, weighted by the pieces' sizes; `loss` is their sum.
+    """
     optimiser.zero_grad(set_to_none=True)
     totals: dict[str, float] = {}
     size = math.ceil(len(batch) / parts)
@@ -166,7 +180,7 @@ def _backward(
 def _batches(
     batch_of: Callable[[int], list[Any]], steps: range, workers: int
 ) -> Iterator[tuple[int, list[Any]]]:
-    """(step, batch), the next ones made in a thread while a step runs."""
+    """Yield (step, batch), the next ones made in a thread while a step runs; 0 workers: in line."""
     if workers == 0:
         for step in steps:
             yield step, batch_of(step)
@@ -181,6 +195,7 @@ def _batches(
 
 
 def _optimiser(parameters: list[nn.Parameter], plan: Plan) -> torch.optim.Optimizer:
+    """Return the optimiser of a plan; ValueError for another one than adamw and sgd."""
     if plan.optimiser == "sgd":
         return torch.optim.SGD(
             parameters, lr=plan.learning_rate, momentum=0.9, weight_decay=plan.weight_decay
@@ -194,6 +209,7 @@ def _optimiser(parameters: list[nn.Parameter], plan: Plan) -> torch.optim.Optimi
 
 @torch.no_grad()
 def _average(averaged: dict[str, Tensor], now: Mapping[str, Tensor], decay: float) -> None:
+    """Move averaged weights in place towards those of now; counters are copied."""
     for name, value in now.items():
         if value.is_floating_point():
             averaged[name].lerp_(value, 1 - decay)

@@ -232,3 +232,49 @@ def test_a_threshold_of_1_keeps_all_even_equal_masks():
     assert distinct(masks_of((0, 10), (0, 10)), np.array([0.4, 0.6]), 1.0) == [1, 0]
     assert distinct([], np.array([]), 0.5) == []
     assert distinct([], np.array([]), 1.0) == []
+
+
+PICTURES = [(139, 213), (86, 131), (401, 614), (70, 107)]  # all 63 x 96 after the resize
+
+
+def pictures(sizes):
+    drawn = np.random.default_rng(3)
+    coarse = [drawn.integers(0, 256, (5, 7, 3)).astype(np.uint8) for _ in sizes]
+    return [
+        np.asarray(Image.fromarray(rgb).resize(size[::-1], Image.Resampling.BICUBIC))
+        for rgb, size in zip(coarse, sizes, strict=True)
+    ]
+
+
+def test_pictures_in_one_forward_give_what_each_gives_alone(small):
+    """Scores to 1e-5 and boxes to 0.01 px: a convolution may add up in another order."""
+    many = pictures(PICTURES)
+    alone = [detector.predict(small, rgb, mask_score=True) for rgb in many]
+    together = [
+        detector.pasted(found, rgb, mask_score=True)
+        for found, rgb in zip(detector.unpasted_many(small, many), many, strict=True)
+    ]
+    for wanted, found, size in zip(alone, together, PICTURES, strict=True):
+        masks = check_consistent(found, size)
+        assert len(found) > 1
+        np.testing.assert_allclose(found.scores, wanted.scores, atol=1e-5)
+        np.testing.assert_array_equal(found.clusters, wanted.clusters)
+        assert (masks == rle.decode(wanted.rles, size=size)).mean() > 0.9999
+    for one, rgb in zip(detector.unpasted_many(small, many), many, strict=True):
+        (single,) = detector.unpasted_many(small, [rgb])
+        torch.testing.assert_close(one.boxes_xyxy, single.boxes_xyxy, rtol=0, atol=0.01)
+
+
+def test_a_picture_does_not_depend_on_its_place_among_others(small):
+    many = pictures(PICTURES)
+    turned = detector.unpasted_many(small, many[::-1])[::-1]
+    for wanted, found in zip(detector.unpasted_many(small, many), turned, strict=True):
+        assert found.size == wanted.size
+        torch.testing.assert_close(found.boxes_xyxy, wanted.boxes_xyxy, rtol=0, atol=0.01)
+        torch.testing.assert_close(found.masks, wanted.masks, rtol=0, atol=1e-4)
+
+
+def test_pictures_of_unlike_size_after_the_resize_are_refused(small):
+    with pytest.raises(ValueError, match=r"one size after the resize, found \[\(63, 96\), \(64, "):
+        detector.unpasted_many(small, pictures([(139, 213), (213, 213)]))
+    assert detector.unpasted_many(small, []) == []

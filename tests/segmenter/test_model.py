@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from maskdistill import segmenter
+from tests.reference import segmenting
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +69,7 @@ def rgb(rng):
 
 
 def test_probabilities_are_those_of_each_pixel_at_the_pictures_own_size(small, rgb):
-    found = segmenter.probabilities(small, rgb, side=32)
+    found = segmenting.probabilities(small, rgb, side=32)
     assert found.shape == (4, 23, 41)
     assert found.dtype == np.float32
     assert found.min() > 0
@@ -79,9 +80,28 @@ def test_a_label_map_holds_the_likeliest_id_of_each_pixel(small, rgb):
     label_map = segmenter.predict(small, rgb, side=32)
     assert label_map.dtype == np.uint8
     np.testing.assert_array_equal(
-        label_map, segmenter.probabilities(small, rgb, side=32).argmax(axis=0)
+        label_map, segmenting.probabilities(small, rgb, side=32).argmax(axis=0)
     )
     assert len(np.unique(label_map)) > 1
+
+
+SIZES = [(23, 41), (64, 50), (7, 90), (41, 23)]
+
+
+@pytest.mark.parametrize("side", [32, 45])
+def test_pictures_in_one_forward_give_what_each_gives_alone(small, rng, side):
+    """Logits, of sizes of about 1, to 1e-5: a convolution may add up in another order."""
+    pictures = [rng.integers(0, 256, (*size, 3)).astype(np.uint8) for size in SIZES]
+    together = segmenter.logits_many(small, pictures, side=side)
+    for found, rgb in zip(together, pictures, strict=True):
+        (alone,) = segmenter.logits_many(small, [rgb], side=side)
+        assert found.shape == alone.shape == (1, 4, side, side)
+        torch.testing.assert_close(found, alone, rtol=0, atol=1e-5)
+        label_map = segmenter.label_map(found, rgb)
+        assert label_map.shape == rgb.shape[:2]
+        assert (label_map == segmenter.predict(small, rgb, side=side)).mean() > 0.99
+    assert not torch.allclose(together[0], together[1], atol=1e-3)
+    assert segmenter.logits_many(small, [], side=side) == []
 
 
 def test_a_lit_corner_changes_what_is_near_it_the_most(small, rng):
@@ -89,7 +109,8 @@ def test_a_lit_corner_changes_what_is_near_it_the_most(small, rng):
     lit = rgb.copy()
     lit[:6, 45:] = rng.integers(0, 256, (6, 15, 3))
     changed = np.abs(
-        segmenter.probabilities(small, lit, side=64) - segmenter.probabilities(small, rgb, side=64)
+        segmenting.probabilities(small, lit, side=64)
+        - segmenting.probabilities(small, rgb, side=64)
     )
     row, col = np.unravel_index(changed.sum(axis=0).argmax(), (20, 60))
     assert row < 12
@@ -200,7 +221,7 @@ def test_a_crf_is_given_the_probabilities_at_the_pictures_size_and_decides_the_l
     found = segmenter.predict(small, rgb, side=32, crf=crf)
     ((picture, given),) = seen
     np.testing.assert_array_equal(picture, rgb)
-    np.testing.assert_allclose(given, segmenter.probabilities(small, rgb, side=32), atol=1e-6)
+    np.testing.assert_allclose(given, segmenting.probabilities(small, rgb, side=32), atol=1e-6)
     np.testing.assert_array_equal(found, given[::-1].argmax(axis=0))
 
 
@@ -210,6 +231,7 @@ def test_a_large_picture_is_reduced_for_the_crf_alone(small, rgb):
         assert given.shape == (4, 11, 20)
         return given
 
-    found = segmenter.label_map(segmenter.logits(small, rgb, side=32), rgb, crf=crf, crf_side=20)
+    (logits,) = segmenter.logits_many(small, [rgb], side=32)
+    found = segmenter.label_map(logits, rgb, crf=crf, crf_side=20)
     assert found.shape == rgb.shape[:2]
     assert (found == segmenter.predict(small, rgb, side=32)).mean() > 0.9

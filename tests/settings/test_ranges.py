@@ -111,6 +111,8 @@ LEAST = {
     "tiles": 1,
     "tile_px": 32,
     "steps": 0,
+    "epochs": 1,
+    "exemplars": 1,
     "batch": 1,
     "warm_up": 0,
     "checkpoint_seconds": 0,

@@ -1,16 +1,22 @@
 """The masks that a detector learns from, and how many of them its best detections meet."""
 
 import json
+import re
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from maskdistill import api
 from maskdistill.engine.job import Image, Job
 from maskdistill.masks import rle
-from maskdistill.runs.layout import RunFolder
+from maskdistill.runs.layout import DetectFolder, RunFolder
 from maskdistill.settings import load, resolve
 from maskdistill.stage_parts.training_masks import TrainedOn
+from maskdistill.stages import detect
+from tests.stage_parts.test_device_batches import opened
+from tests.tiny_runs import TinyRun
 
 
 def square(left: int, score: float = 0.9) -> dict:
@@ -85,7 +91,44 @@ def test_a_mask_is_found_again_where_it_is_among_as_many_best_detections(
     assert TrainedOn(job).found_again(tmp_path / "detect" / "detections.jsonl") == (3, 0)
 
 
-def test_a_run_without_its_proposals_is_told_apart(job: Job, tmp_path: Path) -> None:
-    assert TrainedOn.is_there(job.folder)
-    (RunFolder(tmp_path).propose.masks).unlink()
-    assert not TrainedOn.is_there(job.folder)
+@pytest.fixture
+def ran(tiny: TinyRun, tmp_path: Path) -> Job:
+    out = Path(shutil.copytree(tiny.out, tmp_path / "copy"))
+    return opened(out, tiny.settings, pictures=tiny.pictures, validation=tiny.validation)
+
+
+def test_a_run_whose_proposals_or_clusters_are_gone_or_others_has_nothing_to_find_again(
+    ran: Job, tmp_path: Path
+) -> None:
+    given = TrainedOn.of_run(ran)
+    assert given is not None
+    assert len(given.images) == 10
+    for name in ("propose", "cluster"):
+        file = ran.folder.stage(name).record
+        whole = file.read_text("utf-8")
+        entry = json.loads(whole)
+        file.write_text(json.dumps({**entry, "fingerprint": "of another"}), encoding="utf-8")
+        assert TrainedOn.of_run(ran) is None
+        file.unlink()
+        assert TrainedOn.of_run(ran) is None
+        file.write_text(whole, encoding="utf-8")
+
+
+def test_what_is_recorded_of_detections_does_not_depend_on_what_their_fingerprint_does_not_name(
+    ran: Job, tmp_path: Path
+) -> None:
+    with_masks = detect.detect(ran, DetectFolder(tmp_path / "with", tmp_path / "with"))
+    for name in ("propose", "cluster"):
+        shutil.rmtree(ran.folder.stage(name).path)
+    without = detect.detect(ran, DetectFolder(tmp_path / "without", tmp_path / "without"))
+    assert without.counts == with_masks.counts
+
+
+def test_the_page_says_how_many_masks_are_found_again_though_no_record_does(ran: Job) -> None:
+    given = TrainedOn.of_run(ran)
+    assert given is not None
+    n_masks, n_met = given.found_again(ran.folder.detect.masks)
+    assert n_masks > 0
+    page = api.report(out=ran.folder.root).read_text(encoding="utf-8")
+    assert re.search(rf"{n_masks}</b> trained_on\b", page)
+    assert re.search(rf"{n_met}</b> found_again\b", page)

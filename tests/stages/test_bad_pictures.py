@@ -1,7 +1,9 @@
 """Folders as people have them: what cannot be used is named with its reason, and nothing else is lost."""
 
 import json
+import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,7 +12,7 @@ from PIL import Image
 from maskdistill import api
 from maskdistill.errors import PictureError, RunError
 from maskdistill.workflows import demo_pictures
-from tests.tiny_runs import QUICK
+from tests.tiny_runs import QUICK, TinyRun
 
 
 def test_damaged_pictures_are_listed_with_reasons_and_the_others_go_through(tmp_path: Path) -> None:
@@ -136,6 +138,42 @@ def test_a_picture_that_was_mended_is_tried_again_when_the_stage_is_done_again(
     api.propose(out=out, redo=True)
     lines = list(map(json.loads, (out / "propose" / "proposals.jsonl").read_text().splitlines()))
     assert "refused" not in lines[1]
+
+
+@pytest.mark.parametrize(
+    ("verb", "other"),
+    [("detect", {"detect": {"min_score": 0.01}}), ("segment", {"segment": {"pixels": "plain"}})],
+    ids=["detect", "segment"],
+)
+def test_a_picture_that_a_trained_network_could_not_read_is_tried_again_once_it_is_mended(
+    tiny: TinyRun, tmp_path: Path, verb: str, other: dict[str, Any]
+) -> None:
+    out = Path(shutil.copytree(tiny.out, tmp_path / "run"))
+    held_out = Path(shutil.copytree(tiny.validation, tmp_path / "validation"))
+    damaged = held_out / "v0002.png"
+    whole = damaged.read_bytes()
+    damaged.write_bytes(whole[:60] + bytes(len(whole) - 60))
+    again = getattr(api, verb)
+    again(out=out, settings={**other, "validation": str(held_out)}, redo=True)
+    (number,) = (
+        row["id"]
+        for row in map(json.loads, (out / "images.jsonl").read_text("utf-8").splitlines())
+        if row["path"] == "v0002.png"
+    )
+
+    def state() -> tuple[int, bool]:
+        """How many the record says were refused, and whether the stage has something of it."""
+        entry = json.loads((out / verb / "stage.json").read_text("utf-8"))
+        if verb == "segment":
+            return entry["counts"]["refused"], f"predictions/{number}.png" in entry["outputs"]
+        lines = (out / "detect" / "detections.jsonl").read_text("utf-8").splitlines()
+        line = next(line for line in map(json.loads, lines) if line["id"] == number)
+        return entry["counts"]["refused"], "refused" not in line
+
+    assert state() == (1, False)
+    damaged.write_bytes(whole)
+    again(out=out, redo=True)
+    assert state() == (0, True)
 
 
 def test_the_report_lists_the_pictures_that_are_left_out_now_and_not_those_that_were_mended(

@@ -148,6 +148,34 @@ def test_masks_whose_embedding_is_not_finite_are_left_out_of_training_and_counte
     assert np.isfinite(np.load(tmp_path / "run" / "cluster" / "embeddings.npy")).all()
 
 
+def test_crops_that_do_not_fit_into_memory_go_in_halves_and_one_that_never_fits_is_left_out(
+    drawn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from maskdistill.clusters import crops
+
+    _, rows, _ = clustered(drawn[0], tmp_path / "whole", weights=DRAWN, limit=4, **NETWORK)
+    largest, own = max(np.load(tmp_path / "whole/cluster/embeddings.npy"), key=np.sum), crops.embed
+
+    def embed(views: Any, **how: Any) -> np.ndarray:
+        found = own(views, **how)
+        if len(views) > 3 or (np.abs(found - largest).max(axis=1) < 1e-3).any():
+            raise MemoryError
+        return found
+
+    monkeypatch.setattr(crops, "embed", embed)
+    out = tmp_path / "narrow"
+    found, lines, events = clustered(drawn[0], out, weights=DRAWN, limit=4, **NETWORK)
+    assert found["left_out"] == {"not finite": 1}
+    assert len(lines) == len(rows) > 4
+    assert any(event["event"] == "halved" and event["masks"] == len(rows) for event in events)
+    told = [event["what"] for event in events if event["event"] == "warning"]
+    assert any("do not fit into memory, even alone" in what for what in told)
+    values = [np.load(tmp_path / run / "cluster/embeddings.npy") for run in ("whole", "narrow")]
+    kept = values[1].any(axis=1)
+    assert kept.sum() == len(rows) - 1
+    np.testing.assert_allclose(values[1][kept], values[0][kept], rtol=1e-3, atol=1e-3)
+
+
 def test_auto_chooses_a_number_whose_curve_stands_in_the_report(drawn, tmp_path: Path) -> None:
     found, _, events = clustered(drawn[0], tmp_path / "run", k="auto", k_most=3)
     assert [row["k"] for row in found["curve"]] == [2, 3]

@@ -7,7 +7,9 @@ from PIL import Image
 
 from maskdistill.training import augment
 
-STILL = augment.unchanged()
+STILL = augment.Draw(
+    flip=False, scale=1.0, degrees=0.0, shift=(0.0, 0.0), gain=(1.0, 1.0, 1.0), gamma=1.0
+)
 
 
 def picture(rng, height=7, width=11):

@@ -8,6 +8,7 @@ from torch import nn
 
 from maskdistill.errors import TrainingError
 from maskdistill.training import Plan, checkpoint, fit, loop
+from tests.test_memory import ERRORS
 
 
 def network(*, dropout=0.3, norm=True):
@@ -156,13 +157,14 @@ def test_a_loss_that_is_not_finite_stops_before_the_step_is_taken():
     assert all(torch.isfinite(value).all() for value in model.state_dict().values())
 
 
+@pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
 @pytest.mark.parametrize("n", [6, 5])  # 5: the parts are of unlike size
-def test_a_batch_that_does_not_fit_is_halved_and_gives_about_the_same_gradient(n):
+def test_a_batch_that_does_not_fit_is_halved_and_gives_about_the_same_gradient(n, error):
     plan, called, sizes = Plan(steps=2, learning_rate=0.5), [], []
 
     def narrow(model, batch, step):
         if len(batch) > 2:
-            raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+            raise error
         sizes.append(len(batch))
         return loss_of(model, batch, step)
 
@@ -220,6 +222,16 @@ def test_a_single_sample_that_does_not_fit_is_an_error():
     with pytest.raises(torch.cuda.OutOfMemoryError):
         trained(Plan(steps=1), loss_of=never, on_halved=lambda step, parts: called.append(parts))
     assert called == [2, 4, 8]
+
+
+def test_another_error_of_a_step_is_not_taken_for_a_full_memory():
+    def wrong(model, batch, step):
+        raise RuntimeError("shapes do not fit")
+
+    called = []
+    with pytest.raises(RuntimeError, match="shapes do not fit"):
+        trained(Plan(steps=1), loss_of=wrong, on_halved=lambda step, parts: called.append(parts))
+    assert called == []
 
 
 def test_batches_made_ahead_in_a_thread_change_nothing():

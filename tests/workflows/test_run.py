@@ -245,7 +245,7 @@ def test_predictions_with_a_crf_follow_the_edges_and_are_not_mixed_with_plain_on
     assert cli.main(words) == 0
     model = api.load(tiny.out, crf=True)
     rgb = read(tiny.validation / "v0001.png")
-    logits = segmenter.logits(model.segmenter, rgb, side=model.settings.segment.side)
+    (logits,) = segmenter.logits_many(model.segmenter, [rgb], side=model.settings.segment.side)
     wanted = segmenter.label_map(logits, rgb, crf=partial(dense_crf, **MASKDISTILL))
     np.testing.assert_array_equal(label_maps.read(out / "v0001.png"), wanted)
     with pytest.raises(RunError, match=r"other networks or settings \(.*pixels: crf -> "):
