@@ -20,9 +20,14 @@ def device(job: Job) -> torch.device:
 
 
 def chosen(wanted: str) -> torch.device:
-    """A device by name; SettingsError if this machine has no such one."""
+    """Return a device by its name.
+
+    Raises:
+        SettingsError: no such name, a device that some stage cannot use, one that this machine
+            does not have.
+    """
     if wanted == "auto":
-        wanted = "cuda" if torch.cuda.is_available() else "cpu"
+        wanted = "cuda" if n_gpus() else "cpu"
     try:
         device = torch.device(wanted)
     except RuntimeError as error:
@@ -36,11 +41,18 @@ def chosen(wanted: str) -> torch.device:
         raise SettingsError(
             f"device: {wanted!r} cannot do all stages. Wanted: auto, cpu, cuda, cuda:N"
         )
-    if device.type == "cuda" and not torch.cuda.is_available():
+    if device.type == "cuda" and (device.index or 0) >= n_gpus():
+        there = ", ".join(f"cuda:{number}" for number in range(n_gpus()))
         raise SettingsError(
-            f"device: {wanted} was asked for, but this machine has no usable GPU. Use auto or cpu"
+            f"device: {wanted} was asked for, but this machine has "
+            f"{f'only {there}' if there else 'no usable GPU'}. Use auto or {there or 'cpu'}"
         )
     return device
+
+
+def n_gpus() -> int:
+    """Return how many GPUs torch can use here: the one place that a choice of device asks."""
+    return torch.cuda.device_count() if torch.cuda.is_available() else 0
 
 
 def backbone(job: Job, stage: str, name: str) -> Any:

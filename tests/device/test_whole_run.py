@@ -1,0 +1,129 @@
+"""A run from the pictures to the label maps on a labelled GPU, and what uses it afterwards.
+
+What asks for a GPU is answered here: how many there are, and that the rows of k-means fit into its
+memory. Workers are 0, because labels hold in one thread.
+"""
+
+import json
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+
+from maskdistill import api
+from maskdistill.clusters import streamed
+from maskdistill.engine import networks
+from maskdistill.workflows import demo_pictures
+from tests.reference.labelled_device import Labelled
+
+GPU = "cuda:1"  # not the first: a bare "cuda" would be another device
+NETWORK = "timm/test_vit"
+TRAIN = {"steps": 2, "batch": 2, "warm_up": 1}
+SETTINGS = {
+    "threads": 1,
+    "workers": 0,
+    "device": GPU,
+    "weights": ["propose=none", "cluster=none", "detect=none", "segment=detect"],
+    "propose": {"backbone": NETWORK},
+    "cluster": {"backbone": NETWORK, "k": 2, "again": True, "again_min_score": 0.0},
+    "label": {"min_score": 0.0, "overlap": "below"},
+    "detect": {
+        "short_side": 64,
+        "max_side": 96,
+        "max_detections": 5,
+        "min_score": 0.0,
+        "train": TRAIN,
+    },
+    "segment": {
+        "side": 64,
+        "pixels": "crf",
+        "keep": "best_on_the_reported_data",  # a second network looks while the first is trained
+        "looks": 2,
+        "train": TRAIN,
+    },
+}
+
+
+# What networks and k-means are made of.
+HEAVY = ("linear", "conv2d", "scaled_dot_product_attention", "addmm", "batch_norm", "embedding_bag")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def labelled():
+    with pytest.MonkeyPatch.context() as patched, Labelled() as mode:
+        patched.setattr(networks, "n_gpus", lambda: 2)
+        patched.setattr(networks, "_kept", {})  # a backbone that is held longer loses its label
+        patched.setattr(streamed, "_fits", lambda device, n_bytes: device.type == "cuda")
+        yield mode
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory):
+    root = tmp_path_factory.mktemp("drawn")
+    demo_pictures.write(
+        root / "pictures", root / "truth.json", n_pictures=4, seed=5, size=(64, 72), prefix="p"
+    )
+    return root / "pictures"
+
+
+@contextmanager
+def on_the_gpu_alone(labelled):
+    """Nothing heavy is done on the CPU, and something is on the GPU."""
+    before = labelled.done.copy()
+    yield
+    now = labelled.done - before
+    assert not any(now[name, "cpu"] for name in HEAVY)
+    assert any(now[name, GPU] for name in HEAVY)
+
+
+@pytest.fixture(scope="module")
+def run(labelled, pictures, tmp_path_factory):
+    out = tmp_path_factory.mktemp("run") / "gpu"
+    settings = {**SETTINGS, "ground_truth": [str(pictures.parent / "truth.json")]}
+    with on_the_gpu_alone(labelled):
+        api.run(pictures=pictures, out=out, settings=settings, until="segment", quiet=True)
+    return out
+
+
+def test_every_stage_runs_on_the_gpu(run):
+    for stage in ("propose", "cluster", "detect", "recluster", "label", "segment"):
+        assert (run / stage / "stage.json").exists(), stage
+    told = [json.loads(line) for line in (run / "ledger.jsonl").read_text().splitlines()]
+    on = [row["value"] for row in told if row.get("what") == "k-means in torch"]
+    assert len(on) == 2  # of proposals and of detections
+    assert all(value.startswith(GPU) for value in on)
+
+
+def test_the_networks_of_a_run_predict_on_the_gpu(labelled, run):
+    model = api.load(run, device=GPU)
+    for network in (model.detector, model.segmenter):
+        assert {str(each.device) for each in network.parameters()} == {GPU}
+    with on_the_gpu_alone(labelled):
+        found = model.predict(np.zeros((64, 72, 3), np.uint8))
+    assert found.label_map.shape == (64, 72)
+    assert len(found.instances)
+
+
+@pytest.mark.parametrize("method", ["maskdistill", "lost", "tokencut", "maskcut"])
+@pytest.mark.parametrize("pixels", ["refine", "crf"])
+def test_masks_of_one_picture_are_those_of_the_cpu(pictures, method, pixels):
+    picture = sorted(pictures.iterdir())[0]
+    given = {"method": method, "backbone": NETWORK, "weights": "none", "pixels": pixels}
+    found, wanted = (api.discover(picture, device=device, **given) for device in (GPU, "cpu"))
+    assert found
+    for own, other in zip(found, wanted, strict=True):
+        np.testing.assert_array_equal(own["segmentation"], other["segmentation"])
+
+
+def test_a_folder_of_masks_is_made_on_the_gpu(labelled, pictures, tmp_path):
+    given = {"backbone": NETWORK, "weights": "none", "device": GPU, "quiet": True}
+    with on_the_gpu_alone(labelled):
+        counts = api.masks(pictures=pictures, out=tmp_path, **given)
+    assert counts["pictures"] == 4
+
+
+def test_a_sweep_looks_on_the_gpu(labelled, run):
+    grid = {"methods": ("maskdistill", "tokencut"), "blocks": (-1, 0), "facets": ("keys", "tokens")}
+    with on_the_gpu_alone(labelled):
+        rows = api.sweep(out=run, n_pictures=2, **grid)
+    assert len(rows) >= 8
