@@ -29,6 +29,10 @@ from maskdistill.masks.boxes import boxes_from_masks
 from maskdistill.measuring.run_measures import VOTES
 from maskdistill.measuring.score_files import Score, row_of, rows_of
 
+# Ids are names: from here on their ranks are counted, so that an id of 10^9 is one row of votes. Below
+# it an id is its own row, and one without a mask an empty row: equal sums are matched by rows.
+SMALL_ID = 10_000
+
 
 def score(
     predictions: Path,
@@ -194,12 +198,17 @@ def _named(
             n: [{**row, "category": categories[row["category"]]} for row in rows]
             for n, rows in found.items()
         }
-    k = 1 + max(row["category"] for rows in found.values() for row in rows)
+    ids = sorted({row["category"] for rows in found.values() for row in rows})
+    if ids[-1] < SMALL_ID:
+        ids = list(range(1 + ids[-1]))
+    place_of = {which: place for place, which in enumerate(ids)}
     clusters = {
-        number: [{**row, "cluster": row["category"]} for row in rows]
+        number: [{**row, "cluster": place_of[row["category"]]} for row in rows]
         for number, rows in found.items()
     }
-    counts = instances.votes(objects, clusters, n_clusters=k, n_classes=len(categories), rule=rule)
+    counts = instances.votes(
+        objects, clusters, n_clusters=len(ids), n_classes=len(categories), rule=rule
+    )
     mapping = matching.hungarian(counts)
     return {
         number: [{**row, "category": mapping.get(row["cluster"], len(categories))} for row in rows]

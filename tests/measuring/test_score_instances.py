@@ -421,3 +421,23 @@ def test_a_list_scores_its_images_alone_and_tells_of_the_others(files, tmp_path)
         f"{n_others} of {len(found)} results are of images that were not chosen, and not counted"
         in score.notes
     )
+
+
+@pytest.mark.parametrize("rule", ["none", "overlap", "release"])
+def test_ids_are_names_however_large_and_whatever_is_missing_between_them(
+    files, tmp_path, rule
+) -> None:
+    def scored(number_of: dict[int, int], first_image: int) -> dict[str, float]:
+        dataset, found, _, _ = copy.deepcopy(files)
+        for row in dataset["images"]:
+            row["id"] += first_image
+        for row in [*dataset["annotations"], *found]:
+            row["category_id"] = number_of[row["category_id"]]
+            row["image_id"] += first_image
+        for row in dataset["categories"]:
+            row["id"] = number_of[row["id"]]
+        paths = written(tmp_path, dataset, found)
+        return values(api.score_instances(**paths, matching=rule, bootstrap=0))
+
+    large = scored({1: 0, 2: 7, 3: 10**9}, first_image=10**9)
+    assert large == scored({1: 0, 2: 1, 3: 2}, first_image=0)

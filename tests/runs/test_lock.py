@@ -131,3 +131,17 @@ def test_a_forked_child_that_outlives_a_killed_holder_holds_nothing(tmp_path):
 def test_a_folder_that_is_not_there_is_told(tmp_path):
     with pytest.raises(RunError, match="lock: cannot be written: No such file"):
         RunLock(tmp_path / "nowhere" / "lock").__enter__()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="/dev/full")
+def test_a_file_that_cannot_be_written_is_told_and_not_left_locked():
+    for _ in range(2):
+        with pytest.raises(RunError, match=r"/dev/full: cannot be written"):
+            RunLock(Path("/dev/full")).__enter__()
+
+
+def test_the_holder_can_be_read_where_the_locked_byte_cannot(tmp_path):
+    with RunLock(tmp_path / "lock"):
+        first, *rest = (tmp_path / "lock").read_bytes()
+        assert first == ord(" ")  # the byte that Windows shuts others out of
+        assert json.loads(bytes(rest))["process"] == os.getpid()
