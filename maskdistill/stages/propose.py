@@ -25,7 +25,6 @@ from maskdistill.runs import lines
 from maskdistill.runs.layout import ProposeFolder
 from maskdistill.settings import RunSettings, as_dict
 from maskdistill.settings.run import HANDCRAFTED
-from maskdistill.stages import imported
 from maskdistill.types import Note
 
 IMPORTS = (
@@ -170,8 +169,3 @@ def mask_rows(found: Discovered) -> list[dict[str, Any]]:
 
 
 STAGE = Stage(name="propose", version=2, reads=("scan",), parts=parts, work=work, weights=weights)
-
-
-def stage(settings: RunSettings) -> Stage:
-    """Our own masks, or those of others."""
-    return imported.PROPOSE if settings.propose.import_file else STAGE
