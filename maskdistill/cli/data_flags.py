@@ -19,9 +19,8 @@ class VocInstances:
     root: tyro.conf.Positional[Path]  # the devkit, VOC2007 or VOC2012, or the folder above one
     split: str  # segmentation/val, detection/trainval, ...
     out: Path  # JSON to write
-    of: Literal["masks", "boxes"] = (
-        "masks"  # what the objects are; boxes can be scored by `score instances` alone
-    )
+    # what the objects are; boxes can be scored by `score instances` alone
+    of: Literal["masks", "boxes"] = "masks"
     class_agnostic: bool = False  # one category, object
 
 
@@ -30,7 +29,8 @@ class Fetch:
     """Where a data set goes, and where it may come from."""
 
     out: Path  # DIR; an archive that lies in DIR/archives already is checked and used
-    mirror: Repeated = ()  # URL, repeatable, tried first: a folder (ends in /), or a file by the archive's name
+    # URL, repeatable, tried first: a folder (ends in /), or a file by the archive's name
+    mirror: Repeated = ()
     keep_archives: bool = False  # do not remove what was fetched once it is unpacked
     quiet: bool = False  # no progress
 
@@ -74,13 +74,14 @@ class FetchCoco20k(Fetch):
     Example: maskdistill data coco20k --out data/
     """
 
-    # the list of names: a file, or a URL; without one that of LOST's repository, whose checksum is known
+    # the list of names: a file, or a URL; without one that of LOST's repository, whose checksum is
+    # known
     names: Annotated[str | None, tyro.conf.arg(name="list")] = None
-    # SHA-256 of the list; without one that of a URL is recorded at the first fetch and compared from then on
+    # SHA-256 of the list; without one that of a URL is recorded at the first fetch and compared
+    # from then on
     names_sha256: Annotated[str | None, tyro.conf.arg(name="list-sha256")] = None
-    pictures: Path | None = (
-        None  # a folder with pictures of train2014: they are linked, not fetched
-    )
+    # a folder with pictures of train2014: they are linked, not fetched
+    pictures: Path | None = None
     whole_archive: bool = False  # fetch train2014.zip (13.5 GB) in place of single pictures
 
 

@@ -6,7 +6,7 @@ tyro makes help and parser of these classes; cli.py reads them and calls api.
 from __future__ import annotations
 
 import typing
-from dataclasses import dataclass, field, make_dataclass
+from dataclasses import dataclass, make_dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -23,13 +23,13 @@ class Place:
 
     # folder of pictures, searched recursively; may be left out where RUN exists
     pictures: tyro.conf.Positional[Path | None] = None
-    out: Path = field(
-        default=tyro.MISSING
-    )  # RUN: the folder of the run; the same command goes on where it was stopped
+    # RUN: the folder of the run; the same command goes on where it was stopped
+    out: Path = tyro.MISSING
     until: Verb | None = None  # last stage to do
     # do stages again from here on, where their settings changed
     start: Annotated[Verb | None, tyro.conf.arg(name="from")] = None
-    # STAGE=RUN1, repeatable: take a finished stage of another run that agrees in pictures, settings and weights
+    # STAGE=RUN1, repeatable: take a finished stage of another run that agrees in pictures, settings
+    # and weights
     reuse: Repeated = ()
     quiet: bool = False  # no progress
 
@@ -71,9 +71,8 @@ class Predict:
     pictures: tyro.conf.Positional[Path]  # folder of pictures
     out: Path  # folder for label maps and instances
     device: str = "auto"  # auto | cpu | cuda | cuda:N
-    crf: bool = (
-        False  # draw label maps to the edges of the picture by a dense CRF, as the paper does
-    )
+    # draw label maps to the edges of the picture by a dense CRF, as the paper does
+    crf: bool = False
     quiet: bool = False  # no progress
 
 
@@ -88,7 +87,8 @@ class Export:
     # format: COCO instances with scores, category 1 + cluster
     form: Annotated[Literal["coco"], tyro.conf.arg(name="as")] = "coco"
     of: Literal["detections", "proposals"] = "detections"  # which masks
-    polygons: bool = False  # outlines (within 2 px, holes filled), as in the paper's files, in place of run lengths
+    # outlines (within 2 px, holes filled), as in the paper's files, in place of run lengths
+    polygons: bool = False
     out: Path | None = None  # file to write; RUN/export/coco-<of>.json if left out
 
 
@@ -99,20 +99,22 @@ class ScoreSemantic:
     Example: maskdistill score semantic --predictions maps/ --ground-truth SegmentationClass/ --classes voc
     """
 
-    predictions: Path  # folder of label maps; joined by relative path, else file name, with or without extension
+    # folder of label maps; joined by relative path, else file name, with or without extension
+    predictions: Path
     ground_truth: Path  # folder of label maps, 255 ignored
     classes: str  # voc, or a file with a name a line, background first
-    # none: ids are classes; else clusters are matched: one to one by iou or pixels, or majority (several may share one)
+    # none: ids are classes; else clusters are matched: one to one by iou or pixels, or majority
+    # (several may share one)
     matching: Literal["none", "iou", "pixels", "majority"] = "none"
-    protocol: Literal["occurring", "paper"] = (
-        "occurring"  # mIoU over classes in the truth; paper: absent ones are 0
-    )
+    # mIoU over classes in the truth; paper: absent ones are 0
+    protocol: Literal["occurring", "paper"] = "occurring"
     missing: Literal["refuse", "background"] = "refuse"  # a truth without prediction
     # a list of names, one a line, plain or gzipped: these pictures alone (a split of VOC, COCO20k)
     only: Path | None = None
     bootstrap: int = 200  # samples of the pictures for the intervals; 0: no intervals
     seed: int = 0  # of the samples
-    weights: str = ""  # of the network that predicted, and their licence, in words: told in the table; "": unknown
+    # of the network that predicted, and their licence, in words: told in the table; "": unknown
+    weights: str = ""
     out: Path | None = None  # FILE.json, FILE.csv or FILE.md: the table goes there too
 
 
@@ -125,14 +127,16 @@ class ScoreInstances:
 
     predictions: Path  # [{image_id, category_id, score, segmentation or bbox}, ...]
     ground_truth: Path  # a COCO instances JSON
-    # none: category ids are those of the truth; else they are clusters, named by votes (Hungarian): a mask votes for
-    # the object that it meets with IoU >= 0.5 (overlap), or for that of highest box IoU, none met too (release)
+    # none: category ids are those of the truth; else they are clusters, named by votes (Hungarian):
+    # a mask votes for the object that it meets with IoU >= 0.5 (overlap), or for that of highest
+    # box IoU, none met too (release)
     matching: Literal["none", "overlap", "release"] = "none"
     # a list of names, one a line, plain or gzipped: these pictures alone (a split of VOC, COCO20k)
     only: Path | None = None
     bootstrap: int = 200  # samples of the pictures for the intervals; 0: no intervals
     seed: int = 0  # of the samples
-    weights: str = ""  # of the network that predicted, and their licence, in words: told in the table; "": unknown
+    # of the network that predicted, and their licence, in words: told in the table; "": unknown
+    weights: str = ""
     out: Path | None = None  # FILE.json, FILE.csv or FILE.md: the table goes there too
 
 

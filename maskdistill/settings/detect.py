@@ -14,30 +14,31 @@ class DetectSettings:
     """From noisy masks to a detector, and from it to detections."""
 
     size: Literal["small", "resnet50"] = "small"  # resnet50 in the paper: for GPUs
-    min_proposal_score: float | None = (
-        None  # to train on, in [0, 1]; None: 0.45 for handcrafted, else 0, all (paper)
-    )
+    # to train on, in [0, 1]; None: 0.45 for handcrafted, else 0, all (paper)
+    min_proposal_score: float | None = None
     short_side: int = 256  # px that the shorter side is resized to; 480-800 in the paper (assumed)
     max_side: int = 512  # px at most of the longer side; 1333 in torchvision
     min_score: float = 0.05  # detections kept, in [0, 1]; source: torchvision
-    nms: float = 0.5  # IoU above which the weaker box goes, whatever its cluster; 0.4 in LOST's configuration
-    mask_nms: float = (
-        0.5  # IoU above which the weaker mask goes, in [0, 1]; 1: none goes, as in the paper
-    )
-    mask_score: bool = (
-        True  # multiply scores by the mean probability inside the mask; no in the paper
-    )
-    pixels: Literal["auto", "plain", "refine"] = (
-        "auto"  # move outlines to edges; auto: refine for handcrafted alone
-    )
+    # IoU above which the weaker box goes, whatever its cluster; 0.4 in LOST's configuration
+    nms: float = 0.5
+    # IoU above which the weaker mask goes, in [0, 1]; 1: none goes, as in the paper
+    mask_nms: float = 0.5
+    # multiply scores by the mean probability inside the mask; no in the paper
+    mask_score: bool = True
+    # move outlines to edges; auto: refine for handcrafted alone
+    pixels: Literal["auto", "plain", "refine"] = "auto"
     max_detections: int = 100  # a picture; source: COCO
-    # pictures of like size that a GPU sees together (a CPU sees one); moves last bits, no more
-    gpu_batch: int = 8  # docs/log/training.md, 2026-11-30
-    # FILE or folder of detections of others, nothing is trained (COCO results or dataset); in YAML import_file
+    # pictures of like size that a GPU sees together (a CPU sees one); moves last bits, no more;
+    # docs/log/training.md, 2026-11-30
+    gpu_batch: int = 8
+    # FILE or folder of detections of others, nothing is trained (COCO results or dataset); in YAML
+    # import_file
     import_file: Annotated[str, tyro.conf.arg(name="import")] = ""
-    # what clusters they are of: their categories; one for all; again: of a clustering of them (sets cluster.again)
+    # what clusters they are of: their categories; one for all; again: of a clustering of them (sets
+    # cluster.again)
     import_clusters: Literal["categories", "one", "again"] = "categories"
-    import_images: str = ""  # COCO dataset that lists the images of a results list; without it image ids are the run's
+    # COCO dataset that lists the images of a results list; without it image ids are the run's
+    import_images: str = ""
     import_top: int = 0  # imported detections a picture, the best by score; 0: all
     train: TrainSettings = field(
         default_factory=lambda: TrainSettings(

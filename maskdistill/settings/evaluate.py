@@ -10,15 +10,16 @@ from maskdistill.settings.checks import at_least
 class EvaluateSettings:
     """From ground truth to metrics; never changes what was trained."""
 
-    protocol: Literal["occurring", "paper"] = (
-        "occurring"  # mIoU over classes in the truth; paper: absent ones are 0
-    )
-    # clusters of label maps to classes: one to one by IoU (the release) or by pixels; majority: several may share one
+    # mIoU over classes in the truth; paper: absent ones are 0
+    protocol: Literal["occurring", "paper"] = "occurring"
+    # clusters of label maps to classes: one to one by IoU (the release) or by pixels; majority:
+    # several may share one
     matching: Literal["iou", "pixels", "majority"] = "iou"
-    # what names a detection's cluster: the object that the mask meets with IoU >= 0.5 (overlap), or whatever object has
-    # the highest box IoU, none met too (release)
+    # what names a detection's cluster: the object that the mask meets with IoU >= 0.5 (overlap), or
+    # whatever object has the highest box IoU, none met too (release)
     votes: Literal["overlap", "release"] = "overlap"
-    published: str = ""  # CSV of others' figures by class, shown beside ours: class, value (per cent), source; "": none
+    # CSV of others' figures by class, shown beside ours: class, value (per cent), source; "": none
+    published: str = ""
     bootstrap: int = 200  # resamplings of the pictures for the intervals; 0: no intervals
 
     def __post_init__(self) -> None:

@@ -11,15 +11,12 @@ class LabelSettings:
     """From detections to label maps."""
 
     min_score: float = 0.9  # of a detection, in [0, 1]; 0.9 in the release
-    keep_best: bool = (
-        True  # paint the best detection of a picture that has none above min_score; source: release
-    )
-    overlap: Literal["skip", "below", "legacy"] = (
-        "skip"  # later masks: left out, painted below, or as the release did
-    )
-    shape: Literal["mask", "box"] = (
-        "mask"  # what is painted of a detection; box: its whole box, as the release can too
-    )
+    # paint the best detection of a picture that has none above min_score; source: release
+    keep_best: bool = True
+    # later masks: left out, painted below, or as the release did
+    overlap: Literal["skip", "below", "legacy"] = "skip"
+    # what is painted of a detection; box: its whole box, as the release can too
+    shape: Literal["mask", "box"] = "mask"
 
     def __post_init__(self) -> None:
         in_unit("label.min_score", self.min_score)

@@ -142,8 +142,8 @@ def load(
     """
     file = read_yaml(config) if config else {}
     named = preset_name or preset_of(file, *layers) or "quick"
-    # Whole defaults at the bottom: a layer with `segment.train.steps` alone must not lose segment's other defaults of
-    # `train`, which are not those of the class.
+    # Whole defaults at the bottom: a layer with `segment.train.steps` alone must not lose segment's
+    # other defaults of `train`, which are not those of the class.
     values = merge(as_dict(RunSettings()), preset(named), file, *layers)
     values["preset"] = named
     return validate(values, source=str(config) if config else "settings")

@@ -14,14 +14,14 @@ Method = Literal["auto", "maskdistill", "lost", "tokencut", "maskcut"]
 class MaskDistillSettings:
     """Constants of MaskDistill's own proposals."""
 
-    short_side: int = 480  # px that the shorter side is resized to; 0: own size; 640 in the paper (ours: half the time)
-    top_fraction: float = (
-        0.4  # of the patches that are candidates, in (0, 1]; source: MaskDistill release
-    )
-    mass: float = 0.5  # share of the class token's attention that is kept, in (0, 1]; source: MaskDistill, Sec. 3.1
-    mass_rule: Literal["signed", "positive"] = (
-        "positive"  # signed: as the release does it; positive: as it is meant
-    )
+    # px that the shorter side is resized to; 0: own size; 640 in the paper (ours: half the time)
+    short_side: int = 480
+    # of the patches that are candidates, in (0, 1]; source: MaskDistill release
+    top_fraction: float = 0.4
+    # share of the class token's attention that is kept, in (0, 1]; source: MaskDistill, Sec. 3.1
+    mass: float = 0.5
+    # signed: as the release does it; positive: as it is meant
+    mass_rule: Literal["signed", "positive"] = "positive"
 
     def __post_init__(self) -> None:
         at_least("propose.maskdistill.short_side", self.short_side, 0)
@@ -37,12 +37,10 @@ class LostSettings:
     """Constants of LOST."""
 
     short_side: int = 0  # px that the shorter side is resized to; 0: own size; source: LOST, Sec. 4
-    n_candidates: int = (
-        100  # patches of the lowest degree that may join the seed patch; source: LOST, Sec. 3.3
-    )
-    rule: Literal["paper", "sound"] = (
-        "sound"  # of equal degrees: paper: the lowest patch first; sound: the least liked
-    )
+    # patches of the lowest degree that may join the seed patch; source: LOST, Sec. 3.3
+    n_candidates: int = 100
+    # of equal degrees: paper: the lowest patch first; sound: the least liked
+    rule: Literal["paper", "sound"] = "sound"
 
     def __post_init__(self) -> None:
         at_least("propose.lost.short_side", self.short_side, 0)
@@ -53,25 +51,19 @@ class LostSettings:
 class TokenCutSettings:
     """Constants of TokenCut, the spectral cut."""
 
-    short_side: int = (
-        0  # px that the shorter side is resized to; 0: own size; source: TokenCut, Sec. 4
-    )
-    affinity: Literal["auto", "threshold", "gaussian"] = (
-        "auto"  # auto: gaussian for handcrafted, else threshold
-    )
-    threshold: float = (
-        0.2  # cosine above which two patches are joined, in [-1, 1]; source: TokenCut, Sec. 3.2
-    )
+    # px that the shorter side is resized to; 0: own size; source: TokenCut, Sec. 4
+    short_side: int = 0
+    # auto: gaussian for handcrafted, else threshold
+    affinity: Literal["auto", "threshold", "gaussian"] = "auto"
+    # cosine above which two patches are joined, in [-1, 1]; source: TokenCut, Sec. 3.2
+    threshold: float = 0.2
     floor: float = 1e-5  # weight of an absent edge, above 0; source: TokenCut, Sec. 3.2
-    rule: Literal["paper", "sound"] = (
-        "sound"  # paper: the first mask is returned whatever it is; sound: judged too
-    )
-    max_area: float = (
-        0.5  # of the patches: a judged mask that has more is rejected, in (0, 1]; ours
-    )
-    max_border: float = (
-        0.5  # of the border's patches: a judged mask that holds more is rejected, in (0, 1]; ours
-    )
+    # paper: the first mask is returned whatever it is; sound: judged too
+    rule: Literal["paper", "sound"] = "sound"
+    # of the patches: a judged mask that has more is rejected, in (0, 1]; ours
+    max_area: float = 0.5
+    # of the border's patches: a judged mask that holds more is rejected, in (0, 1]; ours
+    max_border: float = 0.5
 
     def __post_init__(self) -> None:
         at_least("propose.tokencut.short_side", self.short_side, 0)
@@ -90,24 +82,21 @@ class TokenCutSettings:
 class MaskCutSettings:
     """Constants of MaskCut, repeated spectral cuts."""
 
-    square: int = 480  # px of the sides that pictures are squeezed to; 0: own size and shape; source: CutLER, Sec. 4
-    threshold: float = (
-        0.15  # cosine above which two patches are joined, in [-1, 1]; source: CutLER, Sec. 4
-    )
+    # px of the sides that pictures are squeezed to; 0: own size and shape; source: CutLER, Sec. 4
+    square: int = 480
+    # cosine above which two patches are joined, in [-1, 1]; source: CutLER, Sec. 4
+    threshold: float = 0.15
     floor: float = 1e-5  # weight of an absent edge, above 0; source: TokenCut, Sec. 3.2
-    min_share: float = 0.01  # of the patches: a mask that has no more is rejected, in [0, 1); source: CutLER release
-    max_overlap: float = (
-        0.5  # IoU with the mask before above which one is rejected; source: CutLER release
-    )
-    rule: Literal["paper", "sound"] = (
-        "sound"  # paper: rejected masks come back and pass; sound: painted out for good
-    )
-    max_area: float = (
-        0.5  # sound: of the patches: a mask that has more is rejected, in (0, 1]; ours
-    )
-    max_border: float = (
-        0.5  # sound: of the border's patches: a mask that holds more is rejected, in (0, 1]; ours
-    )
+    # of the patches: a mask that has no more is rejected, in [0, 1); source: CutLER release
+    min_share: float = 0.01
+    # IoU with the mask before above which one is rejected; source: CutLER release
+    max_overlap: float = 0.5
+    # paper: rejected masks come back and pass; sound: painted out for good
+    rule: Literal["paper", "sound"] = "sound"
+    # sound: of the patches: a mask that has more is rejected, in (0, 1]; ours
+    max_area: float = 0.5
+    # sound: of the border's patches: a mask that holds more is rejected, in (0, 1]; ours
+    max_border: float = 0.5
 
     def __post_init__(self) -> None:
         at_least("propose.maskcut.square", self.square, 0)
@@ -129,31 +118,35 @@ class MaskCutSettings:
 class ProposeSettings:
     """From pictures to proposals: masks of a self-supervised backbone's attention."""
 
-    backbone: str = "dino_vits16"  # dino_vits16 | dino_vits8 | dino_vitb16 | dino_vitb8 | timm/<model> | handcrafted
+    # dino_vits16 | dino_vits8 | dino_vitb16 | dino_vitb8 | timm/<model> | handcrafted
+    backbone: str = "dino_vits16"
     method: Method = "auto"  # auto: tokencut for handcrafted, else maskdistill
-    block: int = (
-        -1
-    )  # of the backbone whose queries and keys are used, -1 the last; source: MaskDistill, Sec. 3.1
-    facet: Literal["keys", "queries", "values", "tokens"] = (
-        "keys"  # of the block: what patches are compared by
-    )
-    rotated: bool = False  # queries and keys after the rotation by position of DINOv3 and its kin; others have none
-    # subtract the mean key; auto: not for dino_*, handcrafted, nor where tokencut or maskcut compare tokens
+    # of the backbone whose queries and keys are used, -1 the last; source: MaskDistill, Sec. 3.1
+    block: int = -1
+    # of the block: what patches are compared by
+    facet: Literal["keys", "queries", "values", "tokens"] = "keys"
+    # queries and keys after the rotation by position of DINOv3 and its kin; others have none
+    rotated: bool = False
+    # subtract the mean key; auto: not for dino_*, handcrafted, nor where tokencut or maskcut
+    # compare tokens
     centre_keys: Literal["auto", "yes", "no"] = "auto"
     max_masks: int = 6  # a picture at most; one in MaskDistill, LOST and TokenCut, three in MaskCut
-    stop_score: float = 0.05  # the search for more ends at a mask below it, in [0, 1]; 0: no end; docs/log/proposals.md
+    # the search for more ends at a mask below it, in [0, 1]; 0: no end; docs/log/proposals.md
+    stop_score: float = 0.05
     min_score: float = 0.05  # proposals below it are left out, in [0, 1]
-    # grid to pixels: nearest (the paper), bilinear (smooth contours), refine (bilinear, then moved to the picture's
-    # edges), crf (a dense CRF as in MaskCut; the best, docs/log/proposals.md); auto: refine for handcrafted, else crf
+    # grid to pixels: nearest (the paper), bilinear (smooth contours), refine (bilinear, then moved
+    # to the picture's edges), crf (a dense CRF as in MaskCut; the best, docs/log/proposals.md);
+    # auto: refine for handcrafted, else crf
     pixels: Literal["auto", "nearest", "bilinear", "refine", "crf"] = "auto"
-    max_patches: int = 0  # of the grid; a larger picture is made smaller first; 0: 2400 for handcrafted, else 12000
-    gpu_batch: int = (
-        32  # pictures that a GPU sees together (a CPU sees one); moves last bits, no more
-    )
-    # FILE or folder of masks that others found, in place of ours (COCO results or dataset, a folder of `masks`); in
-    # YAML import_file
+    # of the grid; a larger picture is made smaller first; 0: 2400 for handcrafted, else 12000
+    max_patches: int = 0
+    # pictures that a GPU sees together (a CPU sees one); moves last bits, no more
+    gpu_batch: int = 32
+    # FILE or folder of masks that others found, in place of ours (COCO results or dataset, a folder
+    # of `masks`); in YAML import_file
     import_file: Annotated[str, tyro.conf.arg(name="import")] = ""
-    import_images: str = ""  # COCO dataset that lists the images of a results list; without it image ids are the run's
+    # COCO dataset that lists the images of a results list; without it image ids are the run's
+    import_images: str = ""
     import_top: int = 0  # imported masks a picture, the best by score; 0: all
     maskdistill: MaskDistillSettings = field(default_factory=MaskDistillSettings)
     lost: LostSettings = field(default_factory=LostSettings)

@@ -107,7 +107,8 @@ def resolve(settings: RunSettings) -> RunSettings:
         support=_whole_if_there(cluster.support),
         align_to=_whole_if_there(cluster.align_to),
     )
-    # Flags append to what a run's config.yaml holds: the same command again must not make its lists longer.
+    # Flags append to what a run's config.yaml holds: the same command again must not make its lists
+    # longer.
     weights = tuple(
         {entry.partition("=")[0]: _placed_weights(entry) for entry in settings.weights}.values()
     )

@@ -43,22 +43,25 @@ class CommonSettings:
     """The dozen settings that most people touch."""
 
     preset: str = "quick"  # a whole choice of settings: quick | demo | paper-voc12 | paper-coco20k
-    config: Path | None = (
-        None  # YAML file with settings; stands above the preset and below the flags
-    )
-    weights: Repeated = ()  # STAGE=WHAT, repeatable; WHAT: a name, a file, none, for segment also detect
-    validation: str | None = (
-        None  # pictures never trained on: a folder, a fraction, or a file with a list of paths
-    )
-    # a list of names, one a line, plain or gzipped: of PICTURES these alone, and those of a list given to --validation
+    # YAML file with settings; stands above the preset and below the flags
+    config: Path | None = None
+    # STAGE=WHAT, repeatable; WHAT: a name, a file, none, for segment also detect
+    weights: Repeated = ()
+    # pictures never trained on: a folder, a fraction, or a file with a list of paths
+    validation: str | None = None
+    # a list of names, one a line, plain or gzipped: of PICTURES these alone, and those of a list
+    # given to --validation
     only: str | None = None
-    # COCO JSON or folder of label maps, repeatable, in place of the run's; only evaluated with; "": none
+    # COCO JSON or folder of label maps, repeatable, in place of the run's; only evaluated with; "":
+    # none
     ground_truth: Repeated = ()
     limit: int = 0  # first N pictures by path, for a first try; 0: all
     seed: int = 0  # of every random draw
-    # that many seeds, from this run's own on, each in RUN/seeds/N: mean and deviation of each number; 1: this run alone
+    # that many seeds, from this run's own on, each in RUN/seeds/N: mean and deviation of each
+    # number; 1: this run alone
     seeds: int = 1
-    # what is repeated: chain: all after the proposals, as papers do; clusters: k-means alone, whose spread is smaller
+    # what is repeated: chain: all after the proposals, as papers do; clusters: k-means alone, whose
+    # spread is smaller
     seeds_of: Literal["chain", "clusters"] = "chain"
     device: str = "auto"  # auto | cpu | cuda | cuda:N
     threads: int = 0  # of the CPU's arithmetic; another count gives other last bits; 0: all cores
@@ -87,19 +90,16 @@ class CommonSettings:
 class RunSettings(CommonSettings):
     """All settings of a run."""
 
-    workers: int = (
-        2  # threads that decode pictures ahead of the device; results do not depend on it
-    )
-    precision: Literal["float32", "bfloat16"] = (
-        "float32"  # of the backbone and of training; bfloat16 moves a few masks
-    )
-    orientation: Literal["exif", "stored"] = (
-        "exif"  # turn pictures as their EXIF tag says, or leave them as stored
-    )
+    # threads that decode pictures ahead of the device; results do not depend on it
+    workers: int = 2
+    # of the backbone and of training; bfloat16 moves a few masks
+    precision: Literal["float32", "bfloat16"] = "float32"
+    # turn pictures as their EXIF tag says, or leave them as stored
+    orientation: Literal["exif", "stored"] = "exif"
     max_megapixels: float = 100.0  # larger pictures are refused
-    chain_seed: int | None = (
-        None  # of clusters and all after them; None: as seed; each run of --seeds has its own
-    )
+    # of clusters and all after them; None: as seed; each run of --seeds has its own
+    chain_seed: int | None = None
+
     propose: ProposeSettings = field(default_factory=ProposeSettings)
     cluster: ClusterSettings = field(default_factory=ClusterSettings)
     detect: DetectSettings = field(default_factory=DetectSettings)

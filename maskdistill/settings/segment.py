@@ -15,17 +15,21 @@ class SegmentSettings:
 
     size: Literal["small", "resnet50"] = "small"  # resnet50 in the paper: for GPUs
     side: int = 256  # px of the square that pictures are squeezed to; 512 in the paper
-    hardest: float = 0.3  # share of the pixels, the hardest ones, that the loss takes, in (0, 1]; 0.2 in the release
-    # move outlines to edges: plain (no), refine (by colours), crf (the paper's dense CRF); auto: refine for handcrafted
+    # share of the pixels, the hardest ones, that the loss takes, in (0, 1]; 0.2 in the release
+    hardest: float = 0.3
+    # move outlines to edges: plain (no), refine (by colours), crf (the paper's dense CRF); auto:
+    # refine for handcrafted
     pixels: Literal["auto", "plain", "refine", "crf"] = "auto"
     # weights that are the result: average (of train.average, the last where that is 0), last, or
-    # best_on_the_reported_data: of highest mIoU on the ground truth that is reported on, as the release; marked
+    # best_on_the_reported_data: of highest mIoU on the ground truth that is reported on, as the
+    # release; marked
     keep: Literal["average", "last", "best_on_the_reported_data"] = "average"
-    looks: int = (
-        45  # of best_on_the_reported_data, evenly over the schedule; the release's 45 epochs
-    )
-    # pictures that a GPU sees together (a CPU sees one); moves last bits, no more
-    gpu_batch: int = 8  # docs/log/training.md, 2026-11-30
+    # of best_on_the_reported_data, evenly over the schedule; the release's 45 epochs
+    looks: int = 45
+    # pictures that a GPU sees together (a CPU sees one); moves last bits, no more;
+    # docs/log/training.md, 2026-11-30
+    gpu_batch: int = 8
+
     train: TrainSettings = field(
         default_factory=lambda: TrainSettings(
             learning_rate=5e-4, augment=AugmentSettings(colour=0.15)

@@ -12,14 +12,11 @@ class AugmentSettings:
 
     flip: bool = True  # mirror every other picture
     degrees: float = 5.0  # turned at most, either way, in [0, 180]; 5 in MaskDistill's segmenter
-    scale: tuple[float, float] = (
-        0.75,
-        1.25,
-    )  # least and most, in (0, 8]; 0.75 to 1.25 in MaskDistill's segmenter
+    # least and most, in (0, 8]; 0.75 to 1.25 in MaskDistill's segmenter
+    scale: tuple[float, float] = (0.75, 1.25)
     shift: float = 0.0  # of the middle at most, either way, as a share of each side, in [0, 1]
-    colour: float = (
-        0.0  # c: channels times 1 - c to 1 + c, values to the power of exp(-c) to exp(c), in [0, 1]
-    )
+    # c: channels times 1 - c to 1 + c, values to the power of exp(-c) to exp(c), in [0, 1]
+    colour: float = 0.0
 
     def __post_init__(self) -> None:
         if not 0 <= self.degrees <= 180:
@@ -41,22 +38,19 @@ class TrainSettings:
     # of all pictures, where steps is 0; a detector then has at least 600 steps, a segmenter 1500,
     # each at most 12000; docs/log/training.md
     epochs: int = 25
-    batch: int = 4  # pictures a step; 16 in the paper (docs/log/training.md: more, smaller steps learn faster)
+    # pictures a step; 16 in the paper (docs/log/training.md: more, smaller steps learn faster)
+    batch: int = 4
     optimiser: Literal["adamw", "sgd"] = "adamw"  # sgd in the paper
     learning_rate: float = 1e-3  # at the top of the schedule
     weight_decay: float = 1e-4  # source: MaskDistill release
     warm_up: int = 20  # steps of linear warm-up
-    decay: Literal["cosine", "steps"] = (
-        "cosine"  # steps: tenfold down at each of `drops`, as the paper
-    )
-    drops: tuple[float, ...] = (
-        3 / 4,
-        11 / 12,
-    )  # shares of the schedule, in (0, 1]; source: LOST's configuration
+    # steps: tenfold down at each of `drops`, as the paper
+    decay: Literal["cosine", "steps"] = "cosine"
+    # shares of the schedule, in (0, 1]; source: LOST's configuration
+    drops: tuple[float, ...] = (3 / 4, 11 / 12)
     clip_norm: float = 5.0  # largest norm of the gradient; 0: none
-    average: float = (
-        0.99  # decay a step of the averaged weights, which are the result; 0: the last weights
-    )
+    # decay a step of the averaged weights, which are the result; 0: the last weights
+    average: float = 0.99
     checkpoint_seconds: int = 60  # between two checkpoints
     augment: AugmentSettings = field(default_factory=AugmentSettings)
 

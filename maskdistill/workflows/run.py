@@ -30,9 +30,7 @@ from maskdistill.workflows import estimate
 # Stage -> what makes it of the settings; None where the settings have no such stage.
 _MADE: dict[str, Callable[[RunSettings], Stage | None]] = {
     "scan": lambda settings: scan.STAGE,
-    "propose": lambda settings: (
-        imported.PROPOSE if settings.propose.import_file else propose.STAGE
-    ),
+    "propose": lambda settings: imported.PROPOSE if settings.propose.import_file else propose.STAGE,
     "cluster": lambda settings: cluster.STAGE,
     DETECT_TRAIN: lambda settings: None if settings.detect.import_file else detect.TRAIN,
     "detect": lambda settings: imported.DETECT if settings.detect.import_file else detect.PREDICT,

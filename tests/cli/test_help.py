@@ -1,6 +1,7 @@
 """The command's help: soon, without torch, with an example and a text for every flag."""
 
 import dataclasses
+import itertools
 import json
 import re
 import subprocess
@@ -134,6 +135,16 @@ def test_help_all_has_every_setting_and_each_has_a_help_text(capsys):
     assert len(wanted) > 60
     assert [flag for flag in wanted if flag not in shown] == []
     assert [flag for flag, text in shown.items() if len(text) < 3] == []
+
+
+def test_no_help_text_is_that_of_the_line_above(capsys):
+    """tyro gives the comment above a field to the next field too, if that has none of its own."""
+    said = helped(capsys, "run", "--help-all")
+    pairs = itertools.pairwise(helps(said).items())
+    assert [flag for (_, above), (flag, text) in pairs if text == above] == []
+    for hint in typing.get_type_hints(RunSettings).values():
+        if dataclasses.is_dataclass(hint):  # the head of a group of flags
+            assert hint.__doc__ in said
 
 
 def test_help_shows_the_settings_that_most_people_touch_and_no_others(capsys):

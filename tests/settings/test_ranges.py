@@ -31,14 +31,17 @@ def fields_of(kind: type) -> list[tuple[type, str]]:
 
 
 def stated() -> list[tuple[type, str, str]]:
-    """(class, field, range) where the comment beside a field states a range: `in [0, 1]`."""
+    """(class, field, range) where the comment at a field states a range: `in [0, 1]`."""
     found = []
     for cls in classes():
-        for name, comment in re.findall(
-            r"^    (\w+): .*# (.*)$", inspect.getsource(cls), re.MULTILINE
-        ):
-            if wanted := re.search(r"in [\[(]-?[\d.]+, -?[\d.]+[\])]", comment):
-                found.append((cls, name, wanted.group().removeprefix("in ")))
+        comment = ""
+        for line in inspect.getsource(cls).splitlines():
+            code, sign, words = line.strip().partition("# ")
+            comment += f" {words}" if sign else ""
+            wanted = re.search(r"in [\[(]-?[\d.]+, -?[\d.]+[\])]", comment)
+            if code and wanted and (name := re.match(r"(\w+): ", code)):
+                found.append((cls, name.group(1), wanted.group().removeprefix("in ")))
+            comment = "" if code else comment
     return found
 
 
