@@ -1,9 +1,9 @@
 """What the stages `evaluate` and `report` can be told."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
-from maskdistill.settings.checks import at_least
+from maskdistill.settings.ranges import Range, check_ranges
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,19 +20,19 @@ class EvaluateSettings:
     votes: Literal["overlap", "release"] = "overlap"
     # CSV of others' figures by class, shown beside ours: class, value (per cent), source; "": none
     published: str = ""
-    bootstrap: int = 200  # resamplings of the pictures for the intervals; 0: no intervals
+    # resamplings of the pictures for the intervals; 0: no intervals
+    bootstrap: Annotated[int, Range(0)] = 200
 
     def __post_init__(self) -> None:
-        at_least("evaluate.bootstrap", self.bootstrap, 0)
+        check_ranges(self, "evaluate")
 
 
 @dataclass(frozen=True, kw_only=True)
 class ReportSettings:
     """The page at the end."""
 
-    tiles: int = 24  # pictures a contact sheet
-    tile_px: int = 280  # longer side of a tile
+    tiles: Annotated[int, Range(1)] = 24  # pictures a contact sheet
+    tile_px: Annotated[int, Range(32)] = 280  # longer side of a tile
 
     def __post_init__(self) -> None:
-        at_least("report.tiles", self.tiles, 1)
-        at_least("report.tile_px", self.tile_px, 32)
+        check_ranges(self, "report")

@@ -7,12 +7,12 @@ from typing import Annotated, Literal
 
 import tyro
 
-from maskdistill.settings.checks import at_least
 from maskdistill.settings.cluster import ClusterSettings
 from maskdistill.settings.detect import DetectSettings
 from maskdistill.settings.evaluate import EvaluateSettings, ReportSettings
 from maskdistill.settings.label import LabelSettings
 from maskdistill.settings.propose import ProposeSettings
+from maskdistill.settings.ranges import Range, check_ranges
 from maskdistill.settings.segment import SegmentSettings
 
 # On the field, not in a command's configuration: there, every tuple would be appended to.
@@ -55,22 +55,20 @@ class CommonSettings:
     # COCO JSON or folder of label maps, repeatable, in place of the run's; only evaluated with; "":
     # none
     ground_truth: Repeated = ()
-    limit: int = 0  # first N pictures by path, for a first try; 0: all
-    seed: int = 0  # of every random draw
+    limit: Annotated[int, Range(0)] = 0  # first N pictures by path, for a first try; 0: all
+    seed: Annotated[int, Range(0)] = 0  # of every random draw
     # that many seeds, from this run's own on, each in RUN/seeds/N: mean and deviation of each
     # number; 1: this run alone
-    seeds: int = 1
+    seeds: Annotated[int, Range(1)] = 1
     # what is repeated: chain: all after the proposals, as papers do; clusters: k-means alone, whose
     # spread is smaller
     seeds_of: Literal["chain", "clusters"] = "chain"
     device: str = "auto"  # auto | cpu | cuda | cuda:N
-    threads: int = 0  # of the CPU's arithmetic; another count gives other last bits; 0: all cores
+    # of the CPU's arithmetic; another count gives other last bits; 0: all cores
+    threads: Annotated[int, Range(0)] = 0
 
     def __post_init__(self) -> None:
-        at_least("limit", self.limit, 0)
-        at_least("seed", self.seed, 0)
-        at_least("seeds", self.seeds, 1)
-        at_least("threads", self.threads, 0)
+        check_ranges(self)
         for entry in self.weights:
             stage, equals, what = entry.partition("=")
             if not equals or not what or stage not in WEIGHT_STAGES:
@@ -91,14 +89,14 @@ class RunSettings(CommonSettings):
     """All settings of a run."""
 
     # threads that decode pictures ahead of the device; results do not depend on it
-    workers: int = 2
+    workers: Annotated[int, Range(0)] = 2
     # of the backbone and of training; bfloat16 moves a few masks
     precision: Literal["float32", "bfloat16"] = "float32"
     # turn pictures as their EXIF tag says, or leave them as stored
     orientation: Literal["exif", "stored"] = "exif"
-    max_megapixels: float = 100.0  # larger pictures are refused
+    max_megapixels: Annotated[float, Range(0, low_open=True)] = 100.0  # larger pictures are refused
     # of clusters and all after them; None: as seed; each run of --seeds has its own
-    chain_seed: int | None = None
+    chain_seed: Annotated[int | None, Range(0)] = None
 
     propose: ProposeSettings = field(default_factory=ProposeSettings)
     cluster: ClusterSettings = field(default_factory=ClusterSettings)
@@ -107,14 +105,6 @@ class RunSettings(CommonSettings):
     segment: SegmentSettings = field(default_factory=SegmentSettings)
     evaluate: EvaluateSettings = field(default_factory=EvaluateSettings)
     report: ReportSettings = field(default_factory=ReportSettings)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        at_least("workers", self.workers, 0)
-        if self.chain_seed is not None:
-            at_least("chain_seed", self.chain_seed, 0)
-        if not self.max_megapixels > 0:
-            raise ValueError(f"max_megapixels must be above 0, got {self.max_megapixels}")
 
     @property
     def seed_of_chain(self) -> int:

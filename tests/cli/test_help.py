@@ -67,6 +67,12 @@ def flags_of(cls: type, prefix: str = "") -> list[str]:
     return [name if name.startswith("--") else f"--{name}" for name in found]
 
 
+def groups(cls: type) -> list[type]:
+    """Classes of the settings below one, as often as there are groups of flags of them."""
+    below = [hint for hint in typing.get_type_hints(cls).values() if dataclasses.is_dataclass(hint)]
+    return [each for hint in below for each in (hint, *groups(hint))]
+
+
 def test_every_verbs_help_has_an_example_and_loads_neither_torch_nor_numpy():
     code = (
         "import io, json, sys, contextlib\n"
@@ -142,9 +148,8 @@ def test_no_help_text_is_that_of_the_line_above(capsys):
     said = helped(capsys, "run", "--help-all")
     pairs = itertools.pairwise(helps(said).items())
     assert [flag for (_, above), (flag, text) in pairs if text == above] == []
-    for hint in typing.get_type_hints(RunSettings).values():
-        if dataclasses.is_dataclass(hint):  # the head of a group of flags
-            assert hint.__doc__ in said
+    heads = [cls.__doc__ for cls in groups(RunSettings)]
+    assert {head: said.count(head) for head in heads} == {head: heads.count(head) for head in heads}
 
 
 def test_help_shows_the_settings_that_most_people_touch_and_no_others(capsys):
