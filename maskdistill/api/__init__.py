@@ -14,32 +14,34 @@ from maskdistill.api.files import (
     score_semantic,
     voc_instances,
 )
+from maskdistill.api.looks import (
+    name_clusters,
+    status,
+    sweep,
+)
 from maskdistill.api.runs import (
     REUSABLE,
-    VERBS,
     cluster,
     demo,
     detect,
     evaluate,
-    is_run,
     label,
-    name_clusters,
     propose,
     report,
     run,
     scan,
     segment,
-    settings_for,
-    status,
-    sweep,
 )
+from maskdistill.api.settings import is_run, settings_for
 from maskdistill.api.trained import (
     export,
     load,
     predict,
 )
+from maskdistill.runs.stages import HELP, VERBS
 
 __all__ = [
+    "HELP",
     "REUSABLE",
     "VERBS",
     "cluster",

@@ -12,15 +12,19 @@ from maskdistill.settings.load import (
     load,
     merge,
     nearest,
+    over,
     preset,
     read_yaml,
     validate,
 )
+from maskdistill.settings.propose import FACETS, METHODS
 from maskdistill.settings.resolve import resolve
 from maskdistill.settings.run import WEIGHT_STAGES, CommonSettings, RunSettings
 
 __all__ = [
     "DESCRIBES",
+    "FACETS",
+    "METHODS",
     "PRESETS",
     "WEIGHT_STAGES",
     "CommonSettings",
@@ -31,6 +35,7 @@ __all__ = [
     "load",
     "merge",
     "nearest",
+    "over",
     "preset",
     "read_yaml",
     "resolve",

@@ -149,6 +149,30 @@ def load(
     return validate(values, source=str(config) if config else "settings")
 
 
+def over(below: RunSettings, flags: Mapping[str, Any]) -> RunSettings:
+    """Return settings with a layer of flags over them: nested, of the settings' own types.
+
+    Lists take the place of those below, but `weights`, which are merged stage by stage.
+
+    Raises:
+        SettingsError: a flag is out of range, or contradicts another one.
+    """
+    try:
+        return _replaced(below, merge({"weights": below.weights}, flags))
+    except ValueError as error:
+        raise SettingsError(str(error)) from error
+
+
+def _replaced(settings: Any, values: Mapping[str, Any]) -> Any:
+    made = {
+        name: _replaced(getattr(settings, name), value)
+        if isinstance(value, Mapping)
+        else (tuple(value) if isinstance(value, list) else value)
+        for name, value in values.items()
+    }
+    return dataclasses.replace(settings, **made)
+
+
 def preset_of(*layers: Mapping[str, Any]) -> Any:
     """The preset that the last of the layers names, None where none does."""
     return next((layer["preset"] for layer in reversed(layers) if layer.get("preset")), None)

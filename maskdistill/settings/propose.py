@@ -1,5 +1,6 @@
 """What the stage `propose` can be told: backbone, method, the constants of each method, the step to pixels."""
 
+import typing
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
@@ -8,6 +9,9 @@ import tyro
 from maskdistill.settings.ranges import Range, check_ranges
 
 Method = Literal["auto", "maskdistill", "lost", "tokencut", "maskcut"]
+METHODS: tuple[str, ...] = tuple(name for name in typing.get_args(Method) if name != "auto")
+Facet = Literal["keys", "queries", "values", "tokens"]
+FACETS: tuple[str, ...] = typing.get_args(Facet)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,7 +104,7 @@ class ProposeSettings:
     # of the backbone whose queries and keys are used, -1 the last; source: MaskDistill, Sec. 3.1
     block: int = -1
     # of the block: what patches are compared by
-    facet: Literal["keys", "queries", "values", "tokens"] = "keys"
+    facet: Facet = "keys"
     # queries and keys after the rotation by position of DINOv3 and its kin; others have none
     rotated: bool = False
     # subtract the mean key; auto: not for dino_*, handcrafted, nor where tokencut or maskcut

@@ -1,6 +1,5 @@
 """Every setting of a run: what concerns all stages, and one dataclass a stage."""
 
-import typing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Literal
@@ -17,8 +16,6 @@ from maskdistill.settings.segment import SegmentSettings
 
 # On the field, not in a command's configuration: there, every tuple would be appended to.
 Repeated = Annotated[tuple[str, ...], tyro.conf.UseAppendAction]
-Verb = Literal["scan", "propose", "cluster", "detect", "label", "segment", "evaluate", "report"]
-VERBS: tuple[str, ...] = typing.get_args(Verb)  # the stages, in the order in which data flows
 WEIGHT_STAGES = ("propose", "cluster", "detect", "segment")
 HANDCRAFTED = "handcrafted"
 DINO_VITS = ("dino_vits16", "dino_vits8", "dino_vitb16", "dino_vitb8")
