@@ -96,6 +96,7 @@ def masks(
     Raises:
         MaskDistillError: what is wrong, where, and what to do; OUT with results of other settings is refused.
     """
+    from maskdistill.engine.opening import threads
     from maskdistill.inference import masks as stage
 
     if not Path(
@@ -113,7 +114,8 @@ def masks(
     chosen = _settings_of_masks(
         given, {"device": device, "limit": limit}, weights, settings, others
     )
-    return stage.work(Path(pictures), Path(out), chosen, separate=separate, quiet=quiet)
+    with threads(chosen.threads):
+        return stage.work(Path(pictures), Path(out), chosen, separate=separate, quiet=quiet)
 
 
 def _settings_of_masks(
