@@ -55,6 +55,14 @@ class TrainingError(MaskDistillError):
     """A network that cannot be trained on what it was given."""
 
 
+def setting(name: str, value: str = "") -> str:
+    """Return a setting, and a value for it, as messages name it: `propose.min_score`, `k: 5`.
+
+    The command prints it as a flag of the command that was given: `--min-score`.
+    """
+    return f"`{name}: {value}`" if value else f"`{name}`"
+
+
 def listed(values: Sequence[object], most: int = 5) -> str:
     """Return the first few of many values as words for a message.
 

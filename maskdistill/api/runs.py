@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from maskdistill.api.settings import Settings, is_run, settings_for
-from maskdistill.errors import RunError, SettingsError
+from maskdistill.errors import RunError, SettingsError, setting
 from maskdistill.runs.layout import RunFolder
 from maskdistill.runs.stages import EMBEDDINGS, STAGES, VERBS, verb_of
 from maskdistill.settings import RunSettings, nearest
@@ -78,7 +78,7 @@ def run(
     if chosen.cluster.of == "detections":
         raise SettingsError(
             "cluster.of: a run clusters proposals first. "
-            "Give --cluster.again to cluster the detections too"
+            f"Give {setting('cluster.again')} to cluster the detections too"
         )
     verbs = list(VERBS[: VERBS.index(until) + 1]) if until else list(VERBS)
     if chosen.detect.import_file and "detect" in verbs:

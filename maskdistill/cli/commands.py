@@ -17,6 +17,7 @@ from typing import Any
 
 from maskdistill import __version__, api
 from maskdistill.cli import data_flags, flags
+from maskdistill.cli.advice import in_flags
 from maskdistill.cli.given import Chosen, Layer, parse
 from maskdistill.cli.lines import counted, print_lines, state, table
 from maskdistill.errors import MaskDistillError, SettingsError
@@ -47,7 +48,8 @@ def main(arguments: list[str] | None = None) -> int:
         command = COMMANDS[name]
         print_lines(command.does(*_given(name, command, rest)))
     except MaskDistillError as error:
-        print(f"maskdistill {name}: {error}", file=sys.stderr)
+        chosen = COMMANDS[name].settings if name in COMMANDS else None
+        print(f"maskdistill {name}: {in_flags(str(error), chosen)}", file=sys.stderr)
         return 2
     except OSError as error:  # of the system, wherever nobody has said more of it
         where = f"{error.filename}: " if error.filename else ""

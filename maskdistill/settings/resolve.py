@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
+from maskdistill.errors import setting
 from maskdistill.settings.detect import DetectSettings
 from maskdistill.settings.propose import ProposeSettings
 from maskdistill.settings.run import HANDCRAFTED, NETWORKS, RunSettings, backbone_named, is_name
@@ -66,7 +67,8 @@ def resolve(settings: RunSettings) -> RunSettings:
     if embedding != "descriptors" and backbone == HANDCRAFTED:
         raise ValueError(
             f"cluster.embedding {embedding} needs a network, but cluster.backbone is handcrafted. "
-            "Give --cluster.backbone dino_vits16, or --cluster.embedding descriptors"
+            f"Give {setting('cluster.backbone', 'dino_vits16')}, "
+            f"or {setting('cluster.embedding', 'descriptors')}"
         )
     detect = settings.detect
     if detect.min_proposal_score is None:
@@ -78,11 +80,13 @@ def resolve(settings: RunSettings) -> RunSettings:
         if size == "small" and given in NETWORKS:
             raise ValueError(
                 f"weights {stage}={given} are those of a ResNet-50, but {stage}.size is small. "
-                f"Give --{stage}.size resnet50, or --weights {stage}=none"
+                f"Give {setting(f'{stage}.size', 'resnet50')}, "
+                f"or {setting('weights', f'{stage}=none')}"
             )
         if stage == "detect" and given == "detect":
             raise ValueError(
-                "weights detect=detect: the detector cannot start from itself. Give --weights detect=none"
+                "weights detect=detect: the detector cannot start from itself. "
+                f"Give {setting('weights', 'detect=none')}"
             )
     propose, detect = _placed(propose), _placed(detect)
     if detect.import_file:
@@ -90,12 +94,12 @@ def resolve(settings: RunSettings) -> RunSettings:
         if settings.seeds > 1 and settings.seeds_of == "clusters":
             raise ValueError(
                 "seeds_of clusters: the detections are imported, so that no proposals are clustered. "
-                "Give --seeds-of chain"
+                f"Give {setting('seeds_of', 'chain')}"
             )
         if settings.weights_of("segment") == "detect":
             raise ValueError(
                 "weights segment=detect: the detections are imported, so that no detector is trained to start from. "
-                "Give --weights segment=none"
+                f"Give {setting('weights', 'segment=none')}"
             )
     segment = settings.segment
     if segment.pixels == "auto":
@@ -118,7 +122,8 @@ def resolve(settings: RunSettings) -> RunSettings:
     )
     if segment.keep == BEST and not truths:
         raise ValueError(
-            f"segment.keep {BEST}: there is no ground truth to choose by. Give --ground-truth"
+            f"segment.keep {BEST}: there is no ground truth to choose by. "
+            f"Give {setting('ground_truth')}"
         )
     return replace(
         settings,
@@ -137,8 +142,11 @@ def resolve(settings: RunSettings) -> RunSettings:
 def _placed(own: Importing) -> Importing:
     """With whole paths of what is imported: the run may be gone on with from another folder."""
     if own.import_images and not own.import_file:
+        named = setting(
+            f"{'propose' if isinstance(own, ProposeSettings) else 'detect'}.import_file"
+        )
         raise ValueError(
-            "import_images lists the images of the masks that --import names. Give --import too"
+            f"import_images lists the images of the masks that {named} names. Give {named} too"
         )
     return replace(
         own, import_file=_whole(own.import_file), import_images=_whole(own.import_images)
