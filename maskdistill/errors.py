@@ -16,7 +16,7 @@ from collections.abc import Sequence
 
 
 class MaskDistillError(Exception):
-    """The base of all the others; the command prints it without a traceback."""
+    """Base of all the others: the command prints it without a traceback."""
 
 
 class SettingsError(MaskDistillError):

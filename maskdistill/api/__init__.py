@@ -1,7 +1,9 @@
-"""The verbs as keyword-only functions: what the command does, a program can.
+"""Verbs as keyword-only functions: a program can do all that the command does.
 
-Each takes a run's folder and, where settings matter, `settings`: a nested mapping as in a YAML file, checked and
-refused like one ({"propose": {"method": "tokencut"}}).
+In:       a run's folder and, where settings matter, `settings`: a nested mapping as in a YAML file,
+          checked and refused like one ({"propose": {"method": "tokencut"}})
+Above:    cli, the command
+Below:    workflows (runs), inference (trained runs, masks without a run), measuring, downloads
 """
 
 from maskdistill.api.alone import (

@@ -91,7 +91,7 @@ def run(
 
 
 def _sources(reuse: Mapping[str, str | Path], out: Path, until: str | None) -> dict[str, Path]:
-    """Return stage -> the run it is taken of, checked as far as it can be before anything is made."""
+    """Return stage -> the run it is taken of, checked as far as can be before anything is made."""
     found = {stage: Path(run) for stage, run in reuse.items()}
     for name, run in found.items():
         if name not in REUSABLE:

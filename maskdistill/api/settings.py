@@ -1,4 +1,4 @@
-"""Settings of a verb over a run: what the caller gives, over preset and file, or over the run's own.
+"""Settings of a verb over a run: the caller's, over preset and file, or over the run's own.
 
 In:       a run's folder; a nested mapping as in a YAML file, or RunSettings; preset and file
 Out:      RunSettings, checked

@@ -31,7 +31,7 @@ def in_flags(message: str, chosen: Chosen | None) -> str:
             return found[0]
         first, *rest = found[1].split(".")
         owner = ""
-        if chosen is None or first not in chosen.names or rest[:1] in _left_out(chosen):
+        if chosen is None or first not in chosen.names or (rest and rest[0] in chosen.without):
             is_stages = first in api.VERBS
             owner = f" of `maskdistill {first if is_stages else 'run'}`"
             bare = first if is_stages else ""
@@ -60,7 +60,3 @@ def flag_words(setting: str) -> list[str] | None:
         words.append(own.replace("_", "-"))
         cls = hints[name] if dataclasses.is_dataclass(hints[name]) else None
     return words if cls is None else None
-
-
-def _left_out(chosen: Chosen) -> list[list[str]]:
-    return [[name] for name in chosen.without]

@@ -1,4 +1,4 @@
-"""The commands: one table, each with its function, its words, its settings, its line of help.
+"""Commands: one table, each with its function, its words, its settings, its line of help.
 
 In:       the words behind `maskdistill`
 Out:      results on standard output, progress on standard error, an exit status; what is wrong is
@@ -65,7 +65,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 @dataclass(frozen=True, kw_only=True)
 class Command:
-    """One command.
+    """Describe one command.
 
     Attributes:
         help: its line in the list of commands.

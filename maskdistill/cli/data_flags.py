@@ -33,7 +33,7 @@ class VocInstances:
 
 @dataclass(frozen=True, kw_only=True)
 class Fetch:
-    """Where a data set goes, and where it may come from."""
+    """Words that all data sets share: their place, their mirrors."""
 
     out: Path  # DIR; an archive that lies in DIR/archives already is checked and used
     # URL, repeatable, tried first: a folder (ends in /), or a file by the archive's name

@@ -59,7 +59,7 @@ class Scan:
 
 @dataclass(frozen=True, kw_only=True)
 class OverRun:
-    """A stage's own verb, done again each time."""
+    """Words of a verb over a run that is done again each time."""
 
     run: tyro.conf.Positional[Path]  # the run's folder
     quiet: bool = False  # no progress
@@ -67,14 +67,14 @@ class OverRun:
 
 @dataclass(frozen=True, kw_only=True)
 class Stage(OverRun):
-    """A stage's own verb."""
+    """Words of a stage's own verb."""
 
     redo: bool = False  # do it again where its settings changed
 
 
 @dataclass(frozen=True, kw_only=True)
 class Propose(Stage):
-    """The verb `propose`, and its sweep, whose flags are no settings: a run stays as it is."""
+    """Words of `propose` and its sweep, whose flags are no settings: a run stays as it is."""
 
     # make no proposals: try method x block x facet x centring on a few pictures
     sweep: bool = False
@@ -87,7 +87,7 @@ class Propose(Stage):
 
 @dataclass(frozen=True, kw_only=True)
 class Cluster(Stage):
-    """The verb `cluster`, and names for clusters."""
+    """Words of `cluster` and of names for clusters."""
 
     # cluster nothing: name the clusters that are there by a few labelled pictures, COCO JSON or
     # label maps
@@ -96,7 +96,7 @@ class Cluster(Stage):
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluate(OverRun):
-    """The verb `evaluate`, and a comparison with another run."""
+    """Words of `evaluate` and of a comparison with another run."""
 
     # another run: each number of both, with a paired test, and how far the two agree
     against: Path | None = None
@@ -104,7 +104,7 @@ class Evaluate(OverRun):
 
 @dataclass(frozen=True, kw_only=True)
 class Status:
-    """What is done, unfinished, stale or missing in a run, with counts and times.
+    """State of each stage of a run: done, unfinished, stale or missing, with counts and times.
 
     Example: maskdistill status runs/photos
     """

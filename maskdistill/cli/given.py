@@ -1,4 +1,4 @@
-"""What was given: the flags of a command as a layer of settings that holds those alone.
+"""Flags that were given, as a layer of settings that holds those alone.
 
 In:       a command's words after its name; a class of its own words; which settings are its flags
 Out:      an instance of the class, and a nested dict of the settings that were given, no others:
@@ -30,7 +30,7 @@ Layer = dict[str, Any]
 
 @dataclass(frozen=True, kw_only=True)
 class Chosen:
-    """The settings that a command has flags for, each with the help that stands beside its field.
+    """Settings that a command has flags for, each with the help that stands beside its field.
 
     Attributes:
         names: of RunSettings, in the order of the help; a stage's name stands for all of its own.

@@ -1,6 +1,8 @@
-"""Settings: every number a user may want to change, one file a stage, with unit, default and source at each.
+"""Settings: every number that a user may want to change, one file a stage.
 
-Loaded by `load` (presets, YAML, flags), made concrete by `resolve`; unpacked into plain keyword arguments by stages.
+Each stands once, with unit, default, range and source; the help text is the comment at the field.
+In:       defaults < preset < YAML file < flags (`load`, `over`), made concrete by `resolve`
+Out:      frozen dataclasses, which stages unpack into plain keyword arguments
 """
 
 from maskdistill.settings.load import (

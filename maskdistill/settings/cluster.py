@@ -1,4 +1,4 @@
-"""What the stage `cluster` can be told: how a mask is embedded, how many clusters, which k-means."""
+"""Settings of the stage `cluster`: how a mask is embedded, how many clusters, which k-means."""
 
 from dataclasses import dataclass
 from typing import Annotated, Literal
@@ -80,11 +80,13 @@ class ClusterSettings:
         check_ranges(self, "cluster")
         if self.merge_from and isinstance(self.k, int) and self.merge_from < self.k:
             raise ValueError(
-                f"cluster.merge_from must be at least cluster.k, {self.k}, or 0, got {self.merge_from}"
+                f"cluster.merge_from must be at least cluster.k, {self.k}, or 0, "
+                f"got {self.merge_from}"
             )
         if self.solver == "torch" and self.kmeans == "minibatch":
             raise ValueError(
-                "cluster.solver torch has no cluster.kmeans minibatch: give full or spherical, or sklearn"
+                "cluster.solver torch has no cluster.kmeans minibatch: "
+                "give full or spherical, or sklearn"
             )
         if not self.scales:
             raise ValueError(f"cluster.scales must name one scale at least, got {self.scales}")

@@ -1,4 +1,4 @@
-"""What the stage `detect` can be told: the Mask R-CNN, its training, which detections are kept."""
+"""Settings of the stage `detect`: the Mask R-CNN, its training, which detections are kept."""
 
 from dataclasses import dataclass, field
 from typing import Annotated, Literal

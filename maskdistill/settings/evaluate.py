@@ -1,4 +1,4 @@
-"""What the stages `evaluate` and `report` can be told."""
+"""Settings of the stages `evaluate` and `report`."""
 
 from dataclasses import dataclass
 from typing import Annotated, Literal

@@ -1,4 +1,4 @@
-"""What the stage `label` can be told: which detections are painted, and how."""
+"""Settings of the stage `label`: which detections are painted, and how."""
 
 from dataclasses import dataclass
 from typing import Annotated, Literal

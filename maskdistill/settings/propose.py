@@ -1,4 +1,4 @@
-"""What the stage `propose` can be told: backbone, method, the constants of each method, the step to pixels."""
+"""Settings of the stage `propose`: backbone, method, the constants of each, the step to pixels."""
 
 import typing
 from dataclasses import dataclass, field

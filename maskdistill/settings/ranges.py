@@ -17,7 +17,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Range:
-    """Numbers from `low` to `high`, the ends included unless they are open; an end of None: no end.
+    """Hold numbers from `low` to `high`, ends included unless they are open; None: no end.
 
     Attributes:
         why: the reason for the end, for the message; "" where it needs none.
@@ -37,7 +37,7 @@ class Range:
         )
 
     def __str__(self) -> str:
-        """Return the words behind "must be": `in (0, 1]`, `at least 1`, `above 0`, `at most 254`."""
+        """Return the words behind "must be": `in (0, 1]`, `at least 1`, `above 0`, `at most 9`."""
         why = f" ({self.why})" if self.why else ""
         if self.low is None:
             return f"{'below' if self.high_open else 'at most'} {self.high}{why}"

@@ -1,4 +1,4 @@
-"""Every `auto` turned into what it means, so that RUN/config.yaml says what was really used."""
+"""Resolving: every `auto` becomes what it means, so that config.yaml says what was really used."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -15,10 +15,14 @@ MOST_PATCHES = 12_000  # of a grid: a graph of them takes 0.6 GB, twice that whi
 
 
 def resolve(settings: RunSettings) -> RunSettings:
-    """The same settings without an `auto` or a zero that stands for a rule known before any picture is seen.
+    """Return settings without an `auto` or a zero that stands for a rule known before any picture.
 
-    `--weights propose=NAME` with the name of a backbone chooses that backbone too. What depends on the pictures
-    (number of clusters, steps) stays 0 and is resolved, and told, by its stage; so are `device` and `cluster.solver`.
+    Weights `propose=NAME` with the name of a backbone choose that backbone too. What depends on the
+    pictures (number of clusters, steps) stays 0 and is resolved, and told, by its stage; so are
+    `device` and `cluster.solver`.
+
+    Raises:
+        ValueError: settings that contradict each other; with the one to give.
     """
     propose = settings.propose
     if named := backbone_named("propose", settings.weights_of("propose")):
@@ -26,7 +30,8 @@ def resolve(settings: RunSettings) -> RunSettings:
     by_hand = propose.backbone == HANDCRAFTED
     if propose.rotated and not propose.backbone.startswith("timm/"):
         raise ValueError(
-            f"propose.rotated: {propose.backbone} does not rotate by position; DINOv3 and its kin do"
+            f"propose.rotated: {propose.backbone} does not rotate by position; "
+            "DINOv3 and its kin do"
         )
     if by_hand and propose.facet == "values":
         raise ValueError("propose.facet: handcrafted has keys, queries and tokens, but no values")
@@ -35,7 +40,8 @@ def resolve(settings: RunSettings) -> RunSettings:
     )
     centre = propose.centre_keys
     if centre == "auto":
-        # Cuts of tokens by a threshold of the cosine find less after centring; signs of keys say nothing before it.
+        # Cuts of tokens by a threshold of the cosine find less after centring; signs of keys say
+        # nothing before it.
         cuts_tokens = method in ("tokencut", "maskcut") and propose.facet == "tokens"
         centre = "no" if by_hand or cuts_tokens or propose.backbone.startswith("dino_") else "yes"
     pixels = propose.pixels
@@ -54,8 +60,8 @@ def resolve(settings: RunSettings) -> RunSettings:
     )
     if method in ("tokencut", "maskcut") and propose.max_patches > MOST_PATCHES:
         raise ValueError(
-            f"propose.max_patches must be at most {MOST_PATCHES} for {method}, whose graph is held whole, "
-            f"got {propose.max_patches}"
+            f"propose.max_patches must be at most {MOST_PATCHES} for {method}, "
+            f"whose graph is held whole, got {propose.max_patches}"
         )
     cluster = settings.cluster
     if named := backbone_named("cluster", settings.weights_of("cluster")):
@@ -93,12 +99,14 @@ def resolve(settings: RunSettings) -> RunSettings:
         cluster = replace(cluster, again=detect.import_clusters == "again")
         if settings.seeds > 1 and settings.seeds_of == "clusters":
             raise ValueError(
-                "seeds_of clusters: the detections are imported, so that no proposals are clustered. "
+                "seeds_of clusters: the detections are imported, "
+                "so that no proposals are clustered. "
                 f"Give {setting('seeds_of', 'chain')}"
             )
         if settings.weights_of("segment") == "detect":
             raise ValueError(
-                "weights segment=detect: the detections are imported, so that no detector is trained to start from. "
+                "weights segment=detect: the detections are imported, "
+                "so that no detector is trained to start from. "
                 f"Give {setting('weights', 'segment=none')}"
             )
     segment = settings.segment
@@ -140,7 +148,7 @@ def resolve(settings: RunSettings) -> RunSettings:
 
 
 def _placed(own: Importing) -> Importing:
-    """With whole paths of what is imported: the run may be gone on with from another folder."""
+    """Return settings with whole paths of imports: a run may go on from another folder."""
     if own.import_images and not own.import_file:
         named = setting(
             f"{'propose' if isinstance(own, ProposeSettings) else 'detect'}.import_file"
@@ -154,14 +162,14 @@ def _placed(own: Importing) -> Importing:
 
 
 def _placed_weights(entry: str) -> str:
-    """Of a file its whole path; links are not followed, because the ending of its name says how it is read."""
+    """Return STAGE=WHAT, of a file its whole path; links stay: the ending of its name tells."""
     stage, _, what = entry.partition("=")
     path = Path(what).expanduser()
     return entry if is_name(what) or not path.is_file() else f"{stage}={path.absolute()}"
 
 
 def _whole_if_there(path: str) -> str:
-    """A fraction for the validation is no path; what is not there is told as it was given."""
+    """Return the whole path of what is there; a fraction, or what is missing, as it was given."""
     return _whole(path) if Path(path).expanduser().exists() else path
 
 

@@ -23,14 +23,14 @@ NETWORKS = ("dino_resnet50", "moco_v2_resnet50")  # start weights of detector an
 
 
 def is_name(what: str) -> bool:
-    """Whether WHAT of `--weights STAGE=WHAT` is a word of ours or a name, and no file."""
+    """Return whether WHAT of STAGE=WHAT is a word of ours or a name, and no file."""
     return what in (*DINO_VITS, *NETWORKS, HANDCRAFTED, "none", "detect") or what.startswith(
         "timm/"
     )
 
 
 def backbone_named(stage: str, what: str | None) -> str | None:
-    """The backbone that `--weights STAGE=WHAT` chooses by its name; None of a file, of `none`, of a ResNet."""
+    """Return the backbone that STAGE=WHAT names; None of a file, of `none`, of a ResNet."""
     names = {"propose": (*DINO_VITS, HANDCRAFTED), "cluster": DINO_VITS}.get(stage, ())
     return what if what and names and (what in names or what.startswith("timm/")) else None
 
@@ -70,11 +70,12 @@ class CommonSettings:
             stage, equals, what = entry.partition("=")
             if not equals or not what or stage not in WEIGHT_STAGES:
                 raise ValueError(
-                    f"weights: {entry!r} is not STAGE=WHAT with STAGE one of {', '.join(WEIGHT_STAGES)}"
+                    f"weights: {entry!r} is not STAGE=WHAT "
+                    f"with STAGE one of {', '.join(WEIGHT_STAGES)}"
                 )
 
     def weights_of(self, stage: str) -> str | None:
-        """WHAT was given for a stage (the last one counts), or None."""
+        """Return WHAT was given for a stage (the last one counts), or None."""
         chosen = [
             entry.partition("=")[2] for entry in self.weights if entry.partition("=")[0] == stage
         ]
@@ -105,14 +106,14 @@ class RunSettings(CommonSettings):
 
     @property
     def seed_of_chain(self) -> int:
-        """The seed of clusters and all after them; scan and proposals have `seed` itself."""
+        """Return the seed of clusters and all after them; scan and proposals have `seed` itself."""
         return self.seed if self.chain_seed is None else self.chain_seed
 
     @property
     def chain_seeds(self) -> range:
-        """The seeds that the run is made with, its own first."""
+        """Return the seeds that the run is made with, its own first."""
         return range(self.seed_of_chain, self.seed_of_chain + self.seeds)
 
     def with_chain_seed(self, number: int) -> "RunSettings":
-        """The settings of RUN/seeds/<number>: a run of its own, over the same split and proposals."""
+        """Return the settings of RUN/seeds/<number>: a run of its own, of the same proposals."""
         return replace(self, seeds=1, chain_seed=number)

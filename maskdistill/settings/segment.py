@@ -1,4 +1,4 @@
-"""What the stage `segment` can be told: the DeepLabv3 and its training."""
+"""Settings of the stage `segment`: the DeepLabv3 and its training."""
 
 from dataclasses import dataclass, field
 from typing import Annotated, Literal

@@ -1,4 +1,4 @@
-"""What both networks can be told about their training; defaults that differ stand in each stage's own file."""
+"""Settings of the training of both networks; defaults that differ stand in each stage's file."""
 
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
