@@ -1,4 +1,4 @@
-"""MaskDistill: unsupervised semantic segmentation of any folder of pictures (unofficial implementation)."""
+"""MaskDistill: unsupervised semantic segmentation of any folder of pictures (unofficial)."""
 
 from typing import TYPE_CHECKING
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 else:
 
     def __getattr__(name: str) -> object:
-        """`maskdistill.discover` is `api.discover`, found when it is asked for: `import maskdistill` loads nothing."""
+        """Return `api.discover` when it is asked for: `import maskdistill` loads nothing."""
         if name in __all__:
             from importlib import import_module
 

@@ -1,4 +1,4 @@
-"""`python -m maskdistill`, where the command itself is not on the path."""
+"""Module entry: `python -m maskdistill`, where the command itself is not on the path."""
 
 import sys
 

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 
 
 class MaskDistillError(Exception):
-    """The base of all the others; the command prints it without a traceback."""
+    """Base of all the others: the command prints it without a traceback."""
 
 
 class SettingsError(MaskDistillError):
@@ -53,6 +53,14 @@ class StaleError(RunError):
 
 class TrainingError(MaskDistillError):
     """A network that cannot be trained on what it was given."""
+
+
+def setting(name: str, value: str = "") -> str:
+    """Return a setting, and a value for it, as messages name it: `propose.min_score`, `k: 5`.
+
+    The command prints it as a flag of the command that was given: `--min-score`.
+    """
+    return f"`{name}: {value}`" if value else f"`{name}`"
 
 
 def listed(values: Sequence[object], most: int = 5) -> str:

@@ -72,7 +72,7 @@ def flags_of(*words: str) -> frozenset[str]:
 
 
 def flags_of_all() -> frozenset[str]:
-    alone = [(verb,) for verb in commands.VERBS if verb not in ("data", "score")]
+    alone = [(verb,) for verb in commands.COMMANDS if verb not in ("data", "score")]
     below = [
         ("score", "semantic"),
         ("score", "instances"),
@@ -85,7 +85,7 @@ def flags_of_all() -> frozenset[str]:
 def test_every_command_that_a_page_shows_is_one_and_has_its_flags(page: Path) -> None:
     for line in code_in(page):
         for verb, rest in COMMAND.findall(line):
-            assert verb in commands.VERBS, line
+            assert verb in commands.COMMANDS, line
             words = (
                 [verb, *re.findall(r"^ ([a-z][\w-]*)", rest)]
                 if verb in ("data", "score")

@@ -1,7 +1,9 @@
-"""The verbs as keyword-only functions: what the command does, a program can.
+"""Verbs as keyword-only functions: a program can do all that the command does.
 
-Each takes a run's folder and, where settings matter, `settings`: a nested mapping as in a YAML file, checked and
-refused like one ({"propose": {"method": "tokencut"}}).
+In:       a run's folder and, where settings matter, `settings`: a nested mapping as in a YAML file,
+          checked and refused like one ({"propose": {"method": "tokencut"}})
+Above:    cli, the command
+Below:    workflows (runs), inference (trained runs, masks without a run), measuring, downloads
 """
 
 from maskdistill.api.alone import (
@@ -14,32 +16,34 @@ from maskdistill.api.files import (
     score_semantic,
     voc_instances,
 )
+from maskdistill.api.looks import (
+    name_clusters,
+    status,
+    sweep,
+)
 from maskdistill.api.runs import (
     REUSABLE,
-    VERBS,
     cluster,
     demo,
     detect,
     evaluate,
-    is_run,
     label,
-    name_clusters,
     propose,
     report,
     run,
     scan,
     segment,
-    settings_for,
-    status,
-    sweep,
 )
+from maskdistill.api.settings import is_run, settings_for
 from maskdistill.api.trained import (
     export,
     load,
     predict,
 )
+from maskdistill.runs.stages import HELP, VERBS
 
 __all__ = [
+    "HELP",
     "REUSABLE",
     "VERBS",
     "cluster",

@@ -1,4 +1,4 @@
-"""Anybody's files: predictions against ground truth, ground truth from one form to another, data sets from mirrors."""
+"""Anybody's files: predictions against ground truth, ground truth in another form, data sets."""
 
 from __future__ import annotations
 
@@ -20,8 +20,13 @@ def voc_instances(
     of: str = "masks",
     class_agnostic: bool = False,
 ) -> dict[str, int]:
-    """A split of a VOC devkit as a COCO instances JSON: of its maps of objects (masks), or its XML files (boxes).
+    """Write a split of a VOC devkit as a COCO instances JSON.
 
+    Args:
+        root: the devkit, VOC2007 or VOC2012, or the folder above one.
+        split: segmentation/val, detection/trainval, ...
+        of: masks, from the maps of objects; boxes, from the XML files.
+        class_agnostic: one category, object.
     Returns:
         Counts: images, objects.
     """
@@ -44,21 +49,26 @@ def fetch(
     whole_archive: bool = False,
     quiet: bool = False,
 ) -> list[str]:
-    """A data set from the first mirror that has it: resumed, checked, unpacked, whole; nothing is done twice.
+    """Fetch a data set from the first mirror that has it, resumed, checked, unpacked; none twice.
 
     Args:
         dataset: voc2012, voc2007, sbd, coco20k, coco2017.
-        out: DIR. An archive that lies in DIR/archives already is checked and used. VOC 2012 and SBD in one folder give
-            the list of trainaug.
+        out: DIR. An archive that lies in DIR/archives already is checked and used. VOC 2012 and SBD
+            in one folder give the list of trainaug.
         mirrors: URLs that are tried first: a folder (ends in /), or a file by the archive's name.
         keep_archives: do not remove what was fetched once it is unpacked.
-        names, names_sha256: of coco20k alone: the list (a file or URL; None: the usual one) and its checksum.
-        pictures, whole_archive: of coco20k alone: a folder with pictures of train2014, which are linked; all of
-            train2014.zip in place of single pictures.
+        names: of coco20k alone: the list, a file or URL; None: the usual one.
+        names_sha256: of coco20k alone: the checksum of the list.
+        pictures: of coco20k alone: a folder with pictures of train2014, which are linked.
+        whole_archive: of coco20k alone: all of train2014.zip in place of single pictures.
+        quiet: no progress.
     Returns:
-        Lines that say how to go on: the command of a run with the lists and the ground truth that were made.
+        Lines that say how to go on: the command of a run with the lists and the ground truth that
+        were made.
     Raises:
-        DatasetError: no mirror has it (each with its reason), too small a disk, a damaged archive, a set not whole.
+        DatasetError: no mirror has it (each with its reason), too small a disk, a damaged archive,
+            a set not whole.
+        SettingsError: an argument that is of coco20k alone.
     """
     from maskdistill.downloads import coco20k, run_command
     from maskdistill.downloads import fetch as stage
@@ -105,21 +115,28 @@ def score_semantic(
     weights: str = "",
     out: str | Path | None = None,
 ) -> Score:
-    """Label maps (PNG) against label maps, anybody's, without a run.
+    """Score label maps (PNG) against label maps, anybody's, without a run.
 
     Args:
-        predictions, ground_truth: folders, joined by relative path, else file name; 255 in the truth is ignored.
+        predictions: folder; joined with the truth by relative path, else file name.
+        ground_truth: folder; 255 is ignored.
         classes: voc, or a file with a name a line, background first.
         only: a list of names, one a line: these pictures alone.
-        matching: none: ids are classes; else clusters are matched with classes: iou, pixels, majority.
+        matching: none: ids are classes; else clusters are matched with classes: iou, pixels,
+            majority.
         protocol: occurring: mIoU over the classes in the truth; paper: absent ones are 0.
-        missing: what a truth without prediction does: refuse, or it counts as background.
-        bootstrap: samples for the intervals; 0: none. out: FILE.json, FILE.csv or FILE.md.
-        weights: of the network that predicted, and their licence, in words, for the files; "": unknown.
+        missing: a truth without prediction: refuse, or it counts as background.
+        bootstrap: samples for the intervals; 0: none.
+        seed: of the samples.
+        weights: of the network that predicted, and their licence, in words, for the files;
+            "": unknown.
+        out: FILE.json, FILE.csv or FILE.md; None: no file.
     Returns:
-        rows (as in metrics.json), notes (what stands beside the numbers), table() as Markdown.
+        Score: rows (as in metrics.json), notes (what stands beside the numbers), table() as
+        Markdown.
     Raises:
-        PredictionError, GroundTruthError: what does not fit, how many, and the first of them. SettingsError.
+        PredictionError, GroundTruthError: what does not fit, how many, and the first of them.
+        SettingsError: an argument that cannot be used.
     """
     from maskdistill.measuring import score_files, score_semantic
 
@@ -141,12 +158,14 @@ def score_instances(
     weights: str = "",
     out: str | Path | None = None,
 ) -> Score:
-    """A COCO results file against a COCO instances file, anybody's, without a run.
+    """Score a COCO results file against a COCO instances file, anybody's, without a run.
 
     Args:
-        predictions: a list of records with image_id, category_id, score, and segmentation, bbox or both.
-        matching: none: category ids are those of the truth; else they are clusters: overlap, release.
-        All others, and what is returned and raised, as `score_semantic` has it.
+        predictions: a list of records with image_id, category_id, score, and segmentation, bbox or
+            both.
+        matching: none: category ids are those of the truth; else they are clusters: overlap,
+            release.
+        All other arguments, the result and the errors as `score_semantic` has them.
     """
     from maskdistill.measuring import score_files, score_instances
 

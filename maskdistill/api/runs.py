@@ -1,24 +1,27 @@
-"""The verbs over a run's folder, as functions."""
+"""Verbs over a run's folder, as functions of one shape: keywords, `out` first, settings, `quiet`.
+
+In:       the run's folder; settings as a nested mapping (a YAML file's), checked and refused like
+          one, over those of the run; or all settings, as RunSettings
+Out:      the path of what was made, or rows
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-from maskdistill.errors import RunError, SettingsError
+from maskdistill.api.settings import Settings, is_run, settings_for
+from maskdistill.errors import RunError, SettingsError, setting
 from maskdistill.runs.layout import RunFolder
 from maskdistill.runs.stages import EMBEDDINGS, STAGES, VERBS, verb_of
-from maskdistill.settings import RunSettings, nearest, read_yaml
-from maskdistill.settings import load as load_settings
-from maskdistill.settings.load import merge, preset_of, validate
+from maskdistill.settings import RunSettings, nearest
 
-# Scan looks at the pictures themselves; evaluate and report are always done again.
+# Scan looks at the pictures themselves; what is always done again is never taken over.
 REUSABLE = tuple(
     name
     for entry in STAGES
-    if not entry.always and entry.name != "scan"
+    if entry.verb != "scan" and not entry.always
     for name in ((entry.name, EMBEDDINGS) if entry.name == "cluster" else (entry.name,))
 )
 
@@ -29,27 +32,32 @@ def run(
     out: str | Path,
     preset: str | None = None,
     config: str | Path | None = None,
-    settings: Mapping[str, Any] | RunSettings | None = None,
+    settings: Settings = None,
     until: str | None = None,
     start: str | None = None,
     reuse: Mapping[str, str | Path] | None = None,
     quiet: bool = False,
 ) -> Path:
-    """The whole job, from a folder of pictures to the report; goes on where it was stopped.
+    """Do the whole job, from a folder of pictures to the report; go on where it was stopped.
 
-    With the setting `seeds` above 1 the stages after the proposals are made with that many seeds, each in
-    OUT/seeds/N, and evaluated together.
+    With the setting `seeds` above 1 the stages after the proposals are made with that many seeds,
+    each in OUT/seeds/N, and evaluated together.
 
     Args:
-        pictures: folder of pictures; None where `out` is a run already: its pictures and settings are used.
+        pictures: folder of pictures; None where `out` is a run already: its pictures and settings
+            are used.
         out: the run's folder.
-        preset: None: the one that settings or config name, `quick` where neither does. None where `pictures` is None.
-        config: YAML file, over the preset. settings: over both.
-        until: the last verb to do. start: from this verb on, what was made with other settings is made again.
-        reuse: {"propose": "runs/a"}: what is not complete here is taken of another run, if it was made of the same
-            pictures, settings and weights; else an error lists what differs. A verb takes all of its stages
-            (`label` also the second clustering), detect/train the training alone, cluster/embeddings what k-means is
-            fitted on. It is no setting.
+        preset: None: the one that settings or config name, `quick` where neither does. None where
+            `pictures` is None.
+        config: YAML file, over the preset.
+        settings: over both.
+        until: the last verb to do.
+        start: from this verb on, what was made with other settings is made again.
+        reuse: {"propose": "runs/a"}: what is not complete here is taken of another run, if it was
+            made of the same pictures, settings and weights; else an error lists what differs. A
+            verb takes all of its stages (`label` also the second clustering), detect/train the
+            training alone, cluster/embeddings what k-means is fitted on. It is no setting.
+        quiet: no progress.
     Returns:
         The path of the report, or of the run's folder if `until` comes before it.
     Raises:
@@ -58,26 +66,23 @@ def run(
     for name, verb in (("until", until), ("from", start)):
         if verb is not None and verb not in VERBS:
             raise SettingsError(
-                f"{name}: there is no stage {verb!r}. Stages, in order: {', '.join(VERBS)}.{nearest(verb, VERBS)}"
+                f"{name}: there is no stage {verb!r}. "
+                f"Stages, in order: {', '.join(VERBS)}.{nearest(verb, VERBS)}"
             )
     if until is not None and start is not None and VERBS.index(start) > VERBS.index(until):
         raise SettingsError(
             f"from: {start} comes after {until}, the last stage to do. In order: {', '.join(VERBS)}"
         )
     sources = _sources(reuse or {}, Path(out), until)
-    chosen = (
-        settings
-        if isinstance(settings, RunSettings)
-        else settings_for(out, pictures, preset, config, settings)
-    )
+    chosen = settings_for(out, settings, pictures=pictures, preset=preset, config=config)
     if chosen.cluster.of == "detections":
         raise SettingsError(
-            "cluster.of: a run clusters proposals first. Give --cluster.again to cluster the detections too"
+            "cluster.of: a run clusters proposals first. "
+            f"Give {setting('cluster.again')} to cluster the detections too"
         )
     verbs = list(VERBS[: VERBS.index(until) + 1]) if until else list(VERBS)
-    if (
-        chosen.detect.import_file and "detect" in verbs
-    ):  # nothing reads what comes before the detections of others
+    if chosen.detect.import_file and "detect" in verbs:
+        # Nothing reads what comes before the detections of others.
         verbs = [verb for verb in verbs if verb not in ("propose", "cluster")]
         start = "detect" if start in ("propose", "cluster") else start
     return _do(
@@ -86,24 +91,24 @@ def run(
 
 
 def _sources(reuse: Mapping[str, str | Path], out: Path, until: str | None) -> dict[str, Path]:
-    """What of which run is to be reused, checked as far as it can be before anything is made."""
+    """Return stage -> the run it is taken of, checked as far as can be before anything is made."""
     found = {stage: Path(run) for stage, run in reuse.items()}
-    for stage, run in found.items():
-        if stage not in REUSABLE:
+    for name, run in found.items():
+        if name not in REUSABLE:
             raise SettingsError(
-                f"reuse: {stage!r} cannot be taken of another run. What can: {', '.join(REUSABLE)}."
-                f"{nearest(stage, REUSABLE)}"
+                f"reuse: {name!r} cannot be taken of another run. "
+                f"What can: {', '.join(REUSABLE)}.{nearest(name, REUSABLE)}"
             )
-        verb = "cluster" if stage == EMBEDDINGS else verb_of(stage)
-        if until is not None and VERBS.index(verb) > VERBS.index(until):
-            raise SettingsError(f"reuse: {stage} comes after {until}, the last stage to do")
+        stage = "cluster" if name == EMBEDDINGS else name
+        if until is not None and VERBS.index(verb_of(stage)) > VERBS.index(until):
+            raise SettingsError(f"reuse: {name} comes after {until}, the last stage to do")
         if run.resolve() == out.resolve():
             raise SettingsError(f"reuse: {run} is this run itself. Give another one's folder")
         # A run that was reused may be gone when the same command goes on.
-        made = RunFolder(out).stage("cluster" if stage == EMBEDDINGS else stage).record
-        if not RunFolder(run).config.is_file() and not made.is_file():
+        made = RunFolder(out).stage(stage).record
+        if not is_run(run) and not made.is_file():
             raise RunError(
-                f"{run}: not the folder of a run (no config.yaml), so that {stage} cannot be reused"
+                f"{run}: not the folder of a run (no config.yaml), so that {name} cannot be reused"
             )
     return found
 
@@ -112,155 +117,87 @@ def scan(
     *,
     pictures: str | Path,
     out: str | Path,
-    settings: Mapping[str, Any] | RunSettings | None = None,
+    settings: Settings = None,
     redo: bool = False,
+    quiet: bool = False,
 ) -> Path:
-    """A folder of pictures to images.jsonl: ids, sizes, hashes, splits; a run that is there keeps its settings."""
+    """Write images.jsonl of a folder of pictures: ids, sizes, hashes, splits.
+
+    A run that is there keeps its settings.
+    """
     there = RunFolder(Path(out)).config.exists()
-    chosen = (
-        settings
-        if isinstance(settings, RunSettings)
-        else settings_for(out, None if there else pictures, None, None, settings)
-    )
-    return _do(out, chosen, ["scan"], pictures=pictures, start="scan" if redo else None)
+    chosen = settings_for(out, settings, pictures=None if there else pictures)
+    start = "scan" if redo else None
+    return _do(out, chosen, ["scan"], pictures=pictures, start=start, quiet=quiet)
 
 
 def propose(
-    *, out: str | Path, settings: Mapping[str, Any] | RunSettings | None = None, redo: bool = False
+    *, out: str | Path, settings: Settings = None, redo: bool = False, quiet: bool = False
 ) -> Path:
-    """Pictures to proposals: masks of a self-supervised backbone's attention."""
-    return _verb("propose", out, settings, redo)
-
-
-def sweep(
-    *,
-    out: str | Path,
-    settings: Mapping[str, Any] | RunSettings | None = None,
-    methods: tuple[str, ...] = ("maskdistill", "lost", "tokencut", "maskcut"),
-    blocks: tuple[int, ...] = (-1, -2, -3, -4),
-    facets: tuple[str, ...] = ("keys", "queries", "values", "tokens"),
-    n_pictures: int = 12,
-) -> list[dict[str, Any]]:
-    """What a new backbone needs: every method x block x facet x centring on a few pictures of a run, the best first.
-
-    Nothing of the run is changed. With ground truth by CorLoc and mean best IoU, without by agreement under flips and
-    crops; RUN/sweep/table.json holds the rows too.
-    """
-    from maskdistill.engine.opening import opened
-    from maskdistill.measuring import sweep as stage
-
-    chosen = (
-        settings
-        if isinstance(settings, RunSettings)
-        else settings_for(out, None, None, None, settings)
-    )
-    if n_pictures < 1:
-        raise SettingsError(f"n_pictures must be at least 1, got {n_pictures}")
-    grid = stage.Grid(methods=methods, blocks=blocks, facets=facets)  # type: ignore[arg-type]
-    with opened(Path(out), chosen, pictures=None, keep_config=True) as job:
-        return stage.work(job, grid=grid, n_pictures=n_pictures)
-
-
-def name_clusters(
-    *,
-    out: str | Path,
-    labelled: str | Path | Sequence[str | Path],
-    settings: Mapping[str, Any] | RunSettings | None = None,
-) -> list[dict[str, Any]]:
-    """Names for the clusters of a run, by matching with a few labelled pictures of it; nothing is learnt from them.
-
-    Args:
-        labelled: COCO instances JSON, or a folder of label maps; one or several with one list of classes.
-    Returns:
-        A row a cluster: stage, cluster, name, masks that meet a labelled object, how many of them agree.
-    """
-    from maskdistill.engine.opening import opened
-    from maskdistill.measuring import match_names as stage
-
-    chosen = (
-        settings
-        if isinstance(settings, RunSettings)
-        else settings_for(out, None, None, None, settings)
-    )
-    sources = [labelled] if isinstance(labelled, str | Path) else list(labelled)
-    if not sources:
-        raise SettingsError(
-            "labelled: wanted a COCO instances JSON or a folder of label maps, found nothing"
-        )
-    with opened(Path(out), chosen, pictures=None, keep_config=True) as job:
-        return stage.work(job, [Path(source) for source in sources])
+    """Make proposals of pictures: masks of a self-supervised backbone's attention."""
+    return _verb("propose", out, settings_for(out, settings), redo, quiet)
 
 
 def cluster(
-    *, out: str | Path, settings: Mapping[str, Any] | RunSettings | None = None, redo: bool = False
+    *, out: str | Path, settings: Settings = None, redo: bool = False, quiet: bool = False
 ) -> Path:
-    """Masks to clusters: embeddings and k-means. Of detections, label maps are made of these clusters from then on."""
-    chosen = (
-        settings
-        if isinstance(settings, RunSettings)
-        else settings_for(out, None, None, None, settings)
-    )
+    """Cluster masks: embeddings and k-means.
+
+    With `cluster.of` detections, label maps are made of these clusters from then on.
+    """
+    chosen = settings_for(out, settings)
     if chosen.cluster.of == "detections":
         chosen = replace(chosen, cluster=replace(chosen.cluster, again=True))
-    return _verb("cluster", out, chosen, redo)
+    return _verb("cluster", out, chosen, redo, quiet)
 
 
 def detect(
-    *, out: str | Path, settings: Mapping[str, Any] | RunSettings | None = None, redo: bool = False
+    *, out: str | Path, settings: Settings = None, redo: bool = False, quiet: bool = False
 ) -> Path:
-    """Noisy masks and cluster ids to a Mask R-CNN, and its detections in every picture."""
-    return _verb("detect", out, settings, redo)
+    """Train a Mask R-CNN on noisy masks and cluster ids; write its detections in every picture."""
+    return _verb("detect", out, settings_for(out, settings), redo, quiet)
 
 
 def label(
-    *, out: str | Path, settings: Mapping[str, Any] | RunSettings | None = None, redo: bool = False
+    *, out: str | Path, settings: Settings = None, redo: bool = False, quiet: bool = False
 ) -> Path:
-    """Confident detections to one label map a picture."""
-    return _verb("label", out, settings, redo)
+    """Paint confident detections as one label map a picture."""
+    return _verb("label", out, settings_for(out, settings), redo, quiet)
 
 
 def segment(
-    *, out: str | Path, settings: Mapping[str, Any] | RunSettings | None = None, redo: bool = False
+    *, out: str | Path, settings: Settings = None, redo: bool = False, quiet: bool = False
 ) -> Path:
-    """Label maps to a DeepLabv3, and its predictions for every picture."""
-    return _verb("segment", out, settings, redo)
+    """Train a DeepLabv3 on label maps; write its prediction for every picture."""
+    return _verb("segment", out, settings_for(out, settings), redo, quiet)
 
 
 def evaluate(
     *,
     out: str | Path,
-    settings: Mapping[str, Any] | RunSettings | None = None,
+    settings: Settings = None,
     against: str | Path | None = None,
+    quiet: bool = False,
 ) -> Path:
-    """Every stage that is there against the ground truth; writes evaluate/metrics.json.
+    """Measure every stage that is there against the ground truth; write evaluate/metrics.json.
 
     Args:
-        against: another run: each number of both on the pictures that both have, with a paired test, and how far
-            the two agree (without ground truth that alone): evaluate/against.json.
+        against: another run: each number of both on the pictures that both have, with a paired
+            test, and how far the two agree (without ground truth that alone):
+            evaluate/against.json.
     """
-    chosen = (
-        settings
-        if isinstance(settings, RunSettings)
-        else settings_for(out, None, None, None, settings)
-    )
+    chosen = settings_for(out, settings)
     if against is None:
-        return _do(out, chosen, ["evaluate"], pictures=None)
+        return _do(out, chosen, ["evaluate"], quiet=quiet)
     if Path(against).resolve() == Path(out).resolve():
         raise SettingsError(f"against: {against} is this run itself. Give another one's folder")
-    other = Path(against), settings_for(against, None, None, None, None)
-    return _do(out, chosen, ["evaluate"], pictures=None, against=other)
+    other = Path(against), settings_for(against)
+    return _do(out, chosen, ["evaluate"], against=other, quiet=quiet)
 
 
-def report(*, out: str | Path, settings: Mapping[str, Any] | RunSettings | None = None) -> Path:
-    """One self-contained page of what is there; its path is returned."""
-    return _verb("report", out, settings, False)
-
-
-def status(*, out: str | Path) -> list[dict[str, Any]]:
-    """A row a stage: stage, state (done | unfinished | missing | stale), counts, seconds, why it is stale."""
-    from maskdistill.workflows import status as stage
-
-    return stage.rows(Path(out))
+def report(*, out: str | Path, settings: Settings = None, quiet: bool = False) -> Path:
+    """Write one self-contained page of what is there; return its path."""
+    return _do(out, settings_for(out, settings), ["report"], quiet=quiet)
 
 
 def demo(
@@ -293,44 +230,8 @@ def demo(
     )
 
 
-def is_run(out: str | Path) -> bool:
-    """Return whether a folder is that of a run."""
-    return RunFolder(Path(out)).config.is_file()
-
-
-def settings_for(
-    out: str | Path,
-    pictures: str | Path | None,
-    preset: str | None,
-    config: str | Path | None,
-    settings: Mapping[str, Any] | None,
-) -> RunSettings:
-    """Settings of a run: preset < file < mapping; without PICTURES the run's config.yaml stands for the preset."""
-    flags = dict(settings or {})
-    if pictures is not None:
-        return load_settings(flags, preset_name=preset, config=Path(config) if config else None)
-    from maskdistill.engine.opening import configured
-
-    before = configured(Path(out))
-    file = read_yaml(Path(config)) if config else {}
-    named = preset or preset_of(file, flags)
-    if named is not None and named != before.get("preset"):
-        raise SettingsError(
-            f"preset: {out} was made with {before.get('preset')}, and its config.yaml stands in place of a preset. "
-            f"Give PICTURES too to begin with {named}"
-        )
-    return validate(merge(before, file, flags), source=str(out))
-
-
-def _verb(
-    verb: str, out: str | Path, settings: Mapping[str, Any] | RunSettings | None, redo: bool
-) -> Path:
-    chosen = (
-        settings
-        if isinstance(settings, RunSettings)
-        else settings_for(out, None, None, None, settings)
-    )
-    return _do(out, chosen, [verb], pictures=None, start=verb if redo else None)
+def _verb(verb: str, out: str | Path, settings: RunSettings, redo: bool, quiet: bool) -> Path:
+    return _do(out, settings, [verb], start=verb if redo else None, quiet=quiet)
 
 
 def _do(
@@ -338,13 +239,14 @@ def _do(
     settings: RunSettings,
     verbs: list[str],
     *,
-    pictures: str | Path | None,
+    pictures: str | Path | None = None,
     start: str | None = None,
     reuse: Mapping[str, Path] | None = None,
     against: tuple[Path, RunSettings] | None = None,
     repeat: bool = False,
     quiet: bool = False,
 ) -> Path:
+    """Do verbs of a run: the one door to the work."""
     from maskdistill.engine.opening import opened
     from maskdistill.workflows import run, seeds
 

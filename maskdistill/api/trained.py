@@ -1,4 +1,4 @@
-"""What a run made, in use: its networks on new pictures, its masks as a dataset."""
+"""Trained runs in use: their networks on new pictures, their masks as a dataset."""
 
 from __future__ import annotations
 
@@ -10,7 +10,15 @@ if TYPE_CHECKING:
 
 
 def load(run_or_model: str | Path, *, device: str = "auto", crf: bool = False) -> Model:
-    """The networks that a run trained, ready to `predict(picture)`; crf: with the paper's CRF behind the segmenter."""
+    """Return the networks that a run trained, ready to `predict(picture)`.
+
+    Args:
+        run_or_model: a run's folder, or that of a model.
+        device: auto, cpu, cuda, cuda:N.
+        crf: draw label maps to the edges of the picture by a dense CRF, as the paper does.
+    Raises:
+        RunError: nothing trained there.
+    """
     from maskdistill.inference import trained_run
 
     return trained_run.load(Path(run_or_model), device=device, crf=crf)
@@ -25,9 +33,13 @@ def predict(
     crf: bool = False,
     quiet: bool = False,
 ) -> dict[str, int]:
-    """Label maps (palette PNG) and instances (JSON) for a folder of new pictures, at their relative paths.
+    """Write label maps (palette PNG) and instances (JSON) of new pictures, at their relative paths.
 
     Args:
+        run: a run's folder, or that of a model.
+        pictures: folder, searched recursively.
+        out: folder for the results; the same call goes on where it was stopped.
+        device: auto, cpu, cuda, cuda:N.
         crf: draw label maps to the edges of the picture by a dense CRF, whatever the run's setting.
     Returns:
         Counts: predicted, done before, refused.
@@ -44,11 +56,14 @@ def export(
     out: str | Path | None = None,
     polygons: bool = False,
 ) -> Path:
-    """Proposals or detections as one COCO dataset file; its path is returned.
+    """Write proposals or detections as one COCO dataset file; return its path.
 
     Args:
-        polygons: outlines (tolerance 2 px, holes filled, as in the paper's files) in place of run lengths; masks too
-            small for one are left out, and told.
+        run: the run's folder.
+        of: detections or proposals.
+        out: the file; None: RUN/export/coco-<of>.json.
+        polygons: outlines (tolerance 2 px, holes filled, as in the paper's files) in place of run
+            lengths; masks too small for one are left out, and told.
     """
     from maskdistill.inference import export as stage
 

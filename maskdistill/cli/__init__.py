@@ -1,4 +1,7 @@
-"""The command line: `main` runs one command."""
+"""Command line: `main` runs one command.
+
+Below:    api, which does what the command says
+"""
 
 from maskdistill.cli.commands import main
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from maskdistill.errors import PictureError, RunError
+from maskdistill.errors import PictureError, RunError, setting
 from maskdistill.runs import fingerprints, lines
 from maskdistill.runs.layout import RunFolder
 from maskdistill.runs.ledger import Ledger
@@ -91,7 +91,8 @@ class Job:
         if image.root not in self.roots:
             raise RunError(
                 f"{self.settings.validation}: the folder of the validation pictures is not there "
-                "any more. Bring it back, or give where it is now: --validation FOLDER"
+                "any more. Bring it back, or give where it is now: "
+                f"{setting('validation', 'FOLDER')}"
             )
         return self.roots[image.root] / image.path
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from maskdistill.datasets import voc
-from maskdistill.errors import GroundTruthError
+from maskdistill.errors import GroundTruthError, setting
 from maskdistill.settings import RunSettings, nearest
 
 COLUMNS = ("class", "value", "source")
@@ -95,11 +95,13 @@ def by_class(file: Path, classes: Sequence[str]) -> list[dict[str, Any]]:
             lines = list(enumerate(reader, 2))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise GroundTruthError(
-            f"{file}: cannot be read as CSV ({error}). Give --published FILE.csv"
+            f"{file}: cannot be read as CSV ({error}). "
+            f"Give {setting('evaluate.published', 'FILE.csv')}"
         ) from error
     if not lines:
+        none = setting("evaluate.published", "''")
         raise GroundTruthError(
-            f"{file}: holds no figures behind its first line. Give --published '' for none"
+            f"{file}: holds no figures behind its first line. Give {none} for none"
         )
     rows: dict[tuple[str, str], dict[str, Any]] = {}
     for number, entry in lines:

@@ -1,6 +1,8 @@
-"""Settings: every number a user may want to change, one file a stage, with unit, default and source at each.
+"""Settings: every number that a user may want to change, one file a stage.
 
-Loaded by `load` (presets, YAML, flags), made concrete by `resolve`; unpacked into plain keyword arguments by stages.
+Each stands once, with unit, default, range and source; the help text is the comment at the field.
+In:       defaults < preset < YAML file < flags (`load`, `over`), made concrete by `resolve`
+Out:      frozen dataclasses, which stages unpack into plain keyword arguments
 """
 
 from maskdistill.settings.load import (
@@ -12,15 +14,19 @@ from maskdistill.settings.load import (
     load,
     merge,
     nearest,
+    over,
     preset,
     read_yaml,
     validate,
 )
+from maskdistill.settings.propose import FACETS, METHODS
 from maskdistill.settings.resolve import resolve
 from maskdistill.settings.run import WEIGHT_STAGES, CommonSettings, RunSettings
 
 __all__ = [
     "DESCRIBES",
+    "FACETS",
+    "METHODS",
     "PRESETS",
     "WEIGHT_STAGES",
     "CommonSettings",
@@ -31,6 +37,7 @@ __all__ = [
     "load",
     "merge",
     "nearest",
+    "over",
     "preset",
     "read_yaml",
     "resolve",

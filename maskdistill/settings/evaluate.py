@@ -1,37 +1,38 @@
-"""What the stages `evaluate` and `report` can be told."""
+"""Settings of the stages `evaluate` and `report`."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
-from maskdistill.settings.checks import at_least
+from maskdistill.settings.ranges import Range, check_ranges
 
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluateSettings:
     """From ground truth to metrics; never changes what was trained."""
 
-    protocol: Literal["occurring", "paper"] = (
-        "occurring"  # mIoU over classes in the truth; paper: absent ones are 0
-    )
-    # clusters of label maps to classes: one to one by IoU (the release) or by pixels; majority: several may share one
+    # mIoU over classes in the truth; paper: absent ones are 0
+    protocol: Literal["occurring", "paper"] = "occurring"
+    # clusters of label maps to classes: one to one by IoU (the release) or by pixels; majority:
+    # several may share one
     matching: Literal["iou", "pixels", "majority"] = "iou"
-    # what names a detection's cluster: the object that the mask meets with IoU >= 0.5 (overlap), or whatever object has
-    # the highest box IoU, none met too (release)
+    # what names a detection's cluster: the object that the mask meets with IoU >= 0.5 (overlap), or
+    # whatever object has the highest box IoU, none met too (release)
     votes: Literal["overlap", "release"] = "overlap"
-    published: str = ""  # CSV of others' figures by class, shown beside ours: class, value (per cent), source; "": none
-    bootstrap: int = 200  # resamplings of the pictures for the intervals; 0: no intervals
+    # CSV of others' figures by class, shown beside ours: class, value (per cent), source; "": none
+    published: str = ""
+    # resamplings of the pictures for the intervals; 0: no intervals
+    bootstrap: Annotated[int, Range(0)] = 200
 
     def __post_init__(self) -> None:
-        at_least("evaluate.bootstrap", self.bootstrap, 0)
+        check_ranges(self, "evaluate")
 
 
 @dataclass(frozen=True, kw_only=True)
 class ReportSettings:
     """The page at the end."""
 
-    tiles: int = 24  # pictures a contact sheet
-    tile_px: int = 280  # longer side of a tile
+    tiles: Annotated[int, Range(1)] = 24  # pictures a contact sheet
+    tile_px: Annotated[int, Range(32)] = 280  # longer side of a tile
 
     def __post_init__(self) -> None:
-        at_least("report.tiles", self.tiles, 1)
-        at_least("report.tile_px", self.tile_px, 32)
+        check_ranges(self, "report")

@@ -1,25 +1,22 @@
-"""What the stage `label` can be told: which detections are painted, and how."""
+"""Settings of the stage `label`: which detections are painted, and how."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
-from maskdistill.settings.checks import in_unit
+from maskdistill.settings.ranges import Range, check_ranges
 
 
 @dataclass(frozen=True, kw_only=True)
 class LabelSettings:
     """From detections to label maps."""
 
-    min_score: float = 0.9  # of a detection, in [0, 1]; 0.9 in the release
-    keep_best: bool = (
-        True  # paint the best detection of a picture that has none above min_score; source: release
-    )
-    overlap: Literal["skip", "below", "legacy"] = (
-        "skip"  # later masks: left out, painted below, or as the release did
-    )
-    shape: Literal["mask", "box"] = (
-        "mask"  # what is painted of a detection; box: its whole box, as the release can too
-    )
+    min_score: Annotated[float, Range(0, 1)] = 0.9  # of a detection, in [0, 1]; 0.9 in the release
+    # paint the best detection of a picture that has none above min_score; source: release
+    keep_best: bool = True
+    # later masks: left out, painted below, or as the release did
+    overlap: Literal["skip", "below", "legacy"] = "skip"
+    # what is painted of a detection; box: its whole box, as the release can too
+    shape: Literal["mask", "box"] = "mask"
 
     def __post_init__(self) -> None:
-        in_unit("label.min_score", self.min_score)
+        check_ranges(self, "label")

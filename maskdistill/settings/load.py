@@ -1,7 +1,8 @@
-"""Defaults < preset < YAML file < flags: merging, checking, writing.
+"""Loading: defaults < preset < YAML file < flags, merged, checked, written.
 
-Unknown keys are refused with the nearest names; pydantic checks the types of a YAML file, the dataclasses
-themselves check the ranges.
+In:       names of presets, YAML files, nested mappings
+Out:      RunSettings. Unknown keys are refused with the nearest names; pydantic checks the types of
+          a YAML file, the dataclasses themselves check the ranges
 """
 
 import dataclasses
@@ -23,7 +24,8 @@ PRESETS = ("quick", "demo", "paper-voc12", "paper-coco20k")
 
 
 def _refuse_unknown_keys(cls: type) -> None:
-    cls.__pydantic_config__ = ConfigDict(extra="forbid", allow_inf_nan=False)  # type: ignore[attr-defined]
+    config = ConfigDict(extra="forbid", allow_inf_nan=False)
+    cls.__pydantic_config__ = config  # type: ignore[attr-defined]
     for field_type in typing.get_type_hints(cls).values():
         if dataclasses.is_dataclass(field_type) and isinstance(field_type, type):
             _refuse_unknown_keys(field_type)
@@ -34,7 +36,11 @@ _ADAPTER = TypeAdapter(RunSettings)
 
 
 def preset(name: str) -> dict[str, Any]:
-    """Settings of a preset as nested dict; SettingsError with the nearest names for an unknown one."""
+    """Return the settings of a preset as nested dict.
+
+    Raises:
+        SettingsError: there is no such preset; with the nearest names.
+    """
     if name not in PRESETS:
         raise SettingsError(
             f"preset: there is no {name!r}. Presets: {', '.join(PRESETS)}.{nearest(name, PRESETS)}"
@@ -43,7 +49,7 @@ def preset(name: str) -> dict[str, Any]:
 
 
 def about(name: str) -> list[str]:
-    """What is known of a preset's numbers before it starts, a sentence a line: hours, expected scores with spread."""
+    """Return what is known of a preset before it starts, a line each: hours, expected scores."""
     told = _read_preset(name).get("about", {}) if name in PRESETS else {}
     hours = [f"{name}: hours {told['hours']}"] if "hours" in told else []
     return hours + [f"{name}: expected: {line}" for line in told.get("expected", ())]
@@ -59,7 +65,11 @@ def _read_preset(name: str) -> dict[str, Any]:
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """A YAML file's settings as nested dict, unchecked but for being a mapping; a run's config.yaml is one too."""
+    """Return a YAML file's settings as nested dict; a run's config.yaml is such a file too.
+
+    Raises:
+        SettingsError: it cannot be read, or is no mapping; nothing else is checked.
+    """
     try:
         loaded = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -80,10 +90,12 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 
 def merge(*layers: Mapping[str, Any]) -> dict[str, Any]:
-    """Nested dicts, later ones over earlier ones, key by key; the list `weights` is appended to, stage by stage.
+    """Merge nested dicts, later ones over earlier ones, key by key.
+
+    The list `weights` is merged stage by stage; all other lists are replaced.
 
     Raises:
-        SettingsError: one layer names a backbone and, by the weights of the same stage, another one.
+        SettingsError: one layer names a backbone and, by weights of the same stage, another one.
     """
     merged: dict[str, Any] = {}
     for layer in layers:
@@ -101,7 +113,7 @@ def merge(*layers: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _still_meant(entries: list[str], layer: Mapping[str, Any]) -> list[str]:
-    """The entries of `weights` but those that named a backbone in place of which a later layer gives another."""
+    """Return the entries of `weights` without those whose backbone a later layer replaces."""
     kept = []
     for entry in entries:
         stage, _, what = entry.partition("=")
@@ -114,13 +126,19 @@ def _still_meant(entries: list[str], layer: Mapping[str, Any]) -> list[str]:
             kept.append(entry)
         elif entry in layer.get("weights", ()):
             raise SettingsError(
-                f"{stage}.backbone is {wanted}, but weights {entry} name another. Give one of the two"
+                f"{stage}.backbone is {wanted}, but weights {entry} name another. "
+                "Give one of the two"
             )
     return kept
 
 
 def validate(values: Mapping[str, Any], *, source: str) -> RunSettings:
-    """RunSettings from a nested dict; SettingsError names `source`, the key, and names near an unknown one."""
+    """Return RunSettings from a nested dict.
+
+    Raises:
+        SettingsError: a key or value that cannot be used; names `source`, the key, and names near
+            an unknown one.
+    """
     values = dict(values)
     if isinstance(values.get("validation"), float):
         values["validation"] = str(values["validation"])  # in YAML a fraction is a number
@@ -135,32 +153,60 @@ def validate(values: Mapping[str, Any], *, source: str) -> RunSettings:
 def load(
     *layers: Mapping[str, Any], preset_name: str | None = None, config: Path | None = None
 ) -> RunSettings:
-    """Defaults < preset < YAML file < the layers given (flags), checked once.
+    """Return defaults < preset < YAML file < the layers given, checked once.
 
     Args:
-        preset_name: None: the preset that the last layer or the file names, `quick` where none does.
+        preset_name: None: the one that the last layer or the file names, `quick` where none does.
     """
     file = read_yaml(config) if config else {}
     named = preset_name or preset_of(file, *layers) or "quick"
-    # Whole defaults at the bottom: a layer with `segment.train.steps` alone must not lose segment's other defaults of
-    # `train`, which are not those of the class.
+    # Whole defaults at the bottom: a layer with `segment.train.steps` alone must not lose segment's
+    # other defaults of `train`, which are not those of the class.
     values = merge(as_dict(RunSettings()), preset(named), file, *layers)
     values["preset"] = named
     return validate(values, source=str(config) if config else "settings")
 
 
+def over(below: RunSettings, flags: Mapping[str, Any]) -> RunSettings:
+    """Return settings with a layer of flags over them: nested, of the settings' own types.
+
+    Lists take the place of those below, but `weights`, which are merged stage by stage.
+
+    Raises:
+        SettingsError: a flag is out of range, or contradicts another one.
+    """
+    try:
+        return _replaced(below, merge({"weights": below.weights}, flags))
+    except ValueError as error:
+        raise SettingsError(str(error)) from error
+
+
+def _replaced(settings: Any, values: Mapping[str, Any]) -> Any:
+    made = {
+        name: _replaced(getattr(settings, name), value)
+        if isinstance(value, Mapping)
+        else (tuple(value) if isinstance(value, list) else value)
+        for name, value in values.items()
+    }
+    return dataclasses.replace(settings, **made)
+
+
 def preset_of(*layers: Mapping[str, Any]) -> Any:
-    """The preset that the last of the layers names, None where none does."""
+    """Return the preset that the last of the layers names, None where none does."""
     return next((layer["preset"] for layer in reversed(layers) if layer.get("preset")), None)
 
 
 def as_dict(settings: Any) -> dict[str, Any]:
-    """Nested plain dict, as it goes into YAML and into fingerprints."""
+    """Return settings as a nested plain dict, as it goes into YAML and into fingerprints."""
     return _plain(dataclasses.asdict(settings))
 
 
 def dump(settings: RunSettings, *, extra: Mapping[str, Any]) -> str:
-    """YAML text of all settings; `extra` (version, pictures) stands at the top as comments do not survive editing."""
+    """Return the YAML text of all settings.
+
+    Args:
+        extra: version and pictures, at the top: comments would not survive editing.
+    """
     return yaml.safe_dump({**extra, **as_dict(settings)}, sort_keys=False, allow_unicode=True)
 
 
@@ -173,7 +219,7 @@ def _plain(value: Any) -> Any:
 
 
 def _entries(value: Any) -> bool:
-    """Whether it is a list of texts; what else stands for `weights` is left to be refused."""
+    """Return whether a value is a list of texts; what else `weights` may be is refused later."""
     return isinstance(value, list | tuple) and all(isinstance(entry, str) for entry in value)
 
 
@@ -196,7 +242,7 @@ def _explain(item: Any) -> str:
 
 
 def known_keys(location: tuple[Any, ...]) -> list[str]:
-    """Names of the settings at a place in the tree, () for the top."""
+    """Return the names of the settings at a place in the tree, () for the top."""
     cls: Any = RunSettings
     for part in location:
         cls = typing.get_type_hints(cls).get(part, cls)
@@ -204,6 +250,6 @@ def known_keys(location: tuple[Any, ...]) -> list[str]:
 
 
 def nearest(word: Any, known: typing.Iterable[str]) -> str:
-    """A sentence, with a space before it, that names what is spelt like a word; empty if nothing is."""
+    """Return a sentence, with a space before it, that names what is spelt like a word, or ""."""
     near = difflib.get_close_matches(str(word), list(known), n=3)
     return f" Perhaps you meant {' or '.join(near)}." if near else ""

@@ -1,9 +1,10 @@
-"""Every `auto` turned into what it means, so that RUN/config.yaml says what was really used."""
+"""Resolving: every `auto` becomes what it means, so that config.yaml says what was really used."""
 
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
+from maskdistill.errors import setting
 from maskdistill.settings.detect import DetectSettings
 from maskdistill.settings.propose import ProposeSettings
 from maskdistill.settings.run import HANDCRAFTED, NETWORKS, RunSettings, backbone_named, is_name
@@ -14,10 +15,14 @@ MOST_PATCHES = 12_000  # of a grid: a graph of them takes 0.6 GB, twice that whi
 
 
 def resolve(settings: RunSettings) -> RunSettings:
-    """The same settings without an `auto` or a zero that stands for a rule known before any picture is seen.
+    """Return settings without an `auto` or a zero that stands for a rule known before any picture.
 
-    `--weights propose=NAME` with the name of a backbone chooses that backbone too. What depends on the pictures
-    (number of clusters, steps) stays 0 and is resolved, and told, by its stage; so are `device` and `cluster.solver`.
+    Weights `propose=NAME` with the name of a backbone choose that backbone too. What depends on the
+    pictures (number of clusters, steps) stays 0 and is resolved, and told, by its stage; so are
+    `device` and `cluster.solver`.
+
+    Raises:
+        ValueError: settings that contradict each other; with the one to give.
     """
     propose = settings.propose
     if named := backbone_named("propose", settings.weights_of("propose")):
@@ -25,7 +30,8 @@ def resolve(settings: RunSettings) -> RunSettings:
     by_hand = propose.backbone == HANDCRAFTED
     if propose.rotated and not propose.backbone.startswith("timm/"):
         raise ValueError(
-            f"propose.rotated: {propose.backbone} does not rotate by position; DINOv3 and its kin do"
+            f"propose.rotated: {propose.backbone} does not rotate by position; "
+            "DINOv3 and its kin do"
         )
     if by_hand and propose.facet == "values":
         raise ValueError("propose.facet: handcrafted has keys, queries and tokens, but no values")
@@ -34,7 +40,8 @@ def resolve(settings: RunSettings) -> RunSettings:
     )
     centre = propose.centre_keys
     if centre == "auto":
-        # Cuts of tokens by a threshold of the cosine find less after centring; signs of keys say nothing before it.
+        # Cuts of tokens by a threshold of the cosine find less after centring; signs of keys say
+        # nothing before it.
         cuts_tokens = method in ("tokencut", "maskcut") and propose.facet == "tokens"
         centre = "no" if by_hand or cuts_tokens or propose.backbone.startswith("dino_") else "yes"
     pixels = propose.pixels
@@ -53,8 +60,8 @@ def resolve(settings: RunSettings) -> RunSettings:
     )
     if method in ("tokencut", "maskcut") and propose.max_patches > MOST_PATCHES:
         raise ValueError(
-            f"propose.max_patches must be at most {MOST_PATCHES} for {method}, whose graph is held whole, "
-            f"got {propose.max_patches}"
+            f"propose.max_patches must be at most {MOST_PATCHES} for {method}, "
+            f"whose graph is held whole, got {propose.max_patches}"
         )
     cluster = settings.cluster
     if named := backbone_named("cluster", settings.weights_of("cluster")):
@@ -66,7 +73,8 @@ def resolve(settings: RunSettings) -> RunSettings:
     if embedding != "descriptors" and backbone == HANDCRAFTED:
         raise ValueError(
             f"cluster.embedding {embedding} needs a network, but cluster.backbone is handcrafted. "
-            "Give --cluster.backbone dino_vits16, or --cluster.embedding descriptors"
+            f"Give {setting('cluster.backbone', 'dino_vits16')}, "
+            f"or {setting('cluster.embedding', 'descriptors')}"
         )
     detect = settings.detect
     if detect.min_proposal_score is None:
@@ -78,24 +86,28 @@ def resolve(settings: RunSettings) -> RunSettings:
         if size == "small" and given in NETWORKS:
             raise ValueError(
                 f"weights {stage}={given} are those of a ResNet-50, but {stage}.size is small. "
-                f"Give --{stage}.size resnet50, or --weights {stage}=none"
+                f"Give {setting(f'{stage}.size', 'resnet50')}, "
+                f"or {setting('weights', f'{stage}=none')}"
             )
         if stage == "detect" and given == "detect":
             raise ValueError(
-                "weights detect=detect: the detector cannot start from itself. Give --weights detect=none"
+                "weights detect=detect: the detector cannot start from itself. "
+                f"Give {setting('weights', 'detect=none')}"
             )
     propose, detect = _placed(propose), _placed(detect)
     if detect.import_file:
         cluster = replace(cluster, again=detect.import_clusters == "again")
         if settings.seeds > 1 and settings.seeds_of == "clusters":
             raise ValueError(
-                "seeds_of clusters: the detections are imported, so that no proposals are clustered. "
-                "Give --seeds-of chain"
+                "seeds_of clusters: the detections are imported, "
+                "so that no proposals are clustered. "
+                f"Give {setting('seeds_of', 'chain')}"
             )
         if settings.weights_of("segment") == "detect":
             raise ValueError(
-                "weights segment=detect: the detections are imported, so that no detector is trained to start from. "
-                "Give --weights segment=none"
+                "weights segment=detect: the detections are imported, "
+                "so that no detector is trained to start from. "
+                f"Give {setting('weights', 'segment=none')}"
             )
     segment = settings.segment
     if segment.pixels == "auto":
@@ -107,7 +119,8 @@ def resolve(settings: RunSettings) -> RunSettings:
         support=_whole_if_there(cluster.support),
         align_to=_whole_if_there(cluster.align_to),
     )
-    # Flags append to what a run's config.yaml holds: the same command again must not make its lists longer.
+    # Flags append to what a run's config.yaml holds: the same command again must not make its lists
+    # longer.
     weights = tuple(
         {entry.partition("=")[0]: _placed_weights(entry) for entry in settings.weights}.values()
     )
@@ -117,7 +130,8 @@ def resolve(settings: RunSettings) -> RunSettings:
     )
     if segment.keep == BEST and not truths:
         raise ValueError(
-            f"segment.keep {BEST}: there is no ground truth to choose by. Give --ground-truth"
+            f"segment.keep {BEST}: there is no ground truth to choose by. "
+            f"Give {setting('ground_truth')}"
         )
     return replace(
         settings,
@@ -134,10 +148,13 @@ def resolve(settings: RunSettings) -> RunSettings:
 
 
 def _placed(own: Importing) -> Importing:
-    """With whole paths of what is imported: the run may be gone on with from another folder."""
+    """Return settings with whole paths of imports: a run may go on from another folder."""
     if own.import_images and not own.import_file:
+        named = setting(
+            f"{'propose' if isinstance(own, ProposeSettings) else 'detect'}.import_file"
+        )
         raise ValueError(
-            "import_images lists the images of the masks that --import names. Give --import too"
+            f"import_images lists the images of the masks that {named} names. Give {named} too"
         )
     return replace(
         own, import_file=_whole(own.import_file), import_images=_whole(own.import_images)
@@ -145,14 +162,14 @@ def _placed(own: Importing) -> Importing:
 
 
 def _placed_weights(entry: str) -> str:
-    """Of a file its whole path; links are not followed, because the ending of its name says how it is read."""
+    """Return STAGE=WHAT, of a file its whole path; links stay: the ending of its name tells."""
     stage, _, what = entry.partition("=")
     path = Path(what).expanduser()
     return entry if is_name(what) or not path.is_file() else f"{stage}={path.absolute()}"
 
 
 def _whole_if_there(path: str) -> str:
-    """A fraction for the validation is no path; what is not there is told as it was given."""
+    """Return the whole path of what is there; a fraction, or what is missing, as it was given."""
     return _whole(path) if Path(path).expanduser().exists() else path
 
 

@@ -1,24 +1,21 @@
 """Every setting of a run: what concerns all stages, and one dataclass a stage."""
 
-import typing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Literal
 
 import tyro
 
-from maskdistill.settings.checks import at_least
 from maskdistill.settings.cluster import ClusterSettings
 from maskdistill.settings.detect import DetectSettings
 from maskdistill.settings.evaluate import EvaluateSettings, ReportSettings
 from maskdistill.settings.label import LabelSettings
 from maskdistill.settings.propose import ProposeSettings
+from maskdistill.settings.ranges import Range, check_ranges
 from maskdistill.settings.segment import SegmentSettings
 
 # On the field, not in a command's configuration: there, every tuple would be appended to.
 Repeated = Annotated[tuple[str, ...], tyro.conf.UseAppendAction]
-Verb = Literal["scan", "propose", "cluster", "detect", "label", "segment", "evaluate", "report"]
-VERBS: tuple[str, ...] = typing.get_args(Verb)  # the stages, in the order in which data flows
 WEIGHT_STAGES = ("propose", "cluster", "detect", "segment")
 HANDCRAFTED = "handcrafted"
 DINO_VITS = ("dino_vits16", "dino_vits8", "dino_vitb16", "dino_vitb8")
@@ -26,14 +23,14 @@ NETWORKS = ("dino_resnet50", "moco_v2_resnet50")  # start weights of detector an
 
 
 def is_name(what: str) -> bool:
-    """Whether WHAT of `--weights STAGE=WHAT` is a word of ours or a name, and no file."""
+    """Return whether WHAT of STAGE=WHAT is a word of ours or a name, and no file."""
     return what in (*DINO_VITS, *NETWORKS, HANDCRAFTED, "none", "detect") or what.startswith(
         "timm/"
     )
 
 
 def backbone_named(stage: str, what: str | None) -> str | None:
-    """The backbone that `--weights STAGE=WHAT` chooses by its name; None of a file, of `none`, of a ResNet."""
+    """Return the backbone that STAGE=WHAT names; None of a file, of `none`, of a ResNet."""
     names = {"propose": (*DINO_VITS, HANDCRAFTED), "cluster": DINO_VITS}.get(stage, ())
     return what if what and names and (what in names or what.startswith("timm/")) else None
 
@@ -43,40 +40,42 @@ class CommonSettings:
     """The dozen settings that most people touch."""
 
     preset: str = "quick"  # a whole choice of settings: quick | demo | paper-voc12 | paper-coco20k
-    config: Path | None = (
-        None  # YAML file with settings; stands above the preset and below the flags
-    )
-    weights: Repeated = ()  # STAGE=WHAT, repeatable; WHAT: a name, a file, none, for segment also detect
-    validation: str | None = (
-        None  # pictures never trained on: a folder, a fraction, or a file with a list of paths
-    )
-    # a list of names, one a line, plain or gzipped: of PICTURES these alone, and those of a list given to --validation
+    # YAML file with settings; stands above the preset and below the flags
+    config: Path | None = None
+    # STAGE=WHAT, repeatable; WHAT: a name, a file, none, for segment also detect
+    weights: Repeated = ()
+    # pictures never trained on: a folder, a fraction, or a file with a list of paths
+    validation: str | None = None
+    # a list of names, one a line, plain or gzipped: of PICTURES these alone, and those of a list
+    # given to --validation
     only: str | None = None
-    # COCO JSON or folder of label maps, repeatable, in place of the run's; only evaluated with; "": none
+    # COCO JSON or folder of label maps, repeatable, in place of the run's; only evaluated with; "":
+    # none
     ground_truth: Repeated = ()
-    limit: int = 0  # first N pictures by path, for a first try; 0: all
-    seed: int = 0  # of every random draw
-    # that many seeds, from this run's own on, each in RUN/seeds/N: mean and deviation of each number; 1: this run alone
-    seeds: int = 1
-    # what is repeated: chain: all after the proposals, as papers do; clusters: k-means alone, whose spread is smaller
+    limit: Annotated[int, Range(0)] = 0  # first N pictures by path, for a first try; 0: all
+    seed: Annotated[int, Range(0)] = 0  # of every random draw
+    # that many seeds, from this run's own on, each in RUN/seeds/N: mean and deviation of each
+    # number; 1: this run alone
+    seeds: Annotated[int, Range(1)] = 1
+    # what is repeated: chain: all after the proposals, as papers do; clusters: k-means alone, whose
+    # spread is smaller
     seeds_of: Literal["chain", "clusters"] = "chain"
     device: str = "auto"  # auto | cpu | cuda | cuda:N
-    threads: int = 0  # of the CPU's arithmetic; another count gives other last bits; 0: all cores
+    # of the CPU's arithmetic; another count gives other last bits; 0: all cores
+    threads: Annotated[int, Range(0)] = 0
 
     def __post_init__(self) -> None:
-        at_least("limit", self.limit, 0)
-        at_least("seed", self.seed, 0)
-        at_least("seeds", self.seeds, 1)
-        at_least("threads", self.threads, 0)
+        check_ranges(self)
         for entry in self.weights:
             stage, equals, what = entry.partition("=")
             if not equals or not what or stage not in WEIGHT_STAGES:
                 raise ValueError(
-                    f"weights: {entry!r} is not STAGE=WHAT with STAGE one of {', '.join(WEIGHT_STAGES)}"
+                    f"weights: {entry!r} is not STAGE=WHAT "
+                    f"with STAGE one of {', '.join(WEIGHT_STAGES)}"
                 )
 
     def weights_of(self, stage: str) -> str | None:
-        """WHAT was given for a stage (the last one counts), or None."""
+        """Return WHAT was given for a stage (the last one counts), or None."""
         chosen = [
             entry.partition("=")[2] for entry in self.weights if entry.partition("=")[0] == stage
         ]
@@ -87,19 +86,16 @@ class CommonSettings:
 class RunSettings(CommonSettings):
     """All settings of a run."""
 
-    workers: int = (
-        2  # threads that decode pictures ahead of the device; results do not depend on it
-    )
-    precision: Literal["float32", "bfloat16"] = (
-        "float32"  # of the backbone and of training; bfloat16 moves a few masks
-    )
-    orientation: Literal["exif", "stored"] = (
-        "exif"  # turn pictures as their EXIF tag says, or leave them as stored
-    )
-    max_megapixels: float = 100.0  # larger pictures are refused
-    chain_seed: int | None = (
-        None  # of clusters and all after them; None: as seed; each run of --seeds has its own
-    )
+    # threads that decode pictures ahead of the device; results do not depend on it
+    workers: Annotated[int, Range(0)] = 2
+    # of the backbone and of training; bfloat16 moves a few masks
+    precision: Literal["float32", "bfloat16"] = "float32"
+    # turn pictures as their EXIF tag says, or leave them as stored
+    orientation: Literal["exif", "stored"] = "exif"
+    max_megapixels: Annotated[float, Range(0, low_open=True)] = 100.0  # larger pictures are refused
+    # of clusters and all after them; None: as seed; each run of --seeds has its own
+    chain_seed: Annotated[int | None, Range(0)] = None
+
     propose: ProposeSettings = field(default_factory=ProposeSettings)
     cluster: ClusterSettings = field(default_factory=ClusterSettings)
     detect: DetectSettings = field(default_factory=DetectSettings)
@@ -108,24 +104,16 @@ class RunSettings(CommonSettings):
     evaluate: EvaluateSettings = field(default_factory=EvaluateSettings)
     report: ReportSettings = field(default_factory=ReportSettings)
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        at_least("workers", self.workers, 0)
-        if self.chain_seed is not None:
-            at_least("chain_seed", self.chain_seed, 0)
-        if not self.max_megapixels > 0:
-            raise ValueError(f"max_megapixels must be above 0, got {self.max_megapixels}")
-
     @property
     def seed_of_chain(self) -> int:
-        """The seed of clusters and all after them; scan and proposals have `seed` itself."""
+        """Return the seed of clusters and all after them; scan and proposals have `seed` itself."""
         return self.seed if self.chain_seed is None else self.chain_seed
 
     @property
     def chain_seeds(self) -> range:
-        """The seeds that the run is made with, its own first."""
+        """Return the seeds that the run is made with, its own first."""
         return range(self.seed_of_chain, self.seed_of_chain + self.seeds)
 
     def with_chain_seed(self, number: int) -> "RunSettings":
-        """The settings of RUN/seeds/<number>: a run of its own, over the same split and proposals."""
+        """Return the settings of RUN/seeds/<number>: a run of its own, of the same proposals."""
         return replace(self, seeds=1, chain_seed=number)

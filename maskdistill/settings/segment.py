@@ -1,9 +1,9 @@
-"""What the stage `segment` can be told: the DeepLabv3 and its training."""
+"""Settings of the stage `segment`: the DeepLabv3 and its training."""
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Annotated, Literal
 
-from maskdistill.settings.checks import at_least
+from maskdistill.settings.ranges import Range, check_ranges
 from maskdistill.settings.training import AugmentSettings, TrainSettings
 
 BEST = "best_on_the_reported_data"
@@ -14,18 +14,23 @@ class SegmentSettings:
     """From label maps to a segmenter, and from it to predictions."""
 
     size: Literal["small", "resnet50"] = "small"  # resnet50 in the paper: for GPUs
-    side: int = 256  # px of the square that pictures are squeezed to; 512 in the paper
-    hardest: float = 0.3  # share of the pixels, the hardest ones, that the loss takes, in (0, 1]; 0.2 in the release
-    # move outlines to edges: plain (no), refine (by colours), crf (the paper's dense CRF); auto: refine for handcrafted
+    # px of the square that pictures are squeezed to; 512 in the paper
+    side: Annotated[int, Range(32)] = 256
+    # share of the pixels, the hardest ones, that the loss takes, in (0, 1]; 0.2 in the release
+    hardest: Annotated[float, Range(0, 1, low_open=True)] = 0.3
+    # move outlines to edges: plain (no), refine (by colours), crf (the paper's dense CRF); auto:
+    # refine for handcrafted
     pixels: Literal["auto", "plain", "refine", "crf"] = "auto"
     # weights that are the result: average (of train.average, the last where that is 0), last, or
-    # best_on_the_reported_data: of highest mIoU on the ground truth that is reported on, as the release; marked
+    # best_on_the_reported_data: of highest mIoU on the ground truth that is reported on, as the
+    # release; marked
     keep: Literal["average", "last", "best_on_the_reported_data"] = "average"
-    looks: int = (
-        45  # of best_on_the_reported_data, evenly over the schedule; the release's 45 epochs
-    )
-    # pictures that a GPU sees together (a CPU sees one); moves last bits, no more
-    gpu_batch: int = 8  # docs/log/training.md, 2026-11-30
+    # of best_on_the_reported_data, evenly over the schedule; the release's 45 epochs
+    looks: Annotated[int, Range(1)] = 45
+    # pictures that a GPU sees together (a CPU sees one); moves last bits, no more;
+    # docs/log/training.md, 2026-11-30
+    gpu_batch: Annotated[int, Range(1)] = 8
+
     train: TrainSettings = field(
         default_factory=lambda: TrainSettings(
             learning_rate=5e-4, augment=AugmentSettings(colour=0.15)
@@ -33,8 +38,4 @@ class SegmentSettings:
     )
 
     def __post_init__(self) -> None:
-        at_least("segment.looks", self.looks, 1)
-        at_least("segment.side", self.side, 32)
-        at_least("segment.gpu_batch", self.gpu_batch, 1)
-        if not 0 < self.hardest <= 1:
-            raise ValueError(f"segment.hardest must be in (0, 1], got {self.hardest}")
+        check_ranges(self, "segment")

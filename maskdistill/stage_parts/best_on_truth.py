@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from maskdistill.datasets import truth as truths
 from maskdistill.engine.job import Job
-from maskdistill.errors import SettingsError
+from maskdistill.errors import SettingsError, setting
 from maskdistill.evaluation import bootstrap, label_map_counts, semantic
 from maskdistill.runs import atomic, fingerprints, lines
 from maskdistill.runs.layout import TrainFolder
@@ -79,7 +79,7 @@ class Looks:
         if not self.joined:
             raise SettingsError(
                 f"segment.keep: {BEST} chooses by ground truth, and there is none for these pictures. "
-                "Give --ground-truth, or --segment.keep average, which needs none"
+                f"Give {setting('ground_truth')}, or {setting('segment.keep', 'average')}, which needs none"
             )
 
     def look(self, step: int, state_of: Callable[[], dict[str, Any]]) -> None:
@@ -94,7 +94,8 @@ class Looks:
         if np.isnan(value):
             raise SettingsError(
                 f"segment.keep: {BEST}: every pixel of the ground truth of these pictures is ignored, so that nothing "
-                "can be chosen by it. Give another --ground-truth, or --segment.keep average"
+                f"can be chosen by it. Give another {setting('ground_truth')}, "
+                f"or {setting('segment.keep', 'average')}"
             )
         before = (
             [row for row in lines.read(self.file) if row["step"] < step]

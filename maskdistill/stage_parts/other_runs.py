@@ -17,7 +17,7 @@ from maskdistill.artifacts import clusterings
 from maskdistill.artifacts.mask_lines import MaskFile
 from maskdistill.clusters.alignment import aligned
 from maskdistill.engine.job import Job
-from maskdistill.errors import RunError, SettingsError, StaleError
+from maskdistill.errors import RunError, SettingsError, StaleError, setting
 from maskdistill.masks import rle
 from maskdistill.runs import arrays, fingerprints, lines, record, reuse
 from maskdistill.runs.layout import ClusterFolder, RunFolder
@@ -148,7 +148,8 @@ def support(
     if differ:
         raise SettingsError(
             f"cluster.support: the embeddings of {root} lie in another space ({'; '.join(differ)}). "
-            "Cluster it with the settings and weights of this run, or leave out --cluster.support"
+            "Cluster it with the settings and weights of this run, "
+            f"or leave out {setting('cluster.support')}"
         )
     split = {row["id"]: row["split"] for row in lines.read(RunFolder(Path(root)).images)}
     rows = lines.read(folder.clusters)
@@ -174,7 +175,7 @@ def check_alignment(job: Job) -> None:
             raise SettingsError(
                 f"cluster.align_to: {image.path} is {size[1]} x {size[0]} px in {root}, "
                 f"{image.width} x {image.height} here, so that no masks can overlap. "
-                "Give a run with the --orientation of this one"
+                f"Give a run with the {setting('orientation')} of this one"
             )
 
 

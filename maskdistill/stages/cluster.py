@@ -16,7 +16,7 @@ from maskdistill.artifacts import clusterings, weights_used
 from maskdistill.artifacts.mask_lines import MaskFile
 from maskdistill.engine.job import Image, Job
 from maskdistill.engine.stage import Done, Stage, parts_of
-from maskdistill.errors import TrainingError
+from maskdistill.errors import TrainingError, setting
 from maskdistill.runs import arrays, atomic, lines
 from maskdistill.runs.layout import ClusterFolder
 from maskdistill.runs.stages import RECLUSTER
@@ -27,10 +27,13 @@ from maskdistill.stage_parts.embeddings import Embedded
 from maskdistill.types import Detections
 
 HINTS = {
-    "cluster": "Try a lower --propose.min-score, another --propose.method, or another backbone",
+    "cluster": (
+        f"Try a lower {setting('propose.min_score')}, another {setting('propose.method')}, "
+        "or another backbone"
+    ),
     RECLUSTER: (
-        "The detector finds nothing: train it longer (--detect.train.steps), or lower "
-        "--detect.min-score"
+        f"The detector finds nothing: train it longer ({setting('detect.train.steps')}), "
+        f"or lower {setting('detect.min_score')}"
     ),
 }
 
@@ -170,8 +173,8 @@ def _fitted_on(job: Job, name: str, file: MaskFile, embedded: Embedded) -> np.nd
     if not (is_train & embedded.finite).any():
         raise TrainingError(
             f"{file.path}: not one of the embeddings of {file.n_masks} masks is finite. "
-            "Half precision overflows, damaged weights give nan: try --precision float32, or other "
-            "--weights cluster="
+            "Half precision overflows, damaged weights give nan: "
+            f"try {setting('precision', 'float32')}, or other {setting('weights', 'cluster=')}"
         )
     usable = is_train & embedded.finite
     if name == "cluster":

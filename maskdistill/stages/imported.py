@@ -24,7 +24,7 @@ from maskdistill.datasets.result_files import Found, Key, Size, Tally
 from maskdistill.datasets.truth import join
 from maskdistill.engine.job import Image, Job
 from maskdistill.engine.stage import Done, Stage
-from maskdistill.errors import PredictionError, SettingsError, listed
+from maskdistill.errors import PredictionError, SettingsError, listed, setting
 from maskdistill.masks import rle
 from maskdistill.measuring.match_names import unlike
 from maskdistill.runs import atomic, fingerprints, lines
@@ -136,8 +136,10 @@ def _joined(job: Job, own: ProposeSettings | DetectSettings) -> Joined:
     about = result_files.images(source)
     if own.import_images:
         if about is not None:
+            stage = "propose" if isinstance(own, ProposeSettings) else "detect"
             raise SettingsError(
-                f"import_images: {source} lists its images itself. Leave out --import-images"
+                f"import_images: {source} lists its images itself. "
+                f"Leave out {setting(f'{stage}.import_images')}"
             )
         about = result_files.images(Path(own.import_images))
         if about is None:
@@ -164,7 +166,8 @@ def _joined(job: Job, own: ProposeSettings | DetectSettings) -> Joined:
     if differ:
         raise PredictionError(
             f"{source}: {len(differ)} images have another size than their pictures: {listed(differ, 3)}. "
-            "Give the pictures that the masks were made for; turned by 90 degrees: try --orientation stored"
+            "Give the pictures that the masks were made for; "
+            f"turned by 90 degrees: try {setting('orientation', 'stored')}"
         )
     return Joined(
         source,
@@ -298,7 +301,8 @@ def _categories(found: Joined, kept: _Kept) -> list[int]:
     if len(chosen) > MOST_IDS:
         raise PredictionError(
             f"{found.source}: has {len(chosen)} categories, a label map holds {MOST_IDS} clusters. "
-            "Take its masks as one (--import-clusters one), or have them clustered (again)"
+            f"Take its masks as one ({setting('detect.import_clusters', 'one')}), "
+            "or have them clustered (again)"
         )
     return chosen
 

@@ -20,7 +20,7 @@ from maskdistill.artifacts import clusterings, label_maps
 from maskdistill.engine import networks
 from maskdistill.engine.job import Image, Job
 from maskdistill.engine.stage import Done, Stage
-from maskdistill.errors import TrainingError
+from maskdistill.errors import TrainingError, setting
 from maskdistill.proposals import pixels
 from maskdistill.runs import atomic
 from maskdistill.runs.layout import RunFolder, SegmentFolder, TrainFolder
@@ -66,7 +66,8 @@ def train(job: Job, folder: TrainFolder) -> Done:
     if not images:
         raise TrainingError(
             f"{labels.maps}: no training picture has a label map. "
-            "Lower --label.min-score, or keep the best detection (--label.keep-best)"
+            f"Lower {setting('label.min_score')}, "
+            f"or keep the best detection ({setting('label.keep_best')})"
         )
     n_clusters = clusterings.of_detections(job.folder, job.settings).k
     model = segmenter.build(

@@ -16,7 +16,7 @@ from torchvision.models import resnet50
 from torchvision.ops import FeaturePyramidNetwork, FrozenBatchNorm2d
 from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
 
-from maskdistill.errors import WeightsError
+from maskdistill.errors import WeightsError, setting
 
 # Channels of the small body's layers: 1.5 M parameters, which two cores train in minutes
 # (docs/log/training.md).
@@ -209,7 +209,7 @@ def fill(body: nn.Module, state: Mapping[str, Tensor]) -> None:
             f"({', '.join(missing[:3]) or 'none'}), "
             f"{len(foreign)} unknown ({', '.join(foreign[:3]) or 'none'}), "
             f"{len(misfit)} of another shape ({', '.join(misfit[:3]) or 'none'}). "
-            "Give weights of this network (--detect.size, --segment.size), or none"
+            f"Give weights of this network ({setting('detect.size')}, {setting('segment.size')}), or none"
         )
     body.load_state_dict({key: given.get(key, value) for key, value in wanted.items()})
 

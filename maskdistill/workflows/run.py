@@ -7,7 +7,7 @@ from pathlib import Path
 
 from maskdistill.engine.job import Job
 from maskdistill.engine.stage import Stage, elsewhere, perform
-from maskdistill.errors import GroundTruthError, RunError, SettingsError
+from maskdistill.errors import GroundTruthError, RunError, SettingsError, setting
 from maskdistill.runs import fingerprints, record
 from maskdistill.runs.layout import RunFolder
 from maskdistill.runs.stages import DETECT_TRAIN, EMBEDDINGS, RECLUSTER, SEGMENT_TRAIN, STAGES
@@ -30,9 +30,7 @@ from maskdistill.workflows import estimate
 # Stage -> what makes it of the settings; None where the settings have no such stage.
 _MADE: dict[str, Callable[[RunSettings], Stage | None]] = {
     "scan": lambda settings: scan.STAGE,
-    "propose": lambda settings: (
-        imported.PROPOSE if settings.propose.import_file else propose.STAGE
-    ),
+    "propose": lambda settings: imported.PROPOSE if settings.propose.import_file else propose.STAGE,
     "cluster": lambda settings: cluster.STAGE,
     DETECT_TRAIN: lambda settings: None if settings.detect.import_file else detect.TRAIN,
     "detect": lambda settings: imported.DETECT if settings.detect.import_file else detect.PREDICT,
@@ -77,7 +75,8 @@ def check_truth(settings: RunSettings) -> None:
     published = settings.evaluate.published
     if published and not Path(published).is_file():
         raise GroundTruthError(
-            f"{published}: no such file. Give --published FILE.csv, or '' for none"
+            f"{published}: no such file. "
+            f"Give {setting('evaluate.published', 'FILE.csv')}, or '' for none"
         )
 
 
@@ -108,7 +107,9 @@ def do(
         if own.import_file
         else f"backbone: {own.backbone}, method: {own.method}"
     )
-    job.progress.say(f"device: {networks.device(job)}, {how}")
+    told = f"device: {networks.device(job)}, {how}"
+    if set(verbs) - {"label", "evaluate", "report"}:
+        job.progress.say(told)
     # Once: each of several seeds is a run of its own, with a chain seed.
     for line in (
         about(job.settings.preset) if verbs[0] == "scan" and job.settings.chain_seed is None else ()

@@ -305,11 +305,33 @@ def test_settings_of_discover_are_refused_like_those_of_a_run(picture, given, wo
 
 
 def test_every_command_is_a_function_whose_arguments_have_names():
-    for command in commands.VERBS:
+    for command in commands.COMMANDS:
         verb = {"data": "voc_instances", "score": "score_semantic"}.get(command, command)
         parameters = inspect.signature(getattr(api, verb)).parameters.values()
         assert all(each.kind == each.KEYWORD_ONLY for each in parameters), verb
         assert inspect.getdoc(getattr(api, verb))
+
+
+@pytest.mark.parametrize("verb", api.VERBS)
+def test_the_verbs_of_stages_have_one_shape(verb):
+    """Keywords: out, settings, quiet; redo where a stage is not done again each time anyway."""
+    given = inspect.signature(getattr(api, verb)).parameters
+    assert {"out", "settings", "quiet"} <= set(given)
+    assert given["out"].default is inspect.Parameter.empty
+    assert (given["settings"].default, given["quiet"].default) == (None, False)
+    assert ("redo" in given) == (verb not in ("evaluate", "report"))
+
+
+def test_a_quiet_verb_says_nothing(tmp_path, capsys):
+    folder, out = tmp_path / "pictures", tmp_path / "run"
+    demo_pictures.write(folder, tmp_path / "truth.json", n_pictures=1, seed=5, size=(64, 80))
+    api.scan(pictures=folder, out=out, settings=BY_HAND, quiet=True)
+    api.propose(out=out, quiet=True)
+    api.evaluate(out=out, quiet=True)
+    api.report(out=out, quiet=True)
+    assert capsys.readouterr().err == ""
+    api.propose(out=out)
+    assert "propose: done before" in capsys.readouterr().err
 
 
 def test_the_settings_stand_in_the_order_of_the_stages():

@@ -313,6 +313,13 @@ def test_flags_stand_above_the_file_and_the_file_above_the_preset(pictures, tmp_
     assert made["pictures"] == str(pictures.resolve())
 
 
+def test_a_flag_given_at_its_default_stands_above_the_file(pictures, tmp_path):
+    (tmp_path / "mine.yaml").write_text("cluster: {k: 3}\nseed: 4\nlabel: {keep_best: false}")
+    flags = ["--config", str(tmp_path / "mine.yaml"), "--cluster.k", "0", "--seed", "0"]
+    made = scanned(pictures, tmp_path / "out", *flags, "--label.keep-best")
+    assert (made["cluster"]["k"], made["seed"], made["label"]["keep_best"]) == (0, 0, True)
+
+
 def load_preset(name: str) -> dict[str, typing.Any]:
     from maskdistill.settings import preset
 

@@ -1,6 +1,7 @@
 """The command's help: soon, without torch, with an example and a text for every flag."""
 
 import dataclasses
+import itertools
 import json
 import re
 import subprocess
@@ -66,13 +67,19 @@ def flags_of(cls: type, prefix: str = "") -> list[str]:
     return [name if name.startswith("--") else f"--{name}" for name in found]
 
 
+def groups(cls: type) -> list[type]:
+    """Classes of the settings below one, as often as there are groups of flags of them."""
+    below = [hint for hint in typing.get_type_hints(cls).values() if dataclasses.is_dataclass(hint)]
+    return [each for hint in below for each in (hint, *groups(hint))]
+
+
 def test_every_verbs_help_has_an_example_and_loads_neither_torch_nor_numpy():
     code = (
         "import io, json, sys, contextlib\n"
         "from maskdistill import cli\n"
         "from maskdistill.cli import commands\n"
         "texts = {}\n"
-        "for verb in ['', *commands.VERBS]:\n"
+        "for verb in ['', *commands.COMMANDS]:\n"
         "    with contextlib.redirect_stdout(io.StringIO()) as said:\n"
         "        try: status = cli.main([verb, '--help'] if verb else ['--help'])\n"
         "        except SystemExit as stopped: status = stopped.code\n"
@@ -84,14 +91,14 @@ def test_every_verbs_help_has_an_example_and_loads_neither_torch_nor_numpy():
     texts, heavy = json.loads(done.stdout)
     assert heavy == []
     assert done.stderr == ""
-    assert set(texts) == {"", *commands.VERBS}
+    assert set(texts) == {"", *commands.COMMANDS}
     for verb, (status, text) in texts.items():
         assert status == 0, verb
         if verb:
             assert f"usage: maskdistill {verb}" in text
             assert f"Example: maskdistill {verb} " in text
-    for verb, what in commands.VERBS.items():
-        assert re.search(rf"^  {verb} +{re.escape(what)}$", texts[""][1], re.MULTILINE)
+    for verb, command in commands.COMMANDS.items():
+        assert re.search(rf"^  {verb} +{re.escape(command.help)}$", texts[""][1], re.MULTILINE)
 
 
 def test_help_answers_soon(capsys):
@@ -116,9 +123,9 @@ def test_help_answers_soon(capsys):
 def test_no_word_at_all_shows_the_commands_in_the_order_of_the_data(capsys):
     assert cli.main([]) == 0
     shown = capsys.readouterr().out
-    verbs = re.findall(r"^  (\w+) +\S", shown, re.MULTILINE)[: len(commands.VERBS)]
+    verbs = re.findall(r"^  (\w+) +\S", shown, re.MULTILINE)[: len(commands.COMMANDS)]
     assert tuple(verbs[1 : 1 + len(api.VERBS)]) == api.VERBS
-    assert verbs == list(commands.VERBS)
+    assert verbs == list(commands.COMMANDS)
 
 
 def test_the_version_is_that_of_the_package(capsys):
@@ -136,6 +143,15 @@ def test_help_all_has_every_setting_and_each_has_a_help_text(capsys):
     assert [flag for flag, text in shown.items() if len(text) < 3] == []
 
 
+def test_no_help_text_is_that_of_the_line_above(capsys):
+    """tyro gives the comment above a field to the next field too, if that has none of its own."""
+    said = helped(capsys, "run", "--help-all")
+    pairs = itertools.pairwise(helps(said).items())
+    assert [flag for (_, above), (flag, text) in pairs if text == above] == []
+    heads = [cls.__doc__ for cls in groups(RunSettings)]
+    assert {head: said.count(head) for head in heads} == {head: heads.count(head) for head in heads}
+
+
 def test_help_shows_the_settings_that_most_people_touch_and_no_others(capsys):
     shown = helps(helped(capsys, "run", "--help"))
     places = {"[{None}|PATH]", "-h, --help", "--out", "--until", "--from", "--reuse", "--quiet"}
@@ -144,7 +160,7 @@ def test_help_shows_the_settings_that_most_people_touch_and_no_others(capsys):
     assert shown["[{None}|PATH]"] != "pictures"  # tyro's word for one without a help text
 
 
-@pytest.mark.parametrize("verb", [verb for verb in commands.VERBS if verb != "run"])
+@pytest.mark.parametrize("verb", [verb for verb in commands.COMMANDS if verb != "run"])
 def test_every_flag_of_every_verb_has_a_help_text(capsys, verb):
     shown = helps(helped(capsys, verb, "--help"))
     assert [flag for flag, text in shown.items() if len(text) < 3] == []
@@ -163,8 +179,16 @@ def test_masks_shows_what_propose_has_but_what_it_has_no_use_for(capsys):
     assert "--import" in of_propose
 
 
-def test_the_helps_of_flags_that_stages_share_are_those_of_the_settings_in_short(capsys):
-    of_run = helps(helped(capsys, "run", "--help"))
-    for flag, text in helps(helped(capsys, "propose", "--help")).items():
-        if flag in of_run and flag != "-h, --help":
-            assert text.split()[0] == of_run[flag].split()[0], flag
+@pytest.mark.parametrize("verb", api.VERBS)
+def test_a_setting_has_one_help_text_whatever_the_command(capsys, verb):
+    of_run = helps(helped(capsys, "run", "--help-all"))
+    own = helps(helped(capsys, verb, "--help"))
+    own_settings = typing.get_type_hints(RunSettings).get(verb)
+    bare = flags_of(own_settings) if own_settings else []
+    shared = {flag: flag for flag in own if flag in of_run}
+    shared |= {flag: f"--{verb}.{flag.removeprefix('--')}" for flag in bare}
+    assert len(shared) > len(bare)
+    words = {"-h, --help", "--out", "--quiet"}
+    assert {flag: own[flag] for flag in shared if flag not in words} == {
+        flag: of_run[full] for flag, full in shared.items() if flag not in words
+    }

@@ -17,6 +17,7 @@ from maskdistill.settings import (
     load,
     merge,
     nearest,
+    over,
     preset,
     resolve,
     validate,
@@ -334,3 +335,45 @@ def test_settings_cannot_be_changed_afterwards():
 def test_a_setting_that_is_a_number_in_python_is_checked_like_one_in_a_file():
     with pytest.raises(SettingsError, match=r"label\.min_score"):
         load({"label": {"min_score": math.nan}})
+
+
+def test_a_layer_of_flags_over_settings_replaces_what_it_names_and_merges_weights():
+    below = load({"weights": ["propose=none"], "ground_truth": ["a.json"], "seed": 4})
+    flags = {
+        "ground_truth": ("b.json",),
+        "weights": ("segment=none",),
+        "segment": {"train": {"steps": 7, "augment": {"scale": (0.5, 0.6)}}},
+    }
+    made = over(below, flags)
+    assert (made.ground_truth, made.seed) == (("b.json",), 4)
+    assert {stage: made.weights_of(stage) for stage in ("propose", "segment", "detect")} == {
+        "propose": "none",
+        "segment": "none",
+        "detect": "none",
+    }
+    assert made.segment.train.steps == 7
+    assert made.segment.train.learning_rate == below.segment.train.learning_rate
+    assert made.segment.train.augment.scale == (0.5, 0.6)
+    assert over(below, {}) == below
+    assert validate(as_dict(made), source="same types") == made
+
+
+def test_a_backbone_in_the_flags_takes_the_place_of_weights_below_that_name_another():
+    below = load({"weights": ["propose=handcrafted"]})
+    assert over(below, {"propose": {"backbone": "dino_vitb8"}}).weights_of("propose") is None
+    assert over(below, {"propose": {"max_masks": 2}}).weights_of("propose") == "handcrafted"
+    with pytest.raises(SettingsError, match=r"propose\.backbone is dino_vitb8, but weights"):
+        over(load(), {"propose": {"backbone": "dino_vitb8"}, "weights": ("propose=handcrafted",)})
+
+
+@pytest.mark.parametrize(
+    "flags, words",
+    [
+        ({"label": {"min_score": math.nan}}, "^label.min_score must be in [0, 1], got nan$"),
+        ({"weights": ("propose",)}, "^weights: 'propose' is not STAGE=WHAT"),
+        ({"cluster": {"k": 9, "merge_from": 3}}, "^cluster.merge_from must be at least cluster.k"),
+    ],
+)
+def test_a_layer_of_flags_that_cannot_be_used_is_refused_with_the_setting(flags, words):
+    with pytest.raises(SettingsError, match=words.replace("[", r"\[").replace("]", r"\]")):
+        over(load(), flags)

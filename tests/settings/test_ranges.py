@@ -1,4 +1,7 @@
-"""The ranges of all settings: nan fails everywhere, and a range that a help text states is the one that is checked."""
+"""The ranges of all settings: every number has one, both sides of each end behave, nan fails.
+
+A range that a help text states is the one that is checked.
+"""
 
 import dataclasses
 import inspect
@@ -6,9 +9,17 @@ import math
 import re
 import typing
 
+import pydantic
 import pytest
+import tyro
 
 from maskdistill.settings import WEIGHT_STAGES, RunSettings
+from maskdistill.settings.ranges import Range, check_ranges, declared_ranges
+
+WITHOUT_RANGE = {
+    ("ProposeSettings", "block"): "counts from either end; how many there are, the network knows",
+    ("DetectSettings", "max_side"): "at least short_side: a relation, checked by hand",
+}
 
 
 def classes(cls=RunSettings):
@@ -31,15 +42,46 @@ def fields_of(kind: type) -> list[tuple[type, str]]:
 
 
 def stated() -> list[tuple[type, str, str]]:
-    """(class, field, range) where the comment beside a field states a range: `in [0, 1]`."""
+    """(class, field, range) where the comment at a field states a range: `in [0, 1]`."""
     found = []
     for cls in classes():
-        for name, comment in re.findall(
-            r"^    (\w+): .*# (.*)$", inspect.getsource(cls), re.MULTILINE
-        ):
-            if wanted := re.search(r"in [\[(]-?[\d.]+, -?[\d.]+[\])]", comment):
-                found.append((cls, name, wanted.group().removeprefix("in ")))
+        comment = ""
+        for line in inspect.getsource(cls).splitlines():
+            code, sign, words = line.strip().partition("# ")
+            comment += f" {words}" if sign else ""
+            wanted = re.search(r"in [\[(]-?[\d.]+, -?[\d.]+[\])]", comment)
+            if code and wanted and (name := re.match(r"(\w+): ", code)):
+                found.append((cls, name.group(1), wanted.group().removeprefix("in ")))
+            comment = "" if code else comment
     return found
+
+
+def types_in(hint: object) -> set[type]:
+    """The plain types that a hint names, inside unions and tuples too."""
+    inner = [types_in(arg) for arg in typing.get_args(hint)]
+    return set().union(*inner) if inner else {hint}
+
+
+def numbers() -> list[tuple[type, str]]:
+    """(class, field) of all settings that are numbers, or tuples of them, or may be."""
+    return [
+        (cls, field.name)
+        for cls in classes()
+        for field in dataclasses.fields(cls)
+        if types_in(typing.get_type_hints(cls)[field.name]) & {int, float}
+    ]
+
+
+def ends() -> list[tuple[type, str, Range, float]]:
+    """(class, field, range, end) of every end of every range that is declared."""
+    return [
+        (cls, name, wanted, end)
+        for cls in classes()
+        for name, ranges in declared_ranges(cls).items()
+        for wanted in ranges
+        for end in (wanted.low, wanted.high)
+        if end is not None
+    ]
 
 
 def named(case) -> str:
@@ -70,6 +112,86 @@ def test_the_range_that_the_help_states_is_the_one_that_is_checked(cls, name, in
                 made(value)
         accepted = edge if is_in else math.nextafter(edge, high if edge == low else low)
         assert made(accepted) == ((accepted,) if several else accepted)
+
+
+def test_every_number_has_a_declared_range():
+    found = numbers()
+    assert len(found) > 60
+    without = {(cls.__name__, name) for cls, name in found if name not in declared_ranges(cls)}
+    assert without == set(WITHOUT_RANGE)
+
+
+@pytest.mark.parametrize("cls, name, wanted, end", ends(), ids=str)
+def test_both_sides_of_each_end_behave(cls, name, wanted, end):
+    """One step outside is refused, one step inside accepted, the end itself unless it is open."""
+    kinds = types_in(typing.get_type_hints(cls)[name])
+    out, into = (-math.inf, math.inf) if end == wanted.low else (math.inf, -math.inf)
+
+    def beside(towards: float) -> float:
+        return math.nextafter(end, towards) if float in kinds else end + (1 if towards > 0 else -1)
+
+    def made(value: float):
+        several = typing.get_origin(typing.get_type_hints(cls)[name]) is tuple
+        return getattr(cls(**{name: (value, value) if several else value}), name)
+
+    is_open = wanted.low_open if end == wanted.low else wanted.high_open
+    for value in (beside(out), *((end,) if is_open else ())):
+        with pytest.raises(ValueError, match=rf"{name} must be {re.escape(str(wanted))}, got "):
+            made(value)
+    for value in (beside(into), *(() if is_open else (end,))):
+        assert made(value) in (value, (value, value))
+
+
+@pytest.mark.parametrize(
+    "wanted, words, inside, outside",
+    [
+        (Range(0, 1), "in [0, 1]", [0, 0.5, 1], [-1e-9, 1.1, math.nan, math.inf]),
+        (Range(0, 1, low_open=True), "in (0, 1]", [1e-300, 1], [0, 1.1, math.nan]),
+        (Range(0, 1, high_open=True), "in [0, 1)", [0, 0.99], [1, -0.1, math.nan]),
+        (Range(0, 1, low_open=True, high_open=True), "in (0, 1)", [0.5], [0, 1, math.nan]),
+        (Range(-1, 1), "in [-1, 1]", [-1, 1], [-1.1, math.nan]),
+        (Range(1), "at least 1", [1, 10**30], [0, math.nan]),
+        (Range(0, low_open=True), "above 0", [1e-300, math.inf], [0, -1, math.nan]),
+        (Range(high=254, why="8 bits"), "at most 254 (8 bits)", [-5, 254], [255, math.nan]),
+        (Range(high=3, high_open=True), "below 3", [2.9], [3, math.nan]),
+    ],
+    ids=str,
+)
+def test_a_range_holds_its_numbers_and_says_which_they_are(wanted, words, inside, outside):
+    assert str(wanted) == words
+    assert [number for number in inside if number not in wanted] == []
+    assert [number for number in outside if number in wanted] == []
+
+
+def test_tyro_and_pydantic_pass_over_a_range_and_our_checker_does_not():
+    @dataclasses.dataclass(frozen=True)
+    class Share:
+        share: typing.Annotated[float, Range(0, 1)] = 0.5
+
+    assert tyro.cli(Share, args=["--share", "2"]) == Share(2.0)
+    assert pydantic.TypeAdapter(Share).validate_python({"share": 2}) == Share(2.0)
+    with pytest.raises(ValueError, match=r"^a\.b\.share must be in \[0, 1\], got 2\.0$"):
+        check_ranges(Share(2.0), "a.b")
+    with pytest.raises(ValueError, match=r"^share must be"):
+        check_ranges(Share(2.0))
+
+
+def test_none_is_passed_over_where_the_field_may_be_none_and_nowhere_else():
+    assert RunSettings(chain_seed=None).chain_seed is None
+    for cls, name in numbers():
+        if getattr(cls(), name) is not None and name in declared_ranges(cls) and name != "k":
+            with pytest.raises(TypeError):
+                cls(**{name: None})
+
+
+def test_the_entry_of_a_list_that_is_out_of_range_is_the_one_that_is_named():
+    for cls, name, values in (
+        ("TrainSettings", "drops", (0.5, 1.5)),
+        ("ClusterSettings", "scales", (1.0, 4.5)),
+        ("AugmentSettings", "scale", (1.0, 8.5)),
+    ):
+        with pytest.raises(ValueError, match=rf"{name} must be in \(0, \d\], got {values[1]}$"):
+            by_name(cls)(**{name: values})
 
 
 def test_ranges_are_stated_at_the_settings_that_are_shares_or_scores():

@@ -146,7 +146,7 @@ def test_a_network_may_embed_the_masks_that_were_found_without_one():
 
 def test_a_class_token_of_handcrafted_is_refused_with_what_to_give():
     with pytest.raises(
-        ValueError, match=r"--cluster\.backbone dino_vits16, or --cluster\.embedding descriptors"
+        ValueError, match=r"`cluster\.backbone: dino_vits16`, or `cluster\.embedding: descriptors`"
     ):
         resolve(
             load({"propose": {"backbone": "handcrafted"}, "cluster": {"embedding": "class_token"}})

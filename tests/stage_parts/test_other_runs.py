@@ -75,7 +75,7 @@ def test_ids_are_not_aligned_with_a_run_in_which_the_pictures_were_turned(
     )
     with pytest.raises(
         SettingsError,
-        match=r"align_to: p0001.png is 96 x 120 px in .*, 120 x 96 here.*--orientation",
+        match=r"align_to: p0001.png is 96 x 120 px in .*, 120 x 96 here.*`orientation`",
     ):
         clustered(drawn[0], tmp_path / "run", align_to=str(tmp_path / "first"))
 

@@ -178,9 +178,9 @@ def test_what_cannot_be_combined_is_refused(small, scanned, tmp_path) -> None:
     source = saved(tmp_path / "truth.json", truth)
     with pytest.raises(SettingsError, match="lists its images itself"):
         imported(scanned, source, import_images=str(source))
-    with pytest.raises(SettingsError, match="Give --import too"):
+    with pytest.raises(SettingsError, match=r"Give `\w+\.import_file` too"):
         api.propose(out=scanned, settings={"propose": {"import_images": str(source)}})
-    with pytest.raises(SettingsError, match="Give --weights segment=none"):
+    with pytest.raises(SettingsError, match="Give `weights: segment=none`"):
         api.detect(
             out=scanned,
             settings={"weights": ["segment=detect"], "detect": {"import_file": str(source)}},
@@ -199,4 +199,4 @@ def test_a_picture_turned_by_its_exif_tag_needs_masks_of_the_size_that_is_seen(t
     api.run(pictures=pictures, out=out, settings=BY_HAND, until="scan", quiet=True)
     image = {"id": 1, "file_name": "a.jpg", "height": SIZE[0], "width": SIZE[1]}
     source = saved(tmp_path / "theirs.json", {"images": [image], "annotations": [{"image_id": 1}]})
-    assert "try --orientation stored" in refusal(out, source)
+    assert "try `orientation: stored`" in refusal(out, source)

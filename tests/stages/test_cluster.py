@@ -120,7 +120,7 @@ def test_embeddings_that_are_not_finite_stop_the_run_where_all_are_and_say_what_
     own = {"backbone": "timm/vit_tiny_patch16_224", "embedding": "class_token"}
     with pytest.raises(
         TrainingError,
-        match=r"not one of the embeddings of \d+ masks is finite.*--precision float32",
+        match=r"not one of the embeddings of \d+ masks is finite.*`precision: float32`",
     ):
         clustered(drawn[0], tmp_path / "run", weights=weights, limit=2, **own)
     assert not (tmp_path / "run" / "cluster" / "clusters.jsonl").exists()
@@ -349,7 +349,7 @@ def test_each_choice_of_the_embedding_counts_and_makes_the_clustering_stale(
 def test_pictures_without_any_mask_end_in_an_error_that_says_what_to_try(tmp_path: Path) -> None:
     (tmp_path / "pictures").mkdir()
     Image.new("RGB", (96, 80), (90, 120, 40)).save(tmp_path / "pictures" / "flat.png")
-    with pytest.raises(TrainingError, match=r"no masks in the 1 pictures.*--propose\.min-score"):
+    with pytest.raises(TrainingError, match=r"no masks in the 1 pictures.*`propose\.min_score`"):
         clustered(tmp_path / "pictures", tmp_path / "run")
     assert not (tmp_path / "run" / "cluster" / "clusters.jsonl").exists()
 

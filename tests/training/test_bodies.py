@@ -170,7 +170,7 @@ def test_one_foreign_tensor_is_enough_to_refuse(kind):
 
 
 def test_weights_of_the_other_size_are_refused(frozen):
-    with pytest.raises(WeightsError, match=r"not those of a SmallBody: .*--segment\.size"):
+    with pytest.raises(WeightsError, match=r"not those of a SmallBody: .*`segment\.size`"):
         bodies.fill(small(), frozen.state_dict())
 
 

@@ -1,0 +1,63 @@
+"""Settings of a verb over a run: the caller's, over preset and file, or over the run's own.
+
+In:       a run's folder; a nested mapping as in a YAML file, or RunSettings; preset and file
+Out:      RunSettings, checked
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from maskdistill.errors import SettingsError
+from maskdistill.runs.layout import RunFolder
+from maskdistill.settings import RunSettings, load, merge, read_yaml, validate
+from maskdistill.settings.load import preset_of
+
+Settings = Mapping[str, Any] | RunSettings | None
+
+
+def settings_for(
+    out: str | Path,
+    settings: Settings = None,
+    *,
+    pictures: str | Path | None = None,
+    preset: str | None = None,
+    config: str | Path | None = None,
+) -> RunSettings:
+    """Return the settings of a verb over a run.
+
+    Args:
+        out: the run's folder.
+        settings: RunSettings are returned as they are; a mapping stands above all else.
+        pictures: given: defaults < preset < file < mapping. None: the run's config.yaml stands in
+            place of defaults and preset.
+        preset: None: the one that mapping or file name.
+        config: YAML file.
+    Raises:
+        SettingsError: what cannot be used; a preset beside the config.yaml of a run with another.
+        RunError: without `pictures`, where `out` is no run.
+    """
+    if isinstance(settings, RunSettings):
+        return settings
+    flags = dict(settings or {})
+    if pictures is not None:
+        return load(flags, preset_name=preset, config=Path(config) if config else None)
+    from maskdistill.engine.opening import configured
+
+    before = configured(Path(out))
+    file = read_yaml(Path(config)) if config else {}
+    named = preset or preset_of(file, flags)
+    if named is not None and named != before.get("preset"):
+        raise SettingsError(
+            f"preset: {out} was made with {before.get('preset')}, "
+            "and its config.yaml stands in place of a preset. "
+            f"Give PICTURES too to begin with {named}"
+        )
+    return validate(merge(before, file, flags), source=str(out))
+
+
+def is_run(out: str | Path) -> bool:
+    """Return whether a folder is that of a run."""
+    return RunFolder(Path(out)).config.is_file()
