@@ -1,7 +1,7 @@
-"""The small records that rooms hand to each other.
+"""Types: the small records that rooms hand to each other.
 
-Masks on the patch grid are torch tensors, masks in pixels are compressed run lengths (RLE): a hundred
-full-size boolean masks of a 40-megapixel picture would need 4 GB.
+Masks on the patch grid are torch tensors, masks in pixels are compressed run lengths (RLE): a
+hundred full-size boolean masks of a 40-megapixel picture would need 4 GB.
 """
 
 from __future__ import annotations
@@ -15,32 +15,33 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-MOST_IDS = 254  # clusters or classes of a label map: uint8, 0 is background, 255 is not counted
+# Clusters or classes of a label map: uint8, of which 0 is background and 255 is not counted.
+MOST_IDS = 254
 
 
 class Rle(TypedDict):
-    """COCO's compressed run lengths of one mask: `size` is [height, width], `counts` the ASCII string."""
+    """Hold COCO's compressed run lengths of one mask: [height, width] and the ASCII string."""
 
     size: list[int]
     counts: str
 
 
-Facet = Literal[
-    "keys", "queries", "values", "tokens"
-]  # of a block: what the patches are compared by
+# Of a block: the features that patches are compared by.
+Facet = Literal["keys", "queries", "values", "tokens"]
 FACETS: tuple[Facet, ...] = ("keys", "queries", "values", "tokens")
 
 
 @dataclass(frozen=True)
 class Features:
-    """What one block of a backbone says of one picture; a field that was not asked for is None.
+    """Hold the features of one picture by one block; a field that was not asked for is None.
 
     Attributes:
         grid: patches as (rows, cols), row-major.
         patch: side of a patch, in pixels of the picture that the backbone saw.
         queries, keys, values: (heads, 1 + rows*cols, dim) float32; token 0 is the class token.
         tokens: (1 + rows*cols, width) float32, after the last norm.
-        has_class: False where the backbone has no class token: token 0 is then the mean of the patches.
+        has_class: False where the backbone has no class token: token 0 is then the mean of the
+            patches.
     """
 
     grid: tuple[int, int]
@@ -52,9 +53,10 @@ class Features:
     has_class: bool = True
 
     def centred(self) -> Features:
-        """The same with the patches' mean taken off every patch's key, query, value, token (the class token's stay).
+        """Return the features with the patches' mean taken off every patch, in each facet.
 
-        A component that all keys share makes every inner product positive, and a sign then means nothing.
+        The class token stays. A component that all keys share makes every inner product positive,
+        and a sign then means nothing.
 
         Raises:
             ValueError: features that hold nothing.
@@ -70,7 +72,7 @@ class Features:
 
 
 def _centred(values: Tensor) -> Tensor:
-    """(..., 1 + patches, dim) with the patches' mean taken off all but the first."""
+    """Return (..., 1 + patches, dim) with the patches' mean taken off all but the first."""
     values = values.clone()
     values[..., 1:, :] -= values[..., 1:, :].mean(dim=-2, keepdim=True)
     return values
@@ -78,7 +80,13 @@ def _centred(values: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class GridMask:
-    """One proposal on the patch grid: mask (rows, cols) bool on the CPU, seed patch (row, col), score in [0, 1]."""
+    """Hold one proposal on the patch grid.
+
+    Attributes:
+        mask: (rows, cols) bool, on the CPU.
+        seed_patch: (row, col) of the patch that the mask grew from.
+        score: in [0, 1].
+    """
 
     mask: Tensor
     seed_patch: tuple[int, int]
@@ -115,7 +123,7 @@ class Found:
 
 @dataclass(frozen=True)
 class Detections:
-    """Masks of one picture with what is known of each; all fields have one length n, sorted by falling score.
+    """Hold the detections of one picture, n of each field, sorted by falling score.
 
     Attributes:
         size: (height, width) of the picture.
@@ -123,6 +131,8 @@ class Detections:
         boxes_xyxy: (n, 4) float32, half-open pixel edges.
         scores: (n,) float32 in [0, 1].
         clusters: (n,) int64, 0 .. k-1.
+    Raises:
+        ValueError: fields of several lengths.
     """
 
     size: tuple[int, int]
@@ -132,6 +142,7 @@ class Detections:
     clusters: np.ndarray
 
     def __post_init__(self) -> None:
+        """Raise ValueError where the fields have several lengths."""
         lengths = {len(self.rles), len(self.boxes_xyxy), len(self.scores), len(self.clusters)}
         if len(lengths) != 1:
             raise ValueError(
@@ -139,12 +150,13 @@ class Detections:
             )
 
     def __len__(self) -> int:
+        """Return the number of detections."""
         return len(self.rles)
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a trained run sees in a new picture.
+    """Hold the prediction of a trained run on a new picture.
 
     Attributes:
         instances: the detector's; none where the run's detections were imported.

@@ -1,4 +1,4 @@
-"""Masks without a run: of one picture, of a folder."""
+"""Alone: masks of one picture and of a folder, without a run."""
 
 from __future__ import annotations
 
@@ -26,29 +26,31 @@ def discover(
     device: str | None = None,
     settings: Mapping[str, Any] | None = None,
 ) -> list[dict[str, Any]]:
-    """Find masks of one picture, without a run, nothing trained; as Segment Anything's records.
+    """Return the masks of one picture, nothing trained, no run, as Segment Anything's records.
 
     In a loop over pictures the backbone is loaded once: that of the last call is held in memory,
     and used again while its name, weights (a file by path, size and time of change), device,
-    precision and rotation stay the same.
+    precision and rotation stay the same. What is None, or not in settings, is as
+    `maskdistill propose` has it.
 
     Args:
         picture: (H, W, 3) uint8 RGB, or a file.
         method: auto, maskdistill, lost, tokencut or maskcut.
         backbone: dino_vits16, timm/<model>, handcrafted, ...
-        weights: a name, a file, `none`; None: those of the backbone's name.
+        weights: a name, a file, or `none` for drawn ones; None: those of the backbone's name.
         max_masks: the most masks that are looked for, at least 1.
         min_score: masks that score less are left out, in [0, 1].
         pixels: auto, nearest, bilinear, refine or crf: the way from patches to pixels.
         device: auto, cpu, cuda, cuda:N.
-        settings: all else that `propose` can be told, as in a YAML file ({"block": -2,
-            "lost": {"short_side": 480}}), and precision, orientation, max_megapixels.
-        What is None, or not in settings, is as `maskdistill propose` has it.
+        settings: all else that `propose` can be told, as in a YAML file
+            ({"block": -2, "lost": {"short_side": 480}}), and precision, orientation,
+            max_megapixels.
     Returns:
         A dict a mask, by falling score, none where nothing is found: segmentation (H, W) bool; bbox
         [x, y, w, h]; area in pixels; score in [0, 1], and the same as predicted_iou, for code that
         is written for Segment Anything; point_coords [[x, y]], the middle of the patch that the
-        mask grew from, in pixels of the picture (`refine` may draw the outline past it).
+        mask grew from, in pixels of the picture (`refine` may draw the outline past it), or []
+        where the mask does not hold that patch.
     Raises:
         SettingsError: an argument or setting that cannot be used.
         WeightsError, PictureError: what cannot be read.
@@ -85,18 +87,19 @@ def masks(
     settings: Mapping[str, Any] | RunSettings | None = None,
     quiet: bool = False,
 ) -> dict[str, int]:
-    """Write masks of a folder of pictures as PNG and JSON, without a run; go on where it stopped.
+    """Write the masks of a folder of pictures as PNG and JSON at their relative paths; no run.
+
+    The same call goes on where it was stopped. Arguments not named below are those of `discover`.
 
     Args:
-        pictures: folder, searched recursively.
-        out: for each picture, at its relative path, <name>.png (0 background, 1 .. n the masks by
-            falling score) and <name>.json (box, area, score and run lengths of each). <name> is the
-            picture's without extension; with it where two would meet.
+        pictures: the folder.
+        out: for each picture <name>.png (0 background, 1 .. n the masks by falling score) and
+            <name>.json (box, area, score and run lengths of each). <name> is the picture's without
+            extension; with it where two would meet.
         limit: the first pictures by path alone; 0: all.
         separate: a black and white PNG a mask too, in <name>.masks/.
         settings: as `discover` takes them, and threads, workers; or all settings as RunSettings.
-        quiet: no progress.
-        All others as `discover` has them.
+        quiet: no progress on stderr.
     Returns:
         Counts: pictures, masks, without masks (made now); done before; refused (why:
         OUT/.maskdistill/refused.json).
@@ -107,9 +110,8 @@ def masks(
     from maskdistill.engine.opening import threads
     from maskdistill.inference import masks as stage
 
-    if not Path(
-        pictures
-    ).is_dir():  # before weights are looked for, which a stranger may have to fetch first
+    # Before weights are looked for, which a stranger may have to fetch first.
+    if not Path(pictures).is_dir():
         raise PictureError(f"{pictures}: not a folder. Give the folder that holds your pictures")
     given = {
         "method": method,
@@ -133,12 +135,16 @@ def _settings_of_masks(
     settings: Mapping[str, Any] | RunSettings | None,
     others: tuple[str, ...],
 ) -> RunSettings:
-    """Return resolved settings from arguments that are not None, and a mapping of the rest.
+    """Return resolved settings from arguments, where they are not None, and a mapping of the rest.
 
     Args:
         given: arguments that are settings of `propose`.
         common: arguments that are settings of the run.
+        weights: of the backbone of `propose`.
+        settings: the rest, or all settings as RunSettings.
         others: settings of the run that may stand in the mapping beside those of `propose`.
+    Raises:
+        SettingsError: a setting given twice, one that there is not, or one that cannot be used.
     """
     if isinstance(settings, RunSettings):
         extra = [
@@ -169,6 +175,11 @@ def _settings_of_masks(
 
 
 def _resolved(settings: RunSettings) -> RunSettings:
+    """Return the settings with `auto` resolved.
+
+    Raises:
+        SettingsError: masks that are to be imported, or settings that do not go together.
+    """
     if settings.propose.import_file:
         raise SettingsError(
             f"import: {settings.propose.import_file} is for a run alone "

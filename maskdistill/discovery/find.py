@@ -78,6 +78,7 @@ def discover(
     """
 
     def on_grid(shown: Input) -> tuple[Found, tuple[int, int]]:
+        """Return the masks of patches of the picture shown so, and the px of the grid it fills."""
         known = features if shown == recipe.shown else None
         if known is None:
             ready = shown.prepare(picture(), backbone=backbone)

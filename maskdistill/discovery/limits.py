@@ -18,7 +18,9 @@ from maskdistill.types import Features, GridMask, Note, Notes
 
 Made = TypeVar("Made")
 
-FEWEST = 64  # patches: see `as_large_as_fits`
+# Patches: so many take 4 MiB of a ViT-B/8 beside 327 MiB of its weights (docs/log/proposals.md,
+# 2026-11-30). Fewer would mend nothing.
+FEWEST = 64
 
 
 def scoring_at_least(masks: Sequence[GridMask], min_score: float) -> list[GridMask]:

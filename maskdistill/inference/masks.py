@@ -1,8 +1,9 @@
 """masks: a folder of pictures -> their masks as PNG and JSON; no run, nothing trained.
 
-Out:  for each picture, at its relative path: <name>.png, a palette PNG (0 background, 1 .. n the masks by falling
-      score, where they overlap the better one); <name>.json, box, area, score and the whole mask of each;
-      if separate also <name>.masks/1.png .. n.png, black and white
+In:   a folder of pictures, resolved settings
+Out:  for each picture, at its relative path: <name>.png, a palette PNG (0 background, 1 .. n the
+      masks by falling score, where they overlap the better one); <name>.json, box, area, score and
+      the whole mask of each; if separate also <name>.masks/1.png .. n.png, black and white
 """
 
 from __future__ import annotations
@@ -34,10 +35,17 @@ from maskdistill.types import MOST_IDS, Notes
 def work(
     pictures: Path, out: Path, settings: RunSettings, *, separate: bool, quiet: bool
 ) -> dict[str, int]:
-    """Masks of every picture that has none yet, by resolved settings.
+    """Write the masks of every picture that has none yet.
 
+    Args:
+        settings: resolved (no `auto` left).
+        separate: also a black and white PNG a mask.
     Returns:
-        Counts: pictures and masks made now, pictures among them without a mask, pictures done before, refused.
+        Counts: pictures and masks made now, pictures among them without a mask, pictures done
+        before, refused.
+    Raises:
+        SettingsError: more masks a picture than a PNG holds, or folders of masks that would meet.
+        RunError: `out` holds results of other settings.
     """
     own = settings.propose
     if own.max_masks > MOST_IDS:
@@ -57,6 +65,7 @@ def work(
     recipe = recipe_of(own)
 
     def begin(names: Mapping[str, str]) -> None:
+        """Check the names of the results, and say what they are made with."""
         if separate:
             _check_folders(names)
         progress.say(
@@ -66,6 +75,7 @@ def work(
             progress.say(what)
 
     def masks(target: Path, path: str, rgb: np.ndarray) -> dict[str, int]:
+        """Write the files of one picture; return its counts."""
         found = discover(lambda: rgb, size=rgb.shape[:2], backbone=network, recipe=recipe)
         rows = propose.mask_rows(found)
         write(target, path, rows, size=rgb.shape[:2], notes=found.notes, separate=separate)
@@ -95,7 +105,15 @@ def write(
     notes: Notes,
     separate: bool,
 ) -> None:
-    """The files of one picture, the JSON last; rows as `propose.mask_rows` gives them."""
+    """Write the files of one picture, the JSON last.
+
+    Args:
+        target: the files' common path, without extension.
+        path: of the picture, relative to the folder of pictures.
+        rows: the masks as `propose.mask_rows` gives them, by falling score.
+        size: (height, width) of the picture.
+        separate: also a black and white PNG a mask; those of masks that are gone are removed.
+    """
     label_map = np.zeros(size, np.uint8)
     folder = result_folder.file_of(target, ".masks")
     if separate:
@@ -133,10 +151,15 @@ def write(
 
 
 def _check_folders(names: Mapping[str, str]) -> None:
-    """SettingsError where the folder of a picture's masks would hold another picture's results too."""
+    """Raise SettingsError where a picture's folder of masks would hold another's results too.
+
+    Args:
+        names: path of each picture -> its target, both relative.
+    """
     owners = {f"{target}.masks": path for path, target in names.items()}
     for path in names:
         if owner := owners.get(str(PurePosixPath(path).parent)):
             raise SettingsError(
-                f"separate: the masks of {owner} would meet what is made of {path}. Rename one, or leave out --separate"
+                f"separate: the masks of {owner} would meet what is made of {path}. "
+                "Rename one, or leave out --separate"
             )

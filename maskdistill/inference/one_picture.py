@@ -1,4 +1,8 @@
-"""Masks of one picture, without a run, as the records that code for Segment Anything reads."""
+"""One picture: its masks without a run, as the records that code for Segment Anything reads.
+
+In:   a picture as an array or a file, resolved settings
+Out:  a list of records; nothing is written
+"""
 
 from __future__ import annotations
 
@@ -17,11 +21,17 @@ from maskdistill.settings import RunSettings
 
 
 def of_picture(picture: np.ndarray | str | Path, settings: RunSettings) -> list[dict[str, Any]]:
-    """The records of a picture (H, W, 3) uint8 or a file, by falling score; by resolved settings.
+    """Return the masks of a picture as records, by falling score.
 
+    Args:
+        picture: (H, W, 3) uint8 RGB, or a file.
+        settings: resolved (no `auto` left).
     Returns:
-        segmentation (H, W) bool, bbox [x, y, w, h], area, score, predicted_iou (the score), point_coords. A mask that
-        holds no pixel is left out.
+        A dict a mask: segmentation (H, W) bool, bbox [x, y, w, h], area, score, predicted_iou (the
+        score again), point_coords [[x, y]]. A mask that holds no pixel is left out.
+    Raises:
+        PictureError, WeightsError: what cannot be read.
+        ValueError, TypeError: `picture` is an array of another form, or something else.
     """
     rgb = as_rgb(picture, orientation=settings.orientation, max_megapixels=settings.max_megapixels)
     network = networks.kept(Job.alone(settings), "propose", settings.propose.backbone)

@@ -1,4 +1,4 @@
-"""sweep: a grid of method x block x facet x centring on a few pictures, to see what a new backbone needs.
+"""sweep: method x block x facet x centring on a few pictures, to see what a new backbone needs.
 
 In:   images.jsonl, the pictures, ground truth where there is some
 Out:  sweep/table.json; nothing of the run is changed
@@ -41,7 +41,7 @@ FORMAT = 2  # of the records and of table.json: 2 has coverage, and null for no 
 
 @dataclass(frozen=True)
 class Grid:
-    """What is tried; every combination of it."""
+    """Describe the grid: every combination of these is tried."""
 
     methods: tuple[Method, ...] = tuple(METHODS)
     blocks: tuple[int, ...] = (-1, -2, -3, -4)
@@ -51,7 +51,7 @@ class Grid:
 
 @dataclass(frozen=True)
 class Trial:
-    """One combination."""
+    """Describe one combination of the grid."""
 
     method: Method
     block: int
@@ -95,6 +95,7 @@ def work(job: Job, *, grid: Grid, n_pictures: int) -> list[dict[str, Any]]:
     network = networks.backbone(job, "propose", job.settings.propose.backbone)
 
     def describe(image: Image, rgb: np.ndarray) -> dict[str, Any]:
+        """Return the numbers of all trials in one picture."""
         truth = joined.get(image.id)
         own = _masks(job, network, rgb, trials)
         others = (
@@ -121,7 +122,11 @@ def work(job: Job, *, grid: Grid, n_pictures: int) -> list[dict[str, Any]]:
 
 
 def _trials(job: Job, grid: Grid) -> list[Trial]:
-    """The combinations; of handcrafted only what it has."""
+    """Return the combinations of the grid; of handcrafted features only those that it has.
+
+    Raises:
+        SettingsError: a method or facet that there is not.
+    """
     unknown = [*(set(grid.methods) - set(METHODS)), *(set(grid.facets) - set(FACETS))]
     if unknown:
         raise SettingsError(
@@ -135,7 +140,13 @@ def _trials(job: Job, grid: Grid) -> list[Trial]:
 
 
 def _chosen(job: Job, n_pictures: int) -> tuple[list[Image], dict[int, list[Rle]]]:
-    """Pictures spread over the folder, those with objects alone where ground truth says so, and these (no crowds)."""
+    """Return pictures spread over the folder, and their objects.
+
+    Where there is ground truth, pictures with objects alone are taken; crowds are no objects.
+
+    Returns:
+        The pictures, and image id -> its objects, of all pictures that have any.
+    """
     joined: dict[int, list[Rle]] = {}
     sources = [truths.read(Path(source)) for source in job.settings.ground_truth]
     for image, source, key in evaluate.join(job, sources, job.images) if sources else []:
@@ -155,7 +166,10 @@ def _chosen(job: Job, n_pictures: int) -> tuple[list[Image], dict[int, list[Rle]
 
 
 def _masks(job: Job, network: Any, rgb: np.ndarray, trials: list[Trial]) -> list[np.ndarray]:
-    """Masks (n, H, W) bool of each trial by falling score; one pass of the backbone a block and input."""
+    """Return the masks (n, H, W) bool of each trial by falling score.
+
+    The backbone sees the picture once for each block and way of being shown.
+    """
     recipes = [_recipe(job.settings.propose, trial) for trial in trials]
     # Of every block all that any of its trials reads, in one pass for each way of being shown.
     want: dict[int, set[str]] = {}
@@ -188,7 +202,7 @@ def _features(
 
 
 def _recipe(settings: ProposeSettings, trial: Trial) -> Recipe:
-    """The recipe of the settings, with what the trial tries in place of theirs."""
+    """Return the recipe of the settings, the trial's values in place of theirs."""
     tried = replace(
         settings,
         method=trial.method,
@@ -204,7 +218,7 @@ def _recipe(settings: ProposeSettings, trial: Trial) -> Recipe:
 def _flipped(
     job: Job, network: Any, rgb: np.ndarray, trials: list[Trial]
 ) -> tuple[Any, list[np.ndarray]]:
-    """Masks of the mirrored picture, mirrored back, and where in the picture they are compared."""
+    """Return where in the picture masks are compared, and the masks of its mirror, turned back."""
     masks = _masks(job, network, np.ascontiguousarray(rgb[:, ::-1]), trials)
     return (slice(None), slice(None)), [each[:, :, ::-1] for each in masks]
 
@@ -212,7 +226,7 @@ def _flipped(
 def _cropped(
     job: Job, network: Any, rgb: np.ndarray, trials: list[Trial]
 ) -> tuple[Any, list[np.ndarray]]:
-    """Masks of the picture without its margins, and where in the picture they are compared."""
+    """Return where in the picture masks are compared, and the masks of that part alone."""
     down, right = (int(CROP * side) for side in rgb.shape[:2])
     inner = (slice(down, rgb.shape[0] - down), slice(right, rgb.shape[1] - right))
     return inner, _masks(job, network, np.ascontiguousarray(rgb[inner]), trials)
@@ -221,7 +235,15 @@ def _cropped(
 def _measured(
     trial: int, own: list[np.ndarray], others: list[Any], truth: list[Rle] | None
 ) -> dict[str, Any]:
-    """What one trial gives in one picture."""
+    """Return the numbers of one trial in one picture.
+
+    Args:
+        trial: its place among the trials.
+        own: masks (n, H, W) bool of each trial.
+        others: of the mirrored and of the cropped picture the place of comparison and the masks of
+            each trial; none with ground truth.
+        truth: objects of the picture; None: no ground truth.
+    """
     masks = own[trial]
     measured: dict[str, Any] = {
         "masks": len(masks),
@@ -259,7 +281,7 @@ def _agreement(one: np.ndarray, other: np.ndarray) -> float | None:
 
 
 def _row(trial: Trial, measured: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return the row of a combination: its means over the pictures, of which there is one at least."""
+    """Return the row of a combination: its means over one picture or more."""
     row: dict[str, Any] = {
         "method": trial.method,
         "block": trial.block,

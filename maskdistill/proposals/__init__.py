@@ -1,8 +1,9 @@
-"""Tokens to masks: each method proposes objects on the patch grid, `to_pixels` and `pixels` bring them to the picture.
+"""Proposals: tokens on a patch grid to masks, and masks of patches to masks of pixels.
 
 Before:   features (tokens on a patch grid)
 After:    clusters (proposals to cluster ids)
-Contract: <method>.discover(features, *, max_masks=1, **constants) -> Found, for maskdistill, lost, tokencut, maskcut;
+Contract: <method>.discover(features, *, max_masks=1, **constants) -> Found, for the methods
+          maskdistill, lost, tokencut, maskcut (max_masks=3);
           to_pixels(mask, *, patch, content, size, how) and pixels.refine(rgb, mask) -> (H, W) bool;
           normalized_cut.second_eigenvector(operator) -> Cut
 """

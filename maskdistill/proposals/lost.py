@@ -1,10 +1,10 @@
-"""LOST's proposals: the patch that is unlike most others, grown over those that resemble it.
+"""LOST: the patch that is unlike most others, grown over those that resemble it.
 
 Paper:    Simeoni et al., BMVC 2021, arXiv:2109.14279
 In:       Features of one picture (keys alone are used)
 Out:      Found: masks (at most max_masks, may be empty) and notes
-Differs:  ties go to the lowest patch; no mask where the original raises an error; a score; rule "sound" and
-          max_masks > 1 are ours
+Differs:  ties go to the lowest patch; no mask where the original raises an error; a score;
+          rule "sound" and max_masks > 1 are ours
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from maskdistill.proposals.object_test import check_limits
 from maskdistill.proposals.spectral import affinity, products
 from maskdistill.types import Facet, Features, Found, GridMask, Note
 
-_ROWS = 64  # tied patches whose inner products are held at a time
+# Tied patches whose inner products are held at a time: at 12 000 patches a block of 3 MB.
+_ROWS = 64
 
 
 def discover(
@@ -32,16 +33,18 @@ def discover(
     stop_score: float = 0.0,
     facet: Facet = "keys",
 ) -> Found:
-    """The least connected patch and what resembles it; further ones among the patches that are left.
+    """Return the least connected patch with what resembles it, then others on what is left.
 
     Args:
         features: keys (heads, 1 + rows*cols, dim) float32, finite; the class token is not used.
-        max_masks: at most so many; 1 in the paper. Each further one is looked for on the patches that are left, their
-            degrees counted among themselves.
-        n_candidates: so many patches of the lowest degree may join the seed patch; k = 100 in the paper.
-        rule: which of the patches of one degree come first, for the seed patch and for the last candidates: `paper`
-            leaves it to a sort that nobody decides, here the lowest; `sound` takes those that the others attract
-            least, by the sum of their positive inner products, so that a mirrored picture has mirrored masks.
+        max_masks: at most so many; 1 in the paper. Each further one is looked for on the patches
+            that are left, their degrees counted among themselves.
+        n_candidates: so many patches of the lowest degree may join the seed patch; k = 100 in the
+            paper.
+        rule: which of the patches of one degree come first, for the seed patch and for the last
+            candidates: `paper` leaves it to a sort that nobody decides, here the lowest; `sound`
+            takes those that the others attract least, by the sum of their positive inner products,
+            so that a mirrored picture has mirrored masks.
         stop_score: the search ends at a mask that scores less, which is not returned. 0: no end.
         facet: what the patches are compared by.
     Returns:
@@ -69,7 +72,7 @@ def discover(
         seed, candidates = order[0], order[:n_candidates]
         chosen = indices[candidates]
         sources = chosen[products.times(keys, keys[indices[seed]], chosen) > 0]
-        # M, the sum of the sources' rows of K K', is K times the sum of their keys: K K' is never needed.
+        # The sum of the sources' rows of K K' is K times the sum of their keys: no K K' is formed.
         like = (products.times(keys, products.total(keys, sources)) > 0) & free
         seed_patch = divmod(int(indices[seed]), features.grid[1])
         mask = component(like.reshape(features.grid), seed_patch)
@@ -84,16 +87,25 @@ def discover(
 
 
 def degrees(keys: np.ndarray) -> np.ndarray:
-    """(patches,) int64: how many other patches have a positive inner product with each.
+    """Return for each patch how many others have a positive inner product with it.
 
     Args:
         keys: (patches, width) float32.
+    Returns:
+        (patches,) int64.
+
+    >>> degrees(np.array([[1, 0], [1, 1], [-1, 0]], np.float32))
+    array([1, 1, 0])
     """
     return products.positive_counts(keys) - (affinity.squares(keys) > 0)
 
 
 def _by_degree(keys: np.ndarray, *, n_candidates: int, rule: str) -> np.ndarray:
-    """Patches by rising degree; equal ones by the rule."""
+    """Return the patches by rising degree, equal ones by the rule.
+
+    With `sound` the first patch and the set of the first `n_candidates` are right, the order within
+    other degrees is not: nothing depends on it.
+    """
     counts = degrees(keys)
     if rule == "paper":
         return np.argsort(counts, kind="stable")

@@ -3,7 +3,8 @@
 Paper:    CutLER, Wang et al., CVPR 2023, arXiv:2301.11320
 In:       Features of one picture (keys alone are used)
 Out:      Found: masks (at most max_masks, may be empty) and notes
-Differs:  the side of a cut does not depend on the sign of its vector; grids need not be square; a score; rule `sound`
+Differs:  the side of a cut does not depend on the sign of its vector; grids need not be square;
+          a score; rule `sound`
 """
 
 from __future__ import annotations
@@ -17,7 +18,12 @@ from maskdistill.proposals import scores
 from maskdistill.proposals.grid import component
 from maskdistill.proposals.object_test import check_limits, is_object
 from maskdistill.proposals.spectral.affinity import MAX_PATCHES, cosines, joined
-from maskdistill.proposals.spectral.normalized_cut import Cut, second_eigenvector, strongest
+from maskdistill.proposals.spectral.normalized_cut import (
+    EQUAL,
+    Cut,
+    second_eigenvector,
+    strongest,
+)
 from maskdistill.types import Facet, Features, Found, GridMask, Note, Notes
 
 
@@ -35,30 +41,35 @@ def discover(
     max_area: float = 0.5,
     max_border: float = 0.5,
 ) -> Found:
-    """Objects of up to max_masks normalised cuts.
+    """Return the objects that normalised cuts part from the rest, one cut after the other.
 
     Args:
         features: keys (heads, 1 + rows*cols, dim) float32, finite; the class token is not used.
         max_masks: at most so many; 3 in the paper.
         threshold: cosine above which two patches are joined, in [-1, 1]; 0.15 in the published run.
         floor: weight of an absent edge, in (0, 1).
-        min_share: of the patches; from the second cut on a mask that has no more is rejected.
-        max_overlap: IoU with the mask of the cut before, above which a mask is rejected.
-        rule: `paper`: a cut sees the whole grid, in which painted patches keep edges of weight `floor`, also to
-            themselves, so that they may come back; a rejected mask paints nothing, so that the next cut repeats it,
-            and, compared with nothing, passes. `sound`: a cut sees only the patches that are left, a rejected mask is
-            painted out too and not returned, for at most three cuts a mask, the first is judged like the others, and
-            what is too large or holds too much of the picture's border is rejected.
-        stop_score: the search ends at a mask that is not rejected but scores less, which is not returned. 0: no end.
+        min_share: of the patches, in [0, 1); from the second cut on a mask with no more is
+            rejected.
+        max_overlap: IoU with the mask of the cut before, in [0, 1], above which a mask is rejected.
+        rule: `paper`: a cut sees the whole grid, in which painted patches keep edges of weight
+            `floor`, also to themselves, so that they may come back; a rejected mask paints nothing,
+            so that the next cut repeats it, and, compared with nothing, passes. `sound`: a cut sees
+            only the patches that are left, a rejected mask is painted out too and not returned, for
+            at most three cuts a mask, the first is judged like the others, and what is too large or
+            holds too much of the picture's border is rejected.
+        stop_score: the search ends at a mask that is not rejected but scores less, which is not
+            returned. 0: no end.
         facet: what the patches are compared by.
         max_area: `sound`: share of all patches that a mask may have.
         max_border: `sound`: share of the patches at the border that a mask may hold.
     Returns:
-        Masks in the order of discovery, each without the patches of earlier ones, empty ones left out. The score is
-        `scores.of_vectors`. Notes: REJECTED cuts; FALLBACK where the dense solver made a cut;
-        STOPPED with the reason where fewer than max_masks were found.
+        Masks in the order of discovery, each without the patches of earlier ones, empty ones left
+        out. The score is that of `scores.of_vectors`.
+        Notes: REJECTED cuts; FALLBACK where the dense solver made a cut; STOPPED with the reason
+        where fewer than max_masks were found.
     Raises:
-        ValueError: keys missing, of another shape, not finite, of too many patches; a constant out of range.
+        ValueError: keys missing, of another shape, not finite, of too many patches; a constant out
+            of range.
     Source: CutLER, Sec. 3.1; what its release does stands in docs/reproduce.md.
     """
     _check(max_masks, threshold, floor, min_share, max_overlap, rule)
@@ -90,10 +101,10 @@ def discover(
         refused = judged and (raw.mean() <= min_share or _iou(raw, previous) > max_overlap)
         if rule == "sound":
             refused |= not is_object(raw, min_area=1, max_area=max_area, max_border=max_border)
-        rejected += bool(refused)  # NumPy's own would make of it a number that JSON does not know
+        rejected += bool(refused)  # NumPy's own would make a number that JSON does not know
         mask = raw & ~painted.reshape(features.grid)
         if not refused and mask.any():
-            # Not of this graph, whose threshold is another than TokenCut's: a score means the same in all methods.
+            # Not of this graph, whose threshold is not TokenCut's: a score means the same for all.
             score = scores.of_vectors(keys, mask)
             if score < stop_score:
                 stopped = [(Note.STOPPED, "mask below stop_score")]
@@ -115,10 +126,17 @@ def discover(
 def _foreground(
     cut: Cut, indices: np.ndarray, grid: tuple[int, int]
 ) -> tuple[np.ndarray, tuple[int, int]]:
-    """The seed patch's component of the cut's foreground (rows, cols) bool, and the seed patch.
+    """Return the seed patch's component of a cut's foreground, and the seed patch.
 
-    Foreground is the side with the strongest patch, unless it holds three of the four corners: then the other.
-    The vector's own sign is arbitrary; `second_eigenvector` gives that with the strongest patch positive.
+    Foreground is the side with the strongest patch, unless it holds three of the four corners: then
+    the other. The vector's own sign is arbitrary; `second_eigenvector` gives that with the
+    strongest patch positive.
+
+    Args:
+        indices: patches of the grid that the cut's entries belong to.
+        grid: (rows, cols).
+    Returns:
+        (rows, cols) bool, and (row, col).
     """
     part = np.zeros(grid[0] * grid[1], bool)
     part[indices] = cut.vector > cut.vector.mean()
@@ -133,18 +151,20 @@ def _foreground(
 
 
 def _first_largest(values: np.ndarray) -> int:
-    """The first of the entries that are the largest but for rounding."""
+    """Return the first of the entries that are the largest but for rounding."""
     spread = np.abs(values).max()
-    return int(np.argmax(values >= values.max() - 1e-5 * spread))
+    return int(np.argmax(values >= values.max() - EQUAL * spread))
 
 
 def _iou(one: np.ndarray, other: np.ndarray) -> float:
+    """Return the IoU of two masks; 0 where both are empty."""
     return float((one & other).sum() / max(1, (one | other).sum()))
 
 
 def _check(
     max_masks: int, threshold: float, floor: float, min_share: float, max_overlap: float, rule: str
 ) -> None:
+    """Raise ValueError where a constant is out of range."""
     if max_masks < 1:
         raise ValueError(f"max_masks must be at least 1, got {max_masks}")
     if not -1 <= threshold <= 1:

@@ -1,4 +1,4 @@
-"""MaskDistill's proposals: what the class token attends to, grown over the patches with like keys.
+"""MaskDistill: the patches that the class token attends to, grown over those with like keys.
 
 Paper:    Van Gansbeke, Vandenhende, Van Gool, arXiv:2206.06363, Sec. 3.1, and what its release does
 In:       Features of one picture (queries of the class token, keys)
@@ -31,27 +31,28 @@ def discover(
     stop_score: float = 0.0,
     facet: Facet = "keys",
 ) -> Found:
-    """Objects that the class token attends to; further ones among the patches that are left.
+    """Return the object that the class token attends to, then others on the patches left.
 
     Args:
-        features: queries and keys (heads, 1 + rows*cols, dim) float32, finite. Without a class token (has_class
-            False) token 0, the mean of the patches, stands in for it.
-        max_masks: at most so many; 1 in the paper. Each further one is looked for on the patches that are left.
-        top_fraction: of the patches that are left, how many are candidates; in (0, 1].
+        features: queries and keys (heads, 1 + rows*cols, dim) float32, finite. Without a class
+            token (has_class False) token 0, the mean of the patches, stands in for it.
+        max_masks: at most so many; 1 in the paper. Each further one is looked for on the patches
+            that are left.
+        top_fraction: of the patches that are left, the share that are candidates; in (0, 1].
         mass: share of the attention that is kept, in (0, 1].
-        mass_rule: `signed` divides by the signed sum, as the release does: where it is negative all but the most
-            negative patches are kept, and these, set to 0, outrank the others. `positive` counts the positive
-            attention alone.
-        heads: how many of the first heads are averaged for the attention; None: all but the last (of one: that one).
-            The inner products of patches always use all heads.
+        mass_rule: `signed` divides by the signed sum, as the release does: where it is negative all
+            but the most negative patches are kept, and these, set to 0, outrank the others.
+            `positive` counts the positive attention alone.
+        heads: how many of the first heads are averaged for the attention; None: all but the last
+            (of one: that one). The inner products of patches always use all heads.
         stop_score: the search ends at a mask that scores less, which is not returned. 0: no end.
-        facet: what the patches are compared by; the attention is always that of queries and keys.
+        facet: what the patches are compared by; the attention is that of queries and keys, always.
     Returns:
         Masks in the order of discovery. The score is that of `scores.of_vectors`.
         Notes: STOPPED with the reason where fewer than max_masks were found.
     Raises:
         ValueError: queries or keys missing, of another shape, not finite; a constant out of range.
-    Source: DESIGN of the method's facts; twin: tests/reference/maskdistill.py.
+    Source: Sec. 3.1 and the release; twin: tests/reference/maskdistill.py.
     """
     _check(max_masks, top_fraction, mass, mass_rule)
     check_limits(stop_score=stop_score)
@@ -82,7 +83,7 @@ def discover(
         if not mask[seed_patch]:
             if found:
                 return Found(found, [(Note.STOPPED, "the seed patch resembles nothing")])
-            # A key of length zero. The release then takes component number 0, everything outside: kept, at score 0.
+            # A key of length zero. The release takes component number 0, everything outside: kept.
             mask, score = ~like, 0.0
         if score < stop_score:
             return Found(found, [(Note.STOPPED, "mask below stop_score")])
@@ -92,7 +93,7 @@ def discover(
 
 
 def _kept_mass(attention: np.ndarray, *, mass: float, rule: str) -> np.ndarray:
-    """The attention (patches,) of the patches that hold the upper `mass` of it, 0 elsewhere."""
+    """Return the attention (patches,) where its upper `mass` lies, 0 elsewhere."""
     counted = attention if rule == "signed" else np.maximum(attention, 0)
     order = np.argsort(counted, kind="stable")
     total = counted.sum()
@@ -104,23 +105,29 @@ def _kept_mass(attention: np.ndarray, *, mass: float, rule: str) -> np.ndarray:
 
 
 def _direction(values: np.ndarray, candidates: np.ndarray) -> np.ndarray:
-    """Sum of the keys of the sources: candidates with a positive inner product with the first, the seed patch.
+    """Return the sum of the sources' keys, (width,) float64.
 
-    The paper sums the sources' rows of G = K K'. The sum of rows is K times this vector: G is never needed.
+    Sources are the candidates with a positive inner product with the first, the seed patch. The
+    paper sums their rows of G = K K'. That sum is K times this vector: G is never formed.
     """
     sources = candidates[products.times(values, values[candidates[0]], candidates) > 0]
     return products.total(values, sources)
 
 
 def _class_queries(features: Features) -> np.ndarray:
-    """The class token's queries (heads, dim), float64 on the CPU, checked against the keys."""
+    """Return the class token's queries (heads, dim), float64 on the CPU, checked with the keys.
+
+    Raises:
+        ValueError: queries or keys missing, of another shape; queries not finite.
+    """
     queries, keys = features.queries, features.keys
     if queries is None or keys is None:
         raise ValueError(f"{'queries' if queries is None else 'keys'}: these features hold none")
     n_patches = features.grid[0] * features.grid[1]
     if queries.ndim != 3 or queries.shape[1] != 1 + n_patches or n_patches < 1:
         raise ValueError(
-            f"queries must be (heads, 1 + {n_patches}, dim) for grid {features.grid}, got {tuple(queries.shape)}"
+            f"queries must be (heads, 1 + {n_patches}, dim) for grid {features.grid}, "
+            f"got {tuple(queries.shape)}"
         )
     if queries.shape != keys.shape:
         raise ValueError(
@@ -132,6 +139,7 @@ def _class_queries(features: Features) -> np.ndarray:
 
 
 def _check(max_masks: int, top_fraction: float, mass: float, mass_rule: str) -> None:
+    """Raise ValueError where a constant is out of range."""
     if max_masks < 1:
         raise ValueError(f"max_masks must be at least 1, got {max_masks}")
     for name, value in (("top_fraction", top_fraction), ("mass", mass)):

@@ -1,8 +1,8 @@
-"""Which masks of a search are objects, and which are its ground or its end.
+"""Object test: tells a mask of an object from one of the ground, by its area and the border.
 
 Paper:    none; MaskCut (CutLER) rejects small masks alone
 In:       (rows, cols) bool
-Out:      a verdict
+Out:      True for an object
 Differs:  ours
 """
 
@@ -12,12 +12,19 @@ import numpy as np
 
 
 def is_object(mask: np.ndarray, *, min_area: int, max_area: float, max_border: float) -> bool:
-    """Whether a mask is neither too small nor too large, and leaves enough of the picture's border free.
+    """Return whether a mask is neither too small nor too large, nor holds too much of the border.
 
     Args:
         mask: (rows, cols) bool.
-        min_area: patches that it must have. max_area: share of all patches that it may have.
-        max_border: share of the patches at the border that it may hold; a grid of one row is border alone.
+        min_area: patches that the mask must have.
+        max_area: share of all patches that the mask may have.
+        max_border: share of the patches at the picture's border that the mask may hold; a grid of
+            one row is border alone.
+
+    >>> mask = np.zeros((4, 5), bool)
+    >>> mask[1:3, 1:4] = True
+    >>> is_object(mask, min_area=6, max_area=0.5, max_border=0.0)
+    True
     """
     border = np.ones(mask.shape, bool)
     border[1:-1, 1:-1] = False
@@ -29,7 +36,13 @@ def is_object(mask: np.ndarray, *, min_area: int, max_area: float, max_border: f
 def check_limits(
     *, stop_score: float = 0.0, min_area: int = 1, max_area: float = 1.0, max_border: float = 1.0
 ) -> None:
-    """ValueError where a limit of a search is out of range; what a method does not have stays at its default."""
+    """Raise ValueError where a limit of a search is out of range.
+
+    Args:
+        stop_score: in [0, 1].
+        min_area: patches, at least 1.
+        max_area, max_border: shares in (0, 1].
+    """
     if not 0 <= stop_score <= 1:  # nan fails too, here and below
         raise ValueError(f"stop_score must be in [0, 1], got {stop_score}")
     if not min_area >= 1:

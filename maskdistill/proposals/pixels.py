@@ -1,6 +1,7 @@
-"""A coarse mask moved to the picture's edges: colours inside it against colours around it.
+"""Pixels: a coarse mask moved to the picture's edges, by colours inside and around it.
 
-Paper:    none; a histogram likelihood ratio in the manner of GrabCut (Rother et al., 2004) without its graph cut
+Paper:    none; a histogram likelihood ratio in the manner of GrabCut (Rother et al., 2004) without
+          its graph cut
 In:       picture (H, W, 3) uint8 and a mask (H, W) bool whose outline is off by up to a patch
 Out:      (H, W) bool
 Differs:  ours
@@ -14,6 +15,7 @@ from scipy import ndimage
 from maskdistill.masks.boxes import slices
 from maskdistill.masks.resize import reduced, resized, within
 
+# How much each moves AP50 on drawn pictures stands in docs/log/proposals.md, 2026-11-30.
 _BINS = 8  # of each of the three colours
 _UNSEEN = 1e-3  # share given to every bin, so that a colour seen once decides nothing
 _CLIP = 2.5  # of the logarithm of the ratio: one pixel cannot outvote its neighbours
@@ -29,21 +31,22 @@ def refine(
     smooth_px: float = 1.0,
     max_side: int = 320,
 ) -> np.ndarray:
-    """The mask with its outline moved to where the picture's colours change.
+    """Return the mask with its outline moved to where the picture's colours change.
 
-    Colours are counted inside the mask and in a ring around it; pixels near the outline go to the side whose colours
-    they share, with some preference for the side where they were; colours are then counted anew.
+    Colours are counted inside the mask and in a ring around it; pixels near the outline go to the
+    side whose colours they share, with some preference for the side where they were; colours are
+    then counted anew.
 
     Args:
         rgb: (H, W, 3) uint8.
         mask: (H, W) bool.
-        band: how far the outline may move in or out, as a share of the root of the mask's area.
+        band: reach of the outline in or out, as a share of the root of the mask's area.
         rounds: of counting colours.
         smooth_px: deviation over which pixels' votes are averaged, at the working resolution.
-        max_side: px, at least 8; where the box around the mask is larger it is worked on reduced to this.
+        max_side: px, at least 8; a larger box around the mask is worked on reduced to this.
     Returns:
-        (H, W) bool: one 4-connected part, small holes filled. An empty mask, a full one, and one of which nothing
-        would be left come back as they were.
+        (H, W) bool: one 4-connected part, small holes filled. An empty mask, a full one, and one of
+        which nothing would be left come back as they were.
     Raises:
         ValueError: another shape or type; band, rounds, smooth_px not above 0; max_side below 8.
     """
@@ -54,7 +57,8 @@ def refine(
         or rgb.dtype != np.uint8
     ):
         raise ValueError(
-            f"rgb must be (H, W, 3) uint8 and mask (H, W) bool, got {rgb.shape} {rgb.dtype}, {mask.shape} {mask.dtype}"
+            f"rgb must be (H, W, 3) uint8 and mask (H, W) bool, "
+            f"got {rgb.shape} {rgb.dtype}, {mask.shape} {mask.dtype}"
         )
     if not (band > 0 and rounds > 0 and smooth_px > 0 and max_side >= 8):
         raise ValueError(
@@ -90,6 +94,7 @@ def refine(
 def _moved(
     colours: np.ndarray, inside: np.ndarray, *, reach: float, rounds: int, smooth_px: float
 ) -> np.ndarray:
+    """Return the mask `inside` with its outline moved by at most `reach` px, at this resolution."""
     depth = ndimage.distance_transform_edt(inside) - ndimage.distance_transform_edt(~inside)
     core = depth > min(reach, 0.8 * depth.max())  # of a thin mask too, something is certain
     free = (np.abs(depth) <= reach) & ~core
@@ -109,18 +114,20 @@ def _moved(
 
 
 def _frequencies(codes: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """How often each colour occurs: (bins^3,), blurred over like colours, never 0."""
+    """Return the share of each colour, (bins^3,), blurred over like colours, never 0."""
     counts = np.bincount(codes.ravel(), weights.ravel(), minlength=_BINS**3).reshape((_BINS,) * 3)
     counts = ndimage.gaussian_filter(counts, 0.8, truncate=3.0).ravel()
     return counts / max(counts.sum(), 1e-12) + _UNSEEN
 
 
 def _largest_part(mask: np.ndarray) -> np.ndarray:
+    """Return the largest 4-connected part of a mask."""
     labels, n_parts = ndimage.label(mask)
     return labels == 1 + np.argmax(np.bincount(labels.ravel())[1:]) if n_parts > 1 else mask
 
 
 def _without_small_holes(mask: np.ndarray) -> np.ndarray:
+    """Return the mask with its holes filled that are small beside it."""
     labels, n_holes = ndimage.label(ndimage.binary_fill_holes(mask) & ~mask)
     areas = np.bincount(labels.ravel(), minlength=n_holes + 1)
     small = areas < _HOLE * np.count_nonzero(mask)

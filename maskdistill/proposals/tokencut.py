@@ -1,9 +1,10 @@
-"""TokenCut: the patches of a picture as a graph, cut in two; the side with the strongest patch is the object.
+"""TokenCut: a graph of patches cut in two; the side with the strongest patch is the object.
 
 Paper:    Wang et al., CVPR 2022, arXiv:2202.11539
 In:       Features of one picture (keys alone are used)
 Out:      Found: masks (at most max_masks, may be empty) and notes
-Differs:  nothing at the paper's settings; max_masks > 1, rule "sound", the Gaussian affinity, stops, scores are ours
+Differs:  nothing at the paper's settings; max_masks > 1, rule "sound", the Gaussian affinity,
+          stops and scores are ours
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ from maskdistill.proposals.spectral.graphs import Dense, TwoValued
 from maskdistill.proposals.spectral.normalized_cut import second_eigenvector, strongest
 from maskdistill.types import Facet, Features, Found, GridMask, Note, Notes
 
-_MAX_CUT = {"threshold": 2.0, "gaussian": 0.3}  # 2 is the largest eigenvalue there is
+# Largest eigenvalue of a cut: 2 is the largest there is; below 0.3 handcrafted features lose true
+# masks with the false ones (docs/log/proposals.md, 2026-11-25, the stop).
+_MAX_CUT = {"threshold": 2.0, "gaussian": 0.3}
 
 
 def discover(
@@ -40,26 +43,31 @@ def discover(
     max_area: float = 0.5,
     max_border: float = 0.5,
 ) -> Found:
-    """Objects that a normalised cut parts from the rest; further ones among the patches that are left.
+    """Return the object that a normalised cut parts from the rest, then others on what is left.
 
-    The paper is the default: one mask, whatever it is. With the rule `sound`, with a Gaussian affinity, and from the
-    second mask on, a mask is judged: one that is too small, too large, or holds too much of the picture's border is
-    taken out of the graph but not returned, and the search goes on, for at most three cuts a mask.
+    The paper is the default: one mask, whatever it is. With the rule `sound`, with a Gaussian
+    affinity, and from the second mask on, a mask is judged: one that is too small, too large, or
+    holds too much of the picture's border is taken out of the graph but not returned, and the
+    search goes on, for at most three cuts a mask.
 
     Args:
         features: keys (heads, 1 + rows*cols, dim) float32, finite; the class token is not used.
         max_masks: at most so many; 1 in the paper.
-        affinity: `threshold`, the paper's, weighs an edge 1 or `floor`; `gaussian` by the distance of two keys.
+        affinity: `threshold`, the paper's, weighs an edge 1 or `floor`; `gaussian` by the distance
+            of two keys.
         threshold: cosine above which two patches are joined, in [-1, 1].
         floor: weight of an absent edge, in (0, 1); added to every edge of the Gaussian.
-        bandwidth: deviation of the Gaussian, in medians of the distance between adjacent patches' keys: what differs
-            by less than neighbours do is one thing. Above 0.
-        max_cut: the search ends at a cut of a larger eigenvalue: what is left does not fall into parts. None: 0.3
-            with `gaussian`, no end with `threshold`.
-        rule: `paper` returns the first mask of `threshold` whatever it is; `sound` judges it like the others.
-        stop_score: the search ends at a mask that passes but scores less, which is not returned. 0: no end.
+        bandwidth: deviation of the Gaussian, in medians of the distance between adjacent patches'
+            keys: what differs by less than neighbours do is one thing. Above 0; 0.8 is the best of
+            five on drawn pictures (docs/log/proposals.md, 2026-11-30).
+        max_cut: the search ends at a cut of a larger eigenvalue, which says that what is left does
+            not fall into parts. None: 0.3 with `gaussian`, no end with `threshold`.
+        rule: `paper` returns the first mask of `threshold` whatever it is; `sound` judges it like
+            the others.
+        stop_score: the search ends at a mask that passes but scores less, which is not returned.
+            0: no end.
         facet: what the patches are compared by.
-        min_area: patches that a judged mask must have.
+        min_area: patches that a judged mask must have; 6 as measured there.
         max_area: share of all patches that a judged mask may have.
         max_border: share of the border patches that a judged mask may hold.
     Returns:
@@ -67,8 +75,10 @@ def discover(
         Notes: PRODUCTS of all cuts; FALLBACK where the dense solver made a cut; STOPPED with the
         reason where fewer than max_masks were found; CUT where a cut ended the search.
     Raises:
-        ValueError: keys missing, of another shape, not finite, of too many patches; a constant out of range.
-    Source: the paper's method; repeated cuts as in CutLER's idea of several objects, without its rules.
+        ValueError: keys missing, of another shape, not finite, of too many patches; a constant out
+            of range.
+    Source: the paper's method; repeated cuts as in CutLER's idea of several objects, without its
+        rules.
     """
     _check(max_masks, affinity, threshold, floor, bandwidth, max_cut, rule)
     check_limits(stop_score=stop_score, min_area=min_area, max_area=max_area, max_border=max_border)
@@ -136,6 +146,7 @@ def _check(
     max_cut: float | None,
     rule: str,
 ) -> None:
+    """Raise ValueError where a constant is out of range."""
     if max_masks < 1:
         raise ValueError(f"max_masks must be at least 1, got {max_masks}")
     if affinity not in _MAX_CUT:

@@ -6,7 +6,7 @@ Out:  propose/proposals.jsonl
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -27,18 +27,14 @@ from maskdistill.settings import RunSettings, as_dict
 from maskdistill.settings.run import HANDCRAFTED
 from maskdistill.types import Note
 
-IMPORTS = (
-    "import_file",
-    "import_images",
-    "import_top",
-)  # settings that count where masks are imported, there alone
-
+# Settings that count where masks are imported, there alone.
+IMPORTS = ("import_file", "import_images", "import_top")
 Loaded = tuple[Prepared, np.ndarray | None]  # for the backbone; the picture, where it is kept
 TOLD = (Note.FALLBACK, Note.NOT_FINITE, Note.SMALLER)  # notes of a picture that the ledger repeats
 
 
 def parts(settings: RunSettings) -> dict[str, Any]:
-    """Settings that change the masks: the method's own constants, not those of the other method."""
+    """Return the settings that change the masks; of the methods' constants the chosen one's."""
     every = as_dict(settings.propose)
     own = every[settings.propose.method]
     every = {
@@ -49,14 +45,17 @@ def parts(settings: RunSettings) -> dict[str, Any]:
 
 
 def weights(job: Job) -> str:
-    """Digest of the backbone's weights."""
+    """Return the digest of the backbone's weights."""
     from maskdistill.engine import networks
 
     return networks.digest(job, "propose", job.settings.propose.backbone)
 
 
 def work(job: Job, folder: ProposeFolder) -> Done:
-    """Pictures through the backbone, and behind it, in threads, through the method to masks."""
+    """Write the masks of every picture: the backbone in this thread, the method in threads behind.
+
+    A refused picture has its reason in its line, one without masks the reason among its notes.
+    """
     from maskdistill.engine import networks
 
     own = job.settings.propose
@@ -73,15 +72,18 @@ def work(job: Job, folder: ProposeFolder) -> Done:
     ]
 
     def load(image: Image) -> Loaded:
+        """Return what is needed of a picture ahead of the device."""
         rgb = job.read_picture(image)
         # Kept where its outlines are redrawn; one that has to be seen again is read again.
         kept = rgb if recipe.way.redraw is not None else None
         return recipe.shown.prepare(rgb, backbone=network), kept
 
     def together(loaded: list[Loaded]) -> list[PictureFeatures | None]:
+        """Return the features of a batch."""
         return features_that_fit(job, [ready for ready, _ in loaded], network, recipe)
 
     def propose(image: Image, loaded: Loaded, features: PictureFeatures | None) -> dict[str, Any]:
+        """Return the record of a picture: its masks and notes."""
         rgb = loaded[1]
         found = discover(
             lambda: job.read_picture(image) if rgb is None else rgb,
@@ -98,7 +100,8 @@ def work(job: Job, folder: ProposeFolder) -> Done:
         notes = [[note.value, value] for note, value in found.notes]
         return {"masks": mask_rows(found), "notes": notes}
 
-    # One thread of the BLAS a worker: more would fight over the cores, and move last bits with their number.
+    # One thread of the BLAS a worker: more would fight over the cores, and move last bits with
+    # their number.
     with (
         threadpool_limits(1, user_api="blas"),
         over_batches(
@@ -114,7 +117,8 @@ def work(job: Job, folder: ProposeFolder) -> Done:
     ):
         counts = {"pictures": 0, "masks": 0, "refused": 0, "without_masks": 0}
 
-        def rows() -> Any:
+        def rows() -> Iterator[dict[str, Any]]:
+            """Yield the lines of all pictures, and count them."""
             for number, entry in journal.records():
                 counts["pictures"] += 1
                 counts["masks"] += len(entry.get("masks", []))
@@ -135,21 +139,26 @@ def features_that_fit(
     """
 
     def halved(n_pictures: int) -> None:
+        """Write to the ledger that a batch of so many did not fit."""
         if n_pictures > 1:
             what = "a batch did not fit into memory: in halves"
             job.ledger.write("halved", stage="propose", what=what, pictures=n_pictures)
 
     def extract(some: Sequence[Prepared]) -> list[PictureFeatures]:
+        """Return the features of some pictures of the batch."""
         return features_of(some, network, block=recipe.block, want=recipe.want)
 
     return in_halves(batch, extract, on_halved=halved)
 
 
 def stand_in(method: str, network: Any) -> str | None:
-    """What is to be told where a method asks for a class token that the network does not have."""
+    """Return a sentence where the method wants a class token that the network lacks, else None."""
     if method != "maskdistill" or network.has_class:
         return None
-    return f"{network.name} has no class token: the attention is that of a stand-in, for a network the patches' mean"
+    return (
+        f"{network.name} has no class token: the attention is that of a stand-in, "
+        "for a network the patches' mean"
+    )
 
 
 def mask_rows(found: Discovered) -> list[dict[str, Any]]:

@@ -17,7 +17,7 @@ from maskdistill.features import handcrafted, normalised, padded, vit
 from maskdistill.proposals import lost, maskcut, maskdistill, tokencut
 from maskdistill.segmenter import hardest_cross_entropy
 from maskdistill.training import Plan, augment, checkpoint, fit
-from maskdistill.types import FACETS, Features
+from maskdistill.types import FACETS, Features, Found
 from tests.reference.labelled_device import Labelled
 
 GPU, CPU = torch.device("cuda:1"), torch.device("cpu")
@@ -87,8 +87,13 @@ def test_descriptors_made_by_hand_lie_beside_the_picture():
         assert torch.equal(getattr(found, field).cpu(), getattr(wanted, field))
 
 
+def centred(features: Features, **constants) -> Found:
+    return maskdistill.discover(features.centred(), **constants)
+
+
 METHODS = {
-    "maskdistill": (maskdistill.discover, {"centre_keys": True}),
+    "maskdistill": (maskdistill.discover, {}),
+    "maskdistill, centred": (centred, {}),
     "maskdistill, of positive mass": (maskdistill.discover, {"mass_rule": "positive"}),
     "lost": (lost.discover, {}),
     "lost, sound": (lost.discover, {"rule": "sound"}),

@@ -1,8 +1,9 @@
-"""A symmetric matrix of zeros and ones, eight rows to a byte: a 32nd of float32's memory, and products from tables.
+"""Bits: a symmetric matrix of zeros and ones, eight rows to a byte, with products from tables.
 
-Paper:    none; sums of all subsets of eight values are known as the method of four Russians (Arlazarov et al., 1970)
+Paper:    none; sums of all subsets of eight values are the method of four Russians (Arlazarov et
+          al., 1970)
 In:       unit keys (n, width) float32 and a threshold
-Out:      Bits, which multiplies vectors
+Out:      Bits, which multiplies vectors; a 32nd of float32's memory
 Differs:  ours; docs/log/proposals.md has what each part gained
 """
 
@@ -16,34 +17,47 @@ from torch.nn import functional
 
 from maskdistill.numba_jit import compiled
 
-_ROWS = 256  # of a block of inner products, so that it stays in the cache until it is packed
-_COARSE = 0.0045  # of a cosine: bfloat16 inputs are off by 2^-8 of it together, its output by 2^-11 of one below 0.25
+# Of a block of inner products, so that it stays in the cache until it is packed: 74 ms at 3600
+# patches, with 128, 512 and 1024 rows 84, 74 and 80 (docs/log/proposals.md, 2026-11-25).
+_ROWS = 256
+# Of a cosine: bfloat16 inputs are off by 2^-8 of it together, its output by 2^-11 of one below
+# 0.25.
+_COARSE = 0.0045
 _SURE = 0.24  # thresholds up to which that bound of the output holds
 
 
 class Bits:
-    """A symmetric (n, n) matrix of zeros and ones.
+    """Hold a symmetric (n, n) matrix of zeros and ones.
 
     Attributes:
-        packed: (n_bytes, 8 * n_bytes) uint8; bit r of byte [b, column] is the entry of row 8 b + r. n_bytes is n / 8
-            rounded up to a multiple of four; what lies beyond n is 0.
+        packed: (n_bytes, 8 * n_bytes) uint8; bit r of byte [b, column] is the entry of row 8 b + r.
+            n_bytes is n / 8 rounded up to a multiple of four; bits beyond n are 0.
         n: rows.
     """
 
     def __init__(self, packed: np.ndarray, n: int) -> None:
+        """Take the packed bits as they are."""
         self.packed, self.n = packed, n
 
     @classmethod
     def of_cosines(
         cls, unit: np.ndarray, threshold: float, *, bfloat16: bool | None = None
     ) -> Bits:
-        """1 where the inner product of two rows exceeds the threshold.
+        """Return the matrix with 1 where the inner product of two rows exceeds the threshold.
 
         Args:
             unit: (n, width) float32, rows of length 1 or 0.
             threshold: in [-1, 1].
-            bfloat16: multiply in bfloat16 first, and again in float32 the pairs that are nearer to the threshold than
-                bfloat16 is exact; None: where the processor has instructions for it.
+            bfloat16: multiply in bfloat16 first, and again in float32 the pairs that are nearer to
+                the threshold than bfloat16 is exact; None: where the processor has instructions for
+                it. The bits are the same.
+        Twin: tests/reference/bits.py.
+
+        >>> rows = np.array([[1, 0], [0.6, 0.8], [0, 1]], np.float32)
+        >>> Bits.of_cosines(rows, 0.7).entries().astype(int)
+        array([[1, 0, 0],
+               [0, 1, 1],
+               [0, 1, 1]])
         """
         n = len(unit)
         packed = _empty(n)
@@ -51,9 +65,8 @@ class Bits:
         if coarse and abs(threshold) <= _SURE:
             _fill_coarsely(packed, unit, threshold)
         else:
-            buffer = np.empty(
-                min(_ROWS, n) * n, np.float32
-            )  # one for all blocks: fresh memory costs page faults
+            # One for all blocks: fresh memory costs page faults.
+            buffer = np.empty(min(_ROWS, n) * n, np.float32)
             for first in range(0, n, _ROWS):
                 rows, rest = unit[first : first + _ROWS], unit[first:]
                 block = buffer[: len(rows) * len(rest)].reshape(len(rows), len(rest))
@@ -64,7 +77,10 @@ class Bits:
 
     @classmethod
     def of_device(cls, unit: torch.Tensor, threshold: float) -> Bits:
-        """As `of_cosines`, of rows on a GPU: multiplied and packed there, so that bits alone are fetched."""
+        """Return what `of_cosines` does of rows on a GPU, where they are multiplied and packed.
+
+        The bits alone are fetched.
+        """
         n = len(unit)
         rows_in_bytes = functional.pad(unit, (0, 0, 0, -n % 32))
         place = (1 << torch.arange(8, device=unit.device, dtype=torch.int32)).to(torch.uint8)[
@@ -83,30 +99,35 @@ class Bits:
         return cls(packed, n)
 
     def product(self, vector: np.ndarray) -> np.ndarray:
-        """The matrix times a float64 vector (n,), summed in float64."""
+        """Return the matrix times a float64 vector (n,), summed in float64."""
         out = np.empty(self.packed.shape[1])
         _multiply(self.packed, np.ascontiguousarray(vector, np.float64), out)
         return out[: self.n]
 
     def entries(self) -> np.ndarray:
-        """(n, n) bool."""
+        """Return the matrix as (n, n) bool."""
         rows = np.unpackbits(self.packed, axis=0, bitorder="little")
         return rows[: self.n, : self.n].astype(bool)
 
 
 def _empty(n: int) -> np.ndarray:
+    """Return the bytes of an (n, n) matrix of zeros."""
     n_bytes = -(-n // 32) * 4
     return np.zeros((n_bytes, 8 * n_bytes), np.uint8)
 
 
 @functools.cache
 def _has_bfloat16() -> bool:
-    """Whether the processor multiplies in bfloat16 (AMX, AVX-512 BF16); elsewhere it is slower than float32."""
+    """Return whether the processor multiplies in bfloat16 (AMX, AVX-512 BF16).
+
+    Elsewhere bfloat16 is slower than float32.
+    """
     names = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
     return any(known() for name in names if (known := getattr(torch.cpu, name, None)))
 
 
 def _fill_coarsely(packed: np.ndarray, unit: np.ndarray, threshold: float) -> None:
+    """Set the bits above the diagonal by products in bfloat16, near the threshold in float32."""
     low = torch.from_numpy(unit).to(torch.bfloat16)
     buffer = torch.empty(min(_ROWS, len(low)) * len(low), dtype=torch.bfloat16)
     places = _place(threshold - _COARSE), _place(threshold), _place(threshold + _COARSE)
@@ -121,7 +142,7 @@ def _fill_coarsely(packed: np.ndarray, unit: np.ndarray, threshold: float) -> No
 
 
 def _place(value: float) -> np.int16:
-    """Of the largest bfloat16 that is not above a value: its place among them all, a whole number that orders them."""
+    """Return the place of the largest bfloat16 not above a value, a number that orders them all."""
     bits = int(np.float32(value).view(np.int32))
     high = bits >> 16
     place = high ^ ((high >> 15) & 0x7FFF)
@@ -130,7 +151,7 @@ def _place(value: float) -> np.int16:
 
 @compiled()
 def _pack(block: np.ndarray, threshold: np.float32, first: int, packed: np.ndarray) -> None:
-    """Rows first.. and columns first.. of a matrix, in `block`, as bits where they exceed the threshold."""
+    """Set the bits of rows `first`.. and columns `first`.. where `block` exceeds the threshold."""
     for byte in range((len(block) + 7) // 8):
         out = packed[first // 8 + byte, first:]
         for row in range(8 * byte, min(8 * byte + 8, len(block))):
@@ -150,9 +171,10 @@ def _pack_coarse(
     first: int,
     packed: np.ndarray,
 ) -> None:
-    """As `_pack`, of bfloat16 given by its 16 bits; what lies between the places `below` and `above` is computed anew.
+    """Set bits as `_pack` does, of bfloat16 given by its 16 bits.
 
-    Places are compared, 32 at once, where numbers would first have to become float32.
+    Products between the places `below` and `above` are computed anew in float32. Places are
+    compared, 32 at once, where numbers would first have to become float32.
     """
     places = np.empty(block.shape[1], np.int16)
     for row in range(len(block)):
@@ -176,6 +198,7 @@ def _pack_coarse(
 
 @compiled(fastmath={"reassoc", "contract"})
 def _inner(one: np.ndarray, other: np.ndarray) -> np.float32:
+    """Return the inner product of two rows in float32."""
     total = np.float32(0)
     for place in range(len(one)):
         total += one[place] * other[place]
@@ -184,7 +207,7 @@ def _inner(one: np.ndarray, other: np.ndarray) -> np.float32:
 
 @compiled()
 def _mirror(packed: np.ndarray) -> None:
-    """Fill what is below the diagonal from what is above it, 8 x 8 entries at a time."""
+    """Fill the entries below the diagonal from those above it, 8 x 8 at a time."""
     n_bytes = len(packed)
     above = np.uint64(0)
     for column in range(8):
@@ -208,7 +231,7 @@ def _mirror(packed: np.ndarray) -> None:
 
 @compiled()
 def _transposed(tile: np.uint64) -> np.uint64:
-    """The 8 x 8 bits of a word transposed (Warren, Hacker's Delight, Sec. 7-3)."""
+    """Return the 8 x 8 bits of a word transposed (Warren, Hacker's Delight, Sec. 7-3)."""
     swap = (tile ^ (tile >> np.uint64(7))) & np.uint64(0x00AA00AA00AA00AA)
     tile = tile ^ swap ^ (swap << np.uint64(7))
     swap = (tile ^ (tile >> np.uint64(14))) & np.uint64(0x0000CCCC0000CCCC)
@@ -219,9 +242,10 @@ def _transposed(tile: np.uint64) -> np.uint64:
 
 @compiled()
 def _multiply(packed: np.ndarray, vector: np.ndarray, out: np.ndarray) -> None:
-    """out = matrix times vector. The 256 sums of eight values are made once and looked up for every row.
+    """Write the matrix times a vector to `out`, from tables of the 256 sums of eight values.
 
-    The matrix is its own transpose: byte [b, i] says which of the values 8 b.. belong to row i.
+    The tables are made once for all rows. The matrix is its own transpose: byte [b, i] says which
+    of the values 8 b.. belong to row i.
     """
     tables = np.empty((4, 256))
     out[:] = 0.0

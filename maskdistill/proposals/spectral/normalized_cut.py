@@ -1,9 +1,10 @@
-"""The normalised cut's vector: the second generalised eigenvector of (D - W, D) of a patch graph.
+"""Normalised cut: the second generalised eigenvector of (D - W, D) of a patch graph.
 
 Paper:    Shi and Malik, PAMI 2000; used as in TokenCut, Wang et al., CVPR 2022
 In:       an operator: the degrees D of a graph and products with its weights W
-Out:      Cut: vector, eigenvalue, residual, number of products, whether the dense solver had to help
-Differs:  solved by Lanczos with the known first vector projected out, not by a dense solver; sign by rule
+Out:      Cut: vector, eigenvalue, residual, number of products, fallback to the dense solver
+Differs:  solved by Lanczos with the known first vector projected out, not by a dense solver; sign
+          by rule
 """
 
 from __future__ import annotations
@@ -16,23 +17,28 @@ from scipy import linalg
 from maskdistill.numba_jit import compiled
 from maskdistill.proposals.spectral.graphs import Dense, TwoValued
 
-_EQUAL = 1e-5  # of the peak: values nearer to it than that are ties
-_SURE = 1e4  # the gap to the next eigenvalue in residuals: the vector is then off by less than 1e-4 of its length
+# Of the peak: values nearer to it are ties. Of 80 graphs of photographs, 1e-7 to 1e-4 give one seed
+# patch each, without ties rounding decides one (docs/log/proposals.md, 2026-11-30).
+EQUAL = 1e-5
+# The gap to the next eigenvalue in residuals: the vector is then off by less than 1e-4 of its
+# length; on those graphs by 1.2e-5 of its peak at most.
+_SURE = 1e4
 _ROUNDING = 1e-13  # of a residual: below it nothing is gained, and a gap that is no wider is none
 
 
 @dataclass(frozen=True)
 class Cut:
-    """The second eigenvector of (D - W, D).
+    """Hold the second eigenvector of (D - W, D).
 
     Attributes:
         vector: (n,) float64, v'Dv = 1; its strongest entry (see `strongest`) is positive.
-        value: eigenvalue, in [0, 2]: how badly the graph wants to be cut; 0 where it is disconnected.
+        value: eigenvalue, in [0, 2]: the price of the cut; 0 where the graph is disconnected.
         residual: length of (D^-1/2 W D^-1/2 - (1 - value)) z for the unit vector z = D^1/2 v.
         products: with W.
-        fallback: the iteration did not settle the vector within its products, as where the next eigenvalue is near: the
-            dense solver gave the answer. One that is repeated exactly is not noticed: the iteration sees it once, and
-            the seed decides which of its vectors comes out.
+        fallback: the iteration did not settle the vector within its products, as where the next
+            eigenvalue is near: the dense solver gave the answer. An eigenvalue that is repeated
+            exactly is not noticed: the iteration sees it once, and the seed decides which of its
+            vectors comes out.
     """
 
     vector: np.ndarray
@@ -45,10 +51,11 @@ class Cut:
 def second_eigenvector(
     operator: Dense | TwoValued, *, tolerance: float = 1e-6, max_products: int = 300, seed: int = 0
 ) -> Cut:
-    """The vector that cuts a graph in two with the least normalised cut.
+    """Return the vector that cuts a graph in two with the least normalised cut.
 
-    Ends when the residual is below `tolerance` and the gap to the next eigenvalue is 1e4 times as wide: where it is
-    narrow the iteration goes on, down to rounding. Of equal eigenvalues any vector may come out.
+    The iteration ends when the residual is below `tolerance` and the gap to the next eigenvalue is
+    1e4 times as wide: where it is narrow the iteration goes on, down to rounding. Of equal
+    eigenvalues any vector may come out.
 
     Args:
         operator: a graph of n >= 2 nodes with positive degrees.
@@ -58,8 +65,14 @@ def second_eigenvector(
     Returns:
         Cut. With equal n, operator and seed: the same bits on the same machine and thread count.
     Raises:
-        ValueError: fewer than two nodes, a degree that is not positive, tolerance or max_products out of range.
-    Source: Lanczos with full reorthogonalisation. Twin: tests/reference/normalized_cut.py (dense eigh).
+        ValueError: fewer than two nodes, a degree that is not positive, tolerance or max_products
+            out of range.
+    Source: Lanczos with full reorthogonalisation. Twin: tests/reference/normalized_cut.py, a dense
+        solver.
+
+    >>> weights = np.kron(np.eye(2), np.ones((2, 2))) + 0.1  # two pairs
+    >>> second_eigenvector(Dense(weights)).vector > 0
+    array([ True,  True, False, False])
     """
     degrees = operator.degrees
     n = len(degrees)
@@ -80,17 +93,26 @@ def second_eigenvector(
 
 
 def strongest(vector: np.ndarray) -> int:
-    """The entry of largest absolute value; of those within 1e-5 of it, the first.
+    """Return the entry of largest absolute value; of those within 1e-5 of it, the first.
 
     Nodes with the same neighbours have the same value but for rounding, which must not decide.
+
+    >>> strongest(np.array([0.1, -0.9999999, 1.0]))
+    1
     """
     sizes = np.abs(vector)
-    return int(np.argmax(sizes >= (1 - _EQUAL) * sizes.max()))
+    return int(np.argmax(sizes >= (1 - EQUAL) * sizes.max()))
 
 
 @dataclass(frozen=True)
 class _Ritz:
-    """An approximate eigenpair: unit vector, value, residual, distance to the next Ritz value, products used."""
+    """Hold an approximate eigenpair.
+
+    Attributes:
+        vector: (n,), of length 1.
+        gap: to the next Ritz value; inf where there is none.
+        products: with W that it took.
+    """
 
     vector: np.ndarray
     value: float
@@ -102,7 +124,13 @@ class _Ritz:
 def _largest(
     operator: Dense | TwoValued, start: np.ndarray, tolerance: float, max_products: int
 ) -> _Ritz:
-    """Largest eigenpair of D^-1/2 W D^-1/2 across from its known first vector, the root of the degrees."""
+    """Return the largest eigenpair of D^-1/2 W D^-1/2 across from its first vector.
+
+    The first vector is known: the root of the degrees.
+
+    Args:
+        start: (n,), of any length; not along the first vector.
+    """
     roots = np.sqrt(operator.degrees)
     n = len(roots)
     n_steps = min(max_products, n - 1)
@@ -122,9 +150,8 @@ def _largest(
             continue
         weights, value, following_value = _top_pair(diagonal[: step + 1], beside[:step])
         residual = float(beside[step] * abs(weights[-1]))
-        gap = (
-            value - following_value if step + 1 < n - 1 else np.inf
-        )  # a whole basis: the residual is rounding alone
+        # Of a whole basis the residual is rounding alone.
+        gap = value - following_value if step + 1 < n - 1 else np.inf
         if last or residual < _ROUNDING or _is_sure(residual, gap, tolerance):
             found = weights @ basis[1 : step + 2]
             return _Ritz(found / np.linalg.norm(found), value, residual, gap, step + 1)
@@ -132,15 +159,18 @@ def _largest(
 
 
 def _is_sure(residual: float, gap: float, tolerance: float) -> bool:
-    """Whether a Ritz vector of that residual is the eigenvector, the next Ritz value being `gap` away."""
+    """Return whether a Ritz vector is the eigenvector, by its residual and the gap to the next."""
     return residual <= tolerance and gap > _SURE * max(residual, _ROUNDING)
 
 
 @compiled()
 def _orthonormalise(basis: np.ndarray, number: int) -> float:
-    """Take off basis[number] what lies along the rows before it, and scale it to length 1; its length before that.
+    """Take off basis[number] its parts along the rows before it, and scale the rest to length 1.
 
-    Twice, because once leaves rounding along them.
+    The parts are taken off twice, because once leaves rounding along the rows.
+
+    Returns:
+        The length before it was scaled.
     """
     vector = basis[number]
     for _ in range(2):
@@ -157,10 +187,16 @@ def _orthonormalise(basis: np.ndarray, number: int) -> float:
 
 @compiled()
 def _top_pair(diagonal: np.ndarray, beside: np.ndarray) -> tuple[np.ndarray, float, float]:
-    """The unit vector (steps,) of the largest value of a tridiagonal matrix, that value, and the next one.
+    """Return the largest eigenpair of a tridiagonal matrix, and the next value.
 
-    Values by bisection on the signs of a Sturm sequence; the vector by the recurrence from its last entry, which is
-    stable where entries grow towards the first, as those of a converging Lanczos pass do.
+    Values come by bisection on the signs of a Sturm sequence, the vector by the recurrence from its
+    last entry, which is stable where entries grow towards the first, as those of a converging
+    Lanczos pass do. scipy's solver took 0.1 ms a step, this 0.01 (docs/log/proposals.md).
+
+    Args:
+        diagonal: (steps,). beside: (steps - 1,), next to the diagonal.
+    Returns:
+        The unit vector (steps,), its value, the next value (-inf of one step).
     """
     n = len(diagonal)
     reach = 0.0
@@ -197,15 +233,15 @@ def _top_pair(diagonal: np.ndarray, beside: np.ndarray) -> tuple[np.ndarray, flo
 
 
 def _by_dense_solver(operator: Dense | TwoValued, products: int) -> Cut:
+    """Return the cut by a dense solver, which takes n^3; `products` were spent before."""
     weights = operator.dense()
     roots = np.sqrt(operator.degrees)
     weights /= roots[:, None]
     weights /= roots[None]
     n = len(roots)
     first = roots / np.linalg.norm(roots)
-    weights -= 2 * np.outer(
-        first, first
-    )  # the first vector, of eigenvalue 1, goes below all others
+    # The first vector, of eigenvalue 1, goes below all others.
+    weights -= 2 * np.outer(first, first)
     values, vectors = linalg.eigh(weights, subset_by_index=[n - 1, n - 1], overwrite_a=False)
     vector = vectors[:, 0]
     residual = float(np.linalg.norm(weights @ vector - values[0] * vector))
@@ -220,7 +256,7 @@ def _cut_of(
     fallback: bool,
     degrees: np.ndarray,
 ) -> Cut:
-    """The Cut of a unit vector of D^-1/2 W D^-1/2; value: that of (D - W, D)."""
+    """Return the Cut of a unit vector of D^-1/2 W D^-1/2; `value` is that of (D - W, D)."""
     vector = unit / np.sqrt(degrees)
     if vector[strongest(vector)] < 0:
         vector = -vector
