@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from maskdistill import crf, detector, segmenter
 from maskdistill.clusters import crops, streamed
-from maskdistill.features import handcrafted, normalised, padded, vit
+from maskdistill.features import handcrafted, normalised, padded, vit, weights
 from maskdistill.proposals import lost, maskcut, maskdistill, tokencut
 from maskdistill.segmenter import hardest_cross_entropy
 from maskdistill.training import Plan, augment, checkpoint, fit
@@ -58,6 +58,15 @@ def test_features_lie_beside_the_weights(name):
             assert getattr(found, field).device == GPU
             assert getattr(found.centred(), field).device == GPU
             torch.testing.assert_close(getattr(found, field).cpu(), getattr(wanted, field))
+
+
+def test_weights_on_a_gpu_are_known_by_the_same_content_and_loaded_from_there():
+    state = vit.load("timm/test_vit", weights="none").model.state_dict()
+    there = {key: value.to(GPU) for key, value in state.items()}
+    assert weights.fingerprint(there) == weights.fingerprint(state)
+    loaded = vit.load("timm/test_vit", weights=there).model.state_dict()
+    assert {each.device for each in loaded.values()} == {CPU}
+    assert all(torch.equal(loaded[key], state[key]) for key in state)
 
 
 @pytest.mark.parametrize("name", ["timm/test_vit", "timm/test_vit3", "timm/eva02_tiny_patch14_224"])
