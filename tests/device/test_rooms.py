@@ -97,7 +97,7 @@ def test_descriptors_made_by_hand_lie_beside_the_picture():
 
 
 METHODS = {
-    "maskdistill": (maskdistill.discover, {"centre_keys": True}),
+    "maskdistill": (maskdistill.discover, {}),
     "maskdistill, of positive mass": (maskdistill.discover, {"mass_rule": "positive"}),
     "lost": (lost.discover, {}),
     "lost, sound": (lost.discover, {"rule": "sound"}),
@@ -294,6 +294,9 @@ def test_the_detector_trains_a_step_and_predicts(size):
     )
     assert len(losses[0]) == 6
     assert {each.device for each in model.parameters()} == {GPU}
+    for each in detector.unpasted_many(model, [squares(0)[0], squares(1)[0]]):
+        heads = (each.boxes_xyxy, each.masks, each.scores, each.labels)
+        assert {part.device for part in heads} == {CPU}
     given = {"mask_score": True, "mask_nms": 0.9, "refine": lambda rgb, mask: mask}
     found = detector.predict(model, squares(0)[0], **given)
     wanted = detector.predict(model.to(CPU), squares(0)[0], **given)
@@ -315,15 +318,14 @@ def test_the_segmenter_trains_a_step_and_predicts(size):
     assert losses[0]["loss"] > 0
     assert {each.device for each in model.parameters()} == {GPU}
     rgb = squares(0)[0]
-    assert segmenter.logits(model, rgb, side=48).device == GPU
+    logits = segmenter.logits_many(model, [rgb, squares(1)[0]], side=48)
+    assert [each.device for each in logits] == [GPU, GPU]
     ways = [{}, {"crf": crf.dense_crf}, {"refine": lambda rgb, mask: mask}]
     found = [segmenter.predict(model, rgb, side=48, **way) for way in ways]
-    shares = segmenter.probabilities(model, rgb, side=48)
     model.to(CPU)
     for way, label_map in zip(ways, found, strict=True):
         wanted = segmenter.predict(model, rgb, side=48, **way)
         np.testing.assert_array_equal(label_map, wanted)
-    np.testing.assert_allclose(shares, segmenter.probabilities(model, rgb, side=48), atol=1e-6)
 
 
 @pytest.mark.parametrize("share", [0.0, 0.2, 1.0])
