@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from maskdistill import crf, detector, segmenter
 from maskdistill.clusters import crops, streamed
-from maskdistill.features import handcrafted, normalised, padded, vit
+from maskdistill.features import handcrafted, normalised, padded, vit, weights
 from maskdistill.proposals import lost, maskcut, maskdistill, tokencut
 from maskdistill.segmenter import hardest_cross_entropy
 from maskdistill.training import Plan, augment, checkpoint, fit
@@ -58,6 +58,15 @@ def test_features_lie_beside_the_weights(name):
             assert getattr(found, field).device == GPU
             assert getattr(found.centred(), field).device == GPU
             torch.testing.assert_close(getattr(found, field).cpu(), getattr(wanted, field))
+
+
+def test_weights_on_a_gpu_are_known_by_the_same_content_and_loaded_from_there():
+    state = vit.load("timm/test_vit", weights="none").model.state_dict()
+    there = {key: value.to(GPU) for key, value in state.items()}
+    assert weights.fingerprint(there) == weights.fingerprint(state)
+    loaded = vit.load("timm/test_vit", weights=there).model.state_dict()
+    assert {each.device for each in loaded.values()} == {CPU}
+    assert all(torch.equal(loaded[key], state[key]) for key in state)
 
 
 @pytest.mark.parametrize("name", ["timm/test_vit", "timm/test_vit3", "timm/eva02_tiny_patch14_224"])
@@ -290,6 +299,9 @@ def test_the_detector_trains_a_step_and_predicts(size):
     )
     assert len(losses[0]) == 6
     assert {each.device for each in model.parameters()} == {GPU}
+    for each in detector.unpasted_many(model, [squares(0)[0], squares(1)[0]]):
+        heads = (each.boxes_xyxy, each.masks, each.scores, each.labels)
+        assert {part.device for part in heads} == {CPU}
     given = {"mask_score": True, "mask_nms": 0.9, "refine": lambda rgb, mask: mask}
     found = detector.predict(model, squares(0)[0], **given)
     wanted = detector.predict(model.to(CPU), squares(0)[0], **given)
@@ -311,15 +323,14 @@ def test_the_segmenter_trains_a_step_and_predicts(size):
     assert losses[0]["loss"] > 0
     assert {each.device for each in model.parameters()} == {GPU}
     rgb = squares(0)[0]
-    assert segmenter.logits(model, rgb, side=48).device == GPU
+    logits = segmenter.logits_many(model, [rgb, squares(1)[0]], side=48)
+    assert [each.device for each in logits] == [GPU, GPU]
     ways = [{}, {"crf": crf.dense_crf}, {"refine": lambda rgb, mask: mask}]
     found = [segmenter.predict(model, rgb, side=48, **way) for way in ways]
-    shares = segmenter.probabilities(model, rgb, side=48)
     model.to(CPU)
     for way, label_map in zip(ways, found, strict=True):
         wanted = segmenter.predict(model, rgb, side=48, **way)
         np.testing.assert_array_equal(label_map, wanted)
-    np.testing.assert_allclose(shares, segmenter.probabilities(model, rgb, side=48), atol=1e-6)
 
 
 @pytest.mark.parametrize("share", [0.0, 0.2, 1.0])

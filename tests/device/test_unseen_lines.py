@@ -35,12 +35,9 @@ LINES = {
     "memory.py: torch.cuda.is_available": "asks whether there is a cache to empty",
     "segmenter/model.py: torch.default_generator.manual_seed": DRAWN,
     "segmenter/model.py: torch.random.fork_rng": DRAWN,
-    "stages/detect.py: torch.autocast": AUTOCAST,
-    "stages/segment.py: torch.autocast": AUTOCAST,
+    "stage_parts/device_batches.py: torch.autocast": AUTOCAST,
     "training/loop.py: torch.autocast": AUTOCAST,
-    "training/loop.py: torch.cuda.OutOfMemoryError": "an error: places nothing",
     "training/loop.py: torch.cuda.device_count": "as many as manual_seed seeds",
-    "training/loop.py: torch.cuda.empty_cache": "places nothing",
     "training/loop.py: torch.manual_seed": "for dropout on either device",
     "training/loop.py: torch.random.fork_rng": "puts back what manual_seed seeds",
 }

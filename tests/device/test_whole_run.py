@@ -68,12 +68,11 @@ def pictures(tmp_path_factory):
 
 @contextmanager
 def on_the_gpu_alone(labelled):
-    """Nothing heavy is done on the CPU, and something is on the GPU."""
+    """Something heavy is done on the GPU that was asked for, nothing on the CPU or another GPU."""
     before = labelled.done.copy()
     yield
     now = labelled.done - before
-    assert not any(now[name, "cpu"] for name in HEAVY)
-    assert any(now[name, GPU] for name in HEAVY)
+    assert {device for name, device in now if name in HEAVY} == {GPU}
 
 
 @pytest.fixture(scope="module")
@@ -102,6 +101,12 @@ def test_the_networks_of_a_run_predict_on_the_gpu(labelled, run):
         found = model.predict(np.zeros((64, 72, 3), np.uint8))
     assert found.label_map.shape == (64, 72)
     assert len(found.instances)
+
+
+def test_a_folder_is_predicted_on_the_gpu(labelled, pictures, run, tmp_path):
+    with on_the_gpu_alone(labelled):
+        counts = api.predict(run=run, pictures=pictures, out=tmp_path, device=GPU, quiet=True)
+    assert counts["predicted"] == 4
 
 
 @pytest.mark.parametrize("method", ["maskdistill", "lost", "tokencut", "maskcut"])
