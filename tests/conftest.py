@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
-from tests.tiny_runs import drawn, scanned, small, tiny  # noqa: F401 -- fixtures for all
+from tests.tiny_runs import copied, drawn, scanned, small, tiny  # noqa: F401 -- fixtures
 
 # No deadline: a machine that is busy for half a second is no fault of the code.
 settings.register_profile("here", deadline=None)

@@ -1,6 +1,7 @@
 """A tiny run through every stage, made once: 10 drawn pictures to learn from, 4 held out, a few steps of training."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -76,3 +77,9 @@ def scanned(small: tuple[Path, dict[str, Any]], tmp_path: Path) -> Path:
     out = tmp_path / "run"
     api.run(pictures=small[0], out=out, settings=BY_HAND, until="scan", quiet=True)
     return out
+
+
+@pytest.fixture
+def copied(tiny: TinyRun, tmp_path: Path) -> Path:
+    """A copy of the tiny run, to be changed."""
+    return Path(shutil.copytree(tiny.out, tmp_path / "copy"))

@@ -10,11 +10,6 @@ from maskdistill import api, cli
 from maskdistill.errors import RunError
 
 
-@pytest.fixture
-def copied(tiny, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(tiny.out, tmp_path / "copy"))
-
-
 @pytest.fixture(scope="module")
 def once(tiny, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run that clusters its proposals alone."""

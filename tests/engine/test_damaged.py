@@ -16,11 +16,6 @@ from maskdistill.runs.layout import RunFolder
 from maskdistill.settings import validate
 
 
-@pytest.fixture
-def copied(tiny, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(tiny.out, tmp_path / "copy"))
-
-
 def without_masks(path: Path) -> None:
     first, *others = path.read_text().splitlines(keepends=True)
     path.write_text("".join([json.dumps({**json.loads(first), "masks": []}) + "\n", *others]))

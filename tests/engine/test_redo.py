@@ -20,6 +20,7 @@ from maskdistill.errors import (
 from maskdistill.runs import record
 from maskdistill.runs.layout import RunFolder
 from maskdistill.stages import detect
+from tests.made import states
 from tests.stages.theirs import saved
 
 ALONE = ["segment=none"]  # where the detections are imported there is no detector to start from
@@ -29,21 +30,12 @@ class Killed(BaseException):
     """What a kill leaves: nothing is caught, nothing is tidied."""
 
 
-@pytest.fixture
-def copied(tiny, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(tiny.out, tmp_path / "copy"))
-
-
 def content(folder: Path) -> dict[str, bytes]:
     return {
         path.relative_to(folder).as_posix(): path.read_bytes()
         for path in folder.rglob("*")
         if path.is_file()
     }
-
-
-def state(run: Path, stage: str) -> str:
-    return {row["stage"]: row["state"] for row in api.status(out=run)}[stage]
 
 
 def kill_in(patch: pytest.MonkeyPatch, step: int) -> None:
@@ -90,7 +82,7 @@ def test_a_refused_redo_leaves_everything_as_it_was(copied, tmp_path, verb) -> N
     assert (copied / "config.yaml").read_bytes() == config
     assert (copied / "images.jsonl").read_bytes() == images
     assert not (copied / "old").exists()
-    assert state(copied, verb) == "done"
+    assert states(copied)[verb] == "done"
 
 
 def test_what_cannot_be_made_leaves_what_was_there_too(copied) -> None:
@@ -100,7 +92,7 @@ def test_what_cannot_be_made_leaves_what_was_there_too(copied) -> None:
         api.cluster(out=copied, redo=True)
     assert content(copied / "cluster") == before
     api.propose(out=copied, settings={"propose": {"min_score": 0.05}}, redo=True)
-    assert state(copied, "cluster") == "done"
+    assert states(copied)["cluster"] == "done"
 
 
 def test_an_unfinished_attempt_comes_back_from_a_refused_redo_too(copied, tmp_path) -> None:
@@ -117,7 +109,7 @@ def test_an_unfinished_attempt_comes_back_from_a_refused_redo_too(copied, tmp_pa
     assert begun["parts/journal.jsonl"]
     refused(copied, tmp_path, "propose")
     assert content(copied / "propose") == begun
-    assert state(copied, "propose") == "unfinished"
+    assert states(copied)["propose"] == "unfinished"
 
 
 def test_the_kept_result_outlasts_a_second_attempt_and_comes_back_where_it_is_asked_for(
@@ -139,7 +131,7 @@ def test_the_kept_result_outlasts_a_second_attempt_and_comes_back_where_it_is_as
     assert content(copied / "detect") == before
     assert not (copied / "old").exists()
     assert "in its place again" in capsys.readouterr().err
-    assert state(copied, "detect/train") == "done"
+    assert states(copied)["detect/train"] == "done"
 
 
 def test_an_attempt_that_was_killed_goes_on_and_takes_the_place_of_the_old_one(copied) -> None:
@@ -159,7 +151,7 @@ def test_an_attempt_that_was_killed_goes_on_and_takes_the_place_of_the_old_one(c
     assert record.read(copied / "detect" / "train" / "stage.json").counts["steps"] == 9
     assert not (copied / "old").exists()
     retrained(copied, steps=9, redo=True)
-    assert state(copied, "detect") == "done"
+    assert states(copied)["detect"] == "done"
 
 
 def test_the_seconds_of_a_stage_are_those_of_all_its_sittings_and_not_of_what_it_replaced(

@@ -14,6 +14,7 @@ from maskdistill.errors import MaskDistillError, RunError, SettingsError, StaleE
 from maskdistill.runs import record, reuse
 from maskdistill.settings import load, resolve
 from maskdistill.workflows import run as whole_run
+from tests.made import events, states
 
 
 def outputs(run: Path, *stages: str) -> dict[str, bytes]:
@@ -27,19 +28,8 @@ def outputs(run: Path, *stages: str) -> dict[str, bytes]:
     return found
 
 
-def events(run: Path, event: str) -> list[dict[str, Any]]:
-    rows = [
-        json.loads(line) for line in (run / "ledger.jsonl").read_text(encoding="utf-8").splitlines()
-    ]
-    return [row for row in rows if row["event"] == event]
-
-
 def started(run: Path) -> list[str]:
     return [row["stage"] for row in events(run, "start")]
-
-
-def states(run: Path) -> dict[str, str]:
-    return {row["stage"]: row["state"] for row in api.status(out=run)}
 
 
 def go(

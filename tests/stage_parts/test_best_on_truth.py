@@ -15,6 +15,7 @@ from maskdistill.settings import load, resolve, validate
 from maskdistill.stage_parts import best_on_truth
 from maskdistill.stages import segment
 from maskdistill.workflows import status
+from tests.made import lines_of
 
 BEST = "best_on_the_reported_data"
 REUSED = ("propose", "cluster", "detect", "label")
@@ -24,10 +25,6 @@ def go(tiny, out: Path, segmenting: dict[str, Any], **given) -> None:
     settings = {**tiny.settings, "segment": {**tiny.settings["segment"], **segmenting}, **given}
     reuse = dict.fromkeys(REUSED, tiny.out)
     api.run(pictures=tiny.pictures, out=out, settings=settings, reuse=reuse, quiet=True)
-
-
-def lines_of(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text().splitlines()]
 
 
 @pytest.fixture(scope="module")

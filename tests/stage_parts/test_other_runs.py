@@ -10,7 +10,8 @@ import pytest
 from maskdistill import api
 from maskdistill.clusters import whitening
 from maskdistill.errors import SettingsError
-from tests.stages.clusterings import DRAWN, NETWORK, clustered, lines_of
+from tests.made import lines_of
+from tests.stages.clusterings import DRAWN, NETWORK, clustered
 
 
 def test_a_support_set_helps_to_fit_and_is_assigned_nothing(drawn, tmp_path: Path) -> None:

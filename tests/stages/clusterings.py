@@ -35,7 +35,3 @@ def read(out: Path) -> tuple[dict[str, Any], list[dict[str, Any]], list[dict[str
         for path in (out / "cluster" / "clusters.jsonl", out / "ledger.jsonl")
     )
     return json.loads((out / "cluster" / "clusters.json").read_text(encoding="utf-8")), rows, events
-
-
-def lines_of(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]

@@ -56,9 +56,5 @@ def held_out(out: Path) -> set[str]:
     return {row["path"] for row in rows(out) if row["split"] == "validation"}
 
 
-def states(out: Path) -> dict[str, str]:
-    return {row["stage"]: row["state"] for row in api.status(out=out)}
-
-
 def times(out: Path) -> dict[str, int]:
     return {path.parent.name: path.stat().st_mtime_ns for path in out.glob("*/stage.json")}

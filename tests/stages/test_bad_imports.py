@@ -11,7 +11,8 @@ from maskdistill import api
 from maskdistill.errors import PredictionError, SettingsError
 from maskdistill.masks import rle
 from maskdistill.runs import record
-from tests.stages.theirs import imported, lines_of, refusal, results, saved, warnings_of
+from tests.made import lines_of
+from tests.stages.theirs import imported, refusal, results, saved, warnings_of
 from tests.tiny_runs import BY_HAND
 from tests.tiny_runs import SMALL_SIZE as SIZE
 

@@ -22,7 +22,8 @@ from maskdistill.runs.layout import RunFolder
 from maskdistill.settings import resolve, validate
 from maskdistill.stage_parts import fit_clusters
 from maskdistill.stages import cluster
-from tests.stages.clusterings import DRAWN, NETWORK, clustered, lines_of, read
+from tests.made import lines_of
+from tests.stages.clusterings import DRAWN, NETWORK, clustered, read
 from tests.tiny_runs import QUICK
 
 

@@ -9,7 +9,8 @@ import pytest
 from maskdistill import api
 from maskdistill.errors import RunError, SettingsError, StaleError
 from maskdistill.runs.ledger import Ledger
-from tests.stages.scans import draw, held_out, many, rows, run, small, states, times
+from tests.made import states
+from tests.stages.scans import draw, held_out, many, rows, run, small, times
 
 
 @pytest.fixture(scope="module")

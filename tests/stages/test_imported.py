@@ -12,7 +12,8 @@ from maskdistill.errors import PredictionError, SettingsError, StaleError
 from maskdistill.masks import polygons, rle
 from maskdistill.runs import record
 from maskdistill.workflows import demo_pictures
-from tests.stages.theirs import imported, lines_of, masks_by_path, results, saved, warnings_of
+from tests.made import lines_of
+from tests.stages.theirs import imported, masks_by_path, results, saved, warnings_of
 from tests.tiny_runs import BY_HAND
 from tests.tiny_runs import SMALL_SIZE as SIZE
 

@@ -10,7 +10,8 @@ from PIL import Image
 from maskdistill import api
 from maskdistill.errors import PictureError, RunError, StaleError
 from maskdistill.runs.journal import Journal
-from tests.stages.scans import draw, many, rows, run, small, states, times
+from tests.made import states
+from tests.stages.scans import draw, many, rows, run, small, times
 
 
 @pytest.fixture(scope="module")

@@ -7,10 +7,7 @@ import pytest
 
 from maskdistill import api
 from maskdistill.errors import PredictionError
-
-
-def lines_of(path: Path) -> list[dict]:
-    return [json.loads(line) for line in path.read_text().splitlines()]
+from tests.made import lines_of
 
 
 def saved(path: Path, content) -> Path:

@@ -160,9 +160,9 @@ def test_the_instances_of_a_loaded_run_count_in_the_clusters_of_its_label_maps(t
 
 
 def test_an_old_clustering_of_detections_is_not_used_where_the_settings_say_none(
-    tiny, tmp_path: Path
+    copied: Path, tiny, tmp_path: Path
 ) -> None:
-    out = copied(tiny, tmp_path)
+    out = copied
     assert api.export(run=out, out=tmp_path / "again.json").exists()
     settings = {**tiny.settings, "cluster": {**tiny.settings["cluster"], "again": False}}
     api.run(pictures=tiny.pictures, out=out, settings=settings, start="label", quiet=True)
@@ -180,9 +180,9 @@ def test_an_old_clustering_of_detections_is_not_used_where_the_settings_say_none
 
 
 def test_clustering_the_detections_is_one_commands_work_and_then_counts_for_the_label_maps(
-    tiny, tmp_path: Path
+    copied: Path, tiny, tmp_path: Path
 ) -> None:
-    out = copied(tiny, tmp_path)
+    out = copied
     shutil.rmtree(out / "recluster")
     settings = {**tiny.settings, "cluster": {**tiny.settings["cluster"], "again": False}}
     api.run(
@@ -217,8 +217,8 @@ def test_a_picture_of_any_name_is_predicted_and_a_replaced_one_anew(tiny, tmp_pa
     assert json.loads((out / "lock.json").read_text()) != before
 
 
-def test_predictions_of_other_settings_are_not_mixed(tiny, tmp_path: Path) -> None:
-    run, out = copied(tiny, tmp_path), tmp_path / "out"
+def test_predictions_of_other_settings_are_not_mixed(copied: Path, tiny, tmp_path: Path) -> None:
+    run, out = copied, tmp_path / "out"
     api.predict(run=run, pictures=tiny.validation, out=out, quiet=True)
     api.detect(out=run, settings={"detect": {"min_score": 0.3}}, redo=True)
     with pytest.raises(RunError, match=r"other networks or settings \(.*min_score: 0\.0 -> 0\.3"):
@@ -226,9 +226,9 @@ def test_predictions_of_other_settings_are_not_mixed(tiny, tmp_path: Path) -> No
 
 
 def test_without_a_segmenter_instances_alone_are_predicted_and_that_is_said(
-    tiny, tmp_path: Path, capsys
+    copied: Path, tiny, tmp_path: Path, capsys
 ) -> None:
-    run, out = copied(tiny, tmp_path), tmp_path / "predicted"
+    run, out = copied, tmp_path / "predicted"
     shutil.rmtree(run / "segment")
     api.predict(run=run, pictures=tiny.validation, out=out)
     assert "has no trained segmenter: instances alone, no label maps" in capsys.readouterr().err
@@ -252,17 +252,17 @@ def test_predictions_with_a_crf_follow_the_edges_and_are_not_mixed_with_plain_on
         api.predict(run=tiny.out, pictures=tiny.validation, out=out, quiet=True)
 
 
-def test_a_crf_without_a_segmenter_is_refused(tiny, tmp_path: Path) -> None:
-    run = copied(tiny, tmp_path)
+def test_a_crf_without_a_segmenter_is_refused(copied: Path, tiny, tmp_path: Path) -> None:
+    run = copied
     shutil.rmtree(run / "segment")
     with pytest.raises(RunError, match="no trained segmenter"):
         api.load(run, crf=True)
 
 
 def test_the_training_pictures_are_predicted_with_a_crf_where_the_settings_want_it(
-    tiny, tmp_path: Path
+    copied: Path, tiny, tmp_path: Path
 ) -> None:
-    run = copied(tiny, tmp_path)
+    run = copied
     api.segment(out=run, settings={"segment": {"pixels": "crf"}}, redo=True)
     row = next(
         json.loads(line)
@@ -292,14 +292,10 @@ def test_pycocotools_opens_the_export_and_sees_the_same_masks(
     assert annotation["category_id"] in loaded.cats
 
 
-def copied(tiny, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(tiny.out, tmp_path / "copy"))
-
-
 def test_another_setting_is_refused_with_both_values_and_from_does_it_again(
-    tiny, tmp_path: Path
+    copied: Path, tiny, tmp_path: Path
 ) -> None:
-    out = copied(tiny, tmp_path)
+    out = copied
     changed = {**tiny.settings, "label": {"min_score": 0.2, "overlap": "below"}}
     config = (out / "config.yaml").read_bytes()
     with pytest.raises(StaleError, match=r"settings\.min_score: 0\.05 -> 0\.2") as caught:
@@ -320,8 +316,10 @@ def test_another_setting_is_refused_with_both_values_and_from_does_it_again(
     assert states["segment/train"] == "stale"
 
 
-def test_another_detection_threshold_does_not_train_again(tiny, tmp_path: Path) -> None:
-    out = copied(tiny, tmp_path)
+def test_another_detection_threshold_does_not_train_again(
+    copied: Path, tiny, tmp_path: Path
+) -> None:
+    out = copied
     trained = (out / "detect" / "train" / "model.safetensors").stat().st_mtime_ns
     api.detect(out=out, settings={"detect": {"min_score": 0.3}}, redo=True)
     assert (out / "detect" / "train" / "model.safetensors").stat().st_mtime_ns == trained
@@ -331,8 +329,10 @@ def test_another_detection_threshold_does_not_train_again(tiny, tmp_path: Path) 
     assert all(mask["score"] >= 0.3 for line in lines for mask in line["masks"])
 
 
-def test_another_ground_truth_changes_nothing_that_was_made(tiny, tmp_path: Path) -> None:
-    out = copied(tiny, tmp_path)
+def test_another_ground_truth_changes_nothing_that_was_made(
+    copied: Path, tiny, tmp_path: Path
+) -> None:
+    out = copied
     before = (out / "segment" / "stage.json").read_bytes()
     api.evaluate(out=out, settings={"ground_truth": []})
     assert json.loads((out / "evaluate" / "metrics.json").read_text())["metrics"] == []
@@ -340,8 +340,8 @@ def test_another_ground_truth_changes_nothing_that_was_made(tiny, tmp_path: Path
     assert (out / "segment" / "stage.json").read_bytes() == before
 
 
-def test_a_damaged_output_is_noticed(tiny, tmp_path: Path) -> None:
-    out = copied(tiny, tmp_path)
+def test_a_damaged_output_is_noticed(copied: Path, tiny, tmp_path: Path) -> None:
+    out = copied
     (out / "propose" / "proposals.jsonl").write_text("")
     with pytest.raises(StaleError, match="missing or changed"):
         api.run(
@@ -349,8 +349,8 @@ def test_a_damaged_output_is_noticed(tiny, tmp_path: Path) -> None:
         )
 
 
-def test_pictures_that_came_or_went_are_counted_by_name(tiny, tmp_path: Path) -> None:
-    out = copied(tiny, tmp_path)
+def test_pictures_that_came_or_went_are_counted_by_name(copied: Path, tiny, tmp_path: Path) -> None:
+    out = copied
     pictures = Path(shutil.copytree(tiny.pictures, tmp_path / "pictures"))
     (pictures / "p0003.png").unlink()
     shutil.copy(tiny.validation / "v0001.png", pictures / "new.png")

@@ -13,6 +13,7 @@ from maskdistill.errors import RunError, SettingsError, StaleError
 from maskdistill.runs import record
 from maskdistill.stage_parts import embeddings, train_network
 from maskdistill.stages import cluster
+from tests.made import events, states
 
 CHAIN = (
     "scan",
@@ -39,19 +40,8 @@ def outputs(run: Path, *stages: str) -> dict[str, bytes]:
     return found
 
 
-def events(run: Path, event: str) -> list[dict[str, Any]]:
-    rows = [
-        json.loads(line) for line in (run / "ledger.jsonl").read_text(encoding="utf-8").splitlines()
-    ]
-    return [row for row in rows if row["event"] == event]
-
-
 def metrics(run: Path) -> list[dict[str, Any]]:
     return json.loads((run / "evaluate" / "metrics.json").read_text(encoding="utf-8"))["metrics"]
-
-
-def states(run: Path) -> dict[str, str]:
-    return {row["stage"]: row["state"] for row in api.status(out=run)}
 
 
 def go(
