@@ -84,7 +84,7 @@ STAGES: tuple[StageEntry, ...] = (
     StageEntry(
         name=RECLUSTER,
         verb="label",
-        reads=("scan", "detect"),
+        reads=("scan", "propose", "cluster", "detect"),
         writes=_CLUSTERING,
         does="The detections, cleaner than the proposals, are clustered once more.",
     ),

@@ -1,7 +1,7 @@
-"""What other runs give to a clustering: embeddings, a support set that only helps to fit, ids to be in line with.
+"""Other runs: what they give to a clustering, embeddings and a support set that only helps to fit.
 
 In:   the folders of other runs, their `cluster` (or `recluster`) complete
-Out:  embeddings (n, d); a permutation of our ids
+Out:  embeddings (n, d); refusals of runs that do not fit
 """
 
 from __future__ import annotations
@@ -13,12 +13,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-from maskdistill.artifacts import clusterings
 from maskdistill.artifacts.mask_lines import MaskFile
-from maskdistill.clusters.alignment import aligned
 from maskdistill.engine.job import Job
 from maskdistill.errors import RunError, SettingsError, StaleError, setting
-from maskdistill.masks import rle
 from maskdistill.runs import arrays, fingerprints, lines, record, reuse
 from maskdistill.runs.layout import ClusterFolder, RunFolder
 from maskdistill.runs.stages import EMBEDDINGS
@@ -177,33 +174,6 @@ def check_alignment(job: Job) -> None:
                 f"{image.width} x {image.height} here, so that no masks can overlap. "
                 f"Give a run with the {setting('orientation')} of this one"
             )
-
-
-def ids_as(job: Job, stage: str, file: MaskFile, ids: np.ndarray, k: int) -> np.ndarray:
-    """(k,) int64: the new id of each of our clusters, by pixels shared with those of the run `cluster.align_to`."""
-    root = job.settings.cluster.align_to
-    if not root:
-        return np.arange(k)
-    theirs = clusterings.made_by(RunFolder(Path(root)), "cluster")
-    other, their_ids = MaskFile(theirs.masks), theirs.ids()
-    overlap = np.zeros((k, theirs.k))
-    for image in job.images:
-        own, seen = file.masks(image.id), other.masks(image.id)
-        if not own or not seen:
-            continue
-        iou = rle.iou([mask["rle"] for mask in own], [mask["rle"] for mask in seen])
-        areas = (
-            np.array([mask["area"] for mask in own])[:, None]
-            + np.array([mask["area"] for mask in seen])[None]
-        )
-        shared = iou * areas / (1 + iou)  # px of the intersections
-        rows = (
-            ids[file.first[image.id] :][: len(own)],
-            their_ids[other.first[image.id] :][: len(seen)],
-        )
-        np.add.at(overlap, np.ix_(*rows), shared)
-    job.ledger.write("note", stage=stage, what="ids aligned", value=root)
-    return aligned(overlap)
 
 
 def _complete(root: str, setting: str) -> tuple[ClusterFolder, record.StageRecord]:

@@ -22,7 +22,7 @@ from maskdistill.runs.layout import ClusterFolder
 from maskdistill.runs.stages import RECLUSTER
 from maskdistill.settings import RunSettings
 from maskdistill.settings.cluster import ClusterSettings
-from maskdistill.stage_parts import embeddings, other_runs
+from maskdistill.stage_parts import aligned_ids, embeddings, other_runs
 from maskdistill.stage_parts.embeddings import Embedded
 from maskdistill.types import Detections
 
@@ -94,7 +94,7 @@ def work(job: Job, folder: ClusterFolder) -> Done:
 
     own, name = job.settings.cluster, folder.path.name
     file = MaskFile(clusterings.made_by(job.folder, name).masks)
-    made_of = parts_of(AGAIN if name == RECLUSTER else STAGE, job)
+    made_of = parts_of(again(job.settings) if name == RECLUSTER else STAGE, job)
     counted = made_of["settings"]
     other_runs.check_alignment(job)  # before the embeddings, which may take hours
     supporting = other_runs.support(job, counted, made_of.get("weights"))
@@ -111,7 +111,10 @@ def work(job: Job, folder: ClusterFolder) -> Done:
     rows = whitened.whitened(own, embedded.values, fits, supporting, parts=folder.parts)
     space, normalised, learnt = rows.space, rows.all, rows.learnt
     fitted = fit_clusters.fit(job, name, learnt)
-    fitted = fitted.renamed(other_runs.ids_as(job, name, file, fitted.assign(normalised), fitted.k))
+    if (model := aligned_ids.model_of(job, name)) is not None:
+        found = fitted.assign(normalised)
+        fitted = fitted.renamed(aligned_ids.names_as(job.images, file, found, fitted.k, model))
+        job.ledger.write("note", stage=name, what="ids aligned", value=own.align_to or model.stage)
     ids = fitted.assign(normalised)
     arrays.write(folder.centroids, fitted.centroids)
     if space.projection is not None:
@@ -268,11 +271,17 @@ def assigner(
 STAGE = Stage(
     name="cluster", version=3, reads=("scan", "propose"), parts=parts, work=work, weights=weights
 )
-AGAIN = Stage(
-    name=RECLUSTER,
-    version=3,
-    reads=("scan", "detect"),
-    parts=again_parts,
-    work=work,
-    weights=weights,
-)
+
+
+def again(settings: RunSettings) -> Stage:
+    """Return the second clustering; it reads the first one where it takes its ids from there."""
+    first = aligned_ids.by_first_clustering(settings)
+    return Stage(
+        name=RECLUSTER,
+        # Version 4 is the alignment: clusterings without it are as they were.
+        version=4 if first else 3,
+        reads=("scan", "propose", "cluster", "detect") if first else ("scan", "detect"),
+        parts=again_parts,
+        work=work,
+        weights=weights,
+    )

@@ -34,7 +34,7 @@ _MADE: dict[str, Callable[[RunSettings], Stage | None]] = {
     "cluster": lambda settings: cluster.STAGE,
     DETECT_TRAIN: lambda settings: None if settings.detect.import_file else detect.TRAIN,
     "detect": lambda settings: imported.DETECT if settings.detect.import_file else detect.PREDICT,
-    RECLUSTER: lambda settings: cluster.AGAIN if settings.cluster.again else None,
+    RECLUSTER: lambda settings: cluster.again(settings) if settings.cluster.again else None,
     "label": label.stage,
     SEGMENT_TRAIN: segment.train_stage,
     "segment": lambda settings: segment.PREDICT,
@@ -44,7 +44,7 @@ _MADE: dict[str, Callable[[RunSettings], Stage | None]] = {
 def stages_of(verb: str, settings: RunSettings) -> tuple[Stage, ...]:
     """Return the stages that a verb does, in order; none of evaluate and report."""
     if verb == "cluster" and settings.cluster.of == "detections":
-        return (cluster.AGAIN,)
+        return (cluster.again(settings),)
     made = [
         _MADE[entry.name](settings) for entry in STAGES if entry.verb == verb and not entry.always
     ]

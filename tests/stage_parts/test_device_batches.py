@@ -41,7 +41,7 @@ def written(job: Job, event: str) -> list[dict[str, Any]]:
 
 @pytest.fixture
 def job(tmp_path: Path) -> Job:
-    """A run that knows seven pictures of three sizes, p0001.png .. p0007.png."""
+    """Scan seven pictures of three sizes, p1.png .. p7.png."""
     for number, size in enumerate(SIZES, 1):
         demo_pictures.write(
             tmp_path / str(number), tmp_path / "t.json", n_pictures=1, seed=number, size=size
@@ -142,7 +142,7 @@ def test_how_many_are_seen_together_makes_no_stage_stale() -> None:
 
 @pytest.fixture
 def trained(tiny: TinyRun, tmp_path: Path) -> Job:
-    """A copy of the tiny run, whose networks are asked once more."""
+    """Copy the tiny run, to ask its networks once more."""
     out = Path(shutil.copytree(tiny.out, tmp_path / "copy"))
     return opened(out, tiny.settings, pictures=tiny.pictures, validation=tiny.validation)
 

@@ -10,7 +10,7 @@ CUTS = [[["a"], ["b", "b'"], ["c"]], [], [["d"], ["e", "e'"]]]
 
 
 def network(fits: int, never: str = ""):
-    """An embedding by the views' names, and the numbers of masks that it was given."""
+    """Return an embedding by the views' names, and the numbers of masks that it is given."""
     given = []
 
     def embed(masks):

@@ -1,7 +1,6 @@
 """Clusterings that look at other runs: a support set that helps to fit, ids in line with those of another."""
 
 import json
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -79,18 +78,3 @@ def test_ids_are_not_aligned_with_a_run_in_which_the_pictures_were_turned(
         match=r"align_to: p0001.png is 96 x 120 px in .*, 120 x 96 here.*`orientation`",
     ):
         clustered(drawn[0], tmp_path / "run", align_to=str(tmp_path / "first"))
-
-
-def test_detections_are_aligned_with_proposals_by_the_pixels_that_they_share(
-    tiny, tmp_path: Path
-) -> None:
-    out = Path(shutil.copytree(tiny.out, tmp_path / "copy"))
-    api.cluster(
-        out=out, settings={"cluster": {"of": "detections", "align_to": str(tiny.out)}}, redo=True
-    )
-    before, after = (lines_of(root / "recluster" / "clusters.jsonl") for root in (tiny.out, out))
-    ids, new = ([row["cluster"] for row in rows] for rows in (before, after))
-    pairs = set(zip(ids, new, strict=True))
-    assert len(pairs) == len(set(ids)) == len(set(new))  # renamed, nothing else
-    centroids = [np.load(root / "recluster" / "centroids.npy") for root in (tiny.out, out)]
-    np.testing.assert_array_equal(*centroids)

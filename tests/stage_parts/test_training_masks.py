@@ -37,7 +37,7 @@ def write(path: Path, rows: list[dict]) -> None:
 
 @pytest.fixture
 def job(tmp_path: Path) -> Job:
-    """Two pictures to learn from, one held out; of four proposals one is noise, one is of low score."""
+    """Make two pictures to learn from, one held out; of their masks two are not learnt from."""
     made = Job.alone(resolve(load({"detect": {"min_proposal_score": 0.5}})))
     made.folder = RunFolder(tmp_path)
     shared = {"width": 60, "height": 20, "orientation": 1, "bytes": 9, "sha256": ""}
@@ -80,7 +80,8 @@ def test_a_mask_is_found_again_where_it_is_among_as_many_best_detections(
         tmp_path / "detect" / "detections.jsonl",
         [{"id": n, "masks": masks} for n, masks in enumerate(best, 1)],
     )
-    # 20 is met by the first; 0 by the third alone, where two count; 10 is met by too little, and then by the second.
+    # 20 is met by the first; 0 by the third alone, where two count; 10 is met by too little, and
+    # then by the second.
     assert TrainedOn(job).found_again(tmp_path / "detect" / "detections.jsonl") == (3, 1)
     write(
         tmp_path / "detect" / "detections.jsonl",
