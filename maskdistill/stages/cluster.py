@@ -38,6 +38,10 @@ HINTS = {
 }
 
 
+# Raised with every change of the descriptors made by hand; 2: masks are made smaller by masks/resize.
+DESCRIPTORS = 2
+
+
 def parts(settings: RunSettings) -> dict[str, Any]:
     """Return the settings that change the ids."""
     own = settings.cluster
@@ -64,7 +68,9 @@ def parts(settings: RunSettings) -> dict[str, Any]:
         counted["support"] = other_runs.content(own.support, "embeddings")
     if own.align_to:
         counted["align_to"] = other_runs.content(own.align_to, "clusters")
-    if own.embedding != "descriptors":
+    if own.embedding == "descriptors":
+        counted["descriptors"] = DESCRIPTORS
+    else:
         counted |= {"backbone": own.backbone, "precision": settings.precision}
         counted |= {"background": own.background, "scales": list(own.scales), "flips": own.flips}
         if own.min_side:
