@@ -18,19 +18,24 @@ def print_lines(lines: list[str]) -> None:
 
 
 def table(rows: list[dict[str, Any]]) -> list[str]:
-    """Return rows of equal keys as lines of text, in columns, the keys first; one row at least."""
-    shown = [
-        list(rows[0]),
-        *(
-            [f"{value:.3f}" if isinstance(value, float) else str(value) for value in row.values()]
-            for row in rows
-        ),
-    ]
+    """Return rows of equal keys as lines of text, in columns, the keys first; one row at least.
+
+    >>> table([{"method": "lost", "flips": 0.5}, {"method": "tokencut", "flips": None}])
+    ['method    flips', 'lost      0.500', 'tokencut  -']
+    """
+    shown = [list(rows[0]), *([_cell(value) for value in row.values()] for row in rows)]
     widths = [max(map(len, column)) for column in zip(*shown, strict=True)]
     return [
         "  ".join(f"{word:<{width}}" for word, width in zip(line, widths, strict=True)).rstrip()
         for line in shown
     ]
+
+
+def _cell(value: Any) -> str:
+    """Return a value as a table shows it: three places of a float, - where there is none."""
+    if value is None:
+        return "-"
+    return f"{value:.3f}" if isinstance(value, float) else str(value)
 
 
 def state(row: dict[str, Any]) -> str:

@@ -229,6 +229,14 @@ def test_the_command_prints_the_table(scanned, tmp_path, capsys):
     assert not (out / "propose").exists()
 
 
+def test_the_command_prints_a_dash_where_there_is_no_agreement(scanned, tmp_path, capsys):
+    out = Path(shutil.copytree(scanned[0], tmp_path / "run"))
+    words = ["propose", str(out), "--sweep", "--sweep-pictures", "1", "--min-score", "0.5"]
+    assert cli.main([*words, "--sweep-methods", "lost", "--sweep-facets", "keys"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1].split()[4:] == ["-", "-", "0.000", "0.000", "0.000"]
+
+
 def test_what_is_not_there_is_refused(scanned):
     for given, words in (
         ({"methods": ("lst",)}, "there is no lst"),
