@@ -20,6 +20,7 @@ from maskdistill.evaluation import (
     mask_matches,
     matching,
     over_seeds,
+    rows,
     semantic,
     tables,
 )
@@ -37,6 +38,7 @@ __all__ = [
     "mask_matches",
     "matching",
     "over_seeds",
+    "rows",
     "semantic",
     "tables",
 ]

@@ -6,10 +6,13 @@ Out:  rows of the same form with `seeds`, `spread` and `by_seed`
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
+
+from maskdistill.evaluation import rows
 
 REPEATED = {
     "chain": "everything after the proposals made anew with each",
@@ -38,29 +41,30 @@ def over_seeds(
     if not rows_of:
         return []
     values: dict[tuple[str, str, str], dict[str, float | None]] = {}
-    for seed, rows in rows_of.items():
-        for row in rows:
-            values.setdefault((row["stage"], row["name"], row["split"]), {})[str(seed)] = row[
-                "value"
-            ]
+    for seed, of_seed in rows_of.items():
+        for each in of_seed:
+            key = each["stage"], each["name"], each["split"]
+            values.setdefault(key, {})[str(seed)] = each["value"]
     made = []
-    for row in next(iter(rows_of.values())):
-        stage = row["stage"]
+    for one in next(iter(rows_of.values())):
+        stage = one["stage"]
         if same_for_all(stage) or (of == "clusters" and stage != "cluster"):
             continue
-        by_seed = values[stage, row["name"], row["split"]]
+        by_seed = values[stage, one["name"], one["split"]]
         known = np.array([value for value in by_seed.values() if value is not None], np.float64)
         made.append(
             {
-                "stage": stage,
-                "name": row["name"],
-                "split": row["split"],
-                "value": round(float(known.mean()), 6) if len(known) else None,
-                "interval": None,
-                "pictures": row["pictures"],
-                "protocol": f"{row['protocol']}; mean over seeds, {REPEATED[of]}",
+                **rows.row(
+                    stage,
+                    one["name"],
+                    split=one["split"],
+                    value=float(known.mean()) if len(known) else math.nan,
+                    interval=None,
+                    pictures=one["pictures"],
+                    protocol=f"{one['protocol']}; mean over seeds, {REPEATED[of]}",
+                ),
                 "seeds": len(known),
-                "spread": round(float(known.std(ddof=1)), 6) if len(known) > 1 else None,
+                "spread": float(known.std(ddof=1)) if len(known) > 1 else None,
                 "of": of,
                 "by_seed": by_seed,
             }

@@ -7,7 +7,6 @@ Out:  evaluate/against.json, against.md in the first
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 import numpy as np
 
@@ -15,9 +14,10 @@ from maskdistill.artifacts import weights_used
 from maskdistill.artifacts.finished_stages import Outputs
 from maskdistill.engine.job import Image, Job
 from maskdistill.errors import RunError
-from maskdistill.evaluation import agreement, bootstrap, label_map_counts, semantic, tables
+from maskdistill.evaluation import agreement, bootstrap, label_map_counts, rows, semantic, tables
+from maskdistill.evaluation.rows import Measure
 from maskdistill.masks import rle
-from maskdistill.measuring.run_measures import Joined, Measure, Measured
+from maskdistill.measuring.run_measures import Joined, Measured
 from maskdistill.runs import atomic
 
 
@@ -35,15 +35,14 @@ def work(job: Job, other: Job, joined: Mapping[str, Joined], names: list[str]) -
             f"{other.folder.root}: has no picture in common with {job.folder.root} "
             "(same path, content, size and split). Compare runs of the same pictures, with one --orientation"
         )
-    rows: list[dict[str, Any]] = []
+    made: list[rows.Row] = []
     for split, pairs in common.items():
         found = [entry for entry in joined.get(split, ()) if entry[0].id in pairs]
-        rows += _differences(job, other, split, found, pairs, names) if found else []
-        rows += (
-            [_agreed(job, split, len(pairs), each) for each in _agreements(job, other, pairs)]
-            if pairs
-            else []
-        )
+        if found:
+            made += _differences(job, other, split, found, pairs, names)
+        if pairs:
+            made += _agreed(job, split, len(pairs), _agreements(job, other, pairs))
+    made = rows.rounded(made)
     n_common, n_all = sum(map(len, common.values())), len(job.images)
     weights = [weights_used.used(each.settings) for each in (job, other)]
     written = {
@@ -51,7 +50,7 @@ def work(job: Job, other: Job, joined: Mapping[str, Joined], names: list[str]) -
         "weights": weights,
         "runs": [str(job.folder.root), str(other.folder.root)],
         "pictures": {"common": n_common, "here": n_all, "there": len(other.images)},
-        "metrics": rows,
+        "metrics": made,
     }
     folder = job.folder.evaluate
     atomic.write_json(folder.against, written)
@@ -60,10 +59,10 @@ def work(job: Job, other: Job, joined: Mapping[str, Joined], names: list[str]) -
         f"Weights {which}: {weights_used.line(used)}"
         for which, used in zip(("here", "there"), weights, strict=True)
     ]
-    text = head + "\n\n".join([tables.compared(rows), *told])
+    text = head + "\n\n".join([tables.compared(made), *told])
     atomic.write_text(folder.against_table, text + "\n")
     job.progress.say(text)
-    job.ledger.write("compared", other=str(other.folder.root), pictures=n_common, metrics=len(rows))
+    job.ledger.write("compared", other=str(other.folder.root), pictures=n_common, metrics=len(made))
 
 
 def _common(job: Job, other: Job, split: str) -> dict[int, Image]:
@@ -79,42 +78,18 @@ def _common(job: Job, other: Job, split: str) -> dict[int, Image]:
 
 def _differences(
     job: Job, other: Job, split: str, joined: Joined, pairs: Mapping[int, Image], names: list[str]
-) -> list[dict[str, Any]]:
+) -> list[rows.Row]:
     """Every number that both runs have; clusters are named in each run on the common pictures."""
     twin = [(pairs[image.id], source, key) for image, source, key in joined]
     theirs = {(each.stage, each.name): each for each in Measured(other, twin, names).all()}
-    samples = bootstrap.draws(
-        len(joined), resamples=job.settings.evaluate.bootstrap, seed=job.settings.seed
-    )
-    rows = []
+    samples = _samples(job, len(joined))
+    found = []
     for ours in Measured(job, joined, names).all():
         their = theirs.get((ours.stage, ours.name))
         if their is None or ours.stage.startswith("baseline:"):
             continue
-        found = bootstrap.paired(ours.statistic, their.statistic, samples)
-        values = [bootstrap.value(each.statistic, len(joined)) for each in (ours, their)]
-        protocol = (
-            ours.protocol
-            if ours.protocol == their.protocol
-            else f"{ours.protocol} / {their.protocol}"
-        )
-        rows.append(
-            {
-                "stage": ours.stage,
-                "name": ours.name,
-                "split": split,
-                "value": _rounded(values[0]),
-                "other": _rounded(values[1]),
-                "difference": _rounded(found.difference),
-                "interval": None
-                if found.interval is None
-                else [round(edge, 6) for edge in found.interval],
-                "p": None if found.p is None else round(found.p, 6),
-                "pictures": len(joined),
-                "protocol": f"{protocol}; pictures drawn for both runs alike",
-            }
-        )
-    return rows
+        found.append(rows.compared(ours, their, samples, split=split))
+    return found
 
 
 def _agreements(job: Job, other: Job, pairs: Mapping[int, Image]) -> Iterator[Measure]:
@@ -158,25 +133,14 @@ def _agreements(job: Job, other: Job, pairs: Mapping[int, Image]) -> Iterator[Me
             )
 
 
-def _agreed(job: Job, split: str, pictures: int, measure: Measure) -> dict[str, Any]:
-    """The row of an agreement: its interval is that of the value, there is no other and no difference."""
-    samples = bootstrap.draws(
+def _agreed(job: Job, split: str, pictures: int, measures: Iterator[Measure]) -> list[rows.Row]:
+    """Return the rows of agreements; the interval is that of the value, there is no other result."""
+    built = rows.built(measures, _samples(job, pictures), split=split)
+    return [each | {"other": None, "difference": None, "p": None} for each in built]
+
+
+def _samples(job: Job, pictures: int) -> np.ndarray:
+    """Return the samples of as many pictures, as the settings of a run ask for."""
+    return bootstrap.draws(
         pictures, resamples=job.settings.evaluate.bootstrap, seed=job.settings.seed
     )
-    interval = bootstrap.spread(measure.statistic(samples)) if len(samples) else None
-    return {
-        "stage": measure.stage,
-        "name": measure.name,
-        "split": split,
-        "value": _rounded(bootstrap.value(measure.statistic, pictures)),
-        "other": None,
-        "difference": None,
-        "interval": None if interval is None else [round(edge, 6) for edge in interval],
-        "p": None,
-        "pictures": pictures,
-        "protocol": measure.protocol,
-    }
-
-
-def _rounded(value: float) -> float | None:
-    return None if np.isnan(value) else round(float(value), 6)

@@ -16,6 +16,7 @@ from typing import Any
 
 from maskdistill.datasets import voc
 from maskdistill.errors import GroundTruthError, setting
+from maskdistill.evaluation.rows import number as fraction
 from maskdistill.settings import RunSettings, nearest
 
 COLUMNS = ("class", "value", "source")
@@ -126,7 +127,7 @@ def by_class(file: Path, classes: Sequence[str]) -> list[dict[str, Any]]:
         shown = name if name == "mIoU" else f"IoU/{name}"
         rows[source, name] = {
             "name": shown,
-            "value": round(value / 100, 6),
+            "value": fraction(value / 100),
             "source": source,
             "protocol": CAUTION,
         }

@@ -7,7 +7,6 @@ Out:  measures: stage, name, protocol, statistic; nothing is written
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -26,9 +25,9 @@ from maskdistill.evaluation import (
     matching,
     semantic,
 )
-from maskdistill.evaluation.bootstrap import Statistic
 from maskdistill.evaluation.curves import NAMES, Curves
 from maskdistill.evaluation.over_seeds import same_for_all
+from maskdistill.evaluation.rows import Measure
 from maskdistill.labels import paint
 from maskdistill.masks import rle
 from maskdistill.masks.boxes import boxes_from_masks
@@ -47,16 +46,6 @@ VOTES = {
 
 Joined = Sequence[tuple[Image, Truth, str]]  # a picture, its truth, the key of its truth
 Masks = Mapping[int, list[dict[str, Any]]]  # picture id -> masks by falling score
-
-
-@dataclass(frozen=True)
-class Measure:
-    """One number of a stage: its statistic takes samples of the pictures, in the order in which they were joined."""
-
-    stage: str
-    name: str
-    protocol: str
-    statistic: Statistic
 
 
 class Measured:

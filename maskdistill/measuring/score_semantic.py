@@ -16,10 +16,10 @@ import numpy as np
 from maskdistill.datasets import coco, voc
 from maskdistill.datasets.truth import join, read_map
 from maskdistill.errors import GroundTruthError, PredictionError, SettingsError, listed
-from maskdistill.evaluation import label_map_counts, semantic
-from maskdistill.evaluation.bootstrap import Statistic
+from maskdistill.evaluation import bootstrap, label_map_counts, semantic
+from maskdistill.evaluation.rows import Measure, built
 from maskdistill.measuring.run_measures import RULES
-from maskdistill.measuring.score_files import Score, rows_of
+from maskdistill.measuring.score_files import Score
 
 NO_CLASS = 255  # in a prediction: a miss; in the truth: ignored
 
@@ -81,16 +81,17 @@ def score(
     background = label_map_counts.LabelMaps(
         [_folded(each.sum(axis=1, keepdims=True), len(names)) for each in by_picture], rule=None
     )
-    measures: list[tuple[str, str, str, Statistic]] = [
-        ("baseline:background", "mIoU", whole, background.mean_iou(protocol=protocol)),
-        ("baseline:background", "pixel_accuracy", text, background.pixel_accuracy()),
-        ("score", "mIoU", whole, of.mean_iou(protocol=protocol)),
-        ("score", "pixel_accuracy", text, of.pixel_accuracy()),
+    measures = [
+        Measure("baseline:background", "mIoU", whole, background.mean_iou(protocol=protocol)),
+        Measure("baseline:background", "pixel_accuracy", text, background.pixel_accuracy()),
+        Measure("score", "mIoU", whole, of.mean_iou(protocol=protocol)),
+        Measure("score", "pixel_accuracy", text, of.pixel_accuracy()),
     ]
     for number, name in enumerate(names):
         if of.total[number].any():
-            measures.append(("score", f"IoU/{name}", text, of.iou_of_class(number)))
-    return Score(rows_of(measures, len(truths), resamples, seed), notes)
+            measures.append(Measure("score", f"IoU/{name}", text, of.iou_of_class(number)))
+    samples = bootstrap.draws(len(truths), resamples=resamples, seed=seed)
+    return Score(built(measures, samples, split="all"), notes)
 
 
 def class_names(classes: str) -> list[str]:

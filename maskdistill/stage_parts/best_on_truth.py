@@ -21,6 +21,7 @@ from maskdistill.datasets import truth as truths
 from maskdistill.engine.job import Job
 from maskdistill.errors import SettingsError, setting
 from maskdistill.evaluation import bootstrap, label_map_counts, semantic
+from maskdistill.evaluation.rows import number
 from maskdistill.runs import atomic, fingerprints, lines
 from maskdistill.runs.layout import TrainFolder
 from maskdistill.settings import RunSettings
@@ -90,8 +91,8 @@ class Looks:
         weights: dict[str, Tensor] = state["averaged"] or state["model"]
         self.model.load_state_dict(weights)
         self.model.eval()
-        value = round(self._mean_iou(), 6)
-        if np.isnan(value):
+        value = number(self._mean_iou())
+        if value is None:
             raise SettingsError(
                 f"segment.keep: {BEST}: every pixel of the ground truth of these pictures is ignored, so that nothing "
                 f"can be chosen by it. Give another {setting('ground_truth')}, "

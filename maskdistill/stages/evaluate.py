@@ -12,16 +12,14 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-import numpy as np
-
 from maskdistill.artifacts.finished_stages import Outputs
 from maskdistill.datasets import truth as truths
 from maskdistill.engine.job import Image, Job
 from maskdistill.errors import GroundTruthError, listed
-from maskdistill.evaluation import bootstrap
+from maskdistill.evaluation import bootstrap, rows
 from maskdistill.evaluation.over_seeds import over_seeds, same_for_all
 from maskdistill.measuring import compare_runs, published, tables
-from maskdistill.measuring.run_measures import Joined, Measure, Measured
+from maskdistill.measuring.run_measures import Joined, Measured
 from maskdistill.measuring.tables import Evaluated
 
 
@@ -66,7 +64,7 @@ def work(
         over = over_seeds(
             {number: each.rows for number, each in of_seeds.items()}, of=job.settings.seeds_of
         )
-        made = replace(made, rows=made.rows + over)
+        made = replace(made, rows=made.rows + rows.rounded(over))
     tables.write(job.folder.evaluate, made, job.settings)
     if made.rows:
         job.progress.say(tables.text(made, job.settings))
@@ -94,36 +92,13 @@ def _measured(
             made.rows += [
                 row for row in like.rows if row["split"] == split and same_for_all(row["stage"])
             ]
-        made.rows += _rows(job, split, len(pictures), measured.all(same=like is None))
+        samples = bootstrap.draws(
+            len(pictures), resamples=job.settings.evaluate.bootstrap, seed=job.settings.seed
+        )
+        measures = measured.all(same=like is None)
+        made.rows += rows.rounded(rows.built(measures, samples, split=split))
         made.confusions |= {(split, stage): counts for stage, counts in measured.confusions.items()}
     return made
-
-
-def _rows(job: Job, split: str, n_pictures: int, measures: list[Measure]) -> list[dict[str, Any]]:
-    """The rows of metrics.json of one split."""
-    samples = bootstrap.draws(
-        n_pictures, resamples=job.settings.evaluate.bootstrap, seed=job.settings.seed
-    )
-    rows = []
-    for measure in measures:
-        value = bootstrap.value(measure.statistic, n_pictures)
-        interval = (
-            bootstrap.spread(measure.statistic(samples))
-            if len(samples) and not np.isnan(value)
-            else None
-        )
-        rows.append(
-            {
-                "stage": measure.stage,
-                "name": measure.name,
-                "split": split,
-                "value": None if np.isnan(value) else round(value, 6),
-                "interval": None if interval is None else [round(edge, 6) for edge in interval],
-                "pictures": n_pictures,
-                "protocol": measure.protocol,
-            }
-        )
-    return rows
 
 
 def class_names(sources: list[truths.Truth]) -> list[str]:
