@@ -37,7 +37,7 @@ def work(job: Job, other: Job, joined: Mapping[str, Joined], names: list[str]) -
         )
     made: list[rows.Row] = []
     for split, pairs in common.items():
-        found = [entry for entry in joined.get(split, ()) if entry[0].id in pairs]
+        found = [entry for entry in joined.get(split, ()) if entry.image.id in pairs]
         if found:
             made += _differences(job, other, split, found, pairs, names)
         if pairs:
@@ -80,7 +80,7 @@ def _differences(
     job: Job, other: Job, split: str, joined: Joined, pairs: Mapping[int, Image], names: list[str]
 ) -> list[rows.Row]:
     """Every number that both runs have; clusters are named in each run on the common pictures."""
-    twin = [(pairs[image.id], source, key) for image, source, key in joined]
+    twin = [known._replace(image=pairs[known.image.id]) for known in joined]
     theirs = {(each.stage, each.name): each for each in Measured(other, twin, names).all()}
     samples = _samples(job, len(joined))
     found = []

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from maskdistill.artifacts import clusterings, freshness
+from maskdistill.artifacts import clusterings, freshness, ground_truth
 from maskdistill.artifacts.cluster_names import unlike
 from maskdistill.artifacts.clusterings import Clustering
 from maskdistill.artifacts.mask_lines import MaskFile
@@ -22,7 +22,6 @@ from maskdistill.evaluation import clusters, matching
 from maskdistill.masks import rle
 from maskdistill.runs import atomic, record
 from maskdistill.runs.stages import RECLUSTER
-from maskdistill.stages import evaluate
 
 MATCHED = (
     0.5  # IoU with an object, or share of the mask that has one class, from which a mask counts
@@ -32,8 +31,8 @@ MATCHED = (
 def work(job: Job, labelled: list[Path]) -> list[dict[str, Any]]:
     """Name the clusters of each clustering that is complete; rows for the command: stage, cluster, name, masks."""
     sources = [truths.read(source) for source in labelled]
-    classes = evaluate.class_names(sources)
-    joined = evaluate.join(job, sources, job.images, partial=True)
+    classes = ground_truth.class_names(sources)
+    joined = ground_truth.join(job, sources, job.images, partial=True)
     if not joined:
         raise GroundTruthError(
             f"{labelled[0]}: none of its pictures is one of the run's {len(job.images)}. "

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from maskdistill.artifacts.finished_stages import Outputs
+from maskdistill.artifacts.ground_truth import Known
 from maskdistill.artifacts.mask_lines import detections
-from maskdistill.datasets.truth import Truth
-from maskdistill.engine.job import Image, Job
+from maskdistill.engine.job import Job
 from maskdistill.evaluation import (
     baselines,
     boundary,
@@ -44,7 +44,7 @@ VOTES = {
     "release": "every mask votes for the object of highest box IoU",
 }
 
-Joined = Sequence[tuple[Image, Truth, str]]  # a picture, its truth, the key of its truth
+Joined = Sequence[Known]
 Masks = Mapping[int, list[dict[str, Any]]]  # picture id -> masks by falling score
 
 
@@ -54,12 +54,14 @@ class Measured:
     def __init__(self, job: Job, joined: Joined, names: Sequence[str]) -> None:
         """Args: names: of the classes 1 .. C of the truth."""
         self.settings, self.names, self.outputs = job.settings.evaluate, names, Outputs(job)
-        self.joined = {image.id: (image, source, key) for image, source, key in joined}
+        self.joined = {known.image.id: known for known in joined}
         # stage -> (classes, classes + 1) pixels of the last `all()`, rows truth, the last column no class
         self.confusions: dict[str, np.ndarray] = {}
-        self.has_objects = all(key in source.objects for _, source, key in joined)
+        self.has_objects = all(known.has_objects for known in joined)
         self.objects = (
-            {number: self._objects(number) for number in self.joined} if self.has_objects else {}
+            {number: known.objects() for number, known in self.joined.items()}
+            if self.has_objects
+            else {}
         )
 
     def all(self, *, same: bool = True) -> list[Measure]:
@@ -85,17 +87,6 @@ class Measured:
             if self.outputs.complete("segment"):
                 found += self._of_label_maps("segment")
         return [each for each in found if same or not same_for_all(each.stage)]
-
-    def _objects(self, number: int) -> list[dict[str, Any]]:
-        _, source, key = self.joined[number]
-        found = source.objects[key]
-        boxes, areas = rle.boxes(found.rles), rle.areas(found.rles)
-        return [
-            {"rle": mask, "box": box, "category": which, "crowd": crowd, "area": int(area)}
-            for mask, box, which, crowd, area in zip(
-                found.rles, boxes, found.classes, found.crowds, areas, strict=True
-            )
-        ]
 
     def _one_mask(self, mask_of: Callable[[tuple[int, int]], np.ndarray]) -> Masks:
         masks = {}

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor, nn
 
-from maskdistill.datasets import truth as truths
+from maskdistill.artifacts import ground_truth
 from maskdistill.engine.job import Job
 from maskdistill.errors import SettingsError, setting
 from maskdistill.evaluation import bootstrap, label_map_counts, semantic
@@ -26,7 +26,6 @@ from maskdistill.runs import atomic, fingerprints, lines
 from maskdistill.runs.layout import TrainFolder
 from maskdistill.settings import RunSettings
 from maskdistill.settings.segment import BEST
-from maskdistill.stages.evaluate import class_names, join
 from maskdistill.training import checkpoint
 
 
@@ -71,10 +70,12 @@ class Looks:
             folder.parts.best,
         )
         self.said = folder.parts.best_look
-        sources = [truths.read(Path(source)) for source in job.settings.ground_truth]
-        self.names = class_names(sources) if sources else []
+        sources = ground_truth.sources(job.settings)
+        self.names = ground_truth.class_names(sources) if sources else []
         splits = [
-            join(job, sources, images) for images in reversed(job.in_splits().values()) if images
+            ground_truth.join(job, sources, images)
+            for images in reversed(job.in_splits().values())
+            if images
         ]
         self.joined = next((found for found in splits if found), [])
         if not self.joined:

@@ -6,20 +6,20 @@ Out:  evaluate/metrics.json and the tables of tabulate.py; against.json, against
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from maskdistill.artifacts import ground_truth
 from maskdistill.artifacts.finished_stages import Outputs
-from maskdistill.datasets import truth as truths
-from maskdistill.engine.job import Image, Job
-from maskdistill.errors import GroundTruthError, listed
+from maskdistill.artifacts.ground_truth import Known
+from maskdistill.engine.job import Job
 from maskdistill.evaluation import bootstrap, rows
 from maskdistill.evaluation.over_seeds import over_seeds, same_for_all
 from maskdistill.measuring import compare_runs, published, tables
-from maskdistill.measuring.run_measures import Joined, Measured
+from maskdistill.measuring.run_measures import Measured
 from maskdistill.measuring.tables import Evaluated
 
 
@@ -39,19 +39,19 @@ def work(
             job.ledger.write("warning", stage="evaluate", what=what)
             job.progress.say(f"evaluate: {what}. Until then they are not measured")
     made = Evaluated()
-    sources = [truths.read(Path(source)) for source in job.settings.ground_truth]
-    joined: dict[str, Joined] = {}
+    sources = ground_truth.sources(job.settings)
+    joined: dict[str, list[Known]] = {}
     names: list[str] = []
     if not sources:
         job.progress.say("evaluate: no ground truth given (--ground-truth), so nothing is measured")
     else:
-        names = class_names(sources)
+        names = ground_truth.class_names(sources)
         others = published.of_run(job.settings, names)
         if job.settings.evaluate.published:
             others += published.by_class(
                 Path(job.settings.evaluate.published), ["background", *names]
             )
-        joined = _by_split(job, sources)
+        joined = ground_truth.by_split(job, sources)
         made = _measured(job, joined, names, others)
         of_seeds = {
             number: made
@@ -75,7 +75,7 @@ def work(
 
 def _measured(
     job: Job,
-    joined: Mapping[str, Joined],
+    joined: Mapping[str, Sequence[Known]],
     names: list[str],
     others: list[dict[str, Any]],
     like: Evaluated | None = None,
@@ -101,72 +101,12 @@ def _measured(
     return made
 
 
-def class_names(sources: list[truths.Truth]) -> list[str]:
-    """Classes of all sources: one list must begin with each other one (a folder may lack the last classes)."""
-    longest = max((source.names for source in sources), key=len)
-    for source in sources:
-        if source.names != longest[: len(source.names)]:
-            raise GroundTruthError(
-                f"{source.source}: names other classes than another ground truth: {', '.join(source.names[:5])}, ... "
-                f"and {', '.join(longest[:5])}, ... Give sources of one list of classes"
-            )
-    return longest
-
-
 def check_truth(job: Job) -> None:
     """Read the ground truth once the pictures are known, hours before it is evaluated with.
 
     Raises:
         GroundTruthError: as `work` has it.
     """
-    if sources := [truths.read(Path(source)) for source in job.settings.ground_truth]:
-        class_names(sources)
-        _by_split(job, sources, early=True)
-
-
-def _by_split(job: Job, sources: list[truths.Truth], *, early: bool = False) -> dict[str, Joined]:
-    """Split -> its pictures that have a truth; GroundTruthError where no picture of the run has one."""
-    splits = job.in_splits().items()
-    joined: dict[str, Joined] = {
-        split: found
-        for split, images in splits
-        if (found := join(job, sources, images, partial=early))
-    }
-    if not joined:
-        keys = [key for source in sources for key in source.keys]
-        raise GroundTruthError(
-            f"{', '.join(job.settings.ground_truth)}: none of the {len(keys)} pictures there ({listed(keys, 2)}) "
-            f"is one of the run's {len(job.images)} ({listed([image.path for image in job.images], 2)}). They are "
-            "joined by relative path or file name. Give the --ground-truth of these pictures"
-        )
-    return joined
-
-
-def join(
-    job: Job, sources: list[truths.Truth], images: list[Image], *, partial: bool = False
-) -> list[tuple[Image, truths.Truth, str]]:
-    """Pictures with the source and key of their truth; sizes that do not fit are named.
-
-    Args:
-        partial: that some pictures have none is meant, and no warning.
-    """
-    found = []
-    left = {image.path: image for image in images}
-    for source in sources:
-        for path, key in truths.join(source.keys, list(left)).items():
-            image = left.pop(path)
-            size = source.size(key)
-            if size != image.size:
-                raise GroundTruthError(
-                    f"{source.source}: {key} is {size[1]} x {size[0]} px, "
-                    f"its picture {image.path} {image.width} x {image.height}. "
-                    "Give the truth at the picture's own size, or another --orientation"
-                )
-            found.append((image, source, key))
-    if left and found and not partial:
-        job.ledger.write(
-            "warning",
-            stage="evaluate",
-            what=f"{len(left)} of {len(images)} pictures have no ground truth",
-        )
-    return sorted(found, key=lambda entry: entry[0].id)
+    if sources := ground_truth.sources(job.settings):
+        ground_truth.class_names(sources)
+        ground_truth.by_split(job, sources, early=True)
