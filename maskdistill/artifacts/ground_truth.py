@@ -80,7 +80,8 @@ def by_split(
     """Return split -> its pictures that have a truth, by id; a split without any is left out.
 
     Args:
-        early: it is looked at before anything is measured, so that pictures without a truth are no news.
+        early: it is looked at before anything is measured, so that pictures without a truth are no
+            news.
     Raises:
         GroundTruthError: no picture of the run has a truth, or one of another size.
     """
@@ -94,8 +95,8 @@ def by_split(
         raise GroundTruthError(
             f"{', '.join(job.settings.ground_truth)}: none of the {len(keys)} pictures there "
             f"({listed(keys, 2)}) is one of the run's {len(job.images)} "
-            f"({listed([image.path for image in job.images], 2)}). They are joined by relative path "
-            "or file name. Give the --ground-truth of these pictures"
+            f"({listed([image.path for image in job.images], 2)}). They are joined by relative "
+            "path or file name. Give the --ground-truth of these pictures"
         )
     return joined
 
@@ -103,7 +104,7 @@ def by_split(
 def join(
     job: Job, sources: Sequence[truths.Truth], images: Sequence[Image], *, partial: bool = False
 ) -> list[Known]:
-    """Return the pictures that have a truth, by id; of several sources the first that knows one counts.
+    """Return the pictures that have a truth, by id; the first source that knows one counts.
 
     Args:
         partial: that some pictures have none is meant, and no warning.

@@ -1,4 +1,4 @@
-"""Mean and deviation over seeds: the same number of several runs that differ in nothing but the seed.
+"""Mean and deviation over seeds: the same number of runs that differ in nothing but the seed.
 
 In:   rows of metrics.json of each seed
 Out:  rows of the same form with `seeds`, `spread` and `by_seed`
@@ -16,27 +16,29 @@ from maskdistill.evaluation import rows
 
 REPEATED = {
     "chain": "everything after the proposals made anew with each",
-    "clusters": "k-means alone made anew with each: a spread of clusters alone understates that of the whole chain",
+    "clusters": "k-means alone made anew with each: a spread of clusters alone understates that "
+    "of the whole chain",
 }
 
 
 def same_for_all(stage: str) -> bool:
-    """Whether no seed changes the numbers of a stage: trivial answers, and proposals, which are made once."""
+    """Return whether no seed changes a stage: trivial answers, and proposals, which are made once."""
     return stage.startswith("baseline:") or stage == "propose"
 
 
 def over_seeds(
     rows_of: Mapping[int, Sequence[Mapping[str, Any]]], *, of: Literal["chain", "clusters"]
 ) -> list[dict[str, Any]]:
-    """A row for each number of a stage that was made anew: what baselines and proposals have is one for all seeds.
+    """Return a row for each number of a stage that each seed made anew.
 
     Args:
-        rows_of: seed -> its rows {"stage", "name", "split", "value", "pictures", "protocol"}; those of the first seed
-            say which there are.
+        rows_of: seed -> its rows {"stage", "name", "split", "value", "pictures", "protocol"}; those
+            of the first seed say which there are.
         of: chain, or clusters: rows of the stage `cluster` alone.
     Returns:
-        value: the mean of the seeds that have one. seeds: how many have. spread: the standard deviation of a sample
-        (divided by n - 1), None of fewer than two. by_seed: {seed: value}. interval: None: pictures are not drawn anew.
+        Rows with value: the mean of the seeds that have one; seeds: how many have; spread: the
+        standard deviation of a sample (divided by n - 1), None of fewer than two; by_seed:
+        {seed: value}; interval: None, pictures are not drawn anew.
     """
     if not rows_of:
         return []

@@ -2,7 +2,8 @@
 
 In:   measures (a number of a stage with its protocol), samples of the pictures
 Out:  rows {"stage", "name", "split", "value", "interval", "pictures", "protocol"}; of two results
-      also "other", "difference", "p"; whole numbers until `rounded`, which each writer of a file calls
+      also "other", "difference", "p"; whole numbers until `rounded`, which each writer of a file
+      calls
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ from maskdistill.evaluation.bootstrap import Statistic
 Row = dict[str, Any]
 
 # Behind the point: one pixel of a megapixel. The narrowest intervals that are not 0 are 0.0012 wide
-# on the demo, 0.00001 on 20 photographs (docs/log/evaluation.md, 2026-11-30): more digits say nothing.
+# on the demo, 0.00001 on 20 photographs (docs/log/evaluation.md, 2026-11-30): more digits say
+# nothing.
 DIGITS = 6
 _FRACTIONS = ("value", "other", "difference", "p", "spread")
 
@@ -45,7 +47,8 @@ def built(measures: Iterable[Measure], samples: np.ndarray, *, split: str) -> li
     """Return the row of each measure, with its interval.
 
     Args:
-        samples: (samples, pictures) int64 of `bootstrap.draws`; with no sample rows have no interval.
+        samples: (samples, pictures) int64 of `bootstrap.draws`; with no sample rows have no
+            interval.
         split: of the pictures.
     """
     return [

@@ -52,7 +52,8 @@ def by_class(
 
     Args:
         rows: of one split; those that are called IoU/<class> count.
-        published: rows {"name", "value", "source"}; a class that ours do not have stands at the end.
+        published: rows {"name", "value", "source"}; a class that ours do not have stands at the
+            end.
     """
     others = _of_classes(published)
     columns = list(

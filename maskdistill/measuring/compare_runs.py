@@ -6,22 +6,23 @@ Out:  evaluate/against.json, against.md in the first
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
 from maskdistill.artifacts import weights_used
 from maskdistill.artifacts.finished_stages import Outputs
+from maskdistill.artifacts.ground_truth import Known
 from maskdistill.engine.job import Image, Job
 from maskdistill.errors import RunError
-from maskdistill.evaluation import agreement, bootstrap, label_map_counts, rows, semantic, tables
+from maskdistill.evaluation import agreement, bootstrap, rows, semantic, tables
 from maskdistill.evaluation.rows import Measure
 from maskdistill.masks import rle
-from maskdistill.measuring.run_measures import Joined, Measured
+from maskdistill.measuring.run_measures import measured
 from maskdistill.runs import atomic
 
 
-def work(job: Job, other: Job, joined: Mapping[str, Joined], names: list[str]) -> None:
+def work(job: Job, other: Job, joined: Mapping[str, Sequence[Known]], names: list[str]) -> None:
     """Write evaluate/against.json and against.md.
 
     Args:
@@ -77,14 +78,19 @@ def _common(job: Job, other: Job, split: str) -> dict[int, Image]:
 
 
 def _differences(
-    job: Job, other: Job, split: str, joined: Joined, pairs: Mapping[int, Image], names: list[str]
+    job: Job,
+    other: Job,
+    split: str,
+    joined: Sequence[Known],
+    pairs: Mapping[int, Image],
+    names: list[str],
 ) -> list[rows.Row]:
     """Every number that both runs have; clusters are named in each run on the common pictures."""
     twin = [known._replace(image=pairs[known.image.id]) for known in joined]
-    theirs = {(each.stage, each.name): each for each in Measured(other, twin, names).all()}
+    theirs = {(each.stage, each.name): each for each in measured(other, twin, names).measures}
     samples = _samples(job, len(joined))
     found = []
-    for ours in Measured(job, joined, names).all():
+    for ours in measured(job, joined, names).measures:
         their = theirs.get((ours.stage, ours.name))
         if their is None or ours.stage.startswith("baseline:"):
             continue
@@ -104,14 +110,7 @@ def _agreements(job: Job, other: Job, pairs: Mapping[int, Image]) -> Iterator[Me
             )
             sides = [(ours.get(image.id, []), theirs.get(pairs[image.id].id, [])) for image in here]
             ious = [rle.iou(*([row["rle"] for row in side] for side in each)) for each in sides]
-            partners = np.array([2 * agreement.partners(iou) for iou in ious])
-            text = "share of the masks of both runs that have a partner of mask IoU >= 0.5 in the other, one to one"
-            yield Measure(
-                stage,
-                "agreement",
-                text,
-                label_map_counts.ratio(partners, np.array([sum(map(len, s)) for s in sides])),
-            )
+            yield Measure(stage, "agreement", agreement.OF_MASKS, agreement.of_masks(ious))
     for stage in ("label", "segment"):
         if one.complete(stage) and two.complete(stage):
             rows, columns = 1 + one.n_clusters(stage), 1 + two.n_clusters(stage)
@@ -124,13 +123,8 @@ def _agreements(job: Job, other: Job, pairs: Mapping[int, Image]) -> Iterator[Me
                 )
                 for image in here
             ]
-            text = "share of the pixels on which the label maps agree; clusters one to one by common pixels"
-            yield Measure(
-                stage,
-                "agreement",
-                text,
-                label_map_counts.LabelMaps(joint, rule="pixels").pixel_accuracy(),
-            )
+            found = agreement.of_label_maps(joint)
+            yield Measure(stage, "agreement", agreement.OF_LABEL_MAPS, found)
 
 
 def _agreed(job: Job, split: str, pictures: int, measures: Iterator[Measure]) -> list[rows.Row]:

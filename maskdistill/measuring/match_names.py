@@ -19,13 +19,14 @@ from maskdistill.datasets import truth as truths
 from maskdistill.engine.job import Job
 from maskdistill.errors import GroundTruthError, RunError
 from maskdistill.evaluation import clusters, matching
+from maskdistill.evaluation.records import HIT
 from maskdistill.masks import rle
 from maskdistill.runs import atomic, record
 from maskdistill.runs.stages import RECLUSTER
 
-MATCHED = (
-    0.5  # IoU with an object, or share of the mask that has one class, from which a mask counts
-)
+# IoU with an object, or share of the mask's pixels of one class, from which a mask counts: as for the
+# accuracy of clusters, so that names and numbers are of the same masks.
+MATCHED = HIT
 
 
 def work(job: Job, labelled: list[Path]) -> list[dict[str, Any]]:

@@ -21,15 +21,12 @@ from maskdistill.evaluation import (
     bootstrap,
     corloc,
     instances,
-    label_map_counts,
     matching,
     rows,
 )
 from maskdistill.evaluation.curves import NAMES, Curves
+from maskdistill.evaluation.records import Records
 from maskdistill.evaluation.rows import Measure
-from maskdistill.masks import rle
-from maskdistill.masks.boxes import boxes_from_masks
-from maskdistill.measuring.run_measures import VOTES
 from maskdistill.measuring.score_files import Score
 
 # Ids are names: from here on their ranks are counted, so that an id of 10^9 is one row of votes. Below
@@ -84,10 +81,10 @@ def score(
     clusters = (
         "category ids are classes"
         if rule == "none"
-        else f"clusters to classes one to one, {VOTES[rule]}"
+        else f"clusters to classes one to one, {instances.VOTES[rule]}"
     )
     areas: Literal["box", "mask"] = "box" if found.has_boxes else "mask"
-    everywhere = _whole_pictures(truth)
+    everywhere = {n: baselines.records(baselines.whole(size)) for n, size in truth.sizes.items()}
     samples = bootstrap.draws(len(objects), resamples=resamples, seed=seed)
     made: list[rows.Row] = []
     for (iou_type, by), agnostic in itertools.product(kinds, (False, True)):
@@ -98,8 +95,9 @@ def score(
         made += _instance_rows("score", way, objects, results, samples, areas=areas)
         best = instances.most_confident(objects, results)
         made += _instance_rows("score", replace(way, single=True), *best, samples, areas=areas)
+    text = corloc.PROTOCOL.format(what="result")
     measures = [
-        _corloc(stage, objects, masks)
+        Measure(stage, "CorLoc", text, corloc.statistic(objects, masks))
         for stage, masks in (("baseline:whole", everywhere), ("score", results))
     ]
     return Score([*made, *rows.built(measures, samples, split="all")], notes)
@@ -127,29 +125,11 @@ class _Way:
         return f"{prefix}{number}{suffix}{'_single' if self.single else ''}"
 
 
-def _corloc(
-    stage: str,
-    objects: Mapping[int, list[dict[str, Any]]],
-    results: Mapping[int, list[dict[str, Any]]],
-) -> Measure:
-    """As `evaluate` has it: the best-scored result of each picture with objects, the first of equals."""
-    best = [max(results[number], key=lambda row: row["score"], default=None) for number in objects]
-    solid = [[row["box"] for row in each if not row["crowd"]] for each in objects.values()]
-    boxes = [np.array(each, np.float64).reshape(-1, 4) for each in solid]
-    hits = np.array(
-        corloc.hits([None if row is None else np.asarray(row["box"]) for row in best], boxes), float
-    )
-    has_objects = np.array([len(each) > 0 for each in boxes])
-    text = "box IoU >= 0.5 of the best-scored result with any object; pictures with objects, crowds are none"
-    found = label_map_counts.ratio(hits * has_objects, has_objects)
-    return Measure(stage, "CorLoc", text, found)
-
-
 def _instance_rows(
     stage: str,
     way: _Way,
-    truth: instances.Records,
-    results: instances.Records,
+    truth: Records,
+    results: Records,
     samples: np.ndarray,
     *,
     areas: Literal["box", "mask"] = "box",
@@ -198,19 +178,4 @@ def _named(
     counts = instances.votes(
         objects, clusters, n_clusters=len(ids), n_classes=len(categories), rule=rule
     )
-    mapping = matching.hungarian(counts)
-    return {
-        number: [{**row, "category": mapping.get(row["cluster"], len(categories))} for row in each]
-        for number, each in clusters.items()
-    }
-
-
-def _whole_pictures(truth: coco.Instances) -> dict[int, list[dict[str, Any]]]:
-    """The trivial answer: one mask a picture, all of it."""
-    masks = {}
-    for number, size in truth.sizes.items():
-        mask = baselines.whole(size)[None]
-        masks[number] = [
-            {"rle": rle.encode(mask)[0], "box": boxes_from_masks(mask)[0], "score": 1.0}
-        ]
-    return masks
+    return instances.named(clusters, matching.hungarian(counts), without=len(categories))

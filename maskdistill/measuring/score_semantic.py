@@ -16,12 +16,10 @@ import numpy as np
 from maskdistill.datasets import coco, voc
 from maskdistill.datasets.truth import join, read_map
 from maskdistill.errors import GroundTruthError, PredictionError, SettingsError, listed
-from maskdistill.evaluation import bootstrap, label_map_counts, semantic
-from maskdistill.evaluation.rows import Measure, built
-from maskdistill.measuring.run_measures import RULES
+from maskdistill.evaluation import bootstrap, label_map_counts, matching
+from maskdistill.evaluation.rows import built
+from maskdistill.evaluation.semantic import NO_CLASS, confusion
 from maskdistill.measuring.score_files import Score
-
-NO_CLASS = 255  # in a prediction: a miss; in the truth: ignored
 
 
 def score(
@@ -59,7 +57,7 @@ def score(
             continue
         try:
             # The last column, any other value, is 255 alone: what an id of no class costs is told apart from it below.
-            by_picture.append(semantic.confusion(prediction, truth, len(names), columns=NO_CLASS))
+            by_picture.append(confusion(prediction, truth, len(names), columns=NO_CLASS))
         except ValueError as error:
             raise GroundTruthError(
                 f"{path}: {error}. Give the classes that it was made with: --classes"
@@ -75,21 +73,16 @@ def score(
     by_picture = [_folded(each, columns) for each in by_picture]
     of = label_map_counts.LabelMaps(by_picture, rule=None if rule == "none" else rule)
     notes += _on_ids(seen, of, names, rule)
-    text = "ids are classes" if rule == "none" else f"{RULES[rule]}, background fixed"
+    text = "ids are classes" if rule == "none" else f"{matching.RULES[rule]}, background fixed"
     text = f"{len(truths)} label maps; {text}; 255 ignored"
-    whole = f"{text}; classes: {protocol}"
     background = label_map_counts.LabelMaps(
         [_folded(each.sum(axis=1, keepdims=True), len(names)) for each in by_picture], rule=None
     )
     measures = [
-        Measure("baseline:background", "mIoU", whole, background.mean_iou(protocol=protocol)),
-        Measure("baseline:background", "pixel_accuracy", text, background.pixel_accuracy()),
-        Measure("score", "mIoU", whole, of.mean_iou(protocol=protocol)),
-        Measure("score", "pixel_accuracy", text, of.pixel_accuracy()),
+        *label_map_counts.whole("baseline:background", background, text=text, protocol=protocol),
+        *label_map_counts.whole("score", of, text=text, protocol=protocol),
+        *label_map_counts.by_class("score", of, names, text=text),
     ]
-    for number, name in enumerate(names):
-        if of.total[number].any():
-            measures.append(Measure("score", f"IoU/{name}", text, of.iou_of_class(number)))
     samples = bootstrap.draws(len(truths), resamples=resamples, seed=seed)
     return Score(built(measures, samples, split="all"), notes)
 

@@ -289,7 +289,7 @@ def _row(trial: Trial, measured: list[dict[str, Any]]) -> dict[str, Any]:
         "centred": trial.centred,
     }
     if "hit" in measured[0]:
-        row["CorLoc"] = float(np.mean([each["hit"] for each in measured]))
+        row["CorLoc"] = corloc.share([each["hit"] for each in measured])
         row["mean_best_iou"] = float(
             np.mean([value for each in measured for value in each["best"]])
         )

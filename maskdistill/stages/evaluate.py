@@ -19,7 +19,7 @@ from maskdistill.engine.job import Job
 from maskdistill.evaluation import bootstrap, rows
 from maskdistill.evaluation.over_seeds import over_seeds, same_for_all
 from maskdistill.measuring import compare_runs, published, tables
-from maskdistill.measuring.run_measures import Measured
+from maskdistill.measuring.run_measures import measured
 from maskdistill.measuring.tables import Evaluated
 
 
@@ -87,7 +87,7 @@ def _measured(
     """
     made = Evaluated(published=others if joined else [], names=["background", *names])
     for split, pictures in joined.items():
-        measured = Measured(job, pictures, names)
+        found = measured(job, pictures, names, same=like is None)
         if like is not None:
             made.rows += [
                 row for row in like.rows if row["split"] == split and same_for_all(row["stage"])
@@ -95,9 +95,8 @@ def _measured(
         samples = bootstrap.draws(
             len(pictures), resamples=job.settings.evaluate.bootstrap, seed=job.settings.seed
         )
-        measures = measured.all(same=like is None)
-        made.rows += rows.rounded(rows.built(measures, samples, split=split))
-        made.confusions |= {(split, stage): counts for stage, counts in measured.confusions.items()}
+        made.rows += rows.rounded(rows.built(found.measures, samples, split=split))
+        made.confusions |= {(split, stage): counts for stage, counts in found.confusions.items()}
     return made
 
 

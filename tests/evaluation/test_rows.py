@@ -7,7 +7,7 @@ import pytest
 
 from maskdistill import api
 from maskdistill.evaluation import bootstrap, rows
-from maskdistill.evaluation.label_map_counts import ratio
+from maskdistill.evaluation.bootstrap import ratio
 from maskdistill.evaluation.rows import Measure
 from maskdistill.masks import rle
 
