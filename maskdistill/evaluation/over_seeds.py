@@ -22,7 +22,7 @@ REPEATED = {
 
 
 def same_for_all(stage: str) -> bool:
-    """Return whether no seed changes a stage: trivial answers, and proposals, which are made once."""
+    """Return whether no seed changes a stage: trivial answers, and proposals, made once."""
     return stage.startswith("baseline:") or stage == "propose"
 
 

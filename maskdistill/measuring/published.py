@@ -60,6 +60,18 @@ _COCO20K = (
 )
 
 
+def beside(settings: RunSettings, names: Sequence[str]) -> list[dict[str, Any]]:
+    """Return what stands beside a run's numbers: what is known for certain, and the user's CSV.
+
+    Args:
+        names: of the classes 1 .. C.
+    Raises:
+        GroundTruthError: the CSV cannot be read, or holds what it should not.
+    """
+    found, file = of_run(settings, names), settings.evaluate.published
+    return found + (by_class(Path(file), ["background", *names]) if file else [])
+
+
 def of_run(settings: RunSettings, names: Sequence[str]) -> list[dict[str, Any]]:
     """What was published for the data of a run: VOC's where its classes or its preset are VOC's; COCO20k's by preset.
 

@@ -8,37 +8,35 @@ Out:  measures (stage, name, protocol, statistic) and confusions; nothing is wri
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
-from typing import Literal
 
 import numpy as np
 from scipy import sparse
 
+from maskdistill.artifacts import refused
 from maskdistill.artifacts.finished_stages import Outputs
 from maskdistill.artifacts.ground_truth import Known
 from maskdistill.artifacts.mask_lines import detections
 from maskdistill.engine.job import Job
+from maskdistill.errors import listed
 from maskdistill.evaluation import (
     baselines,
     boundary,
     clusters,
-    corloc,
-    false_mask_rate,
     instances,
     label_map_counts,
     matching,
-    mean_best_iou,
     records,
     semantic,
 )
-from maskdistill.evaluation.curves import NAMES, Curves
 from maskdistill.evaluation.label_map_counts import LabelMaps
 from maskdistill.evaluation.over_seeds import same_for_all
 from maskdistill.evaluation.records import HIT, Records
 from maskdistill.evaluation.rows import Measure
 from maskdistill.labels import paint
 from maskdistill.masks import rle
+from maskdistill.measuring import mask_measures
 from maskdistill.settings.segment import BEST
 from maskdistill.types import Detections
 
@@ -54,10 +52,12 @@ class Measured:
     Attributes:
         measures: trivial answers first, then stage by stage.
         confusions: stage -> (classes, classes + 1) pixels, rows truth, the last column no class.
+        notes: stage -> what became of pictures that it has nothing of; it is in the protocols too.
     """
 
     measures: list[Measure]
     confusions: dict[str, np.ndarray]
+    notes: dict[str, str]
 
 
 def measured(
@@ -82,7 +82,11 @@ def measured(
         *maps.get("label", []),
         *maps.get("segment", []),
     ]
-    return Measured([each for each in found if same or not same_for_all(each.stage)], confusions)
+    found = [each for each in found if same or not same_for_all(each.stage)]
+    stages = dict.fromkeys(each.stage for each in found)
+    return Measured(
+        found, confusions, {name: run.notes[name] for name in stages if name in run.notes}
+    )
 
 
 class _Run:
@@ -99,6 +103,9 @@ class _Run:
             if self.has_objects
             else {}
         )
+        self.images = [known.image for known in joined]
+        self.notes: dict[str, str] = {}
+        self.refused: dict[str, frozenset[int]] = {}
 
     def of_trivial_masks(self) -> list[Measure]:
         """Return what one mask a picture reaches: all of it, or the middle."""
@@ -106,14 +113,15 @@ class _Run:
         for name, mask_of in baselines.MASKS.items() if self.has_objects else ():
             sizes = {number: known.image.size for number, known in self.known.items()}
             masks = {number: baselines.records(mask_of(size)) for number, size in sizes.items()}
-            found += _of_masks(f"{BASELINE}{name}", self.objects, masks)
+            found += mask_measures.of_masks(f"{BASELINE}{name}", self.objects, masks)
         return found
 
     def of_proposals(self) -> list[Measure]:
         """Return the class-agnostic numbers of the proposals."""
         if not self.has_objects or not self.outputs.complete("propose"):
             return []
-        return _of_masks("propose", self.objects, self.outputs.masks("propose", self.known))
+        masks = self.outputs.masks("propose", self.known)
+        return self._told("propose", self._of_masks("propose", masks))
 
     def of_clusters(self) -> list[Measure]:
         """Return how well the clusters of proposals that meet an object agree with its class."""
@@ -168,12 +176,16 @@ class _Run:
         how = instances.VOTES[self.settings.votes]
         classes = f"clusters to classes one to one (Hungarian on this split, {how})"
         single = instances.most_confident(self.objects, named)
-        return [
-            *_of_masks("detect", self.objects, masks),
-            *_curves("detect", self.objects, named, classes=classes),
-            *_curves("detect", *single, classes=None, single=True),
-            *_curves("detect", *single, classes=classes, single=True),
+        found = [
+            *self._of_masks("detect", masks),
+            *mask_measures.curves("detect", self.objects, named, classes=classes),
+            *mask_measures.curves("detect", *single, classes=None, single=True),
+            *mask_measures.curves("detect", *single, classes=classes, single=True),
         ]
+        return self._told("detect", found)
+
+    def _of_masks(self, stage: str, masks: Records) -> list[Measure]:
+        return mask_measures.of_masks(stage, self.objects, masks, refused=self._refused(stage))
 
     def of_label_maps(
         self, *, trivial: bool
@@ -219,8 +231,34 @@ class _Run:
             outlines = boundary.of_label_maps(bands, of.held)
             how = f"{text}; {boundary.OF_LABEL_MAPS}"
             found.append(Measure(shown, "boundary_iou", how, outlines))
-        by_class = label_map_counts.by_class(shown, of, self.names, text=text)
-        return found + ([] if is_trivial else by_class)
+        if is_trivial:
+            return found
+        found += label_map_counts.by_class(shown, of, self.names, text=text)
+        return self._told(stage, found)
+
+    def _told(self, stage: str, found: list[Measure]) -> list[Measure]:
+        """Return the numbers of a stage with a word on pictures that it has nothing of, if any."""
+        left_out, n = self._refused(stage), len(self.images)
+        parts = []
+        if left_out:
+            is_of_masks = stage in ("propose", "detect")
+            cost = "no masks, so misses" if is_of_masks else "all their pixels count as wrong"
+            paths = [image.path for image in self.images if image.id in left_out]
+            parts.append(f"{len(left_out)} of {n} pictures refused ({listed(paths, 3)}): {cost}")
+        if stage == "label":
+            empty = refused.unmapped(self.outputs.folder, self.images) - left_out
+            if empty:
+                parts.append(f"{len(empty)} of {n} pictures without a detection: all background")
+        if not found or not parts:
+            return found
+        self.notes[found[0].stage] = note = "; ".join(parts)
+        return [replace(each, protocol=f"{each.protocol}; {note}") for each in found]
+
+    def _refused(self, stage: str) -> frozenset[int]:
+        if stage not in self.refused:
+            found = refused.refused(self.outputs.folder, stage, self.images)
+            self.refused[stage] = found
+        return self.refused[stage]
 
     def _mapped(self) -> list[str]:
         """Return the finished stages that left label maps; `segment` counts if `label` does."""
@@ -242,13 +280,19 @@ class _Run:
         for known in self.known.values() if stages else ():
             maps = {}
             for stage in stages:
+                size = known.image.size
                 if stage.startswith(BASELINE):
                     mask_of = baselines.LABEL_MAPS[stage.removeprefix(BASELINE)]
-                    maps[stage] = mask_of(known.image.size).astype(np.uint8)
-                elif stage == "cluster":
-                    maps[stage] = next(painted)
-                else:
-                    maps[stage] = self.outputs.label_map(stage, known.image)
+                    maps[stage] = mask_of(size).astype(np.uint8)
+                    continue
+                maps[stage] = (
+                    next(painted)
+                    if stage == "cluster"
+                    else self.outputs.label_map(stage, known.image)
+                )
+                if known.image.id in self._refused(stage):
+                    # Not background, which most pixels are: who fails must not gain by it.
+                    maps[stage] = np.full(size, semantic.NO_CLASS, np.uint8)
             yield known.label_map(), maps
 
     def _painted(self) -> Iterator[np.ndarray]:
@@ -263,54 +307,3 @@ class _Run:
         for row in self.outputs.clustering("proposals").rows():
             if known := self.known.get(row["id"]):
                 yield known, detections(row, known.image.size)
-
-
-def _of_masks(stage: str, truth: Records, masks: Records) -> list[Measure]:
-    """Return the numbers of masks of one class: CorLoc, mean best IoU, boundary IoU, AP, AR."""
-    ious = records.ious(truth, masks)
-    found = [
-        Measure(
-            stage, "CorLoc", corloc.PROTOCOL.format(what="mask"), corloc.statistic(truth, masks)
-        ),
-        Measure(stage, "mean_best_iou", mean_best_iou.PROTOCOL, mean_best_iou.statistic(ious)),
-        Measure(
-            stage, "boundary_iou", boundary.OF_MASKS, boundary.of_best_masks(truth, masks, ious)
-        ),
-        *_curves(stage, truth, masks, classes=None),
-    ]
-    counted = false_mask_rate.counted(truth)
-    if counted.any():
-        text = false_mask_rate.PROTOCOL.format(n=int(counted.sum()))
-        rate = false_mask_rate.statistic(truth, masks, counted)
-        found.append(Measure(stage, "false_mask_rate", text, rate))
-    return found
-
-
-def _curves(
-    stage: str, truth: Records, masks: Records, *, classes: str | None, single: bool = False
-) -> list[Measure]:
-    """Return AP and AR by mask, then by box.
-
-    Args:
-        classes: how clusters were given their class; None: all masks are of one class.
-        single: truth and masks are those of instances.most_confident.
-    """
-    which = "all masks"
-    if single:
-        which = "most confident mask a picture against the object whose box it overlaps most"
-    suffix = f"{'_agnostic' if classes is None else ''}{'_single' if single else ''}"
-    kinds: tuple[tuple[Literal["segm", "bbox"], str, str], ...] = (
-        ("segm", "mask", ""),
-        ("bbox", "box", "box_"),
-    )
-    found = []
-    for iou_type, by, prefix in kinds:
-        of = Curves(truth, masks, iou_type=iou_type, class_agnostic=classes is None)
-        protocol = f"COCO by {by}, {which}, {classes or 'one class'}"
-        for name in NAMES:
-            # AR100 is always of one class here, so that its name says all.
-            if name == "AR100" and (classes is not None or single):
-                continue
-            shown = f"{prefix}{name}{'' if name == 'AR100' else suffix}"
-            found.append(Measure(stage, shown, protocol, of.statistic(name)))
-    return found

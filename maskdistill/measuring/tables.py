@@ -45,13 +45,20 @@ class Evaluated:
 
     Attributes:
         rows: of metrics.json. published: figures of others, {"name", "value", "source", "protocol"}.
-        names: of the classes, background first. confusions: (split, stage) -> (classes, classes + 1) pixels.
+        names: of the classes, background first.
+        confusions: (split, stage) -> (classes, classes + 1) pixels.
+        notes: (split, stage) -> what became of pictures that the stage has nothing of.
     """
 
     rows: list[dict[str, Any]] = field(default_factory=list)
     published: list[dict[str, Any]] = field(default_factory=list)
     names: list[str] = field(default_factory=list)
     confusions: dict[tuple[str, str], np.ndarray] = field(default_factory=dict)
+    notes: dict[tuple[str, str], str] = field(default_factory=dict)
+
+    def sentences(self) -> list[str]:
+        """Return the notes as lines of text, each with its stage and split."""
+        return [f"{stage}, {split}: {note}" for (split, stage), note in self.notes.items()]
 
 
 def write(folder: EvaluateFolder, made: Evaluated, settings: RunSettings) -> None:
@@ -60,7 +67,13 @@ def write(folder: EvaluateFolder, made: Evaluated, settings: RunSettings) -> Non
     weights = weights_used.used(settings)
     told = weights_used.line(weights)
     published = [{"stage": "published", **row} for row in made.published]
-    written = {"format": 1, "weights": weights, "metrics": made.rows, "published": published}
+    written = {
+        "format": 1,
+        "weights": weights,
+        "metrics": made.rows,
+        "notes": made.sentences(),
+        "published": published,
+    }
     atomic.write_json(folder.metrics, written)
     atomic.write_text(folder.table, text(made, settings) + "\n")
     every = [{**row, "weights": told} for row in made.rows] + [
@@ -90,6 +103,7 @@ def text(made: Evaluated, settings: RunSettings) -> str:
         ]
         parts.append(tables.markdown([*head, *body]))
     parts += [
+        "\n".join(f"- {sentence}" for sentence in made.sentences()),
         tables.on_seeds(made.rows),
         f"Weights: {weights_used.line(weights_used.used(settings))}",
     ]

@@ -18,8 +18,9 @@ import numpy as np
 from torch import Tensor, nn
 
 from maskdistill.artifacts import ground_truth
+from maskdistill.artifacts.ground_truth import Known
 from maskdistill.engine.job import Job
-from maskdistill.errors import SettingsError, setting
+from maskdistill.errors import PictureError, SettingsError, setting
 from maskdistill.evaluation import bootstrap, label_map_counts, semantic
 from maskdistill.evaluation.rows import number
 from maskdistill.runs import atomic, fingerprints, lines
@@ -117,17 +118,24 @@ class Looks:
         return step, checkpoint.read_weights(self.best)
 
     def _mean_iou(self) -> float:
-        counts = []
-        for image, source, key in self.joined:
-            label_map = self.predict(self.model, self.job.read_picture(image))
-            columns = self.n_clusters + 1
+        counts, columns = [], self.n_clusters + 1
+        for known in self.joined:
             counts.append(
                 semantic.confusion(
-                    label_map, source.label_map(key), len(self.names) + 1, columns=columns
+                    self._predicted(known), known.label_map(), len(self.names) + 1, columns=columns
                 )
             )
         of = label_map_counts.LabelMaps(counts, rule=self.settings.matching)
         return bootstrap.value(of.mean_iou(protocol=self.settings.protocol), len(counts))
+
+    def _predicted(self, known: Known) -> np.ndarray:
+        """Return the label map of a picture; of one that cannot be read all pixels are wrong."""
+        try:
+            return self.predict(self.model, self.job.read_picture(known.image))
+        except (
+            PictureError
+        ):  # as evaluate counts it: the look must give the number that is reported
+            return np.full(known.image.size, semantic.NO_CLASS, np.uint8)
 
 
 def _content(source: Path) -> str:
