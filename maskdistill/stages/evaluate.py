@@ -19,7 +19,11 @@ from maskdistill.measuring.tables import Evaluated
 
 
 def work(
-    job: Job, *, other: Job | None = None, repeated: Mapping[int, Job] = MappingProxyType({})
+    job: Job,
+    *,
+    other: Job | None = None,
+    repeated: Mapping[int, Job] = MappingProxyType({}),
+    show_all: bool = False,
 ) -> None:
     """Write evaluate/metrics.json; without ground truth an empty one, and a line that says so.
 
@@ -27,6 +31,7 @@ def work(
         other: another run, to be compared with on the pictures that both have.
         repeated: seed -> the run with that seed, evaluated alike; mean and deviation over them
             stand in our own file.
+        show_all: say every number; else one a stage, and where all are.
     Raises:
         GroundTruthError: what is given cannot be read, is of another size, or of no picture of the
             run.
@@ -48,7 +53,9 @@ def work(
         job.progress.say("evaluate: no ground truth given (--ground-truth), so nothing is measured")
     tables.write(job.folder.evaluate, made, job.settings)
     if made.rows:
-        job.progress.say(tables.text(made, job.settings))
+        folder = job.folder.evaluate
+        whole = tables.text(made, job.settings) if show_all else tables.summary(made, folder)
+        job.progress.say(whole)
     job.ledger.write("evaluated", sources=list(job.settings.ground_truth), metrics=len(made.rows))
     if other is not None:
         compare_runs.work(job, other, joined, names)
