@@ -1,8 +1,9 @@
 """Evaluation: every stage against ground truth, as pure functions. The last room.
 
 Each metric has its file. Of masks: corloc, mean_best_iou, boundary, false_mask_rate, instances
-(COCO's AP and AR of one set), curves (the same with intervals). Of clusters: clusters (accuracy, NMI,
-ARI). Of label maps: semantic (one picture), label_map_counts (mIoU, pixel accuracy, IoU of classes),
+(COCO's AP and AR of one set), curves (the same with intervals). Of clusters: clusters (accuracy,
+NMI, ARI). Of label maps: semantic (one picture), label_map_counts (mIoU, pixel accuracy, IoU of
+classes),
 boundary. Without truth: agreement.
 
 Contract: agreement.of_masks, of_label_maps; baselines.whole, centre, background, records;

@@ -18,13 +18,16 @@ from maskdistill.evaluation.records import Records, boxes
 from maskdistill.masks import boxes as box_ops
 from maskdistill.masks import rle
 
-LEVELS = np.linspace(0.5, 0.95, 10)
+LEVELS = np.linspace(0.5, 0.95, 10)  # IoU from which a mask is right; source: COCO's evaluation
 NAMES = ("AP", "AP50", "AP75", "AR100")
 MOST = 100  # masks a picture and class; source: COCO's evaluation, its largest maxDets
 
 
 class Curves:
-    """One curve a class that has an object; a sample's mean is over the classes that it holds."""
+    """Curves of precision and recall, one a class that has an object, and their means.
+
+    A sample's mean is over the classes that it holds.
+    """
 
     def __init__(
         self,

@@ -50,7 +50,7 @@ class LabelMaps:
 
     @property
     def held(self) -> np.ndarray:
-        """(classes,) bool: the truth holds the class."""
+        """Return (classes,) bool: whether the truth holds each class."""
         return self.total.sum(axis=1) > 0
 
     def confusions(self, samples: np.ndarray) -> np.ndarray:

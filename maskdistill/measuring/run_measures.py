@@ -90,7 +90,7 @@ def measured(
 
 
 class _Run:
-    """What is read of a run: masks of a stage at a time, label maps a picture at a time."""
+    """A run as it is read: masks of a stage at a time, label maps of a picture at a time."""
 
     def __init__(self, job: Job, joined: Sequence[Known], names: Sequence[str]) -> None:
         self.settings, self.outputs = job.settings.evaluate, Outputs(job)

@@ -1,5 +1,6 @@
-"""score: anybody's files of predictions against ground truth, without a run; what both kinds share.
+"""score: anybody's files of predictions against ground truth, without a run; common to both kinds.
 
+In:   a function that scores, and the options that a user gave it
 Out:  Score: rows like those of metrics.json and notes on what is odd; --out FILE.json, .csv or .md
 """
 
@@ -34,7 +35,7 @@ class Score:
     weights: str = UNKNOWN
 
     def table(self) -> str:
-        """As Markdown, notes below."""
+        """Return the table as Markdown, notes below."""
         notes = [*self.notes, f"weights of what predicted: {self.weights}"]
         return "\n".join([tables.table(self.rows), *(f"- {note}" for note in notes)])
 
@@ -48,10 +49,18 @@ def written(
     *,
     weights: str = "",
 ) -> Score:
-    """Score, and write it where wanted; options and the form of the file are checked before anything is read.
+    """Score two files, and write what was measured where wanted.
+
+    Options and the form of the file to be written are checked before anything is read.
+
+    Args:
+        score: of score_instances.py or score_semantic.py. options: its own, by name.
+        out: FILE.json, .csv or .md; None: nothing is written.
+        weights: of the network that predicted, with their licence; "": unknown.
 
     Raises:
-        SettingsError: an option that is none of its choices or out of range, a file of unknown form.
+        SettingsError: an option that is none of its choices or out of range, a file of unknown
+            form.
     """
     target = Path(out) if out is not None else None
     if target is not None and target.suffix not in SUFFIXES:
@@ -78,7 +87,7 @@ def written(
 
 
 def write(score: Score, out: Path) -> None:
-    """FILE.json (rows and notes), FILE.csv (rows), FILE.md (table and notes)."""
+    """Write FILE.json (rows and notes), FILE.csv (rows) or FILE.md (table and notes)."""
     rows = rounded(score.rows)
     if out.suffix == ".json":
         written = {

@@ -1,7 +1,8 @@
-"""score instances: a COCO results file against an instances file, anybody's; protocols: docs/reproduce.md.
+"""score instances: a COCO results file against an instances file, anybody's.
 
 In:   results JSON, instances JSON, by their own image and category ids
-Out:  Score; what does not fit is refused by name, what is odd stands beside the numbers
+Out:  Score; what does not fit is refused by name, what is odd stands beside the numbers; protocols:
+      docs/reproduce.md
 """
 
 from __future__ import annotations
@@ -43,10 +44,13 @@ def score(
     resamples: int,
     seed: int,
 ) -> Score:
-    """A COCO results file against an instances file: by mask and box, class-aware and agnostic, all and single.
+    """Score a COCO results file by mask and box, of classes and of one, all and single.
 
     Args:
-        rule: none: the category ids are those of the truth; else they are clusters, named by votes and Hungarian.
+        rule: none: the category ids are those of the truth; else they are clusters, named by votes
+            and Hungarian.
+        only: a list of file names: their images alone are scored.
+        resamples, seed: of the samples of images for the intervals; 0 resamples: no intervals.
     Raises:
         GroundTruthError, PredictionError: what does not fit, how many and which.
     """
@@ -105,7 +109,7 @@ def score(
 
 @dataclass(frozen=True, kw_only=True)
 class _Way:
-    """One way to compare results with objects: by mask or box, with classes or without, all or the best."""
+    """A way to compare results with objects: by mask or box, of classes or of one, all or best."""
 
     iou_type: Literal["segm", "bbox"]
     by: str
@@ -115,6 +119,7 @@ class _Way:
 
     @property
     def protocol(self) -> str:
+        """Return the way in words."""
         which = "the most confident of a picture against one object"
         return f"COCO by {self.by}, {which if self.single else 'all predictions'}, {self.classes}"
 
@@ -161,7 +166,10 @@ def _named(
     categories: Mapping[int, int],
     rule: Literal["none", "overlap", "release"],
 ) -> dict[int, list[dict[str, Any]]]:
-    """Results with their category as the place of a class; clusters without a class get one that no object has."""
+    """Return the results with the place of a class as category, by votes where they are clusters.
+
+    Clusters without a class get a category that no object has.
+    """
     if rule == "none":
         return {
             n: [{**row, "category": categories[row["category"]]} for row in each]

@@ -1,10 +1,11 @@
-"""segment.keep best_on_the_reported_data: the weights that score best on the very data that is reported on.
+"""segment.keep best_on_the_reported_data: weights that score best on the data that is reported on.
 
-The release does this; its number is then the best of many looks, too high for a network that nobody has looked at. It
-is the one place where ground truth reaches what is trained, it has to be asked for by that name, and its numbers
-stand under that name wherever they stand (measures.py).
+The release does this; its number is then the best of many looks, too high for a network that nobody
+has looked at. This is the one place where ground truth reaches what is trained; it has to be asked
+for by that name, and its numbers stand under it (measuring/run_measures.py).
 
-In:   ground truth, the network under way        Out:  parts/best.safetensors; looks.jsonl (step, mIoU)
+In:   ground truth, the network under way
+Out:  parts/best.safetensors; looks.jsonl (step, mIoU)
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from maskdistill.training import checkpoint
 
 
 def parts(settings: RunSettings) -> dict[str, Any]:
-    """What the choice depends on, for the fingerprint; nothing where weights are not chosen so."""
+    """Return what the choice depends on, for the fingerprint; nothing where none is made."""
     if settings.segment.keep != BEST:
         return {}
     judged = {
@@ -56,9 +57,12 @@ class Looks:
         n_clusters: int,
         predict: Callable[[nn.Module, np.ndarray], np.ndarray],
     ) -> None:
-        """Args:
+        """Join the ground truth to the pictures that are reported on, held-out ones if there are.
+
+        Args:
             folder: of the stage; what is kept lies in its parts/.
-            model: a network of the same shape, to look with: the one that is trained stays as it is.
+            model: a network of the same shape, to look with: the one that is trained stays as it
+                is.
             predict: from a network and a picture (H, W, 3) uint8 to its label map (H, W) uint8.
         Raises:
             SettingsError: no ground truth fits the pictures that are reported on.
@@ -81,12 +85,13 @@ class Looks:
         self.joined = next((found for found in splits if found), [])
         if not self.joined:
             raise SettingsError(
-                f"segment.keep: {BEST} chooses by ground truth, and there is none for these pictures. "
-                f"Give {setting('ground_truth')}, or {setting('segment.keep', 'average')}, which needs none"
+                f"segment.keep: {BEST} chooses by ground truth, and there is none for these "
+                f"pictures. Give {setting('ground_truth')}, or {setting('segment.keep', 'average')}, "
+                "which needs none"
             )
 
     def look(self, step: int, state_of: Callable[[], dict[str, Any]]) -> None:
-        """Score the weights of a step, if it is one to look at, and keep them where none were better."""
+        """Score the weights of a step that is one to look at; keep them where none were better."""
         if step % self.every and step != self.steps:
             return
         state = state_of()
@@ -96,9 +101,9 @@ class Looks:
         value = number(self._mean_iou())
         if value is None:
             raise SettingsError(
-                f"segment.keep: {BEST}: every pixel of the ground truth of these pictures is ignored, so that nothing "
-                f"can be chosen by it. Give another {setting('ground_truth')}, "
-                f"or {setting('segment.keep', 'average')}"
+                f"segment.keep: {BEST}: every pixel of the ground truth of these pictures is "
+                f"ignored, so that nothing can be chosen by it. Give another "
+                f"{setting('ground_truth')}, or {setting('segment.keep', 'average')}"
             )
         before = (
             [row for row in lines.read(self.file) if row["step"] < step]
@@ -108,12 +113,13 @@ class Looks:
         lines.write(self.file, [*before, {"step": step, "mIoU": value}])
         best = json.loads(self.said.read_text(encoding="utf-8")) if self.said.exists() else None
         if best is None or value > best["mIoU"]:
-            # The weights first: after a kill between the two the step is looked at once more, and written again.
+            # The weights first: after a kill between the two the step is looked at once more, and
+            # written again.
             atomic.write_bytes(self.best, checkpoint.weights_bytes(weights))
             atomic.write_json(self.said, {"step": step, "mIoU": value})
 
     def chosen(self) -> tuple[int, dict[str, Tensor]]:
-        """The step that was best, and its weights."""
+        """Return the step that was best, and its weights."""
         step = int(json.loads(self.said.read_text(encoding="utf-8"))["step"])
         return step, checkpoint.read_weights(self.best)
 
@@ -139,7 +145,7 @@ class Looks:
 
 
 def _content(source: Path) -> str:
-    """What a ground truth is known by: its bytes, of a folder those of all its label maps."""
+    """Return the digest of a ground truth: of its bytes, of a folder those of its label maps."""
     if source.is_file():
         return fingerprints.sha256_file(source)
     maps = {
