@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from sklearn.metrics import adjusted_rand_score
 
 from maskdistill.clusters import crops, descriptors, kmeans, number, whitening
 from maskdistill.datasets import truth as truths
@@ -109,7 +110,7 @@ def golden(given: argparse.Namespace) -> None:
                 for seed in [1234, *range(given.seeds)]
             ]
             of = [scores(ids, labels, rule) for ids in found]
-            to = [clusters.ari(ids, stored[f"clusters_{k}"]) for ids in found]
+            to = [adjusted_rand_score(stored[f"clusters_{k}"], ids) for ids in found]
             each = [mean(column) for column in zip(*of[1:], strict=True)]
             lines.append(
                 [
@@ -133,8 +134,8 @@ def scores(
     )
     return (
         clusters.accuracy(counts, rule(counts)),
-        clusters.nmi(ids, labels),
-        clusters.ari(ids, labels),
+        clusters.nmi(counts),
+        clusters.ari(counts),
     )
 
 

@@ -14,6 +14,7 @@ import argparse
 import itertools
 import json
 import os
+import sys
 import time
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable, Iterator
@@ -24,11 +25,14 @@ from typing import Any
 
 import numpy as np
 import torch
+from sklearn.metrics import roc_auc_score
+
+sys.path.insert(0, str(Path(__file__).parents[1]))  # the plain twins stand among the tests
 
 from maskdistill.datasets import truth as truths
 from maskdistill.discovery.find import PictureFeatures, discover, features_of
 from maskdistill.discovery.recipe import METHODS, Recipe, recipe_of
-from maskdistill.evaluation import baselines, bootstrap, mask_matches
+from maskdistill.evaluation import baselines, mask_matches
 from maskdistill.features import handcrafted, vit
 from maskdistill.masks import boxes as box_ops
 from maskdistill.masks import rle
@@ -36,6 +40,7 @@ from maskdistill.pictures import read
 from maskdistill.settings import load, resolve
 from maskdistill.settings.propose import ProposeSettings
 from maskdistill.workflows import demo_pictures
+from tests.reference.bootstrap import interval
 
 REFERENCE = Path(os.environ.get("MASKDISTILL_REFERENCE", "../shared"))
 NETWORK = "timm/deit_tiny_patch16_224"  # vit_tiny's tensors, with the mean and deviation that these weights want
@@ -324,7 +329,7 @@ class _Numbers:
         return float(np.concatenate([self.best[row] for row in rows]).mean())
 
     def ap50(self, rows: np.ndarray) -> float:
-        return mask_matches.average_precision([self.matches[row] for row in rows])
+        return average_precision([self.matches[row] for row in rows])
 
     def cells(self, resamples: int) -> list[str]:
         """CorLoc, mean best IoU and AP50, each with its interval."""
@@ -338,10 +343,21 @@ class _Numbers:
         return sum(int(each.hits.sum()) for each in self.matches)
 
 
+def average_precision(pictures: list[mask_matches.Matched]) -> float:
+    """AP at the IoU of the matching, in [0, 1]; nan without objects."""
+    once = np.ones(len(pictures), np.int64)
+    return float(mask_matches.Curve(pictures).values(once)[0].mean())
+
+
+def area_under_curve(scores: list[float], hits: list[bool]) -> float:
+    """Of the score against the hits: how often a hit scores above a miss; nan without either."""
+    return float(roc_auc_score(hits, scores)) if 0 < sum(hits) < len(hits) else float("nan")
+
+
 def _cell(
     statistic: Callable[[np.ndarray], float], n_pictures: int, resamples: int, sign: str = ""
 ) -> str:
-    around = bootstrap.interval(statistic, n_pictures, resamples=resamples)
+    around = interval(statistic, n_pictures, resamples=resamples)
     edges = f" ({around[0]:{sign}.3f} to {around[1]:{sign}.3f})" if around else ""
     return f"{statistic(np.arange(n_pictures)):{sign}.3f}{edges}"
 
@@ -418,7 +434,7 @@ def _print_ranking(measured: Any, pictures: dict[str, list[Picture]]) -> None:
                     ):
                         scores.append(score)
                         hits.append(bool((np.array(iou)[~picture.crowds] >= 0.5).any()))
-                value = mask_matches.area_under_curve(np.array(scores), np.array(hits, bool))
+                value = area_under_curve(scores, hits)
                 cells.append(f"{value:.2f} ({sum(hits)}/{len(hits)})")
         print(f"| {' | '.join(cells)} |")
 
@@ -485,7 +501,7 @@ def _print_drawn(out: Path, by_hand: Any) -> None:
             n_masks = sum(len(each.scores) for each in of_split)
             met = sum(int(each.hits.sum()) for each in of_split)
             cells += [
-                f"{mask_matches.average_precision(of_split):.3f}",
+                f"{average_precision(of_split):.3f}",
                 f"{met / max(1, n_masks):.2f}",
             ]
         cells += [f"{np.mean([n > 0 for n in false]):.2f} of {len(false)}", f"{np.mean(false):.2f}"]

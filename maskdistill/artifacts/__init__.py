@@ -1,0 +1,4 @@
+"""Artifacts: what finished stages left, and the ground truth of a run, read back for other stages.
+
+A stage never imports another one: what it needs of its results it reads here.
+"""

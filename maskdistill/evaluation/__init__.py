@@ -1,10 +1,21 @@
-"""Evaluation: every stage against ground truth, as pure functions. The last room; ground truth comes in here alone.
+"""Evaluation: every stage against ground truth, as pure functions. The last room.
 
-Contract: semantic.confusion, iou, mean_iou; matching.hungarian, majority, match_label_maps, rename; curves.Curves;
-          instances.average_precision, most_confident, votes; corloc.corloc, mean_best_iou; clusters.accuracy, nmi, ari;
-          boundary.iou, counts; agreement.pixels, masks; matched.match, average_precision, area_under_curve;
-          baselines.whole, centre; bootstrap.draws, value, spread, paired, interval; over_seeds.over_seeds;
-          summed.LabelMaps, ratio, mean_of_ratios; tables.table, by_class, compared, as_csv, markdown.
+Each metric has its file. Of masks: corloc, mean_best_iou, boundary, false_mask_rate, instances
+(COCO's AP and AR of one set), curves (the same with intervals). Of clusters: clusters (accuracy,
+NMI, ARI). Of label maps: semantic (one picture), label_map_counts (mIoU, pixel accuracy, IoU of
+classes),
+boundary. Without truth: agreement.
+
+Contract: agreement.of_masks, of_label_maps; baselines.whole, centre, background, records;
+          bootstrap.draws, value, spread, paired, ratio, mean_of_ratios; boundary.iou, counts,
+          of_best_masks, of_label_maps; clusters.table, accuracy, nmi, ari, Samples, class_of_best,
+          class_inside; corloc.corloc, hits, share, statistic; curves.Curves;
+          false_mask_rate.counted, statistic; instances.average_precision, most_confident, votes,
+          named; label_map_counts.LabelMaps, whole, by_class; mask_matches.match, Curve;
+          matching.hungarian, majority, match_label_maps, rename, rename_map;
+          mean_best_iou.statistic; over_seeds.over_seeds; records.solid, best, boxes, ious;
+          rows.built, compared, row, rounded; semantic.confusion, iou, mean_iou, pixel_accuracy;
+          tables.table, by_class, compared, as_csv.
 """
 
 from maskdistill.evaluation import (
@@ -15,11 +26,15 @@ from maskdistill.evaluation import (
     clusters,
     corloc,
     curves,
+    false_mask_rate,
     instances,
     label_map_counts,
     mask_matches,
     matching,
+    mean_best_iou,
     over_seeds,
+    records,
+    rows,
     semantic,
     tables,
 )
@@ -32,11 +47,15 @@ __all__ = [
     "clusters",
     "corloc",
     "curves",
+    "false_mask_rate",
     "instances",
     "label_map_counts",
     "mask_matches",
     "matching",
+    "mean_best_iou",
     "over_seeds",
+    "records",
+    "rows",
     "semantic",
     "tables",
 ]

@@ -1,7 +1,7 @@
-"""How far two results agree, without ground truth: two runs, two rounds, two seeds.
+"""Agreement: how far two results agree, without ground truth: two runs, two rounds, two seeds.
 
-In:       joint pixel counts of two label maps, or IoU of the masks of two results, picture by picture
-Out:      values in [0, 1]; the same whichever result comes first, and whatever the clusters are called
+In:       joint pixel counts of two label maps, or IoU of the masks of two results, by picture
+Out:      shares in [0, 1]; the same whichever result comes first, and whatever clusters are called
 """
 
 from __future__ import annotations
@@ -11,29 +11,35 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from maskdistill.evaluation.corloc import HIT
-from maskdistill.evaluation.matching import match_label_maps
+from maskdistill.evaluation import bootstrap
+from maskdistill.evaluation.bootstrap import Statistic
+from maskdistill.evaluation.label_map_counts import LabelMaps
+from maskdistill.evaluation.records import HIT
+
+OF_MASKS = (
+    "share of the masks of both runs that have a partner of mask IoU >= 0.5 in the other, "
+    "one to one"
+)
+OF_LABEL_MAPS = (
+    "share of the pixels on which the label maps agree; clusters one to one by common pixels"
+)
 
 
-def pixels(joint: np.ndarray) -> float:
-    """Share of the pixels on which two results' label maps agree, clusters matched one to one; nan without pixels.
+def of_masks(ious: Sequence[np.ndarray]) -> Statistic:
+    """Return the share of both results' masks that have a partner in the other; nan without any.
 
     Args:
-        joint: (1 + clusters of one, 1 + clusters of the other + 1): semantic.confusion of the two, summed over the
-            pictures. Background stays background; the matching has the largest number of common pixels.
+        ious: for each picture (masks of one, masks of the other).
     """
-    total = joint.sum()
-    if not total:
-        return float("nan")
-    _, renamed = match_label_maps(joint, rule="pixels")
-    return float(np.diag(renamed[:, : len(renamed)]).sum() / total)
+    met = np.array([2 * partners(iou) for iou in ious])
+    return bootstrap.ratio(met, np.array([sum(iou.shape) for iou in ious]))
 
 
 def partners(iou: np.ndarray) -> int:
-    """How many masks of one result have a partner of IoU >= 0.5 in the other, one to one, as many as can be.
+    """Return how many masks of one result have a partner of IoU >= 0.5 in the other, one to one.
 
     Args:
-        iou: (masks of one, masks of the other) of one picture.
+        iou: (masks of one, masks of the other) of one picture; as many pairs as can be are made.
     """
     if not iou.size:
         return 0
@@ -41,11 +47,12 @@ def partners(iou: np.ndarray) -> int:
     return int((iou[rows, columns] >= HIT).sum())
 
 
-def masks(ious: Sequence[np.ndarray]) -> float:
-    """Share of the masks of both results that have a partner in the other; nan where neither has any.
+def of_label_maps(joint: Sequence[np.ndarray]) -> Statistic:
+    """Return the share of the pixels on which two results' label maps agree; nan without pixels.
 
     Args:
-        ious: for each picture (masks of one, masks of the other).
+        joint: for each picture (1 + clusters of one, 1 + clusters of the other + 1),
+            semantic.confusion of the two. Background stays background; clusters are matched one to
+            one over all pictures, by the largest number of common pixels.
     """
-    total = sum(sum(iou.shape) for iou in ious)
-    return 2 * sum(partners(iou) for iou in ious) / total if total else float("nan")
+    return LabelMaps(joint, rule="pixels").pixel_accuracy()

@@ -1,7 +1,7 @@
-"""Intervals, and the difference of two results, by drawing the pictures anew.
+"""Intervals of a number, and the difference of two results, by drawing the pictures anew.
 
-A sample is the weights of the pictures: how often each was drawn. A statistic takes many samples at once, (samples,
-pictures) int64, and gives (samples,) values; nan where a sample has none.
+In:   statistics over pictures; a sample is how often each picture was drawn
+Out:  values, percentile intervals, p of a difference
 """
 
 from __future__ import annotations
@@ -11,33 +11,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+# Many samples at once: (samples, pictures) int64 -> (samples,) float64, nan where a sample has no
+# value.
 Statistic = Callable[[np.ndarray], np.ndarray]
 
 
-def interval(
-    statistic: Callable[[np.ndarray], float],
-    n_pictures: int,
-    *,
-    resamples: int,
-    seed: int = 0,
-    level: float = 0.95,
-) -> tuple[float, float] | None:
-    """Percentile interval of a statistic over pictures drawn with replacement; None without pictures or resamples.
-
-    Args:
-        statistic: from positions (n_pictures,) int64, with repeats, to a value; nan values are left out.
-    """
-    if n_pictures == 0 or resamples == 0:
-        return None
-    rng = np.random.default_rng([seed, n_pictures])
-    values = np.array(
-        [statistic(rng.integers(0, n_pictures, n_pictures)) for _ in range(resamples)]
-    )
-    return spread(values, level=level)
-
-
 def draws(n_pictures: int, *, resamples: int, seed: int = 0) -> np.ndarray:
-    """(resamples, n_pictures) int64: how often each picture is drawn, with replacement; the samples of `interval`."""
+    """Return (resamples, n_pictures) int64: how often each picture is drawn, with replacement."""
     rng = np.random.default_rng([seed, n_pictures])
     drawn = (
         [rng.integers(0, n_pictures, n_pictures) for _ in range(resamples)] if n_pictures else []
@@ -47,12 +27,12 @@ def draws(n_pictures: int, *, resamples: int, seed: int = 0) -> np.ndarray:
 
 
 def value(statistic: Statistic, n_pictures: int) -> float:
-    """Of all pictures, each once."""
+    """Return the value of a statistic over all pictures, each once; nan where it has none."""
     return float(statistic(np.ones((1, n_pictures), np.int64))[0])
 
 
 def spread(values: np.ndarray, *, level: float = 0.95) -> tuple[float, float] | None:
-    """Percentile interval of drawn values; nan ones are left out, None if there are no others."""
+    """Return the percentile interval of drawn values that are not nan; None without any."""
     values = values[~np.isnan(values)]
     if not len(values):
         return None
@@ -60,15 +40,49 @@ def spread(values: np.ndarray, *, level: float = 0.95) -> tuple[float, float] | 
     return float(low), float(high)
 
 
+def ratio(part: np.ndarray, whole: np.ndarray) -> Statistic:
+    """Return the sum of one number over the sum of another, each (pictures,); nan where that is 0.
+
+    >>> hits, counted = np.array([1, 0, 1]), np.array([1, 1, 0])
+    >>> value(ratio(hits * counted, counted), 3)
+    0.5
+    """
+    part, whole = np.asarray(part, np.float64), np.asarray(whole, np.float64)
+
+    def statistic(samples: np.ndarray) -> np.ndarray:
+        above, below = samples @ part, samples @ whole
+        return np.divide(above, below, out=np.full(len(samples), np.nan), where=below > 0)
+
+    return statistic
+
+
+def mean_of_ratios(parts: np.ndarray, wholes: np.ndarray) -> Statistic:
+    """Return the mean over classes of ratios of sums, each (pictures, classes).
+
+    A class whose sum of `wholes` is 0 in a sample is left out of its mean.
+    """
+
+    def statistic(samples: np.ndarray) -> np.ndarray:
+        above, below = samples @ parts, samples @ wholes
+        held = below > 0
+        each = np.divide(above, below, out=np.zeros(above.shape), where=held)
+        n = held.sum(axis=1)
+        return np.divide(each.sum(axis=1), n, out=np.full(len(samples), np.nan), where=n > 0)
+
+    return statistic
+
+
 @dataclass(frozen=True)
 class Paired:
-    """Two results on the same pictures.
+    """The difference of two results on the same pictures.
 
     Attributes:
         difference: the first less the second; nan where either has no value.
-        interval: of the difference, 95 %, pictures drawn for both alike; None where no sample has one.
-        p: two-sided: twice the share of samples in which the difference is not on the side where most are, counted
-            with one more sample; 1 where all samples are equal. None without samples.
+        interval: of the difference, 95 %, pictures drawn for both alike; None where no sample has
+            one.
+        p: two-sided: twice the share of samples in which the difference is not on the side where
+            most are, counted with one more sample; 1 where all samples are equal. None without
+            samples.
     """
 
     difference: float
@@ -77,7 +91,7 @@ class Paired:
 
 
 def paired(first: Statistic, second: Statistic, samples: np.ndarray) -> Paired:
-    """The difference of two statistics over the same pictures.
+    """Return the difference of two statistics over the same pictures.
 
     Args:
         samples: (samples, pictures) of `draws`, whose pictures are in one order for both.

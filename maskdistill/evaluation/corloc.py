@@ -1,6 +1,7 @@
-"""Whether the one best box, or the masks, of a picture meet its objects.
+"""CorLoc: the share of pictures whose one best box meets an object.
 
-Paper:    CorLoc: Deselaers et al., ECCV 2010; as in LOST's evaluation: IoU >= 0.5 is a hit
+Paper:    Deselaers et al., ECCV 2010; as in LOST's evaluation: IoU >= 0.5 is a hit
+In:       one box a picture, the boxes of its objects
 """
 
 from __future__ import annotations
@@ -9,9 +10,15 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from maskdistill.evaluation import bootstrap, records
+from maskdistill.evaluation.bootstrap import Statistic
+from maskdistill.evaluation.records import HIT, Records
 from maskdistill.masks import boxes as box_ops
 
-HIT = 0.5  # IoU, itself a hit
+PROTOCOL = (
+    "box IoU >= 0.5 of the best-scored {what} with any object; "
+    "pictures with objects, crowds are none"
+)
 
 
 def corloc(
@@ -20,20 +27,25 @@ def corloc(
     *,
     count_empty: bool = True,
 ) -> float:
-    """Share of pictures whose box has IoU >= 0.5 with any object; nan without pictures.
+    """Return the share of pictures whose box has IoU >= 0.5 with any object; nan without pictures.
 
     Args:
         boxes: for each picture (4,) half-open xyxy, or None, which is a miss.
         truth_boxes: for each picture (n, 4).
         count_empty: pictures without objects count as misses; else they are left out.
+
+    >>> objects = np.array([[0, 0, 10, 10]])
+    >>> corloc([np.array([0, 0, 10, 5]), None], [objects, objects])
+    0.5
     """
     found = hits(boxes, truth_boxes)
-    kept = [hit for hit, truth in zip(found, truth_boxes, strict=True) if count_empty or len(truth)]
-    return float(np.mean(kept)) if kept else float("nan")
+    return share(
+        [hit for hit, truth in zip(found, truth_boxes, strict=True) if count_empty or len(truth)]
+    )
 
 
 def hits(boxes: Sequence[np.ndarray | None], truth_boxes: Sequence[np.ndarray]) -> list[bool]:
-    """For each picture whether its box meets an object."""
+    """Return for each picture whether its box has IoU >= 0.5 with any of its objects."""
     return [
         box is not None
         and len(truth) > 0
@@ -42,11 +54,20 @@ def hits(boxes: Sequence[np.ndarray | None], truth_boxes: Sequence[np.ndarray]) 
     ]
 
 
-def mean_best_iou(ious: Sequence[np.ndarray]) -> float:
-    """Mean over all objects of the largest IoU with any mask of their picture; nan without objects.
+def share(hits: Sequence[bool]) -> float:
+    """Return CorLoc from the hits of `hits`; nan without pictures."""
+    return float(np.mean(hits)) if len(hits) else float("nan")
+
+
+def statistic(truth: Records, results: Records) -> Statistic:
+    """Return CorLoc of each picture's best-scored mask, over the pictures with objects.
 
     Args:
-        ious: for each picture (masks, objects); an object of a picture without masks has 0.
+        truth: box and crowd of each object; crowds are no objects here.
+        results: box and score of each mask; a picture without any is a miss.
     """
-    best = [iou.max(axis=0) if len(iou) else np.zeros(iou.shape[1]) for iou in ious if iou.shape[1]]
-    return float(np.concatenate(best).mean()) if best else float("nan")
+    found = [records.best(results.get(number, ())) for number in truth]
+    boxes = [None if row is None else np.asarray(row["box"]) for row in found]
+    truth_boxes = [records.boxes(records.solid(rows)) for rows in truth.values()]
+    counted = np.array([len(each) > 0 for each in truth_boxes], bool)
+    return bootstrap.ratio(np.array(hits(boxes, truth_boxes), bool) & counted, counted)

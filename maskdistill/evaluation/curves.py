@@ -1,6 +1,8 @@
-"""Average precision of a whole set for many samples of its pictures: AP, AP50, AP75, AR100, by mask or box.
+"""Average precision (AP, AP50, AP75) and recall (AR100) of a set, for any samples of pictures.
 
-Masks are matched once; equal to instances.average_precision to 1e-12 for the sample that holds each picture once.
+In:       objects and masks of pictures, as records; masks are matched once
+Out:      a statistic a number, by mask or box, of classes or of one
+Differs:  nothing: equal to instances.average_precision to 1e-12 where each picture counts once
 """
 
 from __future__ import annotations
@@ -10,18 +12,22 @@ from typing import Any, Literal
 
 import numpy as np
 
-from maskdistill.evaluation.instances import Records
+from maskdistill.evaluation.bootstrap import Statistic
 from maskdistill.evaluation.mask_matches import Curve, Matched, match
+from maskdistill.evaluation.records import Records, boxes
 from maskdistill.masks import boxes as box_ops
 from maskdistill.masks import rle
 
-LEVELS = np.linspace(0.5, 0.95, 10)
+LEVELS = np.linspace(0.5, 0.95, 10)  # IoU from which a mask is right; source: COCO's evaluation
 NAMES = ("AP", "AP50", "AP75", "AR100")
-MOST = 100  # masks a picture and class
+MOST = 100  # masks a picture and class; source: COCO's evaluation, its largest maxDets
 
 
 class Curves:
-    """One curve a class that has an object; a class that a sample does not hold is left out of its mean."""
+    """Curves of precision and recall, one a class that has an object, and their means.
+
+    A sample's mean is over the classes that it holds.
+    """
 
     def __init__(
         self,
@@ -31,8 +37,11 @@ class Curves:
         iou_type: Literal["segm", "bbox"] = "segm",
         class_agnostic: bool,
     ) -> None:
-        """Args: as instances.average_precision has them; samples weigh the pictures in the order of `truth`.
+        """Match masks to objects.
 
+        Args:
+            truth, results, iou_type, class_agnostic: as instances.average_precision has them;
+                samples weigh the pictures in the order of `truth`.
         Raises:
             ValueError: another iou_type.
         """
@@ -55,8 +64,14 @@ class Curves:
         ]
         self._last: tuple[np.ndarray | None, dict[str, np.ndarray]] = (None, {})
 
+    def statistic(self, name: str) -> Statistic:
+        """Return one of NAMES as a statistic."""
+        return lambda samples: self.numbers(samples)[name]
+
     def numbers(self, samples: np.ndarray) -> dict[str, np.ndarray]:
-        """Name -> (samples,) values, nan where a sample has no object; what was asked last is not counted again.
+        """Return name -> (samples,) values, nan where a sample has no object.
+
+        What was asked last is not counted again.
 
         Args:
             samples: (samples, pictures) integers: how often each picture counts.
@@ -68,9 +83,8 @@ class Curves:
     def _numbers(self, samples: np.ndarray) -> dict[str, np.ndarray]:
         found = {name: np.full(len(samples), np.nan) for name in NAMES}
         for row, weights in enumerate(samples if self.curves else ()):
-            values = np.array(
-                [curve.values(weights) for curve in self.curves]
-            )  # (classes, AP or recall, levels)
+            # (classes, AP or recall, levels)
+            values = np.array([curve.values(weights) for curve in self.curves])
             held = ~np.isnan(values[:, 0, 0])
             if held.any():
                 precision, recall = values[held].mean(axis=0)
@@ -99,8 +113,5 @@ def _matched(
             [row["rle"] for row in masks], [row["rle"] for row in objects], crowd=crowd
         )
     else:
-        of_masks, of_objects = (
-            np.array([row["box"] for row in side], np.float64) for side in (masks, objects)
-        )
-        overlap = box_ops.iou(of_masks, of_objects, crowd=crowd)
+        overlap = box_ops.iou(boxes(masks), boxes(objects), crowd=crowd)
     return match(scores, overlap, crowd, at_least=LEVELS, most=MOST)

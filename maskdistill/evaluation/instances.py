@@ -1,8 +1,10 @@
-"""Average precision and recall as COCO defines them, by mask or box, with clusters or without.
+"""Average precision and recall (AP, AR) as COCO defines them, by mask or box, of classes or of one.
 
-Computed by faster-coco-eval (equal to pycocotools to 3e-16). Twin: tests/reference/instances.py.
-Differs:  objects are numbered from 1; the release's begin with 0, which pycocotools takes for "no object", so that its
-          first object of VOC is never found
+In:       objects and masks of pictures, as records
+Out:      COCO's twelve numbers, by faster-coco-eval (equal to pycocotools to 3e-16); with intervals
+          they are in curves.py. Twin: tests/reference/instances.py
+Differs:  objects are numbered from 1; the release's begin with 0, which pycocotools takes for "no
+          object", so that its first object of VOC is never found
 """
 
 from __future__ import annotations
@@ -15,13 +17,15 @@ from faster_coco_eval import COCO, COCOeval_faster
 
 from maskdistill import gc_paused
 from maskdistill.evaluation.clusters import class_of_best
-from maskdistill.evaluation.corloc import HIT
+from maskdistill.evaluation.records import HIT, Records, boxes, solid
 from maskdistill.masks import boxes as box_ops
 from maskdistill.masks import rle
 
-Records = Mapping[int, Sequence[Mapping[str, Any]]]  # picture id -> one mapping a mask
-
 NAMES = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl")
+VOTES = {  # rules of `votes` in the words of protocols
+    "overlap": "masks with mask IoU >= 0.5 to an object vote",
+    "release": "every mask votes for the object of highest box IoU",
+}
 
 
 @gc_paused.paused()
@@ -33,16 +37,17 @@ def average_precision(
     class_agnostic: bool,
     areas: Literal["box", "mask"] = "box",
 ) -> dict[str, float]:
-    """COCO's twelve numbers; nan where the truth has no object (of that size).
+    """Return COCO's twelve numbers; nan where the truth has no object (of that size).
 
     Args:
-        truth: picture id -> records with rle, box (xyxy), category, crowd, and area in pixels (else the mask's, which
-            decides what is small, medium, large). A picture without objects is named too, with no record.
-        results: picture id -> records with rle, box, category, score; pictures that the truth does not name are
-            left out. At most 100 a picture and class count, the best.
+        truth: picture id -> records with rle, box (xyxy), category, crowd, and area in pixels (else
+            the mask's, which decides what is small, medium, large). A picture without objects is
+            named too, with no record.
+        results: picture id -> records with rle, box, category, score; pictures that the truth does
+            not name are left out. At most 100 a picture and class count, the best.
         class_agnostic: all categories are one.
-        areas: of the results, for the numbers by size: of their boxes, as pycocotools takes them where a file of
-            results has boxes; or of their masks, as it does where a file has none.
+        areas: of the results, for the numbers by size: of their boxes, as pycocotools takes them
+            where a file of results has boxes; or of their masks, as it does where a file has none.
     Raises:
         ValueError: another iou_type or another word for areas.
     """
@@ -90,12 +95,13 @@ def average_precision(
 def most_confident(
     truth: Records, results: Records
 ) -> tuple[dict[int, list[Any]], dict[int, list[Any]]]:
-    """The paper's protocol `single`: of each picture its best mask and the one object that it is compared with.
+    """Return each picture's best mask and the object it is compared with: the protocol `single`.
 
-    The mask of highest score (of equal ones the first) is paired with the object of highest box IoU, whatever the
-    class, the first if all are 0; crowds are objects here. For this alone the corners of the object's box are rounded,
-    halves to even. All other masks and objects are left out, so that what was not found costs nothing: not comparable
-    with AP of other papers. Pictures without masks or without objects have neither.
+    The mask of highest score (of equal ones the first) is paired with the object of highest box
+    IoU, whatever the class, the first if all are 0; crowds are objects here. For this alone the
+    corners of the object's box are rounded, halves to even. All other masks and objects are left
+    out, so that what was not found costs nothing: not comparable with AP of other papers. Pictures
+    without masks or without objects have neither.
 
     Args:
         truth, results: as for `average_precision`.
@@ -108,7 +114,7 @@ def most_confident(
         found = results.get(number, ())
         if len(rows) and len(found):
             best = max(found, key=lambda row: row["score"])  # the first of equals
-            rounded = np.round(np.array([row["box"] for row in rows], np.float64).reshape(-1, 4))
+            rounded = np.round(boxes(rows))
             overlap = box_ops.iou(np.asarray(best["box"], np.float64)[None], rounded)[0]
             objects[number], masks[number] = [rows[int(overlap.argmax())]], [best]
     return objects, masks
@@ -122,14 +128,17 @@ def votes(
     n_classes: int,
     rule: Literal["release", "overlap"] = "release",
 ) -> np.ndarray:
-    """(n_clusters, n_classes) int64: each mask votes for a class; `matching.hungarian` of these names the clusters.
+    """Return the votes of masks for classes (n_clusters, n_classes) int64, to name clusters by.
 
-    Crowds are no objects here; masks of pictures without objects have no vote.
+    `matching.hungarian` of these names the clusters. Crowds are no objects here; masks of pictures
+    without objects have no vote.
 
     Args:
-        truth: records with rle, box, category (0 .. n_classes - 1), crowd. results: records with rle, box, cluster.
-        rule: `release`: for the class of the object of highest box IoU, the first if all are 0, so that a mask on
-            nothing votes too. `overlap`: for that of highest mask IoU, if it is at least 0.5.
+        truth: records with rle, box, category (0 .. n_classes - 1), crowd.
+        results: records with rle, box, cluster.
+        rule: `release`: for the class of the object of highest box IoU, the first if all are 0, so
+            that a mask on nothing votes too. `overlap`: for that of highest mask IoU, if it is at
+            least 0.5.
     Raises:
         ValueError: another rule.
     """
@@ -137,19 +146,16 @@ def votes(
         raise ValueError(f"rule: wanted release or overlap, got {rule!r}")
     counts = np.zeros((n_clusters, n_classes), np.int64)
     for number, rows in truth.items():
-        solid, found = [row for row in rows if not row["crowd"]], results.get(number, ())
-        if not solid or not len(found):
+        objects, found = solid(rows), results.get(number, ())
+        if not objects or not len(found):
             continue
         if rule == "release":
-            boxes = [np.array([row["box"] for row in side], np.float64) for side in (found, solid)]
-            iou, at_least = box_ops.iou(*boxes), 0.0
+            iou, at_least = box_ops.iou(boxes(found), boxes(objects)), 0.0
         else:
-            iou, at_least = (
-                rle.iou([row["rle"] for row in found], [row["rle"] for row in solid]),
-                HIT,
-            )
+            iou = rle.iou([row["rle"] for row in found], [row["rle"] for row in objects])
+            at_least = HIT
         classes = class_of_best(
-            iou, np.array([row["category"] for row in solid]), at_least=at_least
+            iou, np.array([row["category"] for row in objects]), at_least=at_least
         )
         for mask, which in zip(found, classes, strict=True):
             if which >= 0:
@@ -157,19 +163,32 @@ def votes(
     return counts
 
 
+def named(results: Records, mapping: Mapping[int, int], *, without: int) -> dict[int, list[Any]]:
+    """Return the results with the class of their cluster as category.
+
+    Args:
+        results: records with cluster. mapping: {cluster: class}.
+        without: category of clusters that have no class; no object may have it.
+    """
+    return {
+        number: [{**row, "category": mapping.get(row["cluster"], without)} for row in rows]
+        for number, rows in results.items()
+    }
+
+
 def _records(
     of: Records, truth: Records, iou_type: str, class_agnostic: bool, *, sizes_matter: bool = True
 ) -> list[tuple[dict[str, Any], Mapping[str, Any]]]:
-    """COCO's records of all pictures that the truth names, each with the row that it is made of.
+    """Return COCO's records of all pictures that the truth names, each with its own row.
 
     Args:
         sizes_matter: fill in the area of the mask where none is given.
     """
     placed = [(number, row) for number, rows in of.items() if number in truth for row in rows]
-    boxes = np.array([row["box"] for _, row in placed], np.float64).reshape(-1, 4)
-    boxes[:, 2:] -= boxes[:, :2]
+    xywh = boxes([row for _, row in placed])
+    xywh[:, 2:] -= xywh[:, :2]
     records = []
-    for (number, row), box in zip(placed, boxes.tolist(), strict=True):
+    for (number, row), box in zip(placed, xywh.tolist(), strict=True):
         record: dict[str, Any] = {
             "image_id": number,
             "category_id": 1 if class_agnostic else int(row["category"]),
@@ -191,7 +210,7 @@ def _records(
 
 
 def _say_nothing(*words: object) -> None:
-    """A room does not print."""
+    """Print nothing: a room does not print."""
 
 
 def _size(rows: Sequence[Mapping[str, Any]]) -> dict[str, int]:

@@ -1,6 +1,8 @@
-"""Label maps of a whole set: counted a picture at a time, matched once over all, valued for any samples of pictures.
+"""Label maps of a whole set: mIoU, pixel accuracy, IoU of each class, for any samples of pictures.
 
-Clusters are matched on all pictures, not in each sample: the interval is that of the named result.
+In:   a confusion a picture, counted by semantic.confusion
+Out:  statistics; clusters are matched on all pictures, not in each sample, so that an interval is
+      that of the named result
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from scipy import sparse
 
 from maskdistill.evaluation import matching, semantic
 from maskdistill.evaluation.bootstrap import Statistic
+from maskdistill.evaluation.rows import Measure
 
 
 class LabelMaps:
@@ -22,13 +25,21 @@ class LabelMaps:
     """
 
     def __init__(
-        self, by_picture: Sequence[np.ndarray], *, rule: matching.Rule | None = "iou"
+        self,
+        by_picture: Sequence[np.ndarray | sparse.csr_array],
+        *,
+        rule: matching.Rule | None = "iou",
     ) -> None:
-        """Args: by_picture: confusions (classes, columns + 1). rule: of match_label_maps; None: columns are classes."""
+        """Match the clusters of all pictures.
+
+        Args:
+            by_picture: confusions (classes, columns + 1), whole or sparse.
+            rule: of match_label_maps; None: columns are classes already.
+        """
         self.shape, self.rule = by_picture[0].shape, rule
         # Most pictures hold few of the classes: 5000 of COCO's would be 0.3 GB as arrays.
         self.counts = sparse.vstack(
-            [sparse.csr_array(each.reshape(1, -1)) for each in by_picture], format="csc"
+            [sparse.csr_array(each.reshape((1, -1))) for each in by_picture], format="csc"
         )
         summed = np.asarray(self.counts.sum(axis=0)).reshape(self.shape)
         self.mapping: dict[int, int] = {}
@@ -37,8 +48,13 @@ class LabelMaps:
             self.mapping, self.total = matching.match_label_maps(summed, rule=rule)
         self._last: tuple[np.ndarray | None, np.ndarray] = (None, np.zeros(0))
 
+    @property
+    def held(self) -> np.ndarray:
+        """Return (classes,) bool: whether the truth holds each class."""
+        return self.total.sum(axis=1) > 0
+
     def confusions(self, samples: np.ndarray) -> np.ndarray:
-        """(samples, classes, classes + 1); what was asked last is not counted again.
+        """Return (samples, classes, classes + 1) pixels; what was asked last is not counted again.
 
         Args:
             samples: (samples, pictures) integers: how often each picture counts.
@@ -51,19 +67,22 @@ class LabelMaps:
         return self._last[1]
 
     def mean_iou(self, *, protocol: str = "occurring") -> Statistic:
-        """As semantic.mean_iou; a class that a sample does not hold is left out of its mean (`paper`: counts 0)."""
+        """Return mIoU as semantic.mean_iou has it.
+
+        A class that a sample does not hold is left out of its mean (`paper`: counts 0).
+        """
         return lambda samples: np.array(
             [semantic.mean_iou(each, protocol=protocol) for each in self.confusions(samples)]
         )
 
     def pixel_accuracy(self) -> Statistic:
-        """Share of the valid pixels that are right."""
+        """Return the share of the valid pixels that are right."""
         return lambda samples: np.array(
             [semantic.pixel_accuracy(each) for each in self.confusions(samples)]
         )
 
     def iou_of_class(self, which: int) -> Statistic:
-        """IoU of one class; nan where a sample's truth does not hold it."""
+        """Return the IoU of one class; nan where a sample's truth does not hold it."""
 
         def statistic(samples: np.ndarray) -> np.ndarray:
             counts = self.confusions(samples)
@@ -74,25 +93,27 @@ class LabelMaps:
         return statistic
 
 
-def ratio(part: np.ndarray, whole: np.ndarray) -> Statistic:
-    """The sum of one number over the sum of another, each (pictures,); nan where the latter is 0."""
-    part, whole = np.asarray(part, np.float64), np.asarray(whole, np.float64)
+def whole(stage: str, of: LabelMaps, *, text: str, protocol: str) -> list[Measure]:
+    """Return mIoU and pixel accuracy of a stage.
 
-    def statistic(samples: np.ndarray) -> np.ndarray:
-        above, below = samples @ part, samples @ whole
-        return np.divide(above, below, out=np.full(len(samples), np.nan), where=below > 0)
+    Args:
+        text: how label maps were made and clusters named. protocol: of semantic.mean_iou.
+    """
+    iou = f"{text}; classes: {protocol}"
+    return [
+        Measure(stage, "mIoU", iou, of.mean_iou(protocol=protocol)),
+        Measure(stage, "pixel_accuracy", text, of.pixel_accuracy()),
+    ]
 
-    return statistic
 
+def by_class(stage: str, of: LabelMaps, names: Sequence[str], *, text: str) -> list[Measure]:
+    """Return the IoU of each class that the truth holds.
 
-def mean_of_ratios(parts: np.ndarray, wholes: np.ndarray) -> Statistic:
-    """The mean over classes of ratios of sums, each (pictures, classes); a class whose sum is 0 is left out."""
-
-    def statistic(samples: np.ndarray) -> np.ndarray:
-        above, below = samples @ parts, samples @ wholes
-        held = below > 0
-        each = np.divide(above, below, out=np.zeros(above.shape), where=held)
-        n = held.sum(axis=1)
-        return np.divide(each.sum(axis=1), n, out=np.full(len(samples), np.nan), where=n > 0)
-
-    return statistic
+    Args:
+        names: of the classes, background first.
+    """
+    return [
+        Measure(stage, f"IoU/{name}", text, of.iou_of_class(number))
+        for number, name in enumerate(names)
+        if of.held[number]
+    ]

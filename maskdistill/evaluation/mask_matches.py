@@ -1,7 +1,11 @@
-"""Which masks of a picture meet an object, AP and recall of that: pictures can be drawn anew without matching again.
+"""Masks matched to the objects of their picture; precision and recall of many pictures.
 
-Paper:    COCO's matching: masks by falling score, each takes the free object of largest IoU, from the threshold on
-Differs:  one class, areas do not matter; equal to instances.average_precision (AP, AP50, AP75, AR100) to 1e-12
+Paper:    COCO's matching: masks by falling score, each takes the free object of largest IoU, from
+          the threshold on
+In:       scores, IoU and crowds of one picture
+Out:      AP and recall for any weights of the pictures, without matching again
+Differs:  one class, areas do not matter; equal to instances.average_precision (AP, AP50, AP75,
+          AR100) to 1e-12
 """
 
 from __future__ import annotations
@@ -11,18 +15,19 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from maskdistill.evaluation.corloc import HIT
+from maskdistill.evaluation.records import HIT
 
-_RECALLS = np.linspace(0, 1, 101)
+_RECALLS = np.linspace(0, 1, 101)  # at which precision is averaged; source: COCO's evaluation
 
 
 @dataclass(frozen=True)
 class Matched:
-    """One picture's masks by falling score, ties in their order.
+    """The masks of one picture by falling score, ties in their order.
 
     Attributes:
         scores: (masks,) float64.
-        hits: (masks,) bool, or (thresholds, masks) where there were several: the mask takes an object.
+        hits: (masks,) bool, or (thresholds, masks) where there were several: the mask takes an
+            object.
         ignored: as hits: it takes no object but lies on a crowd, and counts neither way.
         n_objects: that are no crowds.
     """
@@ -41,24 +46,24 @@ def match(
     at_least: float | np.ndarray = HIT,
     most: int = 0,
 ) -> Matched:
-    """Masks of one picture matched to its objects.
+    """Match the masks of one picture to its objects.
 
     Args:
-        scores: (masks,). iou: (masks, objects), against a crowd over the area of the mask. crowd: (objects,) bool.
-        at_least: IoU from which a mask takes an object, or (thresholds,) of them, each matched for itself.
+        scores: (masks,). iou: (masks, objects), against a crowd over the area of the mask. crowd:
+            (objects,) bool.
+        at_least: IoU from which a mask takes an object, or (thresholds,) of them, each matched for
+            itself.
         most: only so many masks, the best; 0: all.
     """
     order = np.argsort(-scores, kind="stable")[: most or None]
     levels = np.atleast_1d(np.asarray(at_least, np.float64))
-    taken = np.repeat(
-        crowd[None].astype(bool), len(levels), axis=0
-    )  # crowds are never taken, and never free
+    # Crowds are never taken, and never free.
+    taken = np.repeat(crowd[None].astype(bool), len(levels), axis=0)
     hits, ignored = np.zeros((2, len(levels), len(order)), bool)
     for row, mask in enumerate(order if len(crowd) else ()):
         free = np.where(taken, -1.0, iou[mask])
-        best = (
-            free.shape[1] - 1 - free[:, ::-1].argmax(axis=1)
-        )  # of equals the last, as COCO's loop has it
+        # Of equals the last, as COCO's loop has it.
+        best = free.shape[1] - 1 - free[:, ::-1].argmax(axis=1)
         hits[:, row] = free.max(axis=1) >= levels
         taken[hits[:, row], best[hits[:, row]]] = True
         if crowd.any():
@@ -69,9 +74,10 @@ def match(
 
 
 class Curve:
-    """Precision and recall over many pictures, as often as wanted, with any weights of the pictures."""
+    """Precision and recall of many pictures, for any weights of the pictures."""
 
     def __init__(self, pictures: Sequence[Matched]) -> None:
+        """Put the masks of all pictures in one order, by falling score."""
         scores = np.concatenate([np.zeros(0), *(each.scores for each in pictures)])
         order = np.argsort(-scores, kind="stable")
         none = np.zeros((np.atleast_2d(pictures[0].hits).shape[0] if pictures else 1, 0), bool)
@@ -88,7 +94,7 @@ class Curve:
         self.n_objects = np.array([each.n_objects for each in pictures], np.int64)
 
     def values(self, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """AP and recall, (thresholds,) each, in [0, 1]; nan without objects.
+        """Return AP and recall, (thresholds,) each, in [0, 1]; nan without objects.
 
         Args:
             weights: (pictures,) integers, how often each picture counts: the same as repeating it.
@@ -99,9 +105,8 @@ class Curve:
             return precision + np.nan, recall + np.nan
         times = weights[self.picture]
         for level, (hits, counted) in enumerate(zip(self.hits, self.counted, strict=True)):
-            at = np.flatnonzero(
-                hits & (times > 0)
-            )  # precision falls between hits: only there can it be the best
+            # Precision falls between hits: only there can it be the best.
+            at = np.flatnonzero(hits & (times > 0))
             if not len(at):
                 continue
             found = np.cumsum(times[at])
@@ -113,18 +118,3 @@ class Curve:
             ).mean()
             recall[level] = found[-1] / n_objects
         return precision, recall
-
-
-def average_precision(pictures: Sequence[Matched]) -> float:
-    """COCO's AP at the IoU of the matching (mean over several), in [0, 1]; nan without objects."""
-    return float(Curve(pictures).values(np.ones(len(pictures), np.int64))[0].mean())
-
-
-def area_under_curve(scores: np.ndarray, hits: np.ndarray) -> float:
-    """Of the score against the hits: how often a hit scores above a miss, ties count half; nan without either."""
-    positives, negatives = np.sort(scores[hits]), np.sort(scores[~hits])
-    if not len(positives) or not len(negatives):
-        return float("nan")
-    below = np.searchsorted(negatives, positives, side="left")
-    up_to = np.searchsorted(negatives, positives, side="right")
-    return float((below + up_to).mean() / 2 / len(negatives))

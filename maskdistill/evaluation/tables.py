@@ -1,4 +1,8 @@
-"""Rows of metrics as a table of text, which is Markdown too."""
+"""Rows of metrics as tables of text, which are Markdown too, and as CSV.
+
+In:   rows of metrics.json, of against.json, published figures
+Out:  text; values in per cent in tables for people, fractions in CSV
+"""
 
 from __future__ import annotations
 
@@ -14,9 +18,10 @@ OF = {"chain": "chain", "clusters": "k-means alone"}
 
 
 def table(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Stage and name down, splits across; values in percent with their interval, a dash where there is none.
+    """Return rows as a table: stage and name down, splits across, in per cent with their interval.
 
-    Rows over seeds stand in columns of their own, which say what was repeated: mean and deviation.
+    A dash stands where there is no value. Rows over seeds stand in columns of their own, which say
+        what was repeated: mean and deviation.
     """
     heads = sorted({_head(row) for row in rows})
     lines: dict[tuple[str, str], dict[tuple[int, str], str]] = {}
@@ -30,7 +35,7 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _head(row: Mapping[str, Any]) -> tuple[int, str]:
-    """Place and text of the column that a row stands in."""
+    """Return place and text of the column that a row stands in."""
     place = 2 * SPLITS.index(row["split"])
     if "seeds" not in row:
         return place, row["split"]
@@ -38,7 +43,7 @@ def _head(row: Mapping[str, Any]) -> tuple[int, str]:
 
 
 def on_seeds(rows: Sequence[Mapping[str, Any]]) -> str:
-    """What the columns over seeds are, a sentence for each kind; empty where there are none."""
+    """Return a sentence on each kind of columns over seeds; empty where there are none."""
     kinds = dict.fromkeys(row["of"] for row in rows if "seeds" in row)
     return " ".join(
         f"Over seeds: mean ± standard deviation (n - 1), {REPEATED[kind]}." for kind in kinds
@@ -48,11 +53,14 @@ def on_seeds(rows: Sequence[Mapping[str, Any]]) -> str:
 def by_class(
     rows: Sequence[Mapping[str, Any]], published: Sequence[Mapping[str, Any]] = ()
 ) -> list[list[str]]:
-    """Lines of a table, the first its head: a row a class, IoU of each stage across; published figures at the end.
+    """Return the lines of a table, head first: a row a class, IoU of each stage across.
+
+    Published figures stand at the end.
 
     Args:
         rows: of one split; those that are called IoU/<class> count.
-        published: rows {"name", "value", "source"}; a class that ours do not have stands at the end.
+        published: rows {"name", "value", "source"}; a class that ours do not have stands at the
+            end.
     """
     others = _of_classes(published)
     columns = list(
@@ -84,7 +92,7 @@ def _origin(row: Mapping[str, Any]) -> str:
 
 
 def as_csv(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> str:
-    """Rows as CSV with a head; an interval goes into `low` and `high`, what a row does not have is empty.
+    """Return rows as CSV with a head; what a row does not have is empty.
 
     Args:
         columns: keys of the rows, `low` and `high` of their interval.
@@ -100,7 +108,7 @@ def as_csv(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> str:
 
 
 def compared(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Two results: stage, name and split down; both values, the difference with its interval, and p."""
+    """Return rows of two results as a table: both values, the difference with its interval, p."""
     body = [
         [
             row["stage"],
@@ -122,7 +130,7 @@ def compared(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def markdown(lines: Sequence[Sequence[str]]) -> str:
-    """Lines of equal length, the first the head, as a table padded to the widest cell of each column."""
+    """Return lines of equal length, head first, as a table padded to each column's widest cell."""
     widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
     marks = ["-" * width for width in widths]
     padded = [
@@ -133,7 +141,11 @@ def markdown(lines: Sequence[Sequence[str]]) -> str:
 
 
 def shown(row: Mapping[str, Any]) -> str:
-    """A value in percent with its interval, or of a row over seeds with its deviation and how many there are."""
+    """Return a value in per cent with its interval, or over seeds with deviation and their number.
+
+    >>> shown({"value": 0.5, "interval": [0.25, 0.75]}), shown({"value": None})
+    ('50.0 (25.0 to 75.0)', '-')
+    """
     value = row["value"]
     if value is None:
         return "-"

@@ -1,6 +1,7 @@
-"""Names of clusters: matched with the classes of a few labelled pictures, after everything was learnt without them.
+"""Names for clusters: matched with classes of a few labelled pictures, after learning without them.
 
-In:   a complete clustering, its masks, labelled pictures of the run (COCO JSON, or a folder of label maps)
+In:   a complete clustering, its masks, labelled pictures of the run (COCO JSON, or a folder of
+      label maps)
 Out:  names.json beside clusters.json; nothing that is trained reads it
 """
 
@@ -11,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from maskdistill.artifacts import clusterings, freshness
+from maskdistill.artifacts import clusterings, freshness, ground_truth
 from maskdistill.artifacts.cluster_names import unlike
 from maskdistill.artifacts.clusterings import Clustering
 from maskdistill.artifacts.mask_lines import MaskFile
@@ -19,21 +20,31 @@ from maskdistill.datasets import truth as truths
 from maskdistill.engine.job import Job
 from maskdistill.errors import GroundTruthError, RunError
 from maskdistill.evaluation import clusters, matching
+from maskdistill.evaluation.records import HIT
 from maskdistill.masks import rle
 from maskdistill.runs import atomic, record
 from maskdistill.runs.stages import RECLUSTER
-from maskdistill.stages import evaluate
 
-MATCHED = (
-    0.5  # IoU with an object, or share of the mask that has one class, from which a mask counts
-)
+# IoU with an object, or share of the mask's pixels of one class, from which a mask counts: as for
+# the accuracy of clusters, so that names and numbers are of the same masks.
+MATCHED = HIT
 
 
 def work(job: Job, labelled: list[Path]) -> list[dict[str, Any]]:
-    """Name the clusters of each clustering that is complete; rows for the command: stage, cluster, name, masks."""
+    """Name the clusters of each complete clustering.
+
+    Args:
+        labelled: COCO JSON files or folders of label maps, of pictures of the run.
+    Returns:
+        Rows for the command: stage, cluster, name, masks (that meet a label), agreed (with the
+            name).
+    Raises:
+        GroundTruthError: no labelled picture is one of the run's. RunError: nothing is clustered
+            yet.
+    """
     sources = [truths.read(source) for source in labelled]
-    classes = evaluate.class_names(sources)
-    joined = evaluate.join(job, sources, job.images, partial=True)
+    classes = ground_truth.class_names(sources)
+    joined = ground_truth.join(job, sources, job.images, partial=True)
     if not joined:
         raise GroundTruthError(
             f"{labelled[0]}: none of its pictures is one of the run's {len(job.images)}. "
@@ -85,7 +96,8 @@ def work(job: Job, labelled: list[Path]) -> list[dict[str, Any]]:
         ]
     if not rows:
         raise RunError(
-            f"{job.folder.root}: has no clusters yet. Do it first: maskdistill cluster {job.folder.root}"
+            f"{job.folder.root}: has no clusters yet. "
+            f"Do it first: maskdistill cluster {job.folder.root}"
         )
     return rows
 
@@ -93,7 +105,7 @@ def work(job: Job, labelled: list[Path]) -> list[dict[str, Any]]:
 def _counts(
     job: Job, clustering: Clustering, joined: list[Any], *, k: int, n_classes: int
 ) -> np.ndarray:
-    """(k, classes) int64: how often masks of each cluster meet each class in the labelled pictures."""
+    """Return (k, classes) int64: how often masks of each cluster meet each class."""
     file, ids = MaskFile(clustering.masks), clustering.ids()
     counts = np.zeros((k, n_classes), np.int64)
     for image, source, key in joined:
@@ -107,7 +119,7 @@ def _counts(
 
 
 def _met(rles: list[Any], source: truths.Truth, key: str, size: tuple[int, int]) -> np.ndarray:
-    """(n,) class 1 .. C of what each mask shows, 0 or less where it shows nothing that is labelled."""
+    """Return (n,) the class 1 .. C of each mask, 0 or less where it shows nothing labelled."""
     if key in source.objects:
         found = source.objects[key]
         solid = [place for place, crowd in enumerate(found.crowds) if not crowd]

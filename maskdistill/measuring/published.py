@@ -1,9 +1,10 @@
-"""Figures that others published, to stand beside a run's own: those known for certain, and a user's CSV by class.
+"""Figures that others published, to stand beside a run's own: known for certain, or of a CSV.
 
-The per-class tables of the release's README come under CC BY-NC with the rest of it and are not in this package: who
-has them gives them with --published. They are shown, never computed with.
+The per-class tables of the release's README come under CC BY-NC with the rest of it and are not in
+this package: who has them gives them with --published. They are shown, never computed with.
 
-In:   a CSV of class, value, source        Out:  rows {"name", "value", "source", "protocol"}
+In:   the data of a run; a CSV of class, value, source
+Out:  rows {"name", "value", "source", "protocol"}
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Any
 
 from maskdistill.datasets import voc
 from maskdistill.errors import GroundTruthError, setting
+from maskdistill.evaluation.rows import number as fraction
 from maskdistill.settings import RunSettings, nearest
 
 COLUMNS = ("class", "value", "source")
@@ -59,8 +61,22 @@ _COCO20K = (
 )
 
 
+def beside(settings: RunSettings, names: Sequence[str]) -> list[dict[str, Any]]:
+    """Return what stands beside a run's numbers: what is known for certain, and the user's CSV.
+
+    Args:
+        names: of the classes 1 .. C.
+    Raises:
+        GroundTruthError: the CSV cannot be read, or holds what it should not.
+    """
+    found, file = of_run(settings, names), settings.evaluate.published
+    return found + (by_class(Path(file), ["background", *names]) if file else [])
+
+
 def of_run(settings: RunSettings, names: Sequence[str]) -> list[dict[str, Any]]:
-    """What was published for the data of a run: VOC's where its classes or its preset are VOC's; COCO20k's by preset.
+    """Return what was published for the data of a run.
+
+    VOC's stand where its classes or its preset are VOC's, COCO20k's by preset.
 
     Args:
         names: of the classes 1 .. C.
@@ -77,12 +93,13 @@ def of_run(settings: RunSettings, names: Sequence[str]) -> list[dict[str, Any]]:
 
 
 def by_class(file: Path, classes: Sequence[str]) -> list[dict[str, Any]]:
-    """Rows `IoU/<class>` of a CSV with the columns class, value (per cent, as papers print it) and source.
+    """Read the rows `IoU/<class>` of a CSV: class, value (per cent, as papers print it), source.
 
     Args:
         classes: that may stand there, `background` among them; `mIoU` may, too.
     Raises:
-        GroundTruthError: not there, other columns, an unknown class, a value that is no percentage, a class twice.
+        GroundTruthError: not there, other columns, an unknown class, a value that is no percentage,
+            a class twice.
     """
     try:
         with file.open(encoding="utf-8-sig", newline="") as opened:
@@ -126,7 +143,7 @@ def by_class(file: Path, classes: Sequence[str]) -> list[dict[str, Any]]:
         shown = name if name == "mIoU" else f"IoU/{name}"
         rows[source, name] = {
             "name": shown,
-            "value": round(value / 100, 6),
+            "value": fraction(value / 100),
             "source": source,
             "protocol": CAUTION,
         }

@@ -1,398 +1,309 @@
-"""What can be measured of a run on some of its pictures: each number as a statistic over pictures, with its protocol.
+"""Measures of a run: what its stages left and the truth are read here, evaluation computes.
 
-In:   proposals, clusters, detections, label maps, predictions of a run; ground truth joined to its pictures
-Out:  measures: stage, name, protocol, statistic; nothing is written
+In:   proposals, clusters, detections, label maps, predictions of a run; its pictures with their
+      truth
+Out:  measures (stage, name, protocol, statistic) and confusions; nothing is written
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain
 
 import numpy as np
+from scipy import sparse
 
+from maskdistill.artifacts import refused
 from maskdistill.artifacts.finished_stages import Outputs
+from maskdistill.artifacts.ground_truth import Known
 from maskdistill.artifacts.mask_lines import detections
-from maskdistill.datasets.truth import Truth
-from maskdistill.engine.job import Image, Job
+from maskdistill.engine.job import Job
+from maskdistill.errors import listed
 from maskdistill.evaluation import (
     baselines,
     boundary,
     clusters,
-    corloc,
     instances,
     label_map_counts,
     matching,
+    records,
     semantic,
 )
-from maskdistill.evaluation.bootstrap import Statistic
-from maskdistill.evaluation.curves import NAMES, Curves
+from maskdistill.evaluation.label_map_counts import LabelMaps
 from maskdistill.evaluation.over_seeds import same_for_all
+from maskdistill.evaluation.records import HIT, Records
+from maskdistill.evaluation.rows import Measure
 from maskdistill.labels import paint
 from maskdistill.masks import rle
-from maskdistill.masks.boxes import boxes_from_masks
+from maskdistill.measuring import mask_measures
 from maskdistill.settings.segment import BEST
+from maskdistill.types import Detections
 
-MATCHED = 0.5  # IoU from which a mask counts as one of an object, for the accuracy of clusters
-RULES = {
-    "iou": "clusters to classes one to one by IoU",
-    "pixels": "clusters to classes one to one by common pixels",
-    "majority": "each cluster to its class of highest IoU",
-}
-VOTES = {
-    "overlap": "masks with mask IoU >= 0.5 to an object vote",
-    "release": "every mask votes for the object of highest box IoU",
-}
-
-Joined = Sequence[tuple[Image, Truth, str]]  # a picture, its truth, the key of its truth
-Masks = Mapping[int, list[dict[str, Any]]]  # picture id -> masks by falling score
+BASELINE = "baseline:"
+PAINTED = "proposals painted by falling score"
+NATIVE = "label maps at native size"
 
 
 @dataclass(frozen=True)
-class Measure:
-    """One number of a stage: its statistic takes samples of the pictures, in the order in which they were joined."""
-
-    stage: str
-    name: str
-    protocol: str
-    statistic: Statistic
-
-
 class Measured:
-    """The measures of some pictures of a run; each stage's masks are read as a stream, a picture at a time."""
+    """The numbers of some pictures of a run.
 
-    def __init__(self, job: Job, joined: Joined, names: Sequence[str]) -> None:
-        """Args: names: of the classes 1 .. C of the truth."""
-        self.settings, self.names, self.outputs = job.settings.evaluate, names, Outputs(job)
-        self.joined = {image.id: (image, source, key) for image, source, key in joined}
-        # stage -> (classes, classes + 1) pixels of the last `all()`, rows truth, the last column no class
-        self.confusions: dict[str, np.ndarray] = {}
-        self.has_objects = all(key in source.objects for _, source, key in joined)
-        self.objects = (
-            {number: self._objects(number) for number in self.joined} if self.has_objects else {}
+    Attributes:
+        measures: trivial answers first, then stage by stage.
+        confusions: stage -> (classes, classes + 1) pixels, rows truth, the last column no class.
+        notes: stage -> what became of pictures that it has nothing of; it is in the protocols too.
+    """
+
+    measures: list[Measure]
+    confusions: dict[str, np.ndarray]
+    notes: dict[str, str]
+
+
+def measured(
+    job: Job, joined: Sequence[Known], names: Sequence[str], *, same: bool = True
+) -> Measured:
+    """Measure the finished stages of a run.
+
+    Args:
+        joined: pictures with their truth; statistics weigh them in this order.
+        names: of the classes 1 .. C of the truth.
+        same: those numbers too that no seed changes, of trivial answers and of proposals.
+    """
+    run = _Run(job, joined, names)
+    maps, confusions = run.of_label_maps(trivial=same)
+    found = [
+        *(run.of_trivial_masks() if same else []),
+        *chain(*(each for stage, each in maps.items() if stage.startswith(BASELINE))),
+        *(run.of_proposals() if same else []),
+        *run.of_clusters(),
+        *maps.get("cluster", []),
+        *run.of_detections(),
+        *maps.get("label", []),
+        *maps.get("segment", []),
+    ]
+    found = [each for each in found if same or not same_for_all(each.stage)]
+    stages = dict.fromkeys(each.stage for each in found)
+    return Measured(
+        found, confusions, {name: run.notes[name] for name in stages if name in run.notes}
+    )
+
+
+class _Run:
+    """A run as it is read: masks of a stage at a time, label maps of a picture at a time."""
+
+    def __init__(self, job: Job, joined: Sequence[Known], names: Sequence[str]) -> None:
+        self.settings, self.outputs = job.settings.evaluate, Outputs(job)
+        self.known = {known.image.id: known for known in joined}
+        self.names = ["background", *names]
+        # Label maps tell no objects apart: with one such picture nothing is measured by object.
+        self.has_objects = all(known.has_objects for known in joined)
+        self.objects: Records = (
+            {number: known.objects() for number, known in self.known.items()}
+            if self.has_objects
+            else {}
         )
+        self.images = [known.image for known in joined]
+        self.notes: dict[str, str] = {}
+        self.refused: dict[str, frozenset[int]] = {}
 
-    def all(self, *, same: bool = True) -> list[Measure]:
-        """All measures that can be had, trivial baselines first.
-
-        Args:
-            same: those too that are the same for all seeds, of trivial answers and proposals.
-        """
+    def of_trivial_masks(self) -> list[Measure]:
+        """Return what one mask a picture reaches: all of it, or the middle."""
         found: list[Measure] = []
-        if self.has_objects and same:
-            for name, mask_of in (("whole", baselines.whole), ("centre", baselines.centre)):
-                found += self._found(f"baseline:{name}", self._one_mask(mask_of))
-        if same:
-            found += self._trivial_label_maps()
-        if self.outputs.complete("propose") and self.has_objects and same:
-            found += self._found("propose", self.outputs.masks("propose", self.joined))
-        if self.outputs.complete("cluster"):
-            found += self._of_clusters()
-        if self.outputs.complete("detect") and self.has_objects:
-            found += self._of_detections()
-        if self.outputs.complete("label"):
-            found += self._of_label_maps("label")
-            if self.outputs.complete("segment"):
-                found += self._of_label_maps("segment")
-        return [each for each in found if same or not same_for_all(each.stage)]
-
-    def _objects(self, number: int) -> list[dict[str, Any]]:
-        _, source, key = self.joined[number]
-        found = source.objects[key]
-        boxes, areas = rle.boxes(found.rles), rle.areas(found.rles)
-        return [
-            {"rle": mask, "box": box, "category": which, "crowd": crowd, "area": int(area)}
-            for mask, box, which, crowd, area in zip(
-                found.rles, boxes, found.classes, found.crowds, areas, strict=True
-            )
-        ]
-
-    def _one_mask(self, mask_of: Callable[[tuple[int, int]], np.ndarray]) -> Masks:
-        masks = {}
-        for number, (image, _, _) in self.joined.items():
-            mask = mask_of(image.size)[None]
-            masks[number] = [
-                {"rle": rle.encode(mask)[0], "box": boxes_from_masks(mask)[0], "score": 1.0}
-            ]
-        return masks
-
-    def _found(self, stage: str, masks: Masks) -> list[Measure]:
-        """Class-agnostic numbers of masks by falling score: CorLoc, mean best IoU, boundary IoU, AP."""
-        ids = list(self.joined)
-        solid = [[row for row in self.objects[number] if not row["crowd"]] for number in ids]
-        rows = [masks.get(number, []) for number in ids]
-        best = [np.asarray(found[0]["box"]) if found else None for found in rows]
-        boxes = [
-            np.array([row["box"] for row in objects], np.float64).reshape(-1, 4)
-            for objects in solid
-        ]
-        ious = [
-            rle.iou([mask["rle"] for mask in found], [row["rle"] for row in objects])
-            for found, objects in zip(rows, solid, strict=True)
-        ]
-        n_objects = np.array([len(objects) for objects in solid])
-        hits = np.array(corloc.hits(best, boxes), float)
-        of_best = [iou.max(axis=0).sum() if len(iou) else 0.0 for iou in ious]
-        outlines = [_outlines(*each) for each in zip(rows, solid, ious, strict=True)]
-        text = "box IoU >= 0.5 of the best-scored mask with any object; pictures with objects, crowds are none"
-        found = [
-            Measure(
-                stage, "CorLoc", text, label_map_counts.ratio(hits * (n_objects > 0), n_objects > 0)
-            ),
-            Measure(
-                stage,
-                "mean_best_iou",
-                "mask IoU of the best mask, mean over objects, crowds are none",
-                label_map_counts.ratio(np.array(of_best), n_objects),
-            ),
-            Measure(
-                stage,
-                "boundary_iou",
-                "boundary IoU (2 % of the diagonal) of the mask of best mask IoU, mean over objects",
-                label_map_counts.ratio(np.array(outlines), n_objects),
-            ),
-            *self._curves(stage, self.objects, masks, agnostic=True),
-        ]
-        empty = n_objects == 0
-        if empty.any():
-            text = f"share of the {int(empty.sum())} pictures without objects in which a mask was found"
-            found.append(
-                Measure(
-                    stage,
-                    "false_mask_rate",
-                    text,
-                    label_map_counts.ratio(empty & np.array([bool(r) for r in rows]), empty),
-                )
-            )
+        for name, mask_of in baselines.MASKS.items() if self.has_objects else ():
+            sizes = {number: known.image.size for number, known in self.known.items()}
+            masks = {number: baselines.records(mask_of(size)) for number, size in sizes.items()}
+            found += mask_measures.of_masks(f"{BASELINE}{name}", self.objects, masks)
         return found
 
-    def _curves(
-        self,
-        stage: str,
-        truth: Mapping[int, list[Any]],
-        masks: Masks,
-        *,
-        agnostic: bool,
-        single: bool = False,
-    ) -> list[Measure]:
-        """AP and AR of all masks, or by the protocol single; by mask, then by box."""
-        if single:
-            truth, masks = instances.most_confident(truth, masks)
-        protocol = ", ".join(
-            [
-                "most confident mask a picture against the object whose box it overlaps most"
-                if single
-                else "all masks",
-                "one class"
-                if agnostic
-                else f"clusters to classes one to one (Hungarian on this split, {VOTES[self.settings.votes]})",
-            ]
-        )
-        found = []
-        for iou_type, by in (("segm", "mask"), ("bbox", "box")):
-            curves = Curves(truth, masks, iou_type=iou_type, class_agnostic=agnostic)  # type: ignore[arg-type]
-            for name in NAMES:
-                # AR100 is always of one class here, so that its name says all.
-                if name == "AR100" and (not agnostic or single):
-                    continue
-                shown = name if name == "AR100" or not agnostic else f"{name}_agnostic"
-                shown = f"{shown}_single" if single else shown
-                found.append(
-                    Measure(
-                        stage,
-                        shown if by == "mask" else f"box_{shown}",
-                        f"COCO by {by}, {protocol}",
-                        lambda samples, curves=curves, name=name: curves.numbers(samples)[name],  # type: ignore[misc]
-                    )
-                )
-        return found
+    def of_proposals(self) -> list[Measure]:
+        """Return the class-agnostic numbers of the proposals."""
+        if not self.has_objects or not self.outputs.complete("propose"):
+            return []
+        masks = self.outputs.masks("propose", self.known)
+        return self._told("propose", self._of_masks("propose", masks))
 
-    def _of_clusters(self) -> list[Measure]:
-        """Agreement of ids with classes, and the proposals painted as a segmentation."""
-        clustering = self.outputs.clustering("proposals")
-        n_clusters = clustering.k
-        place = {number: row for row, number in enumerate(self.joined)}
+    def of_clusters(self) -> list[Measure]:
+        """Return how well the clusters of proposals that meet an object agree with its class."""
+        if not self.has_objects or not self.outputs.complete("cluster"):
+            return []
         at: list[int] = []
         ids: list[int] = []
         classes: list[int] = []
-        by_picture: dict[int, np.ndarray] = {}
-        for row in clustering.rows():
-            if row["id"] not in self.joined:
-                continue
-            image, source, key = self.joined[row["id"]]
-            found = detections(row, image.size)
-            if self.has_objects and len(found):
-                objects = [each for each in self.objects[row["id"]] if not each["crowd"]]
-                iou = rle.iou(found.rles, [each["rle"] for each in objects])
-                of_masks = clusters.class_of_best(
-                    iou, np.array([each["category"] for each in objects]), at_least=MATCHED
-                )
-                ids += found.clusters[of_masks >= 0].tolist()
-                classes += of_masks[of_masks >= 0].tolist()
-                at += [place[row["id"]]] * int((of_masks >= 0).sum())
-            masks = rle.decode(found.rles, size=image.size)
-            label_map = paint(masks, found.clusters, found.scores, image.size, overlap="below")
-            by_picture[row["id"]] = self._confusion(label_map, source.label_map(key), n_clusters)
-        measures: list[Measure] = []
-        if ids:
-            samples = clusters.Samples(
-                np.array(at),
-                np.array(ids),
-                np.array(classes),
-                n_clusters=n_clusters,
-                n_classes=len(self.names) + 1,
+        place = {number: row for row, number in enumerate(self.known)}
+        for known, found in self._clustered():
+            objects = records.solid(self.objects[known.image.id])
+            iou = rle.iou(found.rles, [each["rle"] for each in objects])
+            categories = np.array([each["category"] for each in objects], np.int64)
+            met = clusters.class_of_best(iou, categories, at_least=HIT)
+            ids += found.clusters[met >= 0].tolist()
+            classes += met[met >= 0].tolist()
+            at += [place[known.image.id]] * int((met >= 0).sum())
+        if not ids:
+            return []
+        of = clusters.Samples(
+            np.array(at),
+            np.array(ids),
+            np.array(classes),
+            n_clusters=self.outputs.n_clusters("cluster"),
+            n_classes=len(self.names),
+        )
+        which = f"{len(ids)} masks with mask IoU >= {HIT} to an object"
+        return [
+            Measure(stage, name, f"{how}; {which}", statistic)
+            for stage, name, how, statistic in (
+                (f"{BASELINE}one_cluster", "cluster_accuracy", clusters.OF_ONE, of.largest_class),
+                ("cluster", "cluster_accuracy", clusters.OF_ACCURACY, of.statistic("accuracy")),
+                ("cluster", "NMI", clusters.OF_RAW, of.statistic("nmi")),
+                ("cluster", "ARI", clusters.OF_RAW, of.statistic("ari")),
             )
-            protocol = f"{len(ids)} masks with mask IoU >= {MATCHED} to an object"
-            measures = [
-                Measure(
-                    "baseline:one_cluster",
-                    "cluster_accuracy",
-                    f"all in one cluster; {protocol}",
-                    samples.largest_class,
-                ),
-                Measure(
-                    "cluster",
-                    "cluster_accuracy",
-                    f"clusters to classes one to one (Hungarian by count on this split); {protocol}",
-                    samples.statistic("accuracy"),
-                ),
-                Measure("cluster", "NMI", f"raw clusters; {protocol}", samples.statistic("nmi")),
-                Measure("cluster", "ARI", f"raw clusters; {protocol}", samples.statistic("ari")),
-            ]
-        in_order = [by_picture[number] for number in self.joined]
-        return measures + self._semantic("cluster", in_order, "proposals painted by falling score")
+        ]
 
-    def _of_detections(self) -> list[Measure]:
-        """Class-agnostic as the proposals, then class-aware after matching clusters to classes; all, and single."""
-        masks = self.outputs.masks("detect", self.joined)
-        n_clusters = self.outputs.n_clusters("detect")
-        counts = instances.votes(
+    def of_detections(self) -> list[Measure]:
+        """Return the numbers of detections: of one class and of classes; of all, then single."""
+        if not self.has_objects or not self.outputs.complete("detect"):
+            return []
+        masks = self.outputs.masks("detect", self.known)
+        votes = instances.votes(
             self.objects,
             masks,
-            n_clusters=n_clusters,
-            n_classes=len(self.names) + 1,
+            n_clusters=self.outputs.n_clusters("detect"),
+            n_classes=len(self.names),
             rule=self.settings.votes,
         )
-        mapping = matching.hungarian(counts[:, 1:])
-        named: Masks = {
-            number: [
-                {**mask, "category": mapping.get(mask["cluster"], len(self.names)) + 1}
-                for mask in found
-            ]
-            for number, found in masks.items()
-        }
-        return [
-            *self._found("detect", masks),
-            *self._curves("detect", self.objects, named, agnostic=False),
-            *self._curves("detect", self.objects, named, agnostic=True, single=True),
-            *self._curves("detect", self.objects, named, agnostic=False, single=True),
-        ]
-
-    def _trivial_label_maps(self) -> list[Measure]:
-        """What label maps reach that saw nothing: all background; one cluster everywhere, or in the middle."""
-        mask_of: dict[str, Callable[[tuple[int, int]], np.ndarray]] = {
-            "background": lambda size: np.zeros(size, bool),
-            "whole": baselines.whole,
-            "centre": baselines.centre,
-        }
-        found: dict[str, list[np.ndarray]] = {name: [] for name in mask_of}
-        for image, source, key in self.joined.values():
-            truth = source.label_map(key)
-            for name, own in mask_of.items():
-                found[name].append(self._confusion(own(image.size).astype(np.uint8), truth, 1))
-        measures = []
-        for name, by_picture in found.items():
-            measures += self._semantic(
-                f"baseline:{name}", by_picture, "one cluster", each_class=False
-            )
-        return measures
-
-    def _of_label_maps(self, stage: str) -> list[Measure]:
-        n_clusters = self.outputs.n_clusters(stage)
-        by_picture = [
-            self._confusion(self.outputs.label_map(stage, image), source.label_map(key), n_clusters)
-            for image, source, key in self.joined.values()
-        ]
-        maps = (
-            (self.outputs.label_map(stage, image), source.label_map(key))
-            for image, source, key in self.joined.values()
-        )
-        what, shown = (
-            "label maps at native size",
-            stage,
-        )  # `maps` above is made later: `stage` must stay what it is
-        if stage == "segment" and self.outputs.chosen_by_truth():
-            # Under another name: nobody who looks for `segment` may take the best of many looks for it.
-            shown, what = (
-                f"{stage}:{BEST}",
-                f"{what}; weights chosen by the ground truth that this number is taken on",
-            )
-        return self._semantic(shown, by_picture, what, maps=maps)
-
-    def _confusion(self, label_map: np.ndarray, truth: np.ndarray, n_clusters: int) -> np.ndarray:
-        return semantic.confusion(label_map, truth, len(self.names) + 1, columns=n_clusters + 1)
-
-    def _semantic(
-        self,
-        stage: str,
-        by_picture: list[np.ndarray],
-        what: str,
-        *,
-        maps: Iterable[tuple[np.ndarray, np.ndarray]] = (),
-        each_class: bool = True,
-    ) -> list[Measure]:
-        """mIoU, pixel accuracy, IoU of each class, and with the maps themselves (prediction, truth) boundary IoU."""
-        settings = self.settings
-        of = label_map_counts.LabelMaps(by_picture, rule=settings.matching)
-        text = f"{what}; {RULES[settings.matching]} on this split, background fixed; 255 ignored"
-        whole = f"{text}; classes: {settings.protocol}"
+        mapping = {row: 1 + which for row, which in matching.hungarian(votes[:, 1:]).items()}
+        named = instances.named(masks, mapping, without=len(self.names))
+        how = instances.VOTES[self.settings.votes]
+        classes = f"clusters to classes one to one (Hungarian on this split, {how})"
+        single = instances.most_confident(self.objects, named)
         found = [
-            Measure(stage, "mIoU", whole, of.mean_iou(protocol=settings.protocol)),
-            Measure(stage, "pixel_accuracy", text, of.pixel_accuracy()),
+            *self._of_masks("detect", masks),
+            *mask_measures.curves("detect", self.objects, named, classes=classes),
+            *mask_measures.curves("detect", *single, classes=None, single=True),
+            *mask_measures.curves("detect", *single, classes=classes, single=True),
         ]
-        names = ["background", *self.names]
-        if each_class:
-            self.confusions[stage] = of.total
-        bands = [
-            boundary.counts(_renamed(one, of.mapping), truth, len(names)) for one, truth in maps
-        ]
+        return self._told("detect", found)
+
+    def _of_masks(self, stage: str, masks: Records) -> list[Measure]:
+        return mask_measures.of_masks(stage, self.objects, masks, refused=self._refused(stage))
+
+    def of_label_maps(
+        self, *, trivial: bool
+    ) -> tuple[dict[str, list[Measure]], dict[str, np.ndarray]]:
+        """Return stage -> its numbers, and as it is shown -> its confusion after matching.
+
+        The truth is read a picture at a time for all stages: once to count, and once for outlines,
+        which are compared when the clusters have their classes.
+        """
+        stages = [f"{BASELINE}{name}" for name in baselines.LABEL_MAPS] if trivial else []
+        stages += ["cluster"] if self.outputs.complete("cluster") else []
+        stages += self._mapped()
+        columns = {stage: 1 + self._n_clusters(stage) for stage in stages}
+        counts: dict[str, list[sparse.csr_array]] = {stage: [] for stage in stages}
+        for truth, maps in self._maps(stages):
+            for stage, label_map in maps.items():
+                one = semantic.confusion(label_map, truth, len(self.names), columns=columns[stage])
+                counts[stage].append(sparse.csr_array(one))
+        of = {stage: LabelMaps(each, rule=self.settings.matching) for stage, each in counts.items()}
+        bands: dict[str, list[np.ndarray]] = {stage: [] for stage in self._mapped()}
+        for truth, maps in self._maps(list(bands)):
+            for stage, label_map in maps.items():
+                named = matching.rename_map(label_map, of[stage].mapping)
+                bands[stage].append(boundary.counts(named, truth, len(self.names)))
+        found = {stage: self._semantic(stage, of[stage], bands.get(stage)) for stage in stages}
+        totals = {
+            self._shown(stage): each.total
+            for stage, each in of.items()
+            if not stage.startswith(BASELINE)
+        }
+        return found, totals
+
+    def _semantic(self, stage: str, of: LabelMaps, bands: list[np.ndarray] | None) -> list[Measure]:
+        """Return mIoU and pixel accuracy; boundary IoU of real label maps; IoU of each class."""
+        shown, is_trivial = self._shown(stage), stage.startswith(BASELINE)
+        what = "one cluster" if is_trivial else PAINTED if stage == "cluster" else NATIVE
+        if shown != stage:
+            what = f"{what}; weights chosen by the ground truth that this number is taken on"
+        rule = matching.RULES[self.settings.matching]
+        text = f"{what}; {rule} on this split, background fixed; 255 ignored"
+        found = label_map_counts.whole(shown, of, text=text, protocol=self.settings.protocol)
         if bands:
-            held = of.total.sum(axis=1) > 0
-            parts, wholes = np.array(bands)[:, :, held].transpose(1, 0, 2)
-            text_of_bands = (
-                f"{text}; bands of 2 % of the diagonal summed over pictures, "
-                "mean over the classes that occur"
-            )
-            found.append(
-                Measure(
-                    stage,
-                    "boundary_iou",
-                    text_of_bands,
-                    label_map_counts.mean_of_ratios(parts, wholes),
+            outlines = boundary.of_label_maps(bands, of.held)
+            how = f"{text}; {boundary.OF_LABEL_MAPS}"
+            found.append(Measure(shown, "boundary_iou", how, outlines))
+        if is_trivial:
+            return found
+        found += label_map_counts.by_class(shown, of, self.names, text=text)
+        return self._told(stage, found)
+
+    def _told(self, stage: str, found: list[Measure]) -> list[Measure]:
+        """Return the numbers of a stage with a word on pictures that it has nothing of, if any."""
+        left_out, n = self._refused(stage), len(self.images)
+        parts = []
+        if left_out:
+            is_of_masks = stage in ("propose", "detect")
+            cost = "no masks, so misses" if is_of_masks else "all their pixels count as wrong"
+            paths = [image.path for image in self.images if image.id in left_out]
+            parts.append(f"{len(left_out)} of {n} pictures refused ({listed(paths, 3)}): {cost}")
+        if stage == "label":
+            empty = refused.unmapped(self.outputs.folder, self.images) - left_out
+            if empty:
+                parts.append(f"{len(empty)} of {n} pictures without a detection: all background")
+        if not found or not parts:
+            return found
+        self.notes[found[0].stage] = note = "; ".join(parts)
+        return [replace(each, protocol=f"{each.protocol}; {note}") for each in found]
+
+    def _refused(self, stage: str) -> frozenset[int]:
+        if stage not in self.refused:
+            found = refused.refused(self.outputs.folder, stage, self.images)
+            self.refused[stage] = found
+        return self.refused[stage]
+
+    def _mapped(self) -> list[str]:
+        """Return the finished stages that left label maps; `segment` counts if `label` does."""
+        finished = [stage for stage in ("label", "segment") if self.outputs.complete(stage)]
+        return finished if "label" in finished else []
+
+    def _shown(self, stage: str) -> str:
+        """Return the name of a stage in the rows."""
+        # Under another name: nobody who looks for `segment` may take the best of many looks for it.
+        chosen = stage == "segment" and self.outputs.chosen_by_truth()
+        return f"{stage}:{BEST}" if chosen else stage
+
+    def _n_clusters(self, stage: str) -> int:
+        return 1 if stage.startswith(BASELINE) else self.outputs.n_clusters(stage)
+
+    def _maps(self, stages: Sequence[str]) -> Iterator[tuple[np.ndarray, dict[str, np.ndarray]]]:
+        """Yield each picture's true label map, and stage -> its map of clusters, (H, W) uint8."""
+        painted = self._painted() if "cluster" in stages else iter(())
+        for known in self.known.values() if stages else ():
+            maps = {}
+            for stage in stages:
+                size = known.image.size
+                if stage.startswith(BASELINE):
+                    mask_of = baselines.LABEL_MAPS[stage.removeprefix(BASELINE)]
+                    maps[stage] = mask_of(size).astype(np.uint8)
+                    continue
+                maps[stage] = (
+                    next(painted)
+                    if stage == "cluster"
+                    else self.outputs.label_map(stage, known.image)
                 )
-            )
-        for number, name in enumerate(names if each_class else ()):
-            if of.total[number].sum():
-                found.append(Measure(stage, f"IoU/{name}", text, of.iou_of_class(number)))
-        return found
+                if known.image.id in self._refused(stage):
+                    # Not background, which most pixels are: who fails must not gain by it.
+                    maps[stage] = np.full(size, semantic.NO_CLASS, np.uint8)
+            yield known.label_map(), maps
 
+    def _painted(self) -> Iterator[np.ndarray]:
+        """Yield each picture's proposals as a label map (H, W) uint8 of their clusters."""
+        for known, found in self._clustered():
+            size = known.image.size
+            masks = rle.decode(found.rles, size=size)
+            yield paint(masks, found.clusters, found.scores, size, overlap="below")
 
-def _renamed(label_map: np.ndarray, mapping: Mapping[int, int]) -> np.ndarray:
-    """A label map of clusters as one of classes; clusters without a class become 255."""
-    values = np.full(256, 255, np.uint8)
-    values[0] = 0
-    for cluster, which in mapping.items():
-        if 1 + cluster < 256:
-            values[1 + cluster] = which
-    return values[label_map]
-
-
-def _outlines(masks: list[dict[str, Any]], objects: list[dict[str, Any]], iou: np.ndarray) -> float:
-    """Sum over a picture's objects of the boundary IoU with the mask of highest mask IoU."""
-    total = 0.0
-    for place, row in enumerate(objects):
-        if len(masks) and iou[:, place].max() > 0:
-            pair = rle.decode([masks[int(iou[:, place].argmax())]["rle"], row["rle"]])
-            total += float(np.nan_to_num(boundary.iou(*pair)))
-    return total
+    def _clustered(self) -> Iterator[tuple[Known, Detections]]:
+        """Yield the pictures, by id, with their proposals and the clusters of these."""
+        for row in self.outputs.clustering("proposals").rows():
+            if known := self.known.get(row["id"]):
+                yield known, detections(row, known.image.size)

@@ -1,20 +1,19 @@
-"""score: anybody's files of predictions against ground truth, without a run; what both kinds share.
+"""score: anybody's files of predictions against ground truth, without a run; common to both kinds.
 
+In:   a function that scores, and the options that a user gave it
 Out:  Score: rows like those of metrics.json and notes on what is odd; --out FILE.json, .csv or .md
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
-import numpy as np
-
 from maskdistill.errors import SettingsError
-from maskdistill.evaluation import bootstrap, tables
-from maskdistill.evaluation.bootstrap import Statistic
+from maskdistill.evaluation import tables
+from maskdistill.evaluation.rows import rounded
 from maskdistill.features.licences import UNKNOWN
 from maskdistill.runs import atomic
 from maskdistill.settings import nearest
@@ -24,9 +23,10 @@ SUFFIXES = (".json", ".csv", ".md")
 
 @dataclass(frozen=True)
 class Score:
-    """What was measured: rows as in metrics.json (split `all`), and sentences on what stands beside the numbers.
+    """Numbers of anybody's files, and sentences on what stands beside them.
 
     Attributes:
+        rows: as in metrics.json, of the split `all`; not rounded, files alone are.
         weights: of the network that predicted, with their licence, as the user says.
     """
 
@@ -35,7 +35,7 @@ class Score:
     weights: str = UNKNOWN
 
     def table(self) -> str:
-        """As Markdown, notes below."""
+        """Return the table as Markdown, notes below."""
         notes = [*self.notes, f"weights of what predicted: {self.weights}"]
         return "\n".join([tables.table(self.rows), *(f"- {note}" for note in notes)])
 
@@ -49,10 +49,18 @@ def written(
     *,
     weights: str = "",
 ) -> Score:
-    """Score, and write it where wanted; options and the form of the file are checked before anything is read.
+    """Score two files, and write what was measured where wanted.
+
+    Options and the form of the file to be written are checked before anything is read.
+
+    Args:
+        score: of score_instances.py or score_semantic.py. options: its own, by name.
+        out: FILE.json, .csv or .md; None: nothing is written.
+        weights: of the network that predicted, with their licence; "": unknown.
 
     Raises:
-        SettingsError: an option that is none of its choices or out of range, a file of unknown form.
+        SettingsError: an option that is none of its choices or out of range, a file of unknown
+            form.
     """
     target = Path(out) if out is not None else None
     if target is not None and target.suffix not in SUFFIXES:
@@ -79,12 +87,13 @@ def written(
 
 
 def write(score: Score, out: Path) -> None:
-    """FILE.json (rows and notes), FILE.csv (rows), FILE.md (table and notes)."""
+    """Write FILE.json (rows and notes), FILE.csv (rows) or FILE.md (table and notes)."""
+    rows = rounded(score.rows)
     if out.suffix == ".json":
         written = {
             "format": 1,
             "weights": score.weights,
-            "metrics": score.rows,
+            "metrics": rows,
             "notes": score.notes,
         }
         atomic.write_json(out, written)
@@ -92,43 +101,5 @@ def write(score: Score, out: Path) -> None:
         atomic.write_text(out, score.table() + "\n")
     else:
         columns = ("stage", "name", "value", "low", "high", "pictures", "protocol", "weights")
-        rows = [{**row, "weights": score.weights} for row in score.rows]
-        atomic.write_text(out, tables.as_csv(rows, columns))
-
-
-def rows_of(
-    measures: Sequence[tuple[str, str, str, Statistic]], n_pictures: int, resamples: int, seed: int
-) -> list[dict[str, Any]]:
-    """Rows of (stage, name, protocol, statistic), each with its interval."""
-    samples = bootstrap.draws(n_pictures, resamples=resamples, seed=seed)
-    return [
-        row_of(
-            stage,
-            name,
-            bootstrap.value(statistic, n_pictures),
-            bootstrap.spread(statistic(samples)) if len(samples) else None,
-            n_pictures,
-            protocol,
-        )
-        for stage, name, protocol, statistic in measures
-    ]
-
-
-def row_of(
-    stage: str,
-    name: str,
-    value: float,
-    interval: tuple[float, float] | None,
-    pictures: int,
-    protocol: str,
-) -> dict[str, Any]:
-    """One row; a value that is not there has no interval."""
-    return {
-        "stage": stage,
-        "name": name,
-        "split": "all",
-        "value": None if np.isnan(value) else float(value),
-        "interval": None if interval is None or np.isnan(value) else list(interval),
-        "pictures": pictures,
-        "protocol": protocol,
-    }
+        told = [{**row, "weights": score.weights} for row in rows]
+        atomic.write_text(out, tables.as_csv(told, columns))

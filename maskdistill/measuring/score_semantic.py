@@ -1,7 +1,8 @@
-"""score semantic: two folders of label maps, anybody's; protocol `semantic` of docs/reproduce.md.
+"""score semantic: a folder of label maps against another, anybody's.
 
 In:   predictions and truth as PNG, palette or grey, joined by relative path, else file name
-Out:  Score; what does not fit is refused by name, what is odd stands beside the numbers
+Out:  Score; what does not fit is refused by name, what is odd stands beside the numbers; protocol:
+      docs/reproduce.md, `semantic`
 """
 
 from __future__ import annotations
@@ -16,12 +17,10 @@ import numpy as np
 from maskdistill.datasets import coco, voc
 from maskdistill.datasets.truth import join, read_map
 from maskdistill.errors import GroundTruthError, PredictionError, SettingsError, listed
-from maskdistill.evaluation import label_map_counts, semantic
-from maskdistill.evaluation.bootstrap import Statistic
-from maskdistill.measuring.run_measures import RULES
-from maskdistill.measuring.score_files import Score, rows_of
-
-NO_CLASS = 255  # in a prediction: a miss; in the truth: ignored
+from maskdistill.evaluation import bootstrap, label_map_counts, matching
+from maskdistill.evaluation.rows import built
+from maskdistill.evaluation.semantic import NO_CLASS, confusion
+from maskdistill.measuring.score_files import Score
 
 
 def score(
@@ -36,12 +35,14 @@ def score(
     resamples: int,
     seed: int,
 ) -> Score:
-    """Label maps (PNG) against label maps, joined by relative path, else file name; docs/reproduce.md, `semantic`.
+    """Score label maps (PNG) against label maps, joined by relative path, else file name.
 
     Args:
-        classes: voc, or a file with a name a line, background first. only: a list of names of truths.
+        classes: voc, or a file with a name a line, background first.
+        only: a list of names of truths: these alone are scored.
         rule: none: ids are classes; else of matching.match_label_maps.
         missing: what a truth without a prediction does: refuse, or count as background.
+        resamples, seed: of the samples of pictures for the intervals; 0 resamples: no intervals.
     Raises:
         GroundTruthError, PredictionError: what does not fit, how many and which.
     """
@@ -58,8 +59,9 @@ def score(
             other_sizes.append(f"{pairs[key]} is {_size(prediction)}, {key} {_size(truth)}")
             continue
         try:
-            # The last column, any other value, is 255 alone: what an id of no class costs is told apart from it below.
-            by_picture.append(semantic.confusion(prediction, truth, len(names), columns=NO_CLASS))
+            # The last column, any other value, is 255 alone: what an id of no class costs is told
+            # apart from it below.
+            by_picture.append(confusion(prediction, truth, len(names), columns=NO_CLASS))
         except ValueError as error:
             raise GroundTruthError(
                 f"{path}: {error}. Give the classes that it was made with: --classes"
@@ -67,34 +69,34 @@ def score(
         seen += np.bincount(prediction[truth != NO_CLASS], minlength=256)
     if other_sizes:
         raise PredictionError(
-            f"{predictions}: {len(other_sizes)} of {len(truths)} predictions have another size than their truth "
-            f"(first: {'; '.join(other_sizes[:3])}). Resize them first, by nearest"
+            f"{predictions}: {len(other_sizes)} of {len(truths)} predictions have another size "
+            f"than their truth (first: {'; '.join(other_sizes[:3])}). Resize them first, by nearest"
         )
     used = max((int(value) for value in np.flatnonzero(seen[:NO_CLASS])), default=0)
     columns = len(names) if rule == "none" else used + 1
     by_picture = [_folded(each, columns) for each in by_picture]
     of = label_map_counts.LabelMaps(by_picture, rule=None if rule == "none" else rule)
     notes += _on_ids(seen, of, names, rule)
-    text = "ids are classes" if rule == "none" else f"{RULES[rule]}, background fixed"
+    text = "ids are classes" if rule == "none" else f"{matching.RULES[rule]}, background fixed"
     text = f"{len(truths)} label maps; {text}; 255 ignored"
-    whole = f"{text}; classes: {protocol}"
     background = label_map_counts.LabelMaps(
         [_folded(each.sum(axis=1, keepdims=True), len(names)) for each in by_picture], rule=None
     )
-    measures: list[tuple[str, str, str, Statistic]] = [
-        ("baseline:background", "mIoU", whole, background.mean_iou(protocol=protocol)),
-        ("baseline:background", "pixel_accuracy", text, background.pixel_accuracy()),
-        ("score", "mIoU", whole, of.mean_iou(protocol=protocol)),
-        ("score", "pixel_accuracy", text, of.pixel_accuracy()),
+    measures = [
+        *label_map_counts.whole("baseline:background", background, text=text, protocol=protocol),
+        *label_map_counts.whole("score", of, text=text, protocol=protocol),
+        *label_map_counts.by_class("score", of, names, text=text),
     ]
-    for number, name in enumerate(names):
-        if of.total[number].any():
-            measures.append(("score", f"IoU/{name}", text, of.iou_of_class(number)))
-    return Score(rows_of(measures, len(truths), resamples, seed), notes)
+    samples = bootstrap.draws(len(truths), resamples=resamples, seed=seed)
+    return Score(built(measures, samples, split="all"), notes)
 
 
 def class_names(classes: str) -> list[str]:
-    """`voc`, or a file with a name a line, background first."""
+    """Return the names of `voc`, or of a file with a name a line, background first.
+
+    Raises:
+        SettingsError: a name twice, or as many as no label map holds.
+    """
     if classes == "voc":
         return list(voc.CLASSES)
     names = coco.read_list(Path(classes))
@@ -122,13 +124,14 @@ def _maps(
 
 
 def _kept(truths: Mapping[str, Path], ground_truth: Path, only: Path) -> dict[str, Path]:
-    """The truths of a list of names, all of which must be there."""
+    """Return the truths of a list of names, all of which must be there."""
     wanted = [line.split()[0] for line in coco.read_list(only)]
     found = join(list(truths), wanted)
     missing = [name for name in wanted if name not in found]
     if missing:
         raise GroundTruthError(
-            f"{ground_truth}: has no label map of {len(missing)} of {len(wanted)} names of {only}: {listed(missing)}"
+            f"{ground_truth}: has no label map of {len(missing)} of {len(wanted)} names of {only}: "
+            f"{listed(missing)}"
         )
     return {key: truths[key] for key in sorted(found.values())}
 
@@ -147,7 +150,7 @@ def _paired(
     truths: Mapping[str, Path],
     missing: str,
 ) -> tuple[dict[str, str], list[str]]:
-    """Truth -> prediction, by name, and what to say of those without a partner."""
+    """Return truth -> prediction, by name, and what to say of those without a partner."""
     pairs = join(list(found), list(truths))
     without = [key for key in truths if key not in pairs]
     stems: dict[str, list[str]] = {}
@@ -159,18 +162,21 @@ def _paired(
     if several:
         first, candidates = next(iter(several.items()))
         raise PredictionError(
-            f"{predictions}: {len(several)} truths cannot be told which prediction is theirs: {first} may be "
-            f"{' or '.join(candidates)}, or another truth has its name. Give predictions at the truths' relative paths"
+            f"{predictions}: {len(several)} truths cannot be told which prediction is theirs: "
+            f"{first} may be {' or '.join(candidates)}, or another truth has its name. "
+            "Give predictions at the truths' relative paths"
         )
     notes = []
     if without and missing == "refuse":
         raise PredictionError(
-            f"{predictions}: {len(without)} of {len(truths)} label maps of {ground_truth} have no prediction "
-            f"({listed(without)}). Predict them, or count them as background: --missing background"
+            f"{predictions}: {len(without)} of {len(truths)} label maps of {ground_truth} have no "
+            f"prediction ({listed(without)}). "
+            "Predict them, or count them as background: --missing background"
         )
     if without:
         notes.append(
-            f"{len(without)} of {len(truths)} truths have no prediction, counted as background: {listed(without)}"
+            f"{len(without)} of {len(truths)} truths have no prediction, counted as background: "
+            f"{listed(without)}"
         )
     extra = sorted(set(found) - set(pairs.values()))
     if extra:
@@ -183,7 +189,7 @@ def _paired(
 def _on_ids(
     seen: np.ndarray, of: label_map_counts.LabelMaps, names: Sequence[str], rule: str
 ) -> list[str]:
-    """Ids of predictions that the truth does not have, and the reverse."""
+    """Return sentences on ids of predictions that the truth does not have, and the reverse."""
     notes = []
     if seen[NO_CLASS]:
         notes.append(
@@ -193,13 +199,14 @@ def _on_ids(
         strange = [int(value) for value in np.flatnonzero(seen[:NO_CLASS]) if value >= len(names)]
         if strange:
             notes.append(
-                f"{seen[strange].sum()} valid pixels are predicted ids that are no class (0 to {len(names) - 1}): "
-                f"{listed(strange)}; counted as misses"
+                f"{seen[strange].sum()} valid pixels are predicted ids that are no class "
+                f"(0 to {len(names) - 1}): {listed(strange)}; counted as misses"
             )
     else:
         n_clusters = int((seen[1:NO_CLASS] > 0).sum())
         notes.append(
-            f"{n_clusters} clusters were predicted, {len(of.mapping)} of {len(names) - 1} classes have one"
+            f"{n_clusters} clusters were predicted, "
+            f"{len(of.mapping)} of {len(names) - 1} classes have one"
         )
     held, predicted = of.total.sum(axis=1) > 0, of.total[:, : len(names)].sum(axis=0) > 0
     for which, what in (
@@ -208,14 +215,14 @@ def _on_ids(
         (~held & ~predicted, "classes occur in neither truth nor prediction"),
     ):
         if which.any():
-            notes.append(
-                f"{which.sum()} {what}: {listed([names[n] for n in np.flatnonzero(which).tolist()], 25)}"
-            )
+            # 25: more than VOC's classes, so that all of these are named, and not all of COCO's.
+            found = listed([names[n] for n in np.flatnonzero(which).tolist()], 25)
+            notes.append(f"{which.sum()} {what}: {found}")
     return notes
 
 
 def _folded(counts: np.ndarray, columns: int) -> np.ndarray:
-    """A confusion with only so many columns and a last one for all others."""
+    """Return a confusion with only so many columns and a last one for all others."""
     folded = np.zeros((len(counts), columns + 1), np.int64)
     kept = min(columns, counts.shape[1])
     folded[:, :kept] = counts[:, :kept]

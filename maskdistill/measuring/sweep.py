@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from maskdistill.artifacts import ground_truth
 from maskdistill.datasets import truth as truths
 from maskdistill.discovery.find import PictureFeatures, discover, features_of
 from maskdistill.discovery.recipe import METHODS, Input, Recipe, recipe_of
@@ -32,7 +33,6 @@ from maskdistill.runs.fingerprints import digest
 from maskdistill.settings import as_dict
 from maskdistill.settings.propose import Method, ProposeSettings
 from maskdistill.settings.run import HANDCRAFTED
-from maskdistill.stages import evaluate
 from maskdistill.types import FACETS, Facet, Rle
 
 CROP = 0.1  # of each side, cut off all around, for the agreement under crops
@@ -149,7 +149,7 @@ def _chosen(job: Job, n_pictures: int) -> tuple[list[Image], dict[int, list[Rle]
     """
     joined: dict[int, list[Rle]] = {}
     sources = [truths.read(Path(source)) for source in job.settings.ground_truth]
-    for image, source, key in evaluate.join(job, sources, job.images) if sources else []:
+    for image, source, key in ground_truth.join(job, sources, job.images) if sources else []:
         seen = source.objects.get(key)
         rles = (
             [mask for mask, crowd in zip(seen.rles, seen.crowds, strict=True) if not crowd]
@@ -289,7 +289,7 @@ def _row(trial: Trial, measured: list[dict[str, Any]]) -> dict[str, Any]:
         "centred": trial.centred,
     }
     if "hit" in measured[0]:
-        row["CorLoc"] = float(np.mean([each["hit"] for each in measured]))
+        row["CorLoc"] = corloc.share([each["hit"] for each in measured])
         row["mean_best_iou"] = float(
             np.mean([value for each in measured for value in each["best"]])
         )

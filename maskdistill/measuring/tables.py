@@ -1,4 +1,4 @@
-"""What evaluate writes: the numbers of a run as JSON, Markdown and CSV, by class too, and the confusion of classes.
+"""Files and texts of evaluate: a run's numbers as JSON, Markdown, CSV, by class; ten lines of them.
 
 In:   rows of metrics.json, figures of others, confusions
 Out:  metrics.json, metrics.md, metrics.csv, classes.md, classes.csv, confusion-<split>-<stage>.csv
@@ -17,6 +17,7 @@ import numpy as np
 from maskdistill.artifacts import weights_used
 from maskdistill.evaluation import tables
 from maskdistill.measuring.published import CAUTION
+from maskdistill.report.measured import MAIN, SPLITS
 from maskdistill.runs import atomic
 from maskdistill.runs.layout import EvaluateFolder
 from maskdistill.settings import RunSettings
@@ -37,30 +38,45 @@ ROWS = (
 )
 CLASSES = ("split", "class", "stage", "value", "low", "high", "seeds", "spread", "of", "source")
 NO_CLASS = "no class"  # the column of predictions that are none: clusters without a class
+MOST_NOTES = 2  # lines of a summary, which has ten: its first and last, and six stages at most
 
 
 @dataclass
 class Evaluated:
-    """What was measured of one run.
+    """The numbers of one run.
 
     Attributes:
-        rows: of metrics.json. published: figures of others, {"name", "value", "source", "protocol"}.
-        names: of the classes, background first. confusions: (split, stage) -> (classes, classes + 1) pixels.
+        rows: of metrics.json.
+        published: figures of others, {"name", "value", "source", "protocol"}.
+        names: of the classes, background first.
+        confusions: (split, stage) -> (classes, classes + 1) pixels.
+        notes: (split, stage) -> what became of pictures that the stage has nothing of.
     """
 
     rows: list[dict[str, Any]] = field(default_factory=list)
     published: list[dict[str, Any]] = field(default_factory=list)
     names: list[str] = field(default_factory=list)
     confusions: dict[tuple[str, str], np.ndarray] = field(default_factory=dict)
+    notes: dict[tuple[str, str], str] = field(default_factory=dict)
+
+    def sentences(self) -> list[str]:
+        """Return the notes as lines of text, each with its stage and split."""
+        return [f"{stage}, {split}: {note}" for (split, stage), note in self.notes.items()]
 
 
 def write(folder: EvaluateFolder, made: Evaluated, settings: RunSettings) -> None:
-    """Write all of it; what an earlier evaluation left and this one does not have is removed."""
+    """Write all files; what an earlier evaluation left and this one does not have is removed."""
     atomic.make_folder(folder.path)
     weights = weights_used.used(settings)
     told = weights_used.line(weights)
     published = [{"stage": "published", **row} for row in made.published]
-    written = {"format": 1, "weights": weights, "metrics": made.rows, "published": published}
+    written = {
+        "format": 1,
+        "weights": weights,
+        "metrics": made.rows,
+        "notes": made.sentences(),
+        "published": published,
+    }
     atomic.write_json(folder.metrics, written)
     atomic.write_text(folder.table, text(made, settings) + "\n")
     every = [{**row, "weights": told} for row in made.rows] + [
@@ -77,7 +93,7 @@ def write(folder: EvaluateFolder, made: Evaluated, settings: RunSettings) -> Non
 
 
 def text(made: Evaluated, settings: RunSettings) -> str:
-    """The table for people: ours, what others published, the weights."""
+    """Return the whole table for people: ours, what others published, the weights."""
     if not made.rows:
         return "No ground truth was given: nothing was measured."
     parts = [tables.table(made.rows)]
@@ -90,14 +106,62 @@ def text(made: Evaluated, settings: RunSettings) -> str:
         ]
         parts.append(tables.markdown([*head, *body]))
     parts += [
+        "\n".join(f"- {sentence}" for sentence in made.sentences()),
         tables.on_seeds(made.rows),
         f"Weights: {weights_used.line(weights_used.used(settings))}",
     ]
     return "\n\n".join(part for part in parts if part)
 
 
+def summary(made: Evaluated, folder: EvaluateFolder) -> str:
+    """Return at most ten lines: one number a stage, on held-out pictures where it has one there.
+
+    Args:
+        folder: of the run's evaluation, where all are.
+    """
+    if not made.rows:
+        return "No ground truth was given: nothing was measured."
+    lines = [
+        [stage, name, " over seeds ".join(map(tables.shown, rows)), rows[0]["split"]]
+        for stage, names in MAIN.items()
+        if (rows := _main(made.rows, stage, names))
+        for name in [rows[0]["name"]]
+    ]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    shown = [
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in lines
+    ]
+    notes = made.sentences()
+    if len(notes) > MOST_NOTES:
+        notes = [*notes[: MOST_NOTES - 1], f"{len(notes) - MOST_NOTES + 1} more notes there"]
+    return "\n".join(
+        [
+            "evaluate, in per cent with 95 % intervals:",
+            *(f"  {line}" for line in shown),
+            *(f"  - {note}" for note in notes),
+            f"All {len(made.rows)} numbers: {folder.table}",
+        ]
+    )
+
+
+def _main(rows: Sequence[dict[str, Any]], stage: str, names: Sequence[str]) -> list[dict[str, Any]]:
+    """Return the row of a stage's one number, and the same over seeds; none where it has none."""
+    known = [row for row in rows if row["stage"] == stage and row["value"] is not None]
+    for split in SPLITS:
+        for name in names:
+            found = [row for row in known if (row["split"], row["name"]) == (split, name)]
+            if found:
+                return sorted(found, key=lambda row: "seeds" in row)
+    return []
+
+
 def confusion_csv(counts: np.ndarray, names: Sequence[str]) -> str:
-    """Pixels as CSV: a row a true class, a column a predicted one, both by name; the last column is no class."""
+    """Return pixels as CSV: a row a true class, a column a predicted one, by name.
+
+    Args:
+        counts: (classes, classes + 1); the last column, no class, is called so.
+    """
     written = io.StringIO()
     writer = csv.writer(written, lineterminator="\n")
     writer.writerow(["truth", *names, NO_CLASS])
@@ -108,7 +172,10 @@ def confusion_csv(counts: np.ndarray, names: Sequence[str]) -> str:
 def read_confusion(
     folder: EvaluateFolder, split: str, stage: str
 ) -> tuple[list[str], np.ndarray] | None:
-    """Names of the classes and (classes, classes + 1) int64 of what `write` wrote, None where it is not there."""
+    """Return the names of the classes and the pixels (classes, classes + 1) int64 of a file.
+
+    None where no such file is there.
+    """
     path = folder.confusion(split, stage)
     if not path.exists():
         return None
@@ -118,7 +185,7 @@ def read_confusion(
 
 
 def _write_classes(folder: EvaluateFolder, made: Evaluated, told: str) -> None:
-    """classes.md, a table a split, and classes.csv, a line a class, stage and split."""
+    """Write classes.md, a table a split, and classes.csv, a line a class, stage and split."""
     of_classes = [row for row in made.rows if row["name"].startswith("IoU/")]
     by_others = [row for row in made.published if row["name"].startswith("IoU/")]
     if not of_classes:
@@ -128,9 +195,8 @@ def _write_classes(folder: EvaluateFolder, made: Evaluated, told: str) -> None:
     pieces = []
     for split in dict.fromkeys(row["split"] for row in of_classes):
         own = [row for row in of_classes if row["split"] == split]
-        pieces.append(
-            f"IoU of each class in per cent, {split}\n\n{tables.markdown(tables.by_class(own, by_others))}"
-        )
+        table = tables.markdown(tables.by_class(own, by_others))
+        pieces.append(f"IoU of each class in per cent, {split}\n\n{table}")
     if by_others:
         pieces.append(f"Published figures are {CAUTION}.")
     pieces += [tables.on_seeds(of_classes), f"Weights: {told}"]

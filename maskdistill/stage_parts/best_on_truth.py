@@ -1,10 +1,11 @@
-"""segment.keep best_on_the_reported_data: the weights that score best on the very data that is reported on.
+"""segment.keep best_on_the_reported_data: weights that score best on the data that is reported on.
 
-The release does this; its number is then the best of many looks, too high for a network that nobody has looked at. It
-is the one place where ground truth reaches what is trained, it has to be asked for by that name, and its numbers
-stand under that name wherever they stand (measures.py).
+The release does this; its number is then the best of many looks, too high for a network that nobody
+has looked at. This is the one place where ground truth reaches what is trained; it has to be asked
+for by that name, and its numbers stand under it (measuring/run_measures.py).
 
-In:   ground truth, the network under way        Out:  parts/best.safetensors; looks.jsonl (step, mIoU)
+In:   ground truth, the network under way
+Out:  parts/best.safetensors; looks.jsonl (step, mIoU)
 """
 
 from __future__ import annotations
@@ -17,20 +18,21 @@ from typing import Any
 import numpy as np
 from torch import Tensor, nn
 
-from maskdistill.datasets import truth as truths
+from maskdistill.artifacts import ground_truth
+from maskdistill.artifacts.ground_truth import Known
 from maskdistill.engine.job import Job
-from maskdistill.errors import SettingsError, setting
+from maskdistill.errors import PictureError, SettingsError, setting
 from maskdistill.evaluation import bootstrap, label_map_counts, semantic
+from maskdistill.evaluation.rows import number
 from maskdistill.runs import atomic, fingerprints, lines
 from maskdistill.runs.layout import TrainFolder
 from maskdistill.settings import RunSettings
 from maskdistill.settings.segment import BEST
-from maskdistill.stages.evaluate import class_names, join
 from maskdistill.training import checkpoint
 
 
 def parts(settings: RunSettings) -> dict[str, Any]:
-    """What the choice depends on, for the fingerprint; nothing where weights are not chosen so."""
+    """Return what the choice depends on, for the fingerprint; nothing where none is made."""
     if settings.segment.keep != BEST:
         return {}
     judged = {
@@ -55,9 +57,12 @@ class Looks:
         n_clusters: int,
         predict: Callable[[nn.Module, np.ndarray], np.ndarray],
     ) -> None:
-        """Args:
+        """Join the ground truth to the pictures that are reported on, held-out ones if there are.
+
+        Args:
             folder: of the stage; what is kept lies in its parts/.
-            model: a network of the same shape, to look with: the one that is trained stays as it is.
+            model: a network of the same shape, to look with: the one that is trained stays as it
+                is.
             predict: from a network and a picture (H, W, 3) uint8 to its label map (H, W) uint8.
         Raises:
             SettingsError: no ground truth fits the pictures that are reported on.
@@ -70,32 +75,35 @@ class Looks:
             folder.parts.best,
         )
         self.said = folder.parts.best_look
-        sources = [truths.read(Path(source)) for source in job.settings.ground_truth]
-        self.names = class_names(sources) if sources else []
+        sources = ground_truth.sources(job.settings)
+        self.names = ground_truth.class_names(sources) if sources else []
         splits = [
-            join(job, sources, images) for images in reversed(job.in_splits().values()) if images
+            ground_truth.join(job, sources, images)
+            for images in reversed(job.in_splits().values())
+            if images
         ]
         self.joined = next((found for found in splits if found), [])
         if not self.joined:
             raise SettingsError(
-                f"segment.keep: {BEST} chooses by ground truth, and there is none for these pictures. "
-                f"Give {setting('ground_truth')}, or {setting('segment.keep', 'average')}, which needs none"
+                f"segment.keep: {BEST} chooses by ground truth, and there is none for these "
+                f"pictures. Give {setting('ground_truth')}, or {setting('segment.keep', 'average')}, "
+                "which needs none"
             )
 
     def look(self, step: int, state_of: Callable[[], dict[str, Any]]) -> None:
-        """Score the weights of a step, if it is one to look at, and keep them where none were better."""
+        """Score the weights of a step that is one to look at; keep them where none were better."""
         if step % self.every and step != self.steps:
             return
         state = state_of()
         weights: dict[str, Tensor] = state["averaged"] or state["model"]
         self.model.load_state_dict(weights)
         self.model.eval()
-        value = round(self._mean_iou(), 6)
-        if np.isnan(value):
+        value = number(self._mean_iou())
+        if value is None:
             raise SettingsError(
-                f"segment.keep: {BEST}: every pixel of the ground truth of these pictures is ignored, so that nothing "
-                f"can be chosen by it. Give another {setting('ground_truth')}, "
-                f"or {setting('segment.keep', 'average')}"
+                f"segment.keep: {BEST}: every pixel of the ground truth of these pictures is "
+                f"ignored, so that nothing can be chosen by it. Give another "
+                f"{setting('ground_truth')}, or {setting('segment.keep', 'average')}"
             )
         before = (
             [row for row in lines.read(self.file) if row["step"] < step]
@@ -105,31 +113,39 @@ class Looks:
         lines.write(self.file, [*before, {"step": step, "mIoU": value}])
         best = json.loads(self.said.read_text(encoding="utf-8")) if self.said.exists() else None
         if best is None or value > best["mIoU"]:
-            # The weights first: after a kill between the two the step is looked at once more, and written again.
+            # The weights first: after a kill between the two the step is looked at once more, and
+            # written again.
             atomic.write_bytes(self.best, checkpoint.weights_bytes(weights))
             atomic.write_json(self.said, {"step": step, "mIoU": value})
 
     def chosen(self) -> tuple[int, dict[str, Tensor]]:
-        """The step that was best, and its weights."""
+        """Return the step that was best, and its weights."""
         step = int(json.loads(self.said.read_text(encoding="utf-8"))["step"])
         return step, checkpoint.read_weights(self.best)
 
     def _mean_iou(self) -> float:
-        counts = []
-        for image, source, key in self.joined:
-            label_map = self.predict(self.model, self.job.read_picture(image))
-            columns = self.n_clusters + 1
+        counts, columns = [], self.n_clusters + 1
+        for known in self.joined:
             counts.append(
                 semantic.confusion(
-                    label_map, source.label_map(key), len(self.names) + 1, columns=columns
+                    self._predicted(known), known.label_map(), len(self.names) + 1, columns=columns
                 )
             )
         of = label_map_counts.LabelMaps(counts, rule=self.settings.matching)
         return bootstrap.value(of.mean_iou(protocol=self.settings.protocol), len(counts))
 
+    def _predicted(self, known: Known) -> np.ndarray:
+        """Return the label map of a picture; of one that cannot be read all pixels are wrong."""
+        try:
+            return self.predict(self.model, self.job.read_picture(known.image))
+        except (
+            PictureError
+        ):  # as evaluate counts it: the look must give the number that is reported
+            return np.full(known.image.size, semantic.NO_CLASS, np.uint8)
+
 
 def _content(source: Path) -> str:
-    """What a ground truth is known by: its bytes, of a folder those of all its label maps."""
+    """Return the digest of a ground truth: of its bytes, of a folder those of its label maps."""
     if source.is_file():
         return fingerprints.sha256_file(source)
     maps = {

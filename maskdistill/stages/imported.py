@@ -19,6 +19,7 @@ from typing import IO, Any
 
 import numpy as np
 
+from maskdistill.artifacts.cluster_names import unlike
 from maskdistill.datasets import result_files
 from maskdistill.datasets.result_files import Found, Key, Size, Tally
 from maskdistill.datasets.truth import join
@@ -26,7 +27,6 @@ from maskdistill.engine.job import Image, Job
 from maskdistill.engine.stage import Done, Stage
 from maskdistill.errors import PredictionError, SettingsError, listed, setting
 from maskdistill.masks import rle
-from maskdistill.measuring.match_names import unlike
 from maskdistill.runs import atomic, fingerprints, lines
 from maskdistill.runs.layout import DetectFolder, ProposeFolder, StageFolder
 from maskdistill.settings import RunSettings

@@ -1,50 +1,68 @@
 import numpy as np
 import pytest
 
-from maskdistill.evaluation import agreement, semantic
+from maskdistill.evaluation import agreement, bootstrap, semantic
 
 
 def joint(one, other, n_one, n_other):
     return semantic.confusion(other, one, 1 + n_one, columns=1 + n_other)
 
 
+def pixels(counts):
+    """Agreement of label maps over one picture."""
+    return bootstrap.value(agreement.of_label_maps([counts]), 1)
+
+
+def masks(*ious):
+    """Agreement of masks over as many pictures."""
+    return bootstrap.value(agreement.of_masks(ious), len(ious))
+
+
 def test_a_result_agrees_with_itself_whatever_its_clusters_are_called(rng):
     one = rng.integers(0, 5, (9, 13)).astype(np.uint8)
     renamed = np.array([0, 3, 1, 4, 2], np.uint8)[one]
-    assert agreement.pixels(joint(one, renamed, 4, 4)) == 1
+    assert pixels(joint(one, renamed, 4, 4)) == 1
 
 
 def test_it_does_not_matter_which_result_comes_first(rng):
     for n_one, n_other in ((4, 4), (2, 6)):
         one = rng.integers(0, 1 + n_one, (9, 13)).astype(np.uint8)
         other = rng.integers(0, 1 + n_other, (9, 13)).astype(np.uint8)
-        first = agreement.pixels(joint(one, other, n_one, n_other))
-        assert first == pytest.approx(agreement.pixels(joint(other, one, n_other, n_one)))
+        first = pixels(joint(one, other, n_one, n_other))
+        assert first == pytest.approx(pixels(joint(other, one, n_other, n_one)))
         assert 0 < first < 1
 
 
 def test_background_is_background_in_both():
-    assert agreement.pixels(joint(np.array([[0, 0, 0, 1]]), np.array([[1, 1, 1, 0]]), 1, 1)) == 0
+    assert pixels(joint(np.array([[0, 0, 0, 1]]), np.array([[1, 1, 1, 0]]), 1, 1)) == 0
 
 
 def test_the_share_is_that_of_the_pixels():
     one, other = np.array([[0, 1, 1, 1, 2]]), np.array([[0, 2, 2, 1, 1]])
-    assert agreement.pixels(joint(one, other, 2, 2)) == pytest.approx(4 / 5)
+    assert pixels(joint(one, other, 2, 2)) == pytest.approx(4 / 5)
 
 
 def test_without_pixels_or_masks_there_is_no_value():
-    assert np.isnan(agreement.pixels(np.zeros((3, 4), int)))
-    assert np.isnan(agreement.masks([]))
-    assert np.isnan(agreement.masks([np.zeros((0, 0))]))
+    assert np.isnan(pixels(np.zeros((3, 4), int)))
+    assert np.isnan(masks())
+    assert np.isnan(masks(np.zeros((0, 0))))
 
 
 def test_masks_agree_where_each_has_a_partner_of_its_own():
-    assert agreement.masks([np.eye(3)]) == 1
-    assert agreement.masks([np.array([[0.9], [0.8]])]) == pytest.approx(
-        2 / 3
-    )  # one partner, three masks
-    assert agreement.masks([np.array([[0.5]]), np.array([[0.49]])]) == pytest.approx(0.5)
-    assert agreement.masks([np.zeros((0, 2))]) == 0
+    assert masks(np.eye(3)) == 1
+    # One partner, three masks.
+    assert masks(np.array([[0.9], [0.8]])) == pytest.approx(2 / 3)
+    assert masks(np.array([[0.5]]), np.array([[0.49]])) == pytest.approx(0.5)
+    assert masks(np.zeros((0, 2))) == 0
+
+
+def test_clusters_are_matched_over_all_pictures_and_a_weight_is_as_many_copies(rng):
+    maps = rng.integers(0, 4, (3, 2, 5, 7)).astype(np.uint8)
+    joined = [joint(*pair, 3, 3) for pair in maps]
+    of = agreement.of_label_maps(joined)
+    assert of(np.ones((1, 3), int))[0] == pytest.approx(pixels(sum(joined)))
+    doubled = agreement.of_label_maps([*joined, joined[0]])
+    assert of(np.array([[2, 1, 1]]))[0] == pytest.approx(doubled(np.ones((1, 4), int))[0])
 
 
 def test_as_many_partners_as_can_be_are_found():

@@ -1,7 +1,9 @@
 import numpy as np
 import pytest
 
-from maskdistill.evaluation import boundary
+from maskdistill.evaluation import bootstrap, boundary, records
+from maskdistill.masks import rle
+from tests.evaluation.test_instances import drawn
 from tests.reference import boundary as reference
 
 
@@ -68,6 +70,29 @@ def test_ignored_pixels_are_in_no_band():
     one = reference.band(prediction == 1, 1) & (truth != 255)
     assert shared[1] == (one & wanted).sum()
     assert either[1] == (one | wanted).sum()
+
+
+def test_over_masks_it_is_of_the_mask_of_best_iou_for_each_object(rng):
+    truth, results = drawn(rng)
+    ious = records.ious(truth, results)
+    each = []
+    for (number, objects), iou in zip(truth.items(), ious, strict=True):
+        solid = [row for row in objects if not row["crowd"]]
+        for place, row in enumerate(solid):
+            best = int(iou[:, place].argmax()) if len(iou) else 0
+            met = len(iou) > 0 and iou[best, place] > 0
+            pair = [results[number][best]["rle"], row["rle"]] if met else []
+            each.append(boundary.iou(*rle.decode(pair)) if met else 0.0)
+    found = bootstrap.value(boundary.of_best_masks(truth, results, ious), len(truth))
+    assert found == pytest.approx(np.mean(each))
+    assert 0 < found < 1
+
+
+def test_over_label_maps_bands_are_summed_over_pictures_and_the_mean_is_of_classes_that_occur():
+    bands = [np.array([[1, 2, 0], [2, 4, 5]]), np.array([[3, 0, 0], [4, 4, 0]])]
+    of = boundary.of_label_maps(bands, np.array([True, True, False]))
+    wanted = [(4 / 6 + 2 / 8) / 2, (1 / 2 + 2 / 4) / 2]
+    np.testing.assert_allclose(of(np.array([[1, 1], [1, 0]])), wanted)
 
 
 def test_unlike_shapes_are_refused():

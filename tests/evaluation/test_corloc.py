@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from maskdistill.evaluation import corloc
+from maskdistill.evaluation import bootstrap, corloc
 
 OBJECT = np.array([[0, 0, 10, 10]], np.float32)
 NOTHING = np.zeros((0, 4), np.float32)
@@ -29,19 +29,34 @@ def test_pictures_without_objects_count_as_misses_or_not_at_all():
 def test_without_pictures_there_is_no_value():
     assert np.isnan(corloc.corloc([], []))
     assert np.isnan(corloc.corloc([OBJECT[0]], [NOTHING], count_empty=False))
-    assert np.isnan(corloc.mean_best_iou([]))
-
-
-def test_mean_best_iou_takes_for_each_object_its_best_mask():
-    first = np.array([[0.2, 0.9], [0.6, 0.1]])  # two masks, two objects
-    assert corloc.mean_best_iou([first]) == pytest.approx((0.6 + 0.9) / 2)
-
-
-def test_objects_of_a_picture_without_masks_have_iou_0_and_pictures_without_objects_do_not_count():
-    missed, empty = np.zeros((0, 3)), np.zeros((2, 0))
-    assert corloc.mean_best_iou([np.array([[0.8]]), missed, empty]) == pytest.approx(0.8 / 4)
+    assert np.isnan(corloc.share([]))
 
 
 def test_unlike_numbers_of_pictures_are_refused():
     with pytest.raises(ValueError, match="zip"):
         corloc.corloc([None], [OBJECT, OBJECT])
+
+
+def test_over_pictures_it_is_of_the_best_scored_mask_and_of_pictures_with_objects(rng):
+    """Crowds are no objects; of equal scores the first mask counts; no mask is a miss."""
+    hit, miss = [0, 0, 10, 10], [20, 20, 30, 30]
+
+    def mask(box, score):
+        return {"box": box, "score": score}
+
+    truth = {
+        7: [{"box": hit, "crowd": False}],
+        2: [{"box": hit, "crowd": False}],
+        5: [{"box": hit, "crowd": True}],
+        9: [{"box": hit, "crowd": False}],
+        4: [],
+    }
+    results = {
+        7: [mask(miss, 0.4), mask(hit, 0.9)],
+        2: [mask(miss, 0.9), mask(hit, 0.9)],
+        5: [mask(hit, 0.9)],
+        4: [mask(hit, 0.9)],
+    }
+    of = corloc.statistic(truth, results)
+    assert bootstrap.value(of, 5) == pytest.approx(1 / 3)
+    np.testing.assert_allclose(of(np.array([[2, 0, 1, 0, 1], [0, 0, 1, 0, 3]])), [1, np.nan])

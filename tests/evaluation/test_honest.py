@@ -56,7 +56,7 @@ def test_the_interval_of_corloc_holds_the_truth_as_often_as_it_says(rng):
         counted = rng.random(N_PICTURES) < 0.9
         hits = counted & (rng.random(N_PICTURES) < truth)
         samples = bootstrap.draws(N_PICTURES, resamples=RESAMPLES, seed=number)
-        intervals.append(bootstrap.spread(label_map_counts.ratio(hits, counted)(samples)))
+        intervals.append(bootstrap.spread(bootstrap.ratio(hits, counted)(samples)))
         truths.append(truth)
     share = covered(truths, intervals)
     print(f"CorLoc: {share:.3f} of {N_SETS} intervals hold the truth")

@@ -314,3 +314,10 @@ def test_unknown_words_are_refused():
             instances.average_precision(nothing, nothing, class_agnostic=True, **wrong)
     with pytest.raises(ValueError, match="rule: wanted release or overlap, got 'iou'"):
         instances.votes(nothing, nothing, n_clusters=1, n_classes=1, rule="iou")
+
+
+def test_named_masks_have_the_class_of_their_cluster_and_others_one_that_no_object_has():
+    found = instances.named({4: [{"cluster": 1, "score": 0.5}, {"cluster": 0}]}, {1: 7}, without=9)
+    assert found == {
+        4: [{"cluster": 1, "score": 0.5, "category": 7}, {"cluster": 0, "category": 9}]
+    }

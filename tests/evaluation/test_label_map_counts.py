@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from scipy import sparse
 
 from maskdistill.evaluation import label_map_counts, matching, semantic
 
@@ -47,16 +48,26 @@ def test_the_iou_of_a_class_that_a_samples_truth_does_not_hold_has_no_value():
     np.testing.assert_allclose(of.iou_of_class(1)(np.array([[1, 0], [0, 1]])), [4 / 5, np.nan])
 
 
-def test_a_ratio_is_that_of_sums_and_without_a_whole_it_has_no_value():
-    of = label_map_counts.ratio(np.array([1, 0, 3]), np.array([2, 0, 4]))
-    np.testing.assert_allclose(
-        of(np.array([[1, 1, 1], [0, 5, 0], [2, 0, 1]])), [4 / 6, np.nan, 5 / 8]
-    )
+def test_sparse_confusions_are_counted_as_whole_ones(rng):
+    each = confusions(rng)
+    of = label_map_counts.LabelMaps(each)
+    packed = label_map_counts.LabelMaps([sparse.csr_array(one) for one in each])
+    assert packed.mapping == of.mapping
+    samples = rng.integers(0, 3, (4, 5))
+    np.testing.assert_array_equal(packed.confusions(samples), of.confusions(samples))
 
 
-def test_a_mean_of_ratios_leaves_out_classes_without_a_whole():
-    parts, wholes = np.array([[1, 0], [1, 3]]), np.array([[2, 0], [2, 4]])
-    of = label_map_counts.mean_of_ratios(parts, wholes)
-    np.testing.assert_allclose(
-        of(np.array([[1, 1], [1, 0], [0, 0]])), [(0.5 + 0.75) / 2, 0.5, np.nan]
-    )
+def test_the_numbers_of_a_stage_are_the_whole_and_the_classes_that_the_truth_holds():
+    counts = np.array([[5, 1, 0, 0], [1, 4, 0, 0], [0, 0, 0, 0]])
+    of = label_map_counts.LabelMaps([counts], rule=None)
+    whole = label_map_counts.whole("label", of, text="in words", protocol="paper")
+    assert [(each.stage, each.name, each.protocol) for each in whole] == [
+        ("label", "mIoU", "in words; classes: paper"),
+        ("label", "pixel_accuracy", "in words"),
+    ]
+    values = [each.statistic(np.ones((1, 1), int))[0] for each in whole]
+    assert values == [semantic.mean_iou(counts, protocol="paper"), 9 / 11]
+    names = ["background", "cat", "dog"]
+    by_class = label_map_counts.by_class("label", of, names, text="in words")
+    assert [each.name for each in by_class] == ["IoU/background", "IoU/cat"]
+    assert by_class[1].statistic(np.ones((1, 1), int))[0] == 4 / 6

@@ -161,3 +161,15 @@ def test_renaming_picture_by_picture_and_in_sum_is_the_same(rng):
     mapping, whole = matching.match_label_maps(each.sum(axis=0))
     np.testing.assert_array_equal(matching.rename(each, mapping, 4).sum(axis=0), whole)
     assert whole.sum() == each.sum()
+
+
+def test_a_renamed_label_map_has_the_renamed_confusion(rng):
+    truth, prediction = rng.integers(0, 4, (2, 9, 11)).astype(np.uint8)
+    confusion = semantic.confusion(prediction, truth, 4, columns=4)
+    mapping = {0: 3, 2: 1}  # the second cluster has no class
+    renamed = matching.rename_map(prediction, mapping)
+    assert renamed.dtype == np.uint8
+    np.testing.assert_array_equal(
+        semantic.confusion(renamed, truth, 4), matching.rename(confusion, mapping, 4)
+    )
+    assert matching.rename_map(np.array([[255]], np.uint8), {254: 1}).tolist() == [[255]]

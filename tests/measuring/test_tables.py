@@ -12,10 +12,12 @@ import pytest
 from maskdistill import api
 from maskdistill.artifacts import weights_used
 from maskdistill.datasets import voc
+from maskdistill.engine import opening
 from maskdistill.errors import GroundTruthError
 from maskdistill.measuring import published, tables
 from maskdistill.runs.layout import RunFolder
 from maskdistill.settings import load, resolve
+from maskdistill.stages import evaluate
 
 
 def read_csv(path: Path) -> list[dict[str, str]]:
@@ -187,3 +189,76 @@ def test_figures_that_nobody_could_read_or_look_up_are_refused(tmp_path, content
         published.by_class(file, ["background", "cat"])
     with pytest.raises(GroundTruthError, match="cannot be read as CSV"):
         published.by_class(tmp_path / "missing.csv", ["background", "cat"])
+
+
+def numbers(*rows: tuple[Any, ...]) -> tables.Evaluated:
+    """Rows of stage, name, split, value and, over seeds, spread."""
+    made = []
+    for stage, name, split, value, *over in rows:
+        row = {"stage": stage, "name": name, "split": split, "value": value, "interval": None}
+        made.append(row | ({"seeds": 3, "spread": over[0], "of": "chain"} if over else {}))
+    return tables.Evaluated(rows=made)
+
+
+def test_the_end_of_a_run_is_one_number_a_stage_and_where_all_are(tiny):
+    rows = metrics(tiny.out)["metrics"]
+    made = tables.Evaluated(rows=rows)
+    lines = tables.summary(made, RunFolder(tiny.out).evaluate).splitlines()
+    assert len(lines) <= 10
+    shown = [line.split()[:2] for line in lines[1:-1]]
+    assert shown == [
+        ["propose", "CorLoc"],
+        ["cluster", "cluster_accuracy"],
+        ["detect", "AP50_agnostic"],
+        ["label", "mIoU"],
+        ["segment", "mIoU"],
+    ]
+    for (stage, name), line in zip(shown, lines[1:-1], strict=True):
+        (row,) = [
+            row
+            for row in rows
+            if (row["stage"], row["name"], row["split"]) == (stage, name, "validation")
+        ]
+        assert f" {100 * row['value']:.1f} (" in line
+        assert line.endswith("validation")
+    assert lines[-1] == f"All {len(rows)} numbers: {tiny.out / 'evaluate' / 'metrics.md'}"
+
+
+def test_a_number_is_of_the_training_pictures_where_the_held_out_ones_have_none(tmp_path):
+    made = numbers(
+        ("cluster", "mIoU", "train", 0.1),
+        ("propose", "CorLoc", "train", 0.25),
+        ("segment", "mIoU", "train", 0.5),
+        ("segment", "mIoU", "validation", None),
+        ("segment", "mIoU", "train", 0.4, 0.02),
+    )
+    text = tables.summary(made, RunFolder(tmp_path).evaluate)
+    assert [line.split() for line in text.splitlines()[1:-1]] == [
+        ["propose", "CorLoc", "25.0", "train"],
+        ["cluster", "mIoU", "10.0", "train"],
+        ["segment", "mIoU", "50.0", "over", "seeds", "40.0", "±", "2.0", "(3", "seeds)", "train"],
+    ]
+    assert tables.summary(tables.Evaluated(), RunFolder(tmp_path).evaluate).startswith(
+        "No ground truth was given"
+    )
+
+
+def test_notes_stand_in_the_ten_lines_and_many_are_counted(tmp_path):
+    made = numbers(("label", "mIoU", "train", 0.1), ("segment", "mIoU", "train", 0.5))
+    made.notes = {("train", "label"): "first", ("train", "segment"): "second"}
+    assert "  - label, train: first\n  - segment, train: second\n" in tables.summary(
+        made, RunFolder(tmp_path).evaluate
+    )
+    made.notes |= {("validation", "segment"): "third"}
+    text = tables.summary(made, RunFolder(tmp_path).evaluate)
+    assert "  - label, train: first\n  - 2 more notes there\n" in text
+
+
+def test_the_whole_table_is_said_where_it_is_asked_for(tiny, tmp_path, capsys):
+    out = Path(shutil.copytree(tiny.out, tmp_path / "run"))
+    api.evaluate(out=out)
+    assert len(capsys.readouterr().err.splitlines()) <= 12
+    with opening.opened(out, load(opening.configured(out)), pictures=None) as job:
+        evaluate.work(job, show_all=True)
+    said = capsys.readouterr().err
+    assert (out / "evaluate" / "metrics.md").read_text(encoding="utf-8") in said

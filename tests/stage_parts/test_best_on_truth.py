@@ -139,6 +139,30 @@ def test_a_training_that_is_killed_at_a_look_goes_on_with_the_same_bytes(
         assert (tmp_path / "out" / "segment" / "train" / name).read_bytes() == wanted, name
 
 
+def test_a_held_out_picture_that_cannot_be_read_costs_a_look_what_it_costs_the_number(
+    tiny, tmp_path
+):
+    pictures = Path(shutil.copytree(tiny.validation, tmp_path / "validation"))
+    segmenting = {**tiny.settings["segment"], "keep": BEST, "looks": 3}
+    settings = {**tiny.settings, "segment": segmenting, "validation": str(pictures)}
+    reuse = dict.fromkeys(REUSED, tiny.out)
+    given = {"pictures": tiny.pictures, "out": tmp_path / "out", "settings": settings}
+    api.run(**given, reuse=reuse, until="label", quiet=True)
+    damaged = pictures / "v0002.png"
+    damaged.write_bytes(damaged.read_bytes()[:100])
+    api.segment(out=tmp_path / "out")
+    api.evaluate(out=tmp_path / "out")
+    looks = lines_of(tmp_path / "out" / "segment" / "train" / "looks.jsonl")
+    rows = json.loads((tmp_path / "out" / "evaluate" / "metrics.json").read_text())["metrics"]
+    (row,) = [
+        row
+        for row in rows
+        if (row["stage"], row["name"], row["split"]) == (f"segment:{BEST}", "mIoU", "validation")
+    ]
+    assert "1 of 4 pictures refused (v0002.png)" in row["protocol"]
+    assert row["value"] == pytest.approx(max(look["mIoU"] for look in looks), abs=1e-6)
+
+
 def test_without_ground_truth_the_choice_is_refused(tiny, tmp_path):
     with pytest.raises(SettingsError, match="there is no ground truth to choose by"):
         go(tiny, tmp_path / "out", {"keep": BEST}, ground_truth=[])
