@@ -6,7 +6,6 @@ Out:      Instances, Results: records by image id, with what was found odd; what
 
 from __future__ import annotations
 
-import gzip
 import json
 import math
 from collections import Counter
@@ -15,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from maskdistill.datasets import walk
+from maskdistill.datasets import streamed, walk
 from maskdistill.datasets.truth import join, mask_of
 from maskdistill.errors import GroundTruthError, PredictionError, listed
 from maskdistill.masks import rle
@@ -169,9 +168,9 @@ def read_list(source: Path) -> list[str]:
         GroundTruthError: not there, not text, without a name.
     """
     try:
-        data = source.read_bytes()
-        text = (gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data).decode("utf-8-sig")
-    except (OSError, EOFError, UnicodeDecodeError) as error:
+        with streamed.opened(source) as file:
+            text = file.read().decode()
+    except (OSError, ValueError) as error:
         raise GroundTruthError(f"{source}: cannot be read as a list of names: {error}") from error
     names = [line.strip() for line in text.splitlines() if line.strip()]
     if not names:
@@ -423,6 +422,7 @@ def _load(source: Path) -> Any:
     if not source.is_file():
         raise PredictionError(f"{source}: no such file")
     try:
-        return json.loads(source.read_text(encoding="utf-8"))
+        with streamed.opened(source) as file:
+            return json.load(file)
     except ValueError as error:
         raise PredictionError(f"{source}: no JSON, or cut short: {error}") from error

@@ -235,7 +235,8 @@ def _of_folder(source: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
         raise PredictionError(f"{source}: holds no .json. {WANTED}")
     for path in files:
         try:
-            about = json.loads((source / path).read_text(encoding="utf-8"))
+            with streamed.opened(source / path) as file:
+                about = json.load(file)
             yield path, _of_picture(about)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise _unreadable(source / path, error) from error
