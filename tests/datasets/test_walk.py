@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from maskdistill.datasets import coco, part, result_files, truth, walk
+from maskdistill.datasets import coco, coco_results, part, result_files, truth, walk
 from maskdistill.errors import GroundTruthError
 from tests.datasets import trees
 
@@ -161,7 +161,7 @@ def test_truth_results_and_lists_are_read_in_every_encoding_and_packed(
     plain = tmp_path / "plain.json"
     plain.write_text(json.dumps(rows))
     results = other(tmp_path / "results.json", json.dumps(rows))
-    read = [coco.read_results(path, wanted, same_categories=True) for path in (plain, results)]
+    read = [coco_results.read(path, wanted, same_categories=True) for path in (plain, results)]
     assert read[0] == read[1]
     asked = {"known": wanted.files.__contains__, "categories": wanted.names}
     masks = [list(result_files.masks(path, wanted.sizes, **asked)) for path in (plain, results)]
