@@ -1,8 +1,9 @@
 """JSON too large to be held whole: the records of its lists, one at a time.
 
-In:       a file that is a list, or an object whose values may be lists (COCO's datasets); UTF-8 with
-          or without a byte order mark, UTF-16 or UTF-32, each as it is or packed by gzip
-Out:      (key, record) in the order of the file, as json.load has them; a chunk and a record are held
+In:       a file that is a list, or an object whose values may be lists (COCO's datasets); UTF-8
+          with or without a byte order mark, UTF-16 or UTF-32, each as it is or packed by gzip
+Out:      (key, record) in the order of the file, as json.load has them; a chunk and a record are
+          held
 Library:  ijson parses and builds; ours is the pass over several lists of one file
 Differs:  half a surrogate pair (a name that is not UTF-8, as Python escapes it) is read as "?"
 """
@@ -22,8 +23,8 @@ from typing import IO, Any, cast
 
 import ijson
 
-# Bytes that are read at a time. What ijson makes of 2^16 does not stay in the caches: reading was as
-# fast, but what is done with the records took longer (docs/log/datasets.md, 2026-11-30).
+# Bytes that are read at a time. What ijson makes of 2^16 does not stay in the caches: reading was
+# as fast, but what is done with the records took longer (docs/log/datasets.md, 2026-11-30).
 CHUNK = 1 << 12
 Keyed = tuple[str | None, Any]
 
@@ -33,16 +34,16 @@ def records(
 ) -> Iterator[Keyed]:
     """Yield the records of a list, each with the key None; of an object those of the wanted lists.
 
-    Numbers that JSON has not (NaN, Infinity) or that ijson cannot hold (integers beyond 64 bits) are
-    read too, as Python writes them; from the first one on the whole file is in memory.
+    Numbers that JSON has not (NaN, Infinity) or that ijson cannot hold (integers beyond 64 bits)
+    are read too, as Python writes them; from the first one on the whole file is in memory.
 
     Args:
         wanted: keys of the object whose lists are asked for. Other lists, and what is no list, are
             passed over.
         seen: the keys of all lists that were met are put into it, of empty ones too.
     Raises:
-        ValueError: no JSON, cut short, more behind its end, neither list nor object. OSError: cannot
-            be read.
+        ValueError: no JSON, cut short, more behind its end, neither list nor object. OSError:
+            cannot be read.
     """
     seen = set() if seen is None else seen
     n_given = 0
@@ -62,7 +63,7 @@ def is_list(source: Path) -> bool:
 
 @contextmanager
 def opened(source: Path) -> Iterator[IO[bytes]]:
-    """Open a text for reading as UTF-8 without a byte order mark, whatever its encoding and packing.
+    """Open a text as UTF-8 without a byte order mark, whatever its encoding and packing.
 
     The first bytes tell the encoding, as they tell it to json.loads.
 
@@ -127,7 +128,7 @@ def _loaded(source: Path, wanted: Container[str], seen: set[str]) -> Iterator[Ke
 
 
 def _first(events: Iterator[tuple[str, str, Any]]) -> str:
-    """Return start_array or start_map, the first event of a file; ValueError where it is another."""
+    """Return a file's first event, start_array or start_map; ValueError where it is another."""
     try:
         _, event, value = next(events)
     except ijson.JSONError as error:
@@ -160,7 +161,7 @@ _WORDS = {"premature EOF": "cut short", "trailing garbage": "goes on behind its 
 
 
 def _refusal(error: str) -> ValueError:
-    """Return the error for ijson's three lines: reason, text around the place, arrow to the place."""
+    """Return the error for ijson's three lines: reason, text around the place, arrow."""
     # Columns are bytes; where the text cannot be decoded, the message is that of a bytes object.
     data: bytes = ast.literal_eval(error) if error.startswith(("b'", 'b"')) else error.encode()
     reason, text, arrow, *_ = [*data.split(b"\n"), b"", b""]
