@@ -1,7 +1,9 @@
-"""Datasets: the demo's drawn pictures, ground truth as people have it, where it is fetched, masks that others found.
+"""Datasets: ground truth and masks of others, read as people have them.
 
-Contract: synthetic.draw, write; truth.read(source) -> Truth, truth.join(keys, paths); coco.read -> Instances,
-          coco.read_results -> Results, coco.only, coco.read_list; voc.find -> Voc, voc.boxes, dataset, trainaug,
-          CLASSES; sources.DATASETS, download.download, unpack.unpack: data sets from mirrors; streamed.records,
-          walk.instances, part.pieces: instances files of any size; imported.images -> Images, imported.masks -> Found.
+After:    downloads, which fetches what is read here; before the verbs that measure and import
+Contract: truth.read(source) -> Truth, truth.join(keys, paths), truth.read_map: to evaluate a run
+          coco.read(source) -> Instances, coco.only, coco.read_list; coco_results.read -> Results
+          result_files.images -> Images, result_files.masks -> Found, ..., Tally: to go on with
+          voc.find(folder) -> Voc, voc.trainaug, voc.boxes, voc.dataset, voc.CLASSES
+          streamed.records, streamed.opened, walk.instances, part.pieces: JSON of any size
 """

@@ -1,23 +1,21 @@
-"""COCO's files of instances and of results, by their own ids and categories: to score what others predicted.
+"""COCO instances: ground truth by its own ids and categories, to score what others predicted.
 
-In:       an instances JSON (polygons, plain or compressed run lengths, crowds); a results JSON; a list of file names
-Out:      Instances, Results: records by image id, with what was found odd; what cannot be counted is refused by name
+In:       an instances JSON (polygons, plain or compressed run lengths, crowds); a list of names
+Out:      Instances: objects by image id, with what was found odd; what does not fit is refused
 """
 
 from __future__ import annotations
 
-import gzip
-import json
 import math
 from collections import Counter
-from collections.abc import Callable, Container, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from maskdistill.datasets import walk
+from maskdistill.datasets import streamed, walk
 from maskdistill.datasets.truth import join, mask_of
-from maskdistill.errors import GroundTruthError, PredictionError, listed
+from maskdistill.errors import GroundTruthError, listed
 from maskdistill.masks import rle
 
 Record = dict[str, Any]
@@ -25,13 +23,16 @@ Record = dict[str, Any]
 
 @dataclass(frozen=True)
 class Instances:
-    """Ground truth.
+    """Hold the ground truth of an instances file.
 
     Attributes:
-        files: image id -> file name. sizes: image id -> (height, width). names: category id -> name, all of the file.
-        objects: image id, of all images in the order of their ids -> records with id, box (xyxy), category, crowd,
-            area, and rle unless the file has boxes alone.
-        notes: what is odd and was counted nevertheless.
+        files: image id -> file name.
+        sizes: image id -> (height, width), px.
+        names: category id -> name, of all categories of the file.
+        objects: image id -> one record an object, of all images in the order of their ids; may be
+            empty. A record has id, box (xyxy, px), category, crowd (bool), area (px), and rle
+            unless the file has boxes alone.
+        notes: what is odd and was counted nevertheless, a sentence each.
     """
 
     source: Path
@@ -43,31 +44,19 @@ class Instances:
 
     @property
     def has_masks(self) -> bool:
+        """Return whether every object has a mask; True of no object at all."""
         return all("rle" in row for rows in self.objects.values() for row in rows)
 
 
-@dataclass(frozen=True)
-class Results:
-    """Predictions: image id -> records with box, category, score, and rle if the file has masks.
-
-    Attributes:
-        has_boxes: the file has boxes; else they were made from its masks.
-    """
-
-    records: dict[int, list[Record]]
-    has_masks: bool
-    has_boxes: bool
-    notes: list[str] = field(default_factory=list)
-
-
 def read(source: Path, *, objects_of: Sequence[str] | None = None) -> Instances:
-    """An instances file, a record at a time.
+    """Read an instances file, a record at a time.
 
     Args:
-        objects_of: names as `only` takes them: the objects of these images alone are read, those of the others are
-            looked at for their ids alone. Images, sizes and categories are those of the whole file.
+        objects_of: names as `only` takes them. The objects of these images alone are read; of those
+            of other images the ids are looked at. Images, sizes and categories are those of the
+            whole file.
     Raises:
-        GroundTruthError: not there, of another format, ids that are there twice or point to nothing.
+        GroundTruthError: no such file, another format, ids that stand twice or point to nothing.
     """
     if not source.is_file():
         raise GroundTruthError(f"{source}: no such file")
@@ -76,7 +65,7 @@ def read(source: Path, *, objects_of: Sequence[str] | None = None) -> Instances:
     objects: dict[int, list[Record]] = {}
     chosen: set[int] | None = None
     ids: list[Any] = []
-    first_of: dict[Any, Any] = {}  # category -> id of its first annotation
+    first_of: dict[Any, Any] = {}  # category id -> id of its first annotation
     empty: list[Any] = []
 
     def begin(images: list[Record]) -> None:
@@ -92,7 +81,8 @@ def read(source: Path, *, objects_of: Sequence[str] | None = None) -> Instances:
         first_of.setdefault(row["category_id"], row["id"])
         if row["image_id"] not in files:
             raise GroundTruthError(
-                f"{source}: annotation {row['id']} has image_id {row['image_id']}, which is not listed"
+                f"{source}: annotation {row['id']} has image_id {row['image_id']}, "
+                "which is not listed"
             )
         if chosen is not None and row["image_id"] not in chosen:
             return
@@ -120,20 +110,24 @@ def read(source: Path, *, objects_of: Sequence[str] | None = None) -> Instances:
     notes = []
     if empty:
         notes.append(
-            f"{listed(empty)}: {len(empty)} annotations of the ground truth have neither mask nor box"
+            f"{listed(empty)}: {len(empty)} annotations of the ground truth have "
+            "neither mask nor box"
         )
     if any(row["id"] == 0 for rows in objects.values() for row in rows):
         notes.append(
-            "the ground truth has an object of id 0, which pycocotools never counts as found; here it counts"
+            "the ground truth has an object of id 0, which pycocotools never counts as found; "
+            "here it counts"
         )
     return Instances(source, files, sizes, names, objects, notes)
 
 
 def only(instances: Instances, wanted: Sequence[str]) -> Instances:
-    """The images of a list of names (paths, file names, with or without extension), and no others.
+    """Keep the images of a list of names, and no others.
 
+    Args:
+        wanted: paths or file names, with or without extension, joined as `truth.join` does.
     Raises:
-        GroundTruthError: names that are there twice, or that no image or several go by.
+        GroundTruthError: a name stands twice, or no image or several go by it.
     """
     kept = _numbers(instances.source, instances.files, wanted)
     return replace(
@@ -145,7 +139,7 @@ def only(instances: Instances, wanted: Sequence[str]) -> Instances:
 
 
 def _numbers(source: Path, files: dict[int, str], wanted: Sequence[str]) -> list[int]:
-    """Ids of the images that names go by, sorted; GroundTruthError where one goes by none."""
+    """Return the ids of the named images, sorted; GroundTruthError where a name has none."""
     twice = [name for name, times in Counter(wanted).items() if times > 1]
     if twice:
         raise GroundTruthError(
@@ -163,15 +157,15 @@ def _numbers(source: Path, files: dict[int, str], wanted: Sequence[str]) -> list
 
 
 def read_list(source: Path) -> list[str]:
-    """Names, one a line, plain or gzipped; empty lines are passed over.
+    """Read a list of names, one a line, in any encoding, packed by gzip or not; skip empty lines.
 
     Raises:
-        GroundTruthError: not there, not text, without a name.
+        GroundTruthError: no such file, no text, no name in it.
     """
     try:
-        data = source.read_bytes()
-        text = (gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data).decode("utf-8-sig")
-    except (OSError, EOFError, UnicodeDecodeError) as error:
+        with streamed.opened(source) as file:
+            text = file.read().decode()
+    except (OSError, ValueError) as error:
         raise GroundTruthError(f"{source}: cannot be read as a list of names: {error}") from error
     names = [line.strip() for line in text.splitlines() if line.strip()]
     if not names:
@@ -179,197 +173,8 @@ def read_list(source: Path) -> list[str]:
     return names
 
 
-def read_results(
-    source: Path, truth: Instances, *, same_categories: bool, kept: Container[int] | None = None
-) -> Results:
-    """A results file: a list of records with image_id, category_id, score, and segmentation, bbox or both.
-
-    A dataset with scores, as `export --as coco` writes it, has image ids of its own: it is joined by file name.
-
-    Args:
-        same_categories: the category ids are those of the truth; else they are clusters, any integers from 0.
-        kept: images that count; None: all. Results of the others are left out, and told.
-    Raises:
-        PredictionError: not there, of another format, empty; images or categories that the truth does not have,
-            masks of another size, scores that are no numbers: how many, and the first of them.
-    """
-    loaded = _load(source)
-    rows = loaded.get("annotations") if isinstance(loaded, dict) else loaded
-    if not isinstance(rows, list):
-        raise PredictionError(
-            f"{source}: not a list of results. Wanted: [{{image_id, category_id, score, ...}}, ...]"
-        )
-    if not rows:
-        raise PredictionError(
-            f"{source}: holds no result. Nothing was predicted, or the file was cut short"
-        )
-    try:
-        n_all = len(rows)
-        if isinstance(loaded, dict) and "images" in loaded:
-            rows = _by_name(source, loaded["images"], rows, truth, some=kept is not None)
-        _refuse_unknown(source, rows, truth, same_categories)
-        rows = [row for row in rows if kept is None or row["image_id"] in kept]
-        if not rows:
-            raise PredictionError(
-                f"{source}: none of its {n_all} results is of the images that were chosen"
-            )
-        has_masks, has_boxes = (_all_or_none(source, rows, key) for key in ("segmentation", "bbox"))
-        if not has_masks and not has_boxes:
-            raise PredictionError(f"{source}: its records have neither segmentation nor bbox")
-        records: dict[int, list[Record]] = {
-            number: [] for number in truth.files if kept is None or number in kept
-        }
-        for place, row in enumerate(rows):
-            record = _result(source, place, row, truth, has_masks, has_boxes)
-            records[row["image_id"]].append(record)
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise PredictionError(
-            f"{source}: not a list of results ({type(error).__name__}: {error}). "
-            "Wanted: [{image_id, category_id, score, segmentation or bbox}, ...]"
-        ) from error
-    notes = _odd(rows, records, truth, has_boxes)
-    if len(rows) < n_all:
-        notes.insert(
-            0,
-            f"{n_all - len(rows)} of {n_all} results are of images that were not chosen, and not counted",
-        )
-    return Results(records, has_masks, has_boxes, notes)
-
-
-def _by_name(
-    source: Path, images: list[Record], rows: list[Record], truth: Instances, *, some: bool
-) -> list[Record]:
-    """Results with the image ids of the truth in place of their file's own, by file name.
-
-    Where no image goes by a name of the truth the ids are taken for the truth's, as in a list of results.
-
-    Args:
-        some: only some images count: results of images that the truth does not have are left out, else refused.
-    """
-    number_of = {name: number for number, name in truth.files.items()}
-    names = {row["id"]: str(row["file_name"]) for row in images}
-    found = join(list(number_of), list(names.values()))
-    if not found:
-        return rows
-    unknown = sorted(
-        {names[row["image_id"]] for row in rows if names[row["image_id"]] not in found}
-    )
-    if unknown and not some:
-        raise PredictionError(
-            f"{source}: has results of {len(unknown)} images that {truth.source.name} does not have: "
-            f"{listed(unknown)}. Give --only with a list of those that count, or the ground truth of all"
-        )
-    of_truth = {number: number_of[found[name]] for number, name in names.items() if name in found}
-    return [
-        {**row, "image_id": of_truth[row["image_id"]]}
-        for row in rows
-        if row["image_id"] in of_truth
-    ]
-
-
-def _refuse_unknown(source: Path, rows: list[Any], truth: Instances, same_categories: bool) -> None:
-    tests: list[tuple[str, Callable[[Any], bool], str]] = [
-        (
-            "image_id",
-            lambda value: value in truth.files,
-            f"which {truth.source.name} does not have",
-        ),
-        (
-            "score",
-            lambda value: isinstance(value, int | float) and math.isfinite(value),
-            "which is no number",
-        ),
-    ]
-    if same_categories:
-        known = f"which {truth.source.name} does not have (its {len(truth.names)} ids: {listed(sorted(truth.names))})"
-        tests.append(("category_id", lambda value: value in truth.names, known))
-    else:
-        tests.append(
-            (
-                "category_id",
-                lambda value: isinstance(value, int) and value >= 0,
-                "which is no cluster (0, 1, ...)",
-            )
-        )
-    for key, is_right, why in tests:
-        wrong = [row[key] for row in rows if not is_right(row[key])]
-        if wrong:
-            values = list(dict.fromkeys(map(str, wrong)))
-            raise PredictionError(
-                f"{source}: {len(wrong)} of {len(rows)} results have a {key} {why}: {listed(values)}. "
-                "They cannot be counted; take them out, or give the ground truth that they were made for"
-            )
-
-
-def _all_or_none(source: Path, rows: list[Any], key: str) -> bool:
-    n_with = sum(bool(row.get(key)) for row in rows)
-    if 0 < n_with < len(rows):
-        raise PredictionError(
-            f"{source}: {n_with} of {len(rows)} results have {key}, the others not. Give it in all"
-        )
-    return n_with > 0
-
-
-def _result(
-    source: Path,
-    place: int,
-    row: dict[str, Any],
-    truth: Instances,
-    has_masks: bool,
-    has_boxes: bool,
-) -> Record:
-    record: Record = {"category": row["category_id"], "score": float(row["score"])}
-    if has_masks:
-        size = truth.sizes[row["image_id"]]
-        try:
-            mask = mask_of(row["segmentation"], size)
-        except (ValueError, RuntimeError, KeyError, TypeError) as error:
-            raise PredictionError(
-                f"{source}: result {place} holds no mask that can be read: {error}"
-            ) from error
-        assert mask is not None  # an empty one is none at all
-        if tuple(mask["size"]) != size:
-            raise PredictionError(
-                f"{source}: result {place} has a mask of {mask['size'][1]} x {mask['size'][0]} px, its image "
-                f"{truth.files[row['image_id']]} is {size[1]} x {size[0]}. Resize masks to their images first"
-            )
-        record["rle"] = mask
-    record["box"] = _xyxy(row["bbox"]) if has_boxes else rle.boxes([record["rle"]])[0].tolist()
-    return record
-
-
-def _odd(
-    rows: list[Any], records: dict[int, list[Record]], truth: Instances, has_boxes: bool
-) -> list[str]:
-    """What is counted, but should be known beside the number."""
-    notes = []
-    without = [truth.files[number] for number, found in records.items() if not found]
-    if without:
-        notes.append(
-            f"{len(without)} of {len(records)} images have no prediction: nothing was found in them, their objects are "
-            f"missed: {listed(without)}"
-        )
-    ids = Counter(row["id"] for row in rows if "id" in row)
-    twice = [number for number, times in ids.items() if times > 1]
-    if twice:
-        notes.append(
-            f"{len(twice)} ids of results stand more than once (all are counted): {listed(twice)}"
-        )
-    n_same = len(rows) - len(
-        {json.dumps({k: v for k, v in row.items() if k != "id"}, sort_keys=True) for row in rows}
-    )
-    if n_same:
-        notes.append(
-            f"{n_same} results repeat another one in all but id: each counts as a false one"
-        )
-    if not has_boxes:
-        notes.append(
-            "the results have no boxes: they are made from the masks, sizes are those of the masks"
-        )
-    return notes
-
-
 def _object(source: Path, row: dict[str, Any], size: tuple[int, int]) -> Record | None:
+    """Return the record of an annotation; None where it has neither mask nor box."""
     record: Record = {
         "id": row["id"],
         "category": int(row["category_id"]),
@@ -385,15 +190,13 @@ def _object(source: Path, row: dict[str, Any], size: tuple[int, int]) -> Record 
         if mask is not None:
             if tuple(mask["size"]) != size:
                 raise GroundTruthError(
-                    f"{source}: annotation {row['id']} has a mask of {mask['size'][1]} x {mask['size'][0]} px, "
-                    f"its image is {size[1]} x {size[0]}"
+                    f"{source}: annotation {row['id']} has a mask of "
+                    f"{mask['size'][1]} x {mask['size'][0]} px, its image is {size[1]} x {size[0]}"
                 )
             record["rle"] = mask
     if not row.get("bbox") and "rle" not in record:
         return None
-    record["box"] = (
-        _xyxy(row["bbox"]) if row.get("bbox") else rle.boxes([record["rle"]])[0].tolist()
-    )
+    record["box"] = xyxy(row["bbox"]) if row.get("bbox") else rle.boxes([record["rle"]])[0].tolist()
     if "area" in row:
         record["area"] = float(row["area"])
     else:
@@ -404,7 +207,12 @@ def _object(source: Path, row: dict[str, Any], size: tuple[int, int]) -> Record 
     return record
 
 
-def _xyxy(bbox: Sequence[float]) -> list[float]:
+def xyxy(bbox: Sequence[float]) -> list[float]:
+    """Return the corners [x1, y1, x2, y2] of COCO's x, y, width, height, in px.
+
+    Raises:
+        ValueError: not four finite numbers, a width or height below 0.
+    """
     x, y, width, height = map(float, bbox)
     if not (math.isfinite(x + y + width + height) and width >= 0 and height >= 0):
         raise ValueError(f"bbox {list(bbox)}: wanted x, y, width, height")
@@ -417,12 +225,3 @@ def _refuse_twice(source: Path, what: str, ids: Iterable[Any]) -> None:
         raise GroundTruthError(
             f"{source}: {len(twice)} {what} ids stand more than once: {listed(twice)}"
         )
-
-
-def _load(source: Path) -> Any:
-    if not source.is_file():
-        raise PredictionError(f"{source}: no such file")
-    try:
-        return json.loads(source.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise PredictionError(f"{source}: no JSON, or cut short: {error}") from error

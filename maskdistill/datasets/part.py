@@ -1,6 +1,6 @@
-"""The part of an instances JSON that a list of names asks for, as a stream: COCO20k of train2014.
+"""Part: the images of a list of names, cut out of an instances JSON as a stream (COCO20k of 2014).
 
-In:       an instances JSON of any size, names (paths, file names, with or without extension)
+In:       an instances JSON of any size; names (paths, file names, with or without extension)
 Out:      pieces of text that make an instances JSON of these images, all categories, all licences
 """
 
@@ -17,10 +17,20 @@ from maskdistill.errors import GroundTruthError, listed
 
 
 def pieces(source: Path, names: Sequence[str]) -> Iterator[str]:
-    """The text, piece by piece; the file is read twice, because annotations may stand before images.
+    """Yield the text piece by piece; read the file twice, for annotations may stand before images.
 
+    Args:
+        names: joined to the file names as `truth.join` does.
     Raises:
-        GroundTruthError: no instances file, or names that no image of it goes by (before the first piece).
+        GroundTruthError: no instances file; names that no image goes by (before the first piece).
+
+    >>> import tempfile
+    >>> images = [{"id": 1, "file_name": "a.jpg"}, {"id": 2, "file_name": "b.jpg"}]
+    >>> with tempfile.NamedTemporaryFile("w") as file:
+    ...     json.dump({"images": images, "annotations": []}, file)
+    ...     file.flush()
+    ...     json.loads("".join(pieces(Path(file.name), ["b"])))["images"]
+    [{'id': 2, 'file_name': 'b.jpg'}]
     """
     try:
         chosen = _images(source, names)
@@ -44,14 +54,14 @@ def pieces(source: Path, names: Sequence[str]) -> Iterator[str]:
 
 
 def _images(source: Path, names: Sequence[str]) -> list[dict[str, Any]]:
-    """The images of the names, in the file's order."""
+    """Return the images that the names go by, in the file's order; GroundTruthError without one."""
     images = [row for _, row in records(source, ("images",))]
     found = join([row["file_name"] for row in images], list(names))
     missing = [name for name in names if name not in found]
     if missing:
         raise GroundTruthError(
-            f"{source}: {len(missing)} of {len(names)} names of the list are no image of it, or of several: "
-            f"{listed(missing)}. Give the instances file that the list was made for"
+            f"{source}: {len(missing)} of {len(names)} names of the list are no image of it, "
+            f"or of several: {listed(missing)}. Give the instances file that the list was made for"
         )
     chosen = set(found.values())
     return [row for row in images if row["file_name"] in chosen]

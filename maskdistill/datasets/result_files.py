@@ -1,8 +1,9 @@
-"""Masks that others found, read from their files a record at a time: to go on with in a run.
+"""Result files: masks that others found, read a record at a time, to go on with in a run.
 
-In:       a COCO results list, a COCO dataset (polygons, plain or compressed run lengths), or a folder of JSON files,
-          one a picture, as `maskdistill masks` or Segment Anything's data set have them
-Out:      Images (what the file says of pictures and categories); Found, mask by mask, in the order of the file
+In:       a COCO results list; a COCO dataset (polygons, plain or compressed run lengths); a folder
+          of JSON files, one a picture, as `maskdistill masks` or Segment Anything's data set have
+          them
+Out:      Images: what the file says of pictures and categories; Found: a mask, in the file's order
 """
 
 from __future__ import annotations
@@ -21,17 +22,18 @@ from maskdistill.errors import PredictionError, listed
 from maskdistill.masks import rle
 from maskdistill.types import Rle
 
-Key = int | str  # what a file calls a picture by
+Key = int | str  # a picture's name in a file
 Size = tuple[int, int]  # (height, width)
 WANTED = "Wanted: a COCO results list or dataset, or a folder that `maskdistill masks` made"
 
 
 @dataclass(frozen=True)
 class Images:
-    """What a file says of pictures and categories.
+    """Hold what a file says of pictures and categories.
 
     Attributes:
-        paths: image id -> file name or relative path. sizes: image id -> (height, width), px, where the file has it.
+        paths: image id -> file name or relative path.
+        sizes: image id -> (height, width), px, where the file has it.
         names: category id -> name; empty where the file has no categories.
     """
 
@@ -42,7 +44,13 @@ class Images:
 
 @dataclass(frozen=True)
 class Found:
-    """One mask: the image's id, run lengths, px, box (xyxy px, half-open; None: the file has none), category, score."""
+    """Hold one mask.
+
+    Attributes:
+        image: id of its picture. area: of the mask, px, at least 1.
+        box: xyxy, px, half-open; None: the file has none.
+        category: id in the file; None: it has none. score: in [0, 1]; 1 where the file has none.
+    """
 
     image: Key
     rle: Rle
@@ -54,20 +62,27 @@ class Found:
 
 @dataclass
 class Tally:
-    """What was passed over while masks were read, by reason; and what is told of those that were not."""
+    """Count what was passed over while masks were read, and what is told of those that were not.
+
+    Attributes:
+        crowds, empty, elsewhere: masks passed over: crowds, without a pixel, of images not asked
+            for.
+        ids: how often each annotation id stands in the file.
+        scored: the masks have scores.
+    """
 
     crowds: int = 0
     empty: int = 0
-    elsewhere: int = 0  # of images that are not asked for
+    elsewhere: int = 0
     ids: Counter[Any] = field(default_factory=Counter)
     scored: bool = True
 
 
 def images(source: Path) -> Images | None:
-    """The images and categories of a dataset or a folder; None of a results list, which has image ids alone.
+    """Read the images and categories of a dataset or folder; None of a results list, without any.
 
     Raises:
-        PredictionError: not there, of another format, cut short; ids or names that stand twice.
+        PredictionError: no such file, another format, cut short; ids or names that stand twice.
     """
     try:
         if source.is_dir():
@@ -111,17 +126,22 @@ def masks(
     known: Callable[[Key], bool],
     categories: Mapping[int, str] | None,
 ) -> Iterator[Found | Tally]:
-    """The masks of the images in `sizes`, one at a time; last of all a Tally of what was passed over.
+    """Yield the masks of the images in `sizes`, one at a time; last of all a Tally of the others.
 
-    A record without a score has score 1, if none has one. Crowds and masks without a pixel are passed over.
+    A record without a score has score 1, if none has one. Crowds and masks without a pixel are
+    passed over.
 
     Args:
-        sizes: of the images whose masks are wanted: (height, width), which their masks must have.
-        known: whether an image id is one at all: records of images that are known and not wanted are passed over.
-        categories: ids that a record's category must be one of; empty: any integer from 0; None: not looked at.
+        sizes: image id -> (height, width), px, of the images whose masks are wanted; a mask must
+            have the size of its image.
+        known: returns whether an image id is one at all. Records of images that are known and not
+            wanted are passed over.
+        categories: category id -> name; a record's category must be one of the ids. Empty: any
+            integer from 0. None: not looked at.
     Raises:
-        PredictionError: what `images` raises; records with an unknown image, a category or score out of range, without
-            a mask, with one that cannot be read or is of another size: how many, and the first. No record at all.
+        PredictionError: what `images` raises; no record at all; records with an unknown image, a
+            category or score out of range, without a mask, with one that cannot be read or is of
+            another size: how many, and the first. It comes when the file was read to its end.
     """
     tally, wrong, n_rows, n_scored = Tally(), _Wrong(), 0, 0
     try:
@@ -172,7 +192,7 @@ def masks(
 
 
 class _Wrong:
-    """Records that cannot be used, by the field that is wrong: how many, and its first values."""
+    """Count records that cannot be used, by the field that is wrong, and keep its first values."""
 
     WHY: Mapping[str, str] = {
         "image_id": "an image_id that is not listed",
@@ -188,13 +208,14 @@ class _Wrong:
         self.first: dict[str, dict[str, None]] = {}
 
     def add(self, key: str, value: Any) -> None:
+        """Count one record whose field `key` is wrong."""
         self.counts[key] += 1
         values = self.first.setdefault(key, {})
         if len(values) < 6:
             values[str(value)] = None
 
     def refuse(self, source: Path, n_rows: int, categories: Mapping[int, str] | None) -> None:
-        """PredictionError if there are any."""
+        """Raise PredictionError if a record was counted."""
         if not self.counts:
             return
         lines = [
@@ -210,7 +231,7 @@ class _Wrong:
 
 
 def _rows(source: Path) -> Iterator[dict[str, Any]]:
-    """Records of a file in COCO's words, whatever the format."""
+    """Yield the records of a file in COCO's words, whatever the format."""
     if source.is_dir():
         for path, about in _of_folder(source):
             for row in about["rows"]:
@@ -225,7 +246,7 @@ def _rows(source: Path) -> Iterator[dict[str, Any]]:
 
 
 def _of_folder(source: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
-    """Relative path of each JSON file, and what it says of its picture: path, size, rows in COCO's words."""
+    """Yield each file's relative path, and its picture's path, size and rows in COCO's words."""
     files = sorted(
         path.relative_to(source)
         for path in source.rglob("*.json")
@@ -235,14 +256,15 @@ def _of_folder(source: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
         raise PredictionError(f"{source}: holds no .json. {WANTED}")
     for path in files:
         try:
-            about = json.loads((source / path).read_text(encoding="utf-8"))
+            with streamed.opened(source / path) as file:
+                about = json.load(file)
             yield path, _of_picture(about)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise _unreadable(source / path, error) from error
 
 
 def _of_picture(about: dict[str, Any]) -> dict[str, Any]:
-    """A file of `maskdistill masks`, or one of Segment Anything's data set (SA-1B)."""
+    """Convert a file of `maskdistill masks`, or one of Segment Anything's data set (SA-1B)."""
     if "masks" in about:
         height, width = about["size"]
         rows = [{"segmentation": row["mask"], "score": row["score"]} for row in about["masks"]]

@@ -1,7 +1,7 @@
-"""Ground truth: COCO instances or a folder of label maps, joined to pictures by path. Only ever used to evaluate.
+"""Ground truth: COCO instances or a folder of label maps, joined to pictures; only to evaluate.
 
 In:       a JSON file, or a folder of PNG label maps (palette or grey; 255 ignored)
-Out:      Truth: objects and label maps by key; `join` says which picture each key is
+Out:      Truth: objects or label maps by key; `join` says which key each picture has
 """
 
 from __future__ import annotations
@@ -23,7 +23,13 @@ from maskdistill.types import MOST_IDS, Rle
 
 @dataclass(frozen=True)
 class Objects:
-    """The objects of one picture: size (height, width), masks, classes 1 .. C, crowds; pixels that no map counts."""
+    """Hold the objects of one picture; rles, classes and crowds are of one length, may be empty.
+
+    Attributes:
+        size: (height, width), px. classes: 1 .. C.
+        crowds: the object is a crowd, which label maps ignore.
+        ignored: pixels that no label map counts; None: there are none.
+    """
 
     size: tuple[int, int]
     rles: list[Rle]
@@ -34,11 +40,12 @@ class Objects:
 
 @dataclass(frozen=True)
 class Truth:
-    """What a source knows, by the key that its pictures go by (a relative path).
+    """Hold what a source knows, by the key that its pictures go by (a relative path).
 
     Attributes:
         names: of the classes 1 .. C; class 0 is background.
-        objects: key -> Objects, of a COCO file. label_maps: key -> PNG, of a folder.
+        objects: key -> Objects, of a COCO file; else empty.
+        label_maps: key -> PNG, of a folder; else empty.
     """
 
     source: Path
@@ -48,10 +55,15 @@ class Truth:
 
     @property
     def keys(self) -> list[str]:
+        """Return the keys of all pictures, in the order of the source."""
         return [*self.objects, *self.label_maps]
 
     def size(self, key: str) -> tuple[int, int]:
-        """(height, width); of a label map its file's head is read alone."""
+        """Return (height, width), px; of a label map only the head of its file is read.
+
+        Raises:
+            GroundTruthError: a label map that cannot be read.
+        """
         if key in self.objects:
             return self.objects[key].size
         try:
@@ -63,9 +75,15 @@ class Truth:
             ) from error
 
     def label_map(self, key: str) -> np.ndarray:
-        """(H, W) uint8: 0 background, 1 .. C, 255 ignored.
+        """Return the label map of a picture: 0 background, 1 .. C the classes, 255 ignored.
 
-        Of objects: crowds first, as 255; smaller ones lie on larger ones; what the image calls `ignored` last, as 255.
+        Of objects: crowds first, as 255; smaller ones lie on larger ones, of equal ones the later;
+        what the image calls `ignored` last, as 255.
+
+        Returns:
+            (H, W) uint8; all 0 where the picture has no object.
+        Raises:
+            GroundTruthError: a label map that cannot be read.
         """
         if key in self.label_maps:
             return read_map(self.label_maps[key])
@@ -83,16 +101,18 @@ class Truth:
 
 
 def read(source: Path) -> Truth:
-    """Read a source whole (JSON) or list it (folder).
+    """Read a JSON whole; of a folder of label maps read the names of its classes.
 
     Raises:
-        GroundTruthError: not there, of another format, too many classes.
+        GroundTruthError: no such file or folder, another format, more classes than a label map
+            holds.
     """
     if source.is_dir():
         return _folder(source)
     if not source.is_file():
         raise GroundTruthError(
-            f"{source}: no such file or folder. Give a COCO instances JSON or a folder of label maps"
+            f"{source}: no such file or folder. "
+            "Give a COCO instances JSON or a folder of label maps"
         )
     try:
         return _coco(source)
@@ -104,10 +124,20 @@ def read(source: Path) -> Truth:
 
 
 def join(keys: Sequence[str], paths: Sequence[str]) -> dict[str, str]:
-    """Picture path -> key: by relative path, else by file name, else by name without extension.
+    """Find each picture's key: by relative path, else by file name, else by name without extension.
 
-    A name counts only if it is unique among all keys and among all paths: of two pictures that share one, neither
-    is given a truth by it, even where the other was joined by its path. Keys and paths without a partner are left out.
+    A name counts only if it is unique among all keys and among all paths: of two pictures that
+    share one, neither is given a key by it, even where the other was joined by its path.
+
+    Args:
+        keys: of the truth. paths: of the pictures.
+    Returns:
+        {path: key}; keys and paths without a partner are left out.
+
+    >>> join(["a/x.png", "b/y.png", "c/y.png"], ["a/x.png", "y.jpg"])
+    {'a/x.png': 'a/x.png'}
+    >>> join(["a/x.png", "b/y.png"], ["other/x.png", "y.jpg"])
+    {'other/x.png': 'a/x.png', 'y.jpg': 'b/y.png'}
     """
     found: dict[str, str] = {}
     for name_of in (str, _file_name, _stem):
@@ -135,13 +165,14 @@ def _unique(paths: Sequence[str], name_of: Callable[[str], str]) -> dict[str, st
 def _coco(source: Path) -> Truth:
     objects: dict[str, Objects] = {}
     objects_of: dict[int, Objects] = {}
-    first_of: dict[Any, Any] = {}  # category -> id of its first annotation
+    first_of: dict[Any, Any] = {}  # category id -> id of its first annotation
 
     def begin(images: list[dict[str, Any]]) -> None:
         for row in images:
             if row["file_name"] in objects:
                 raise GroundTruthError(
-                    f"{source}: two images are called {row['file_name']}. Give each its relative path"
+                    f"{source}: two images are called {row['file_name']}. "
+                    "Give each its relative path"
                 )
             size = int(row["height"]), int(row["width"])
             objects_of[row["id"]] = Objects(size, [], [], [], _ignored(source, row, size))
@@ -151,7 +182,8 @@ def _coco(source: Path) -> Truth:
         first_of.setdefault(row["category_id"], row.get("id"))
         if row["image_id"] not in objects_of:
             raise GroundTruthError(
-                f"{source}: annotation {row.get('id')} has image_id {row['image_id']}, which is not listed"
+                f"{source}: annotation {row.get('id')} has image_id {row['image_id']}, "
+                "which is not listed"
             )
         place = objects_of[row["image_id"]]
         try:
@@ -163,7 +195,8 @@ def _coco(source: Path) -> Truth:
         if mask is not None:
             if tuple(mask["size"]) != place.size:
                 raise GroundTruthError(
-                    f"{source}: annotation {row.get('id')} has a mask of {mask['size'][1]} x {mask['size'][0]} px, "
+                    f"{source}: annotation {row.get('id')} has a mask of "
+                    f"{mask['size'][1]} x {mask['size'][0]} px, "
                     f"its image is {place.size[1]} x {place.size[0]}"
                 )
             place.rles.append(mask)
@@ -189,7 +222,7 @@ def _coco(source: Path) -> Truth:
 
 
 def _ignored(source: Path, row: dict[str, Any], size: tuple[int, int]) -> Rle | None:
-    """Ours: an image's `ignored`, run lengths of the pixels that no label map counts (the void of VOC)."""
+    """Return an image's `ignored` (ours): pixels that no label map counts, as the void of VOC."""
     if not row.get("ignored"):
         return None
     try:
@@ -206,8 +239,11 @@ def _ignored(source: Path, row: dict[str, Any], size: tuple[int, int]) -> Rle | 
 
 
 def mask_of(segmentation: Any, size: tuple[int, int]) -> Rle | None:
-    """Polygons, plain or compressed run lengths; None for an empty list of polygons.
+    """Convert polygons, plain or compressed run lengths; None for an empty list of polygons.
 
+    Args:
+        segmentation: as COCO's files have it. size: (height, width), px, that polygons are drawn
+            on; run lengths have their own.
     Raises:
         ValueError, RuntimeError, KeyError, TypeError: nothing that can be read.
     """
@@ -237,12 +273,17 @@ def _folder(source: Path) -> Truth:
 
 
 def read_map(path: Path) -> np.ndarray:
-    """A label map (H, W) uint8, palette or grey; GroundTruthError if it is none."""
+    """Read a label map, palette or grey -> (H, W) uint8, the values as they stand in the file.
+
+    Raises:
+        GroundTruthError: no picture, or one of another mode.
+    """
     try:
         with Image.open(path) as picture:
             if picture.mode not in ("P", "L", "1"):
                 raise GroundTruthError(
-                    f"{path}: its mode is {picture.mode}. A label map is a palette or grey PNG, 8 bit, of class numbers"
+                    f"{path}: its mode is {picture.mode}. "
+                    "A label map is a palette or grey PNG, 8 bit, of class numbers"
                 )
             return np.array(picture, np.uint8)
     except (OSError, ValueError, SyntaxError) as error:

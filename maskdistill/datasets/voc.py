@@ -1,8 +1,8 @@
-"""PASCAL VOC as it lies on people's disks: splits, label maps, boxes, and instances as a COCO dataset. Reading only.
+"""PASCAL VOC as it lies on people's disks: splits, label maps, boxes, instances as a COCO dataset.
 
-In:       the devkit (VOC2007, VOC2012, or the folder above one), or the single archive of earlier work
-          (images/, SegmentationClassAug/, sets/); SBD's lists for trainaug
-Out:      names of a split, paths, boxes (half-open xyxy), a COCO dataset; what is missing is named and counted
+In:       the devkit (VOC2007, VOC2012, or the folder above one), or the single archive of earlier
+          work (images/, SegmentationClassAug/, sets/); SBD's lists for trainaug
+Out:      names of a split, paths, boxes (half-open xyxy), a COCO dataset; what is missing is named
 """
 
 from __future__ import annotations
@@ -51,67 +51,76 @@ VOID = 255
 
 @dataclass(frozen=True)
 class Box:
-    """An object of an XML file: class 1 .. 20, box half-open xyxy in pixels, VOC's own flags."""
+    """Hold an object of an XML file: class 1 .. 20, box half-open xyxy in px, VOC's own flag."""
 
     category: int
     box: tuple[float, float, float, float]
     difficult: bool
-    truncated: bool
 
 
 @dataclass(frozen=True)
 class Voc:
-    """One VOC folder: where its pictures, label maps and lists are."""
+    """Hold where a VOC folder has its pictures, label maps and lists (split -> file of names)."""
 
     root: Path
     pictures: Path
     class_maps: Path
-    lists: dict[str, Path]  # split -> list of names
+    lists: dict[str, Path]
 
     @property
     def object_maps(self) -> Path:
+        """Return the folder of the maps of objects."""
         return self.root / "SegmentationObject"
 
     def names(self, split: str) -> list[str]:
-        """The names of a split, sorted; of a list with a second column (-1, 0, 1) all names.
+        """Return the names of a split, sorted; of a list with a second column (-1, 0, 1) all names.
 
         Raises:
             GroundTruthError: no such split, a name that stands twice.
         """
         if split not in self.lists:
             raise GroundTruthError(
-                f"{self.root}: has no list of the split {split!r}. There are: {', '.join(sorted(self.lists)) or 'none'}"
+                f"{self.root}: has no list of the split {split!r}. "
+                f"There are: {', '.join(sorted(self.lists)) or 'none'}"
             )
         return _names(self.lists[split])
 
     def label_maps(self, names: Sequence[str]) -> dict[str, Path]:
-        """Name -> label map of classes; GroundTruthError where a map or its picture is missing."""
+        """Return name -> label map of classes; raise GroundTruthError as `paths` does."""
         return self.paths(self.class_maps, names)
 
     def paths(self, folder: Path, names: Sequence[str]) -> dict[str, Path]:
-        """Name -> PNG in a folder of this VOC; GroundTruthError where one, or its picture, is missing."""
+        """Return name -> PNG in a folder of this VOC.
+
+        Raises:
+            GroundTruthError: a PNG or its picture is missing: how many, and the first of them.
+        """
         self._check(folder, names, ".png", "label map")
         self.check_pictures(names)
         return {name: folder / f"{name}.png" for name in names}
 
     def check_pictures(self, names: Sequence[str]) -> None:
-        """GroundTruthError where a name has no picture: how many, and the first of them."""
+        """Raise GroundTruthError where a name has no picture: how many, and the first of them."""
         self._check(self.pictures, names, ".jpg", "picture")
 
     def _check(self, place: Path, names: Sequence[str], suffix: str, what: str) -> None:
         missing = [name for name in names if not (place / f"{name}{suffix}").is_file()]
         if missing:
             raise GroundTruthError(
-                f"{place}: the {what} of {len(missing)} of {len(names)} names is missing: {listed(missing)}. "
-                "Unpack the whole archive, or give another split"
+                f"{place}: the {what} of {len(missing)} of {len(names)} names is missing: "
+                f"{listed(missing)}. Unpack the whole archive, or give another split"
             )
 
 
 def find(root: Path) -> Voc:
-    """The devkit at or below a folder (VOCdevkit, VOC2007, VOC2012), or the single archive.
+    """Find the devkit at or below a folder (VOCdevkit, VOC2007, VOC2012), or the single archive.
 
-    The devkit's splits are called detection/train (of ImageSets/Main), segmentation/train (of ImageSets/Segmentation)
-    and so on; the archive's by their files. Lists of one class (cat_train.txt) are no splits.
+    The devkit's splits are called detection/train (of ImageSets/Main), segmentation/train (of
+    ImageSets/Segmentation) and so on; the archive's by their files. Lists of one class
+    (cat_train.txt) are no splits.
+
+    Raises:
+        GroundTruthError: neither is there, or several devkits are.
     """
     if (root / "images").is_dir() and (root / "sets").is_dir():
         lists = {path.stem: path for path in sorted((root / "sets").glob("*.txt"))}
@@ -126,7 +135,8 @@ def find(root: Path) -> Voc:
             f"holds several: {listed([str(folder) for folder in below])}. Give one of them"
             if below
             else (
-                "is neither VOC's devkit (JPEGImages, ImageSets) nor the single archive (images, sets)"
+                "is neither VOC's devkit (JPEGImages, ImageSets) "
+                "nor the single archive (images, sets)"
             )
         )
         raise GroundTruthError(f"{root}: {found}")
@@ -141,11 +151,11 @@ def find(root: Path) -> Voc:
 
 
 def trainaug(voc: Voc, sbd: Path | None = None) -> list[str]:
-    """(VOC train + SBD train + SBD val) less VOC val: 10 582 names where all is there, sorted.
+    """Return (VOC train + SBD train + SBD val) less VOC val, sorted: 10 582 names of whole sets.
 
     Args:
-        sbd: folder with SBD's train.txt and val.txt (its `dataset`); None: the archive's own list, or the names of its
-            SegmentationClassAug that are not in val.
+        sbd: folder with SBD's train.txt and val.txt (its `dataset`), or one above it. None: the
+            archive's own list, or the names of its SegmentationClassAug that are not in val.
     Raises:
         GroundTruthError: neither is there; which file to put where.
     """
@@ -156,8 +166,9 @@ def trainaug(voc: Voc, sbd: Path | None = None) -> list[str]:
     if sbd is None:
         if voc.class_maps.name != "SegmentationClassAug" or not voc.class_maps.is_dir():
             raise GroundTruthError(
-                f"{voc.root}: trainaug needs SBD. Give the folder of its lists (benchmark_RELEASE/dataset, "
-                "with train.txt and val.txt), or the archive with SegmentationClassAug"
+                f"{voc.root}: trainaug needs SBD. Give the folder of its lists "
+                "(benchmark_RELEASE/dataset, with train.txt and val.txt), "
+                "or the archive with SegmentationClassAug"
             )
         return sorted({path.stem for path in voc.class_maps.glob("*.png")} - val)
     home = next(
@@ -176,7 +187,13 @@ def trainaug(voc: Voc, sbd: Path | None = None) -> list[str]:
 
 
 def boxes(voc: Voc, name: str) -> list[Box]:
-    """The objects of Annotations/<name>.xml; VOC counts pixels from 1 and the last one in, here half-open from 0."""
+    """Read the objects of Annotations/<name>.xml.
+
+    VOC counts pixels from 1, and a box holds its last pixel; here boxes are half-open from 0.
+
+    Raises:
+        GroundTruthError: no such file, another format, a class that VOC does not have.
+    """
     path = voc.root / "Annotations" / f"{name}.xml"
     try:
         objects = ElementTree.parse(path).getroot().findall("object")
@@ -186,13 +203,10 @@ def boxes(voc: Voc, name: str) -> list[Box]:
                 float(each.findtext(f"bndbox/{key}") or "")
                 for key in ("xmin", "ymin", "xmax", "ymax")
             ]
-            flags = [
-                (each.findtext(key) or "0").strip() == "1" for key in ("difficult", "truncated")
-            ]
+            is_difficult = (each.findtext("difficult") or "0").strip() == "1"
             category = CLASSES.index((each.findtext("name") or "").strip())
-            found.append(
-                Box(category, (corners[0] - 1, corners[1] - 1, corners[2], corners[3]), *flags)
-            )
+            box = (corners[0] - 1, corners[1] - 1, corners[2], corners[3])
+            found.append(Box(category, box, is_difficult))
         return found
     except (OSError, ElementTree.ParseError, AttributeError, TypeError, ValueError) as error:
         raise GroundTruthError(
@@ -203,15 +217,17 @@ def boxes(voc: Voc, name: str) -> list[Box]:
 def dataset(
     voc: Voc, split: str, *, of: Literal["masks", "boxes"] = "masks", class_agnostic: bool = False
 ) -> dict[str, Any]:
-    """A split as a COCO dataset: images, annotations numbered from 1, categories.
+    """Convert a split to a COCO dataset: images, annotations numbered from 1, categories.
 
     Args:
-        of: masks: SegmentationObject, each with the class that most of its pixels have in SegmentationClass; void is in
-            no mask, and stands as `ignored` (run lengths) at its image, for label maps made of the dataset.
-            boxes: of the XML files, with `difficult`, which evaluation does not look at.
-        class_agnostic: one category, `object`.
+        of: masks: of SegmentationObject, each with the class that most of its pixels have in
+            SegmentationClass; void is in no mask, and stands as `ignored` (run lengths) at its
+            image,
+            for label maps made of the dataset. boxes: of the XML files, with `difficult`, which
+            evaluation does not look at.
+        class_agnostic: all objects are of one category, `object`.
     Raises:
-        GroundTruthError: files that are missing or do not fit each other.
+        GroundTruthError: no such split; files that are missing or do not fit each other.
     """
     names = voc.names(split)
     images: list[dict[str, Any]] = []
@@ -251,7 +267,8 @@ def dataset(
 def _masks(path: Path, objects: np.ndarray, classes: np.ndarray) -> list[dict[str, Any]]:
     if objects.shape != classes.shape:
         raise GroundTruthError(
-            f"{path}: is {objects.shape[1]} x {objects.shape[0]} px, its map of classes another size"
+            f"{path}: is {objects.shape[1]} x {objects.shape[0]} px, "
+            "its map of classes another size"
         )
     rows = []
     for number in np.unique(objects[(objects > 0) & (objects != VOID)]):
@@ -286,8 +303,9 @@ def _box_row(each: Box) -> dict[str, Any]:
 
 def _size_of(path: Path) -> tuple[int, int]:
     try:
-        size = ElementTree.parse(path).getroot().find("size")
-        return int(size.findtext("height")), int(size.findtext("width"))  # type: ignore[union-attr,arg-type]
+        root = ElementTree.parse(path).getroot()
+        height, width = (int(root.findtext(f"size/{side}") or "") for side in ("height", "width"))
+        return height, width
     except (OSError, ElementTree.ParseError, AttributeError, TypeError, ValueError) as error:
         raise GroundTruthError(
             f"{path}: cannot be read as VOC's XML of objects: {error}"

@@ -1,7 +1,7 @@
-"""An instances JSON of any size, a record at a time: images first, then annotations, whatever their order in the file.
+"""Walk: an instances JSON of any size, images first, then each annotation, whatever their order.
 
-In:       an instances JSON; what is done with the images, and with each annotation
-Out:      its categories; what is kept is the caller's
+In:       an instances JSON; functions that take the images, and each annotation
+Out:      the categories; what else is kept is the caller's
 """
 
 from __future__ import annotations
@@ -14,26 +14,25 @@ from maskdistill import gc_paused
 from maskdistill.datasets.streamed import records
 
 LISTS = ("images", "annotations", "categories")
-_OF_IMAGE = (
-    "id",
-    "file_name",
-    "height",
-    "width",
-    "ignored",
-)  # URLs and dates of 118 000 images are 100 MB
+# URLs and dates of 118 000 images are 100 MB.
+_OF_IMAGE = ("id", "file_name", "height", "width", "ignored")
 Record = dict[str, Any]
 
 
 def instances(
     source: Path, *, begin: Callable[[list[Record]], object], take: Callable[[Record], object]
 ) -> list[Record]:
-    """Hand out the images of a file, once, then each annotation; the categories.
+    """Hand out the images of a file, once, then each annotation; return the categories.
 
-    An annotation is held no longer than `take` holds it: a file of 860 000 needs the memory of what is kept. Where
-    annotations stand before the images, they are held until then.
+    An annotation is held no longer than `take` holds it: a file of 860 000 needs the memory of what
+    is kept. Annotations that stand before the images are held until then.
 
+    Args:
+        begin: takes all images, each with its id, file_name, height, width and ignored alone.
+        take: takes one annotation.
     Raises:
-        ValueError: no JSON, cut short, no object, or one of the three lists is missing or no list. OSError.
+        ValueError: no JSON, cut short, no object, images twice, one of the three lists missing or
+            no list. OSError: cannot be read.
     """
     images: list[Record] = []
     categories: list[Record] = []

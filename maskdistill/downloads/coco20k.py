@@ -1,8 +1,9 @@
-"""data coco20k: the 19 817 pictures of train2014 that earlier work learns from, and their objects.
+"""COCO20k: the 19 817 pictures of train2014 that earlier work learns from, and their objects.
 
-In:   the list of names (a file, or a URL with a checksum); annotations of 2014; pictures one by one, or from an
-      archive or a folder that is there
-Out:  DIR/coco20k/train2014/, DIR/maskdistill/coco20k/instances.json, DIR/annotations/instances_train2014.json
+In:       the list of names (a file, or a URL with a checksum); annotations of 2014; pictures one by
+          one, or from an archive or a folder that is there
+Out:      DIR/coco20k/train2014/, DIR/maskdistill/coco20k/instances.json,
+          DIR/annotations/instances_train2014.json
 """
 
 from __future__ import annotations
@@ -43,14 +44,21 @@ def work(
     pictures_url: str = sources.COCO_PICTURES,
     known_list: Archive = sources.COCO20K_LIST,
 ) -> Path:
-    """Fetch what is not there; the folder of the pictures.
+    """Fetch what is not there; return the folder of the pictures.
 
-    Fetched one by one they are 3.2 GB, the archive is 13.5: so the archive is used where it is there or asked for.
+    Fetched one by one they are 3.2 GB, the archive is 13.5: so the archive is used where it is
+    there or asked for.
 
     Args:
-        names: a file or a URL with the list; None: the one of LOST. names_sha256: of the list, if it is a URL.
+        names: a file or a URL with the list; None: the one of LOST.
+        names_sha256: of the list.
         pictures: a folder with pictures of train2014: they are linked, not fetched.
         whole_archive: fetch train2014.zip, and unpack the pictures of the list alone.
+        annotations, archive, pictures_url, known_list: where things are fetched from.
+    Raises:
+        DatasetError: what no mirror gives, a disk that is too small, another list than before.
+        GroundTruthError: names that the annotations do not know. SettingsError: no folder
+            `pictures`.
     """
     fetch.begin(how)
     with RunLock(how.out / ".lock"):
@@ -61,8 +69,8 @@ def work(
         names_file = how.out / run_command.OURS / FOLDER / "names.txt"
         if names_file.exists() and coco.read_list(names_file) != wanted:
             raise DatasetError(
-                f"{names_file}: is another list than the one given now. Give another --out, or delete {folder}, "
-                f"{names_file} and what lies beside it"
+                f"{names_file}: is another list than the one given now. Give another --out, or "
+                f"delete {folder}, {names_file} and what lies beside it"
             )
         fetch.dataset(annotations, how, record)
         truth = names_file.with_name("instances.json")
@@ -72,9 +80,8 @@ def work(
             truth.parent.mkdir(parents=True, exist_ok=True)
             with atomic.writing(truth, "w") as file:
                 file.writelines(part.pieces(everything, wanted))
-            run_command.write_list(
-                names_file, wanted
-            )  # last: a list that the annotations do not know is none yet
+            # Last: a list that the annotations do not know is none yet.
+            run_command.write_list(names_file, wanted)
         if not missing:
             how.progress.say(f"{FOLDER}: its {len(wanted)} pictures are there already")
             return folder
@@ -107,7 +114,7 @@ def work(
 def _names(
     how: Fetch, record: fetched.Record, names: str | None, sha256: str | None, known: Archive
 ) -> list[str]:
-    """The names of the list, each once; a list by URL is checked, and kept in DIR/maskdistill/coco20k."""
+    """Read the names of the list, each once; check a list by URL, and keep it in DIR."""
     if names is None or urllib.parse.urlsplit(names).scheme in ("http", "https"):
         if names is not None:
             name = urllib.parse.urlsplit(names).path.rpartition("/")[2] or "list.txt"
@@ -134,7 +141,7 @@ def _names(
 
 
 def _name(name: str) -> str:
-    """The file's own name, of a path in the list."""
+    """Return the file's own name, of a path in the list."""
     return PurePosixPath(name).name
 
 
@@ -144,7 +151,7 @@ def _missing(folder: Path, wanted: Sequence[str]) -> list[str]:
 
 
 def _link(source: Path, folder: Path, missing: Sequence[str]) -> list[str]:
-    """Link what is in a folder (or its train2014), or copy where the disk cannot; what is not there."""
+    """Link what is in a folder (or its train2014), or copy where links fail; return the rest."""
     if not source.is_dir():
         raise SettingsError(
             f"pictures: {source}: no such folder. Wanted: the pictures of train2014"
@@ -158,9 +165,8 @@ def _link(source: Path, folder: Path, missing: Sequence[str]) -> list[str]:
             continue
         target = folder / _name(name)
         try:
-            os.link(
-                found.resolve(), target
-            )  # not a link itself, which may point elsewhere from there
+            # Not a link itself, which may point elsewhere from there.
+            os.link(found.resolve(), target)
         except OSError:
             partial = target.with_name(target.name + unpack.SUFFIX)
             shutil.copyfile(found, partial)
@@ -180,7 +186,10 @@ def _unpack(source: Path, how: Fetch, wanted: Sequence[str]) -> None:
 
 
 def _check_size(path: Path, size: tuple[int, int]) -> None:
-    """Nobody publishes checksums of single pictures: it must be a picture of the (width, height) in the annotations."""
+    """Raise DatasetError where a file is no picture of the (width, height) in the annotations.
+
+    Nobody publishes checksums of single pictures.
+    """
     try:
         with Image.open(path) as picture:
             found = picture.size
@@ -193,23 +202,26 @@ def _check_size(path: Path, size: tuple[int, int]) -> None:
     if found != size:
         path.unlink()
         raise DatasetError(
-            f"{path.stem}: what the server gave is {found[0]} x {found[1]} px, wanted {size[0]} x {size[1]}"
+            f"{path.stem}: what the server gave is {found[0]} x {found[1]} px, "
+            f"wanted {size[0]} x {size[1]}"
         )
 
 
 def _one_by_one(
     how: Fetch, folder: Path, missing: Sequence[str], url: str, sizes: Mapping[str, tuple[int, int]]
 ) -> None:
-    """Every picture by itself, several at once; what no mirror gives is named at the end."""
+    """Fetch every picture by itself, several at once; name at the end what no mirror gives."""
     roots = [mirror for mirror in how.mirrors if mirror.endswith("/")] + [url]
     failed: list[str] = []
 
     def one(name: str) -> None:
         quoted = urllib.parse.quote(f"train2014/{_name(name)}")
         target = folder / _name(name)
-        # Under its name only once it is looked at: a kill in between must not leave it there as if it were whole.
+        # Under its name only once it is looked at: a kill in between must not leave it there as if
+        # it were whole.
         unseen = target.with_name(target.name + ".unseen")
-        download.download([root + quoted for root in roots], unseen, **how.options)  # type: ignore[arg-type]
+        urls = [root + quoted for root in roots]
+        download.download(urls, unseen, **how.options)  # type: ignore[arg-type]
         _check_size(unseen, sizes[_name(name)])
         unseen.replace(target)
 

@@ -1,8 +1,10 @@
-"""One file from the first of several mirrors that has it: resumed where it was cut, checked, whole or not there.
+"""Download: one file from the first mirror that has it, resumed where it was cut, checked, whole.
 
 In:       URLs (http, https), the file's place, what is known of it (size, digests)
-Out:      Received: from where, size, SHA-256; or DatasetError with what each mirror said
-Beside the file while it is fetched: NAME.part, and NAME.part.json (from which URL, its validator)
+Out:      Received: from where, size, SHA-256; or DatasetError with what each mirror said. While it
+          is fetched NAME.part lies beside it, and NAME.part.json (from which URL, its validator)
+Library:  none goes on with another mirror's bytes: pooch and torchvision take one URL, from its
+          start; huggingface_hub goes on, at its own hub. The requests are the standard library's
 """
 
 from __future__ import annotations
@@ -27,12 +29,12 @@ from maskdistill import __version__
 from maskdistill.errors import DatasetError
 
 PIECE = 2**18  # bytes read at once: some progress is kept even on a slow line
-_WAIT_AND_TRY = {408, 425, 429, 500, 502, 503, 504}  # of HTTP's codes, those that may pass
+_WAIT_AND_TRY = {408, 425, 429, 500, 502, 503, 504}  # codes of HTTP that may pass
 
 
 @dataclass(frozen=True)
 class Received:
-    """A file that is there: url None where it was there already."""
+    """Hold a file that is there: where from (None: it was there already), bytes, SHA-256 (hex)."""
 
     url: str | None
     bytes: int
@@ -40,7 +42,7 @@ class Received:
 
 
 class _Refused(Exception):
-    """This mirror will not give the file, whatever is tried."""
+    """A mirror that will not give the file, whatever is tried."""
 
 
 def download(
@@ -59,16 +61,20 @@ def download(
     """Fetch a file; one that is there already is checked and used.
 
     Args:
-        urls: tried in order; each up to `tries` times in a row without a byte more (cut, timed out, busy: again where
-            it was, after 1, 2, 4, ... seconds; missing or forbidden: the next one at once).
-        size, digests: {"sha256": hex, "md5": hex}, of the whole file, as far as they are known. Where a digest is
-            known, another mirror goes on with what one has given; else each begins anew.
-        advice: what else can be done; the end of the error.
+        urls: tried in order; each up to `tries` times in a row without a byte more (cut, timed out,
+            busy: again where it was, after 1, 2, 4, ... 60 s; missing or forbidden: the next one at
+            once).
+        size, digests: bytes and {"sha256": hex, "md5": hex} of the whole file, as far as they are
+            known. Where a digest is known, another mirror goes on with what one has given; else
+            each begins anew.
+        advice: the end of the error: what else can be done.
         timeout_seconds: without a byte, or for a connection.
+        pause: waits for so many seconds.
         seen: called with the number of bytes that are there; it falls where a mirror begins anew.
         told: called with each mirror that did not give it, and why.
     Raises:
-        DatasetError: no mirror had it; a file that was there is another one; the disk cannot be written.
+        DatasetError: no mirror had it; a file that was there is another one; the disk cannot be
+            written.
     """
     known = dict(digests or {})
     if target.exists():
@@ -94,7 +100,14 @@ def download(
 
 
 def check(path: Path, *, size: int | None, digests: Mapping[str, str]) -> tuple[Received, str]:
-    """A file's size and SHA-256, and what is wrong with it: empty where all that is known agrees."""
+    """Compare a file with what is known of it.
+
+    Args:
+        size: bytes; None: not known. digests: {name: hex}, of the names that hashlib has.
+    Returns:
+        Its bytes and SHA-256 (empty where the size is wrong), and the fault in words: empty where
+        all that is known agrees.
+    """
     n_bytes = path.stat().st_size
     if size is not None and n_bytes != size:
         return Received(None, n_bytes, ""), f"has {n_bytes} bytes, wanted {size}"
@@ -120,7 +133,7 @@ def _digests(path: Path, names: Sequence[str]) -> list[str]:
 
 
 class _Part:
-    """What there is of the file so far, and whose it is."""
+    """Hold what there is of the file so far, and whose it is."""
 
     def __init__(self, target: Path) -> None:
         self.path = target.with_name(target.name + ".part")
@@ -128,9 +141,11 @@ class _Part:
 
     @property
     def n_bytes(self) -> int:
+        """Return how many bytes are there."""
         return self.path.stat().st_size if self.path.exists() else 0
 
     def origin(self) -> dict[str, Any]:
+        """Return the url and validator that the bytes came with; empty where nothing says so."""
         try:
             found = json.loads(self.state.read_text(encoding="utf-8"))
             return found if isinstance(found, dict) else {}
@@ -138,7 +153,7 @@ class _Part:
             return {}
 
     def begin(self, url: str, headers: email.message.Message) -> None:
-        """Another file begins: nothing of an older one is left."""
+        """Begin another file: drop what is there, write down where it comes from."""
         self.drop()
         etag = headers.get("ETag", "")
         # A weak tag says that pages mean the same, not that their bytes do.
@@ -150,7 +165,7 @@ class _Part:
 
     @contextlib.contextmanager
     def appending(self) -> Iterator[Callable[[bytes], object]]:
-        """What writes behind the bytes that are there."""
+        """Open the file; give a function that writes behind the bytes that are there."""
 
         def write(data: bytes) -> None:
             left = memoryview(data)
@@ -164,19 +179,20 @@ class _Part:
             yield write
 
     def drop(self) -> None:
+        """Remove what is there."""
         with self._on_disk():
             for path in (self.path, self.state):
                 path.unlink(missing_ok=True)
 
     @contextlib.contextmanager
     def _on_disk(self) -> Iterator[None]:
-        """What the disk refuses is no fault of the line, and not tried again."""
+        """Raise DatasetError where the disk refuses: no fault of the line, and not tried again."""
         try:
             yield
         except OSError as error:
             raise DatasetError(
-                f"{self.path}: cannot be written: {error.strerror or error}. Free some space, or give another --out; "
-                "the same command goes on where it was"
+                f"{self.path}: cannot be written: {error.strerror or error}. Free some space, or "
+                "give another --out; the same command goes on where it was"
             ) from error
 
 
@@ -190,7 +206,7 @@ def _fetch(
     pause: Callable[[float], object],
     seen: Callable[[int], object],
 ) -> Received:
-    """The whole file into the part, checked and on disk; _Refused if this mirror does not give it."""
+    """Fetch the whole file into the part, checked and on disk; _Refused if the mirror fails."""
     if urlsplit(url).scheme not in ("http", "https"):
         raise _Refused("is neither http nor https")
     if part.n_bytes and part.origin().get("url") != url and not digests:
@@ -219,7 +235,8 @@ def _fetch(
         part.drop()
         if not pieced:
             raise _Refused(f"what it gave {wrong}")
-        pieced = False  # pieces were put together, and one of them was wrong: this mirror alone is another try
+        # Pieces were put together, and one of them was wrong: this mirror alone is another try.
+        pieced = False
 
 
 def _receive(
@@ -234,8 +251,8 @@ def _receive(
     """Go on with the part, or begin it, to the end that the server names.
 
     Args:
-        is_checked: a checksum will tell whether the pieces are of one file; else only the server can, and where it
-            does not (no ETag, no date), the part is begun again.
+        is_checked: a checksum will tell whether the pieces are of one file; else only the server
+            can, and where it does not (no ETag, no date), the part is begun again.
     Raises:
         _Refused: the server has not the file. OSError, HTTPException: it may have it later.
     """
@@ -286,7 +303,11 @@ def _receive(
 
 
 def _total(response: http.client.HTTPResponse, start: int, size: int | None) -> int | None:
-    """Size of the whole file by the answer's head; _Refused where it is plainly another one, before a byte is kept."""
+    """Return the whole file's bytes by the answer's head, None where it does not say.
+
+    Raises:
+        _Refused: it is plainly another file, before a byte is kept.
+    """
     headers = response.headers
     if headers.get_content_type() == "text/html" and headers.get("Content-Type"):
         raise _Refused(
@@ -310,6 +331,7 @@ def _total(response: http.client.HTTPResponse, start: int, size: int | None) -> 
 
 
 def _words(error: Exception) -> str:
+    """Return a network's error in a few words."""
     reason = getattr(error, "reason", None)
     if isinstance(error, TimeoutError) or isinstance(reason, TimeoutError):
         return "timed out"

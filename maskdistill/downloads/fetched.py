@@ -1,4 +1,8 @@
-"""What a folder of data sets holds: DIR/.fetched.json says which archives came from where, and which sets are whole."""
+"""Fetched: the record of a folder of data sets: which archives came whence, which sets are whole.
+
+In:       DIR/.fetched.json, the table of sources
+Out:      the same file, whole or not there; counts of what is there and what is wanted
+"""
 
 from __future__ import annotations
 
@@ -19,10 +23,14 @@ State = Literal["absent", "moving", "complete"]
 
 
 class Record:
-    """DIR/.fetched.json."""
+    """Hold DIR/.fetched.json.
+
+    Attributes:
+        archives: name -> url, bytes, sha256, time. states: data set -> State.
+    """
 
     def __init__(self, folder: Path) -> None:
-        """Raises: DatasetError: the file is there, but is no such record."""
+        """Read the record of a folder; DatasetError where the file is there, but no such record."""
         self.path = folder / NAME
         self.archives: dict[str, dict[str, Any]] = {}
         self.states: dict[str, State] = {}
@@ -33,12 +41,12 @@ class Record:
             self.archives, self.states = dict(found["archives"]), dict(found["datasets"])
         except (ValueError, KeyError, TypeError) as error:
             raise DatasetError(
-                f"{self.path}: no record of what was fetched ({type(error).__name__}: {error}). Delete it: what is "
-                "there is then looked at anew"
+                f"{self.path}: no record of what was fetched ({type(error).__name__}: {error}). "
+                "Delete it: what is there is then looked at anew"
             ) from error
 
     def digests(self, archive: Archive) -> dict[str, str]:
-        """The published digests of an archive; without one that of its first fetch; none before that."""
+        """Return an archive's published digests; without one that of its first fetch, if any."""
         published = {
             name: value
             for name, value in (("sha256", archive.sha256), ("md5", archive.md5))
@@ -49,10 +57,11 @@ class Record:
         return published
 
     def received(self, name: str, received: Received) -> None:
-        """An archive or list is there; who published no digest has it kept here from now on."""
+        """Write down that an archive or list is there, with its digest."""
         before = self.archives.get(name, {})
         now = datetime.now(UTC).isoformat(timespec="seconds")
-        # One that lay there already was fetched by an earlier command, or put there by hand: url None.
+        # One that lay there already was fetched by an earlier command, or put there by hand: url
+        # None.
         url = received.url or (
             before.get("url") if before.get("sha256") == received.sha256 else None
         )
@@ -65,13 +74,15 @@ class Record:
         self._write()
 
     def was_fetched(self, name: str) -> bool:
-        """Whether a mirror gave it; else it was put there by hand."""
+        """Return whether a mirror gave an archive; else it was put there by hand."""
         return bool(self.archives.get(name, {}).get("url"))
 
     def state(self, dataset: str) -> State:
+        """Return a data set's state: moving while its places are moved one after the other."""
         return self.states.get(dataset, "absent")
 
     def is_now(self, dataset: str, state: State) -> None:
+        """Write down a data set's state."""
         self.states[dataset] = state
         self._write()
 
@@ -82,7 +93,11 @@ class Record:
 
 
 def counts(dataset: Dataset, folder: Path) -> dict[str, tuple[int, int]]:
-    """Of each pattern and list of a data set: how many there are, how many are wanted."""
+    """Count the files of each pattern and the lines of each list of a data set.
+
+    Returns:
+        {pattern or list: (how many there are, how many are wanted)}
+    """
     found: dict[str, tuple[int, int]] = {}
     for pattern, wanted in dataset.counts:
         names = [path.name for path in folder.glob(pattern)]
@@ -93,7 +108,7 @@ def counts(dataset: Dataset, folder: Path) -> dict[str, tuple[int, int]]:
 
 
 def wrong(found: Mapping[str, tuple[int, int]]) -> str:
-    """What is not as it should be, empty if all is."""
+    """Return which counts are not as they should be, in words; empty if all are."""
     return "; ".join(
         f"{what}: {n} of {wanted}" for what, (n, wanted) in found.items() if n != wanted
     )

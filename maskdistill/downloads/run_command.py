@@ -1,6 +1,8 @@
-"""What a fetched data set needs for a run: lists of its splits, ground truth, and the command itself.
+"""Run command: lists of splits and ground truth of a fetched data set, and the command of its run.
 
-Out:  DIR/maskdistill/<set>/: lists of names, instances as COCO JSON; made once, deleted by whoever wants them anew
+In:       DIR with the data set
+Out:      DIR/maskdistill/<set>/: lists of names, instances as COCO JSON, made once (delete them to
+          have them anew); the command
 """
 
 from __future__ import annotations
@@ -18,7 +20,13 @@ OURS = "maskdistill"
 
 
 def make(dataset: str, out: Path, progress: Progress) -> list[str]:
-    """Write what is missing, for VOC 2012 also when SBD came later; lines that say how to go on."""
+    """Write what is missing, for VOC 2012 also when SBD came later.
+
+    Returns:
+        Lines that say how to go on, the command of a run among them.
+    Raises:
+        ValueError: another data set. GroundTruthError: the data set is not whole.
+    """
     if dataset == "voc2012" or (dataset == "sbd" and (out / "VOCdevkit" / "VOC2012").is_dir()):
         return _voc2012(out, progress)
     if dataset == "voc2007":
@@ -60,7 +68,8 @@ def _voc2012(out: Path, progress: Progress) -> list[str]:
     else:
         training = folder / "train.txt"
         lines = [
-            f"trainaug (10582 pictures) needs SBD's lists too: maskdistill data sbd --out {shlex.quote(str(out))}"
+            "trainaug (10582 pictures) needs SBD's lists too: "
+            f"maskdistill data sbd --out {shlex.quote(str(out))}"
         ]
     words = [
         "--only",
@@ -101,7 +110,7 @@ def _instances(home: voc.Voc, split: str, out: Path, progress: Progress) -> None
 
 
 def write_list(out: Path, names: Sequence[str]) -> None:
-    """A list of names, one a line, if it is not there already as it should be."""
+    """Write a list of names, one a line, if it is not there already as it should be."""
     text = "".join(f"{name}\n" for name in names)
     if not out.exists() or out.read_text(encoding="utf-8") != text:
         out.parent.mkdir(parents=True, exist_ok=True)

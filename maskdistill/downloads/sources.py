@@ -1,7 +1,9 @@
-"""Where data sets are fetched from, how large they are, and what lies there afterwards. A table; nothing is done here.
+"""Sources: the table of data sets: where they are fetched from, how large they are, what they hold.
 
-Mirrors die: they are tried in order, and the last resort is a file that somebody puts there by hand. No checksum
-stands here that was not published by others; `cited` says by whom. What has none is recorded at its first fetch.
+Out:      DATASETS, and what coco20k is made of
+Source:   no checksum stands here that was not published by others; `cited` says by whom. What has
+          none is recorded at its first fetch. Mirrors die: they are tried in order, and the last
+          resort is a file that somebody puts there by hand
 """
 
 from __future__ import annotations
@@ -14,13 +16,16 @@ _VISION = "pytorch/vision, torchvision/datasets"
 
 @dataclass(frozen=True)
 class Archive:
-    """One file that is fetched.
+    """Describe one file that is fetched.
 
     Attributes:
-        name: of the file; one that lies under this name in DIR/archives is used in place of a mirror's.
+        name: of the file; one that lies under this name in DIR/archives is used in place of a
+            mirror's.
         urls: mirrors, the first tried first.
-        wanted: folders and files of it that are unpacked; the rest is passed over. Empty: it is no archive.
-        bytes: its size; 0: not known. sha256, md5: hexadecimal, where somebody published one. cited: who did.
+        wanted: folders and files of it that are unpacked; the rest is passed over. Empty: it is no
+            archive.
+        bytes: its size; 0: not known.
+        sha256, md5: hexadecimal, where somebody published one. cited: who did.
     """
 
     name: str
@@ -34,10 +39,11 @@ class Archive:
 
 @dataclass(frozen=True)
 class Dataset:
-    """One data set.
+    """Describe one data set.
 
     Attributes:
-        places: folders and files, relative to DIR, that it consists of; each appears whole or not at all.
+        places: folders and files, relative to DIR, that it consists of; each appears whole or not
+            at all.
         unpacked: bytes of them, about.
         counts: (pattern, number of files that match it), relative to DIR.
         lines: (list of names, lines that are not empty), relative to DIR.
@@ -54,9 +60,11 @@ class Dataset:
     terms: str
 
 
-# thor: the servers' keeper in pytorch/vision pull request 9216. d2l and brainchip: found alive in its pull request
-# 9335, bcebos in paddlepaddle's documentation of VOC2012. host and pjreddie: where it was for fifteen years.
+# thor: the servers' keeper in pytorch/vision pull request 9216. d2l and brainchip: found alive in
+# its pull request 9335, bcebos in paddlepaddle's documentation of VOC2012. host and pjreddie: where
+# it was for fifteen years.
 def _voc_urls(year: int, name: str, *others: str) -> tuple[str, ...]:
+    """Return the mirrors of a file of VOC, the first tried first."""
     path = f"pascal/VOC/voc{year}/{name}"
     own = (f"https://thor.robots.ox.ac.uk/{path}", *others, f"http://host.robots.ox.ac.uk/{path}")
     return (*own, f"https://pjreddie.com/media/files/{name}")

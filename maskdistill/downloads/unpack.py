@@ -1,8 +1,12 @@
-"""Archives of others into a folder: nothing outside it, no links, no devices; a file that is there is whole.
+"""Unpack: archives of others into a folder, nothing outside it, no links; a file there is whole.
 
 In:       tar (plain or packed) or zip, and which of its folders and files are wanted
-Out:      the files, each under its name once it is complete; what is there already is passed over, so that a killed
-          unpacking goes on. An archive that was cut short, or whose paths leave the folder, is refused by name
+Out:      the files, each under its name once it is complete; what is there is passed over, so that
+          a killed unpacking goes on. An archive cut short, or whose paths leave the folder, is
+          refused
+Library:  tarfile and zipfile read; shutil.unpack_archive and tarfile's filters do not go on after a
+          kill, mend bad paths in place of refusing them, and take a tar cut between members for
+          whole
 """
 
 from __future__ import annotations
@@ -36,7 +40,12 @@ SUFFIX = ".partial"  # of a file that is being written
 
 @dataclass(frozen=True)
 class _Member:
-    """One file of an archive: its path in it, its size, and what opens it; why it is none that may be written."""
+    """Describe one file of an archive.
+
+    Attributes:
+        path: as the archive has it. refused: why it may not be written; empty: it may.
+        open: opens it for reading.
+    """
 
     path: str
     n_bytes: int
@@ -52,14 +61,17 @@ def unpack(
     wanted: Sequence[str],
     seen: Callable[[int], object] = lambda n_bytes: None,
 ) -> int:
-    """Unpack what is wanted; how many files of it there are then.
+    """Unpack what is wanted; return how many files of it there are then.
 
     Args:
-        folder: made where it is missing. Half of an archive is in it while this works: give one of its own.
-        wanted: paths of folders and files in the archive; all at and below them is unpacked, the rest passed over.
-        seen: called with the bytes of wanted files that are there so far.
+        folder: made where it is missing. Half of an archive is in it while this works: give one of
+            its own.
+        wanted: paths of folders and files in the archive; all at and below them is unpacked, the
+            rest passed over.
+        seen: called with the bytes of wanted files that are there so far, after each file.
     Raises:
-        DatasetError: no archive; cut short; a path of it leaves the folder; a wanted file is a link or a device.
+        DatasetError: no archive; cut short; nothing wanted in it; a path of it leaves the folder; a
+            wanted file is a link or a device, or encrypted; the disk cannot be written.
     """
     n_files = n_bytes = 0
     chosen = frozenset(wanted)
@@ -72,27 +84,28 @@ def unpack(
                 raise DatasetError(
                     f"{archive}: {member.path} is {member.refused}. Nothing but files is unpacked"
                 )
-            if member.is_folder or path.rpartition("/")[2].startswith(
-                "._"
-            ):  # what some systems add for themselves
+            # Files named ._* are added by some systems for themselves.
+            if member.is_folder or path.rpartition("/")[2].startswith("._"):
                 continue
-            _write(archive, member, folder.joinpath(*path.split("/")))
+            _write(member, folder.joinpath(*path.split("/")))
             n_files += 1
             n_bytes += member.n_bytes
             seen(n_bytes)
     except _DAMAGED as error:
         raise DatasetError(
-            f"{archive}: cut short, or no archive that can be read ({error}). Delete it, and fetch it again"
+            f"{archive}: cut short, or no archive that can be read ({error}). "
+            "Delete it, and fetch it again"
         ) from error
     if not n_files:
         raise DatasetError(
-            f"{archive}: holds nothing at {', '.join(wanted)}. It is another archive than its name says"
+            f"{archive}: holds nothing at {', '.join(wanted)}. "
+            "It is another archive than its name says"
         )
     return n_files
 
 
 def unpacked_bytes(archive: Path, *, wanted: Sequence[str]) -> int | None:
-    """What a zip says that its wanted files need; None for a tar, which would have to be read through."""
+    """Return the bytes that a zip's wanted files need; None for a tar, which does not say."""
     try:
         with zipfile.ZipFile(archive) as file:
             chosen = frozenset(wanted)
@@ -104,7 +117,7 @@ def unpacked_bytes(archive: Path, *, wanted: Sequence[str]) -> int | None:
 
 
 def _is_wanted(path: str, wanted: frozenset[str]) -> bool:
-    """Whether the path or a folder above it is wanted; of thousands, too, soon."""
+    """Return whether the path or a folder above it is wanted; fast for thousands of them, too."""
     while path:
         if path in wanted:
             return True
@@ -113,7 +126,7 @@ def _is_wanted(path: str, wanted: frozenset[str]) -> bool:
 
 
 def _checked(archive: Path, path: str) -> str:
-    """A member's path in its plain form; DatasetError where it is absolute or leads out of the folder."""
+    """Return a member's path in its plain form; DatasetError where it leads out of the folder."""
     parts = [part for part in path.split("/") if part not in ("", ".")]
     bad = (
         path.startswith("/")
@@ -133,23 +146,23 @@ def _checked(archive: Path, path: str) -> str:
     return "/".join(parts)
 
 
-def _write(archive: Path, member: _Member, target: Path) -> None:
+def _write(member: _Member, target: Path) -> None:
+    """Write a file under its name once it is complete; pass over one of its size that is there."""
     if target.is_file() and target.stat().st_size == member.n_bytes:
         return
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         partial = target.with_name(target.name + SUFFIX)
         with member.open() as source, partial.open("wb") as file:
-            shutil.copyfileobj(
-                source, file, 2**20
-            )  # both libraries raise where an archive gives fewer bytes
+            # Both libraries raise where an archive gives fewer bytes.
+            shutil.copyfileobj(source, file, 2**20)
         partial.replace(target)
     except OSError as error:
         if isinstance(error, gzip.BadGzipFile):
             raise
         raise DatasetError(
-            f"{target}: cannot be written: {error.strerror or error}. Free some space, or give another --out; the same "
-            "command goes on where it was"
+            f"{target}: cannot be written: {error.strerror or error}. Free some space, or give "
+            "another --out; the same command goes on where it was"
         ) from error
 
 
@@ -179,7 +192,8 @@ def _of_tar(archive: Path) -> Iterator[_Member]:
                 return source
 
             yield _Member(each.name, each.size, each.isdir(), refused, opened)
-        # tarfile takes an archive that ends between two members for a whole one: a whole one ends with zeros.
+        # tarfile takes an archive that ends between two members for a whole one: a whole one ends
+        # with zeros.
         assert file.fileobj is not None
         file.fileobj.seek(file.offset)
         if len(file.fileobj.read(tarfile.BLOCKSIZE)) < tarfile.BLOCKSIZE:
@@ -199,7 +213,8 @@ def _of_zip(archive: Path) -> Iterator[_Member]:
             )
             if each.flag_bits & 1:
                 refused = "encrypted"
-            # orig_filename: what stands in the archive, before zipfile cuts it at a NUL or turns its slashes.
+            # orig_filename: the archive's own, before zipfile cuts it at a NUL or turns its
+            # slashes.
             yield _Member(
                 each.orig_filename,
                 each.file_size,

@@ -1,4 +1,5 @@
-"""Exports: masks of a run in the formats of other tools, out of the files of the stages, for `stages/export.py`.
+"""Exports: masks of a run in the formats of other tools, out of the lines that stages wrote.
 
-Contract: coco.write(file, images, lines, names) streams a COCO dataset into an open text file.
+Contract: coco.write(file, images, lines, names) streams a COCO dataset into an open text file;
+          `inference/export` calls it
 """

@@ -1,6 +1,6 @@
-"""Masks as a COCO dataset, written as a stream: never more than a picture in memory.
+"""COCO export: masks as a COCO dataset, written as a stream, never more than a picture in memory.
 
-In:       rows of images.jsonl, lines of proposals.jsonl or detections.jsonl, names of the clusters
+In:       rows of images, lines of proposals or detections, names of the clusters
 Out:      one JSON object of COCO's format: images, annotations with score, categories; ASCII alone
 """
 
@@ -22,19 +22,29 @@ def write(
     *,
     tolerance_px: float | None = None,
 ) -> int:
-    """{"images", "annotations", "categories"} into an open text file; each may be empty.
+    """Write images, annotations and categories into an open text file; each may be empty.
 
     Args:
-        images: rows with id, path (becomes file_name), width, height.
-        lines: a picture each: id and masks with rle, box (half-open xyxy, px), area (px), score, and cluster or none
-            (then 0). Annotations are numbered from 1 in this order.
+        images: rows with id, path (becomes file_name), width, height (px).
+        lines: a picture each: id and masks with rle, box (half-open xyxy, px), area (px), score,
+            and cluster or none (then 0); without masks where it was refused. Annotations are
+            numbered from 1 in this order.
         names: of the clusters; category ids are 1 + cluster.
-        tolerance_px: write polygons, whose outlines may move by so much; None: run lengths. A mask that has no polygon,
-            because it is smaller than that, is left out. Holes are polygons too, so readers fill them.
+        tolerance_px: write polygons, whose outlines may move by so much; None: run lengths. A mask
+            that has no polygon, because it is smaller than that, is left out. Holes are polygons
+            too, so readers fill them.
     Returns:
-        How many masks were left out.
+        The number of masks that were left out.
     Raises:
-        ValueError: a cluster that has no name, a number that is not finite. The file is then cut short.
+        ValueError: a cluster that has no name, a number that is not finite. The file is then cut
+            short.
+
+    >>> import io
+    >>> file = io.StringIO()
+    >>> write(file, [{"id": 1, "path": "a.jpg", "width": 3, "height": 2}], [], ["dog"])
+    0
+    >>> json.loads(file.getvalue())["images"]
+    [{'id': 1, 'file_name': 'a.jpg', 'width': 3, 'height': 2}]
     """
     file.write(
         '{"info": {"description": "masks found without labels by maskdistill"},\n"images": ['
@@ -70,7 +80,8 @@ def _annotations(
             cluster = mask.get("cluster", 0)
             if not 0 <= cluster < n_names:
                 raise ValueError(
-                    f"names: has {n_names}, but a mask of image {line['id']} is of cluster {cluster}"
+                    f"names: has {n_names}, but a mask of image {line['id']} "
+                    f"is of cluster {cluster}"
                 )
             shape = mask["rle"]
             if tolerance_px is not None:
@@ -94,7 +105,7 @@ def _annotations(
 
 def _write_rows(file: IO[str], rows: Iterable[Mapping[str, Any]]) -> None:
     for number, row in enumerate(rows):
-        # Letters beyond ASCII as escapes: readers (pycocotools) open the file in the encoding of their system.
-        file.write(
-            (",\n" if number else "\n") + json.dumps(row, ensure_ascii=True, allow_nan=False)
-        )
+        # Letters beyond ASCII as escapes: readers (pycocotools) open the file in the encoding of
+        # their system.
+        text = json.dumps(row, ensure_ascii=True, allow_nan=False)
+        file.write((",\n" if number else "\n") + text)

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from maskdistill.datasets import coco
+from maskdistill.datasets import coco, coco_results
 from maskdistill.errors import SettingsError
 from maskdistill.evaluation import (
     baselines,
@@ -57,7 +57,7 @@ def score(
     names = None if only is None else coco.read_list(only)
     everything = coco.read(ground_truth, objects_of=names)
     truth = everything if names is None else coco.only(everything, names)
-    found = coco.read_results(
+    found = coco_results.read(
         predictions,
         everything,
         same_categories=rule == "none",

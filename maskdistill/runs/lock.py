@@ -2,8 +2,9 @@
 
 In:       the path of a file, made where it is missing and left behind: it locks nothing by itself
 Out:      RunError with the holder's process, machine and start where another one has it
-Library:  filelock's `lock_descriptor` takes the lock, and never falls back to a file that a kill would
-          leave locked. Its `FileLock` opens the file itself and lets nobody write who holds it
+Library:  filelock's `lock_descriptor` takes the lock, and never falls back to a file that a kill
+          would leave locked. Its `FileLock` opens the file itself and lets nobody write who holds
+          it
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ import filelock
 from maskdistill.errors import RunError
 from maskdistill.runs import atomic
 
-# Windows shuts others out of the byte that is locked, the first one: it is a space, which they skip.
+# Windows shuts others out of the byte that is locked, the first one: it is a space, which they
+# skip.
 _UNREADABLE = 1 if os.name == "nt" else 0
 
 
@@ -44,8 +46,8 @@ class RunLock:
         """Take the lock, and write into the file who has it.
 
         Raises:
-            RunError: another process holds it (which one, since when); the file cannot be written; its
-                file system has no locks.
+            RunError: another process holds it (which one, since when); the file cannot be written;
+                its file system has no locks.
         """
         try:
             # Unbuffered: a child process that inherits the file has nothing of ours to write.
@@ -95,8 +97,8 @@ class RunLock:
         }
 
 
-# A child made by fork shares the lock, and one that outlives a killed parent would go on holding it.
-# Children that are started anew (spawn) do not inherit the file.
+# A child made by fork shares the lock, and one that outlives a killed parent would go on holding
+# it. Children that are started anew (spawn) do not inherit the file.
 _held: weakref.WeakSet[RunLock] = weakref.WeakSet()
 
 

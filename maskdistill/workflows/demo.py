@@ -1,4 +1,9 @@
-"""demo: the drawn pictures, apart from their ground truth."""
+"""Demo: the drawn pictures in folders, apart from their ground truth.
+
+In:       an output folder; how many pictures, of how many kinds
+Out:      OUT/pictures, OUT/validation, OUT/ground-truth/*.json, and OUT/drawn.json that says what
+          was drawn, so that it is drawn once
+"""
 
 from __future__ import annotations
 
@@ -15,7 +20,7 @@ SEED = 0  # of the drawn pictures: the same for every run seed, so that only the
 
 @dataclass(frozen=True)
 class DrawnFolders:
-    """Where the drawn pictures lie."""
+    """Hold where the drawn pictures and their ground truth (COCO JSON) lie."""
 
     pictures: Path
     validation: Path
@@ -23,7 +28,14 @@ class DrawnFolders:
 
 
 def draw(out: Path, *, n_pictures: int, n_validation: int, n_kinds: int) -> DrawnFolders:
-    """Draw what is not there yet: OUT/pictures, OUT/validation, OUT/ground-truth/*.json."""
+    """Draw what is not there yet.
+
+    Args:
+        n_pictures, n_validation: at least 1 each. n_kinds: of objects, 2 .. 8.
+    Raises:
+        ValueError: a number out of range. RunError: `out` holds other drawn pictures, or cannot be
+            written.
+    """
     if n_pictures < 1 or n_validation < 1:
         raise ValueError(
             f"n_pictures and n_validation must be at least 1, got {n_pictures}, {n_validation}"
@@ -41,7 +53,8 @@ def draw(out: Path, *, n_pictures: int, n_validation: int, n_kinds: int) -> Draw
         found = json.loads(stamp.read_text(encoding="utf-8"))
         if {key: found.get(key) for key in wanted} != wanted:
             raise RunError(
-                f"{out}: holds other drawn pictures ({found}) than are wanted ({wanted}). Give another --out"
+                f"{out}: holds other drawn pictures ({found}) than are wanted ({wanted}). "
+                "Give another --out"
             )
         return places
     hashes = {}

@@ -1,8 +1,8 @@
-"""The demo's pictures: textured objects of a few kinds on textured grounds, with exact ground truth apart.
+"""Demo pictures: textured objects of a few kinds on textured grounds, with exact ground truth.
 
-A kind is a shape, a texture and a loose range of hue; scale, turn, phase, hue, light and overlap vary. Grounds
-share the hues of the objects, so that colour alone does not tell them. Later measurements compare over time:
-VERSION and the hash of what was drawn say which pictures a number was made on.
+A kind is a shape, a texture and a loose range of hue; scale, turn, phase, hue, light and overlap
+vary. Grounds share the hues of the objects, so that colour alone does not tell them. Numbers are
+compared over time: VERSION and the hash of what was drawn say which pictures one was made on.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ VISIBLE_SHARE = 0.3  # an object that shows less of itself is no object of the t
 
 @dataclass(frozen=True)
 class Drawn:
-    """One picture: rgb (H, W, 3) uint8, masks (n, H, W) bool of the visible parts, kinds (n,) int64."""
+    """Hold a picture: rgb (H, W, 3) uint8, masks (n, H, W) bool as seen, kinds (n,) int64."""
 
     rgb: np.ndarray
     masks: np.ndarray
@@ -36,8 +36,12 @@ class Drawn:
 
 
 def draw(seed: int, index: int, *, size: tuple[int, int] = (160, 208), n_kinds: int = 5) -> Drawn:
-    """Picture number `index` of a seed; the same on every call.
+    """Draw picture number `index` of a seed, the same on every call.
 
+    Args:
+        size: (height, width), px. n_kinds: the picture's objects are of the first so many kinds.
+    Returns:
+        The picture; one in ten shows its ground alone, the others up to 5 objects.
     Raises:
         ValueError: n_kinds out of 2..8, or a side below 32 px.
     """
@@ -45,9 +49,8 @@ def draw(seed: int, index: int, *, size: tuple[int, int] = (160, 208), n_kinds: 
         raise ValueError(f"n_kinds must be in 2..{len(KINDS)}, got {n_kinds}")
     if min(size) < 32:
         raise ValueError(f"size must be at least 32 px a side, got {size}")
-    rng = np.random.Generator(
-        np.random.PCG64([seed, index])
-    )  # named: NumPy's default may become another one
+    # Named: NumPy's default may become another one.
+    rng = np.random.Generator(np.random.PCG64([seed, index]))
     picture = _ground(rng, size)
     painted = np.full(size, -1)
     whole_px, kinds = [], []
@@ -86,8 +89,10 @@ def write(
     size: tuple[int, int] = (160, 208),
     prefix: str = "",
 ) -> str:
-    """Draw pictures as PNG into `folder` and their ground truth as a COCO instances file to `truth`.
+    """Draw pictures as PNG into `folder`, and their ground truth as a COCO instances file.
 
+    Args:
+        truth: the JSON. size: (height, width), px. prefix: of the file names.
     Returns:
         SHA-256 of the pixels and masks drawn (not of the files: encoders differ).
     """
@@ -126,7 +131,7 @@ def write(
 def _placed(
     rng: np.random.Generator, kind: int, size: tuple[int, int]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """An object's mask (H, W) and the coordinates of its own frame (H, W, 2), about -1..1 inside."""
+    """Place an object: its mask (H, W) bool, coordinates (H, W, 2) of its own frame in px."""
     height, width = size
     radius = rng.uniform(0.11, 0.27) * min(size)
     centre = (
@@ -143,7 +148,7 @@ def _placed(
 
 
 def _object_colours(rng: np.random.Generator, kind: int, local: np.ndarray) -> np.ndarray:
-    """Colours (H, W, 3) of an object: two tones of its hue, laid by its kind's texture."""
+    """Return an object's colours (H, W, 3): two tones of its hue, laid by its kind's texture."""
     hue = (kind / len(KINDS) + 0.04 + rng.normal(0, 0.04)) % 1
     saturation, value = rng.uniform(0.4, 0.8), rng.uniform(0.55, 0.95)
     light, dark = (
@@ -155,7 +160,7 @@ def _object_colours(rng: np.random.Generator, kind: int, local: np.ndarray) -> n
 
 
 def _ground(rng: np.random.Generator, size: tuple[int, int]) -> np.ndarray:
-    """A textured ground (H, W, 3): one or two patches of grain, weave or cloud in muted colours of any hue."""
+    """Return a ground (H, W, 3): patches of grain, fibres or cloud in muted colours of any hue."""
     ground = _one_ground(rng, size)
     for _ in range(2):
         border = ndimage.gaussian_filter(rng.normal(size=size), 0.15 * min(size))
@@ -192,7 +197,7 @@ def _one_ground(rng: np.random.Generator, size: tuple[int, int]) -> np.ndarray:
 
 
 def _lit(rng: np.random.Generator, picture: np.ndarray) -> np.ndarray:
-    """A gradient of light over the whole picture, a tint, and the sensor's noise."""
+    """Lay a gradient of light over the whole picture, a tint, and the sensor's noise."""
     height, width = picture.shape[:2]
     rows, columns = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
     turn = rng.uniform(0, 2 * np.pi)
@@ -204,7 +209,7 @@ def _lit(rng: np.random.Generator, picture: np.ndarray) -> np.ndarray:
 
 
 def _rgb(hue: float, saturation: float, value: float) -> np.ndarray:
-    """One colour (3,), hue in turns."""
+    """Return one colour (3,) in [0, 1]; hue in turns."""
     wheel = np.clip(np.abs((hue % 1 * 6 + np.array([0, 4, 2])) % 6 - 3) - 1, 0, 1)
     return value * (1 + saturation * (wheel - 1))
 

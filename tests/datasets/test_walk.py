@@ -1,5 +1,6 @@
 """Instances files of any size and order: read a record at a time, and cut down to a list of names."""
 
+import gzip
 import json
 import random
 from pathlib import Path
@@ -7,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from maskdistill.datasets import coco, part, truth, walk
+from maskdistill.datasets import coco, coco_results, part, result_files, truth, walk
 from maskdistill.errors import GroundTruthError
 from tests.datasets import trees
 
@@ -141,6 +142,32 @@ def test_the_part_of_names_that_are_no_image_is_refused_before_a_piece_is_writte
     (tmp_path / "bad.json").write_text("[1]")
     with pytest.raises(GroundTruthError, match="not a COCO instances file"):
         next(part.pieces(tmp_path / "bad.json", ["a"]))
+
+
+@pytest.mark.parametrize("encoding, packed", [("utf-8-sig", False), ("utf-16", True)])
+def test_truth_results_and_lists_are_read_in_every_encoding_and_packed(
+    source, tmp_path, encoding, packed
+):
+    def other(path: Path, text: str) -> Path:
+        data = text.encode(encoding)
+        path.write_bytes(gzip.compress(data) if packed else data)
+        return path
+
+    instances = other(tmp_path / "instances.json", source.read_text())
+    wanted = coco.read(source)
+    assert coco.read(instances).objects == wanted.objects
+    assert truth.read(instances).objects == truth.read(source).objects
+    rows = [{**row, "score": 0.5} for row in json.loads(source.read_text())["annotations"]]
+    plain = tmp_path / "plain.json"
+    plain.write_text(json.dumps(rows))
+    results = other(tmp_path / "results.json", json.dumps(rows))
+    read = [coco_results.read(path, wanted, same_categories=True) for path in (plain, results)]
+    assert read[0] == read[1]
+    asked = {"known": wanted.files.__contains__, "categories": wanted.names}
+    masks = [list(result_files.masks(path, wanted.sizes, **asked)) for path in (plain, results)]
+    assert masks[0] == masks[1]
+    names = [*wanted.files.values(), "ä.jpg"]
+    assert coco.read_list(other(tmp_path / "list.txt", "\n".join(names))) == names
 
 
 def ignored(source: Path, out: Path, value: Any) -> Path:
