@@ -16,7 +16,7 @@ import torch
 from maskdistill.artifacts.mask_lines import MaskFile
 from maskdistill.engine.job import Image, Job
 from maskdistill.engine.picture_loop import over_batches
-from maskdistill.errors import TrainingError
+from maskdistill.errors import TrainingError, setting
 from maskdistill.masks import rle
 from maskdistill.memory import in_halves
 from maskdistill.runs import arrays
@@ -78,7 +78,7 @@ def of_masks(job: Job, folder: ClusterFolder, file: MaskFile) -> Embedded:
             event = "warning"
             what = (
                 "the crops of a mask do not fit into memory, even alone: it has no embedding. "
-                "Make them smaller: --cluster.max-side"
+                f"Make them smaller: {setting('cluster.max_side')}"
             )
         job.ledger.write(event, stage=folder.path.name, what=what, masks=n_masks)
 

@@ -18,7 +18,7 @@ from maskdistill.runs.layout import RunFolder
 from maskdistill.settings import load, resolve
 from maskdistill.stage_parts import aligned_ids
 from maskdistill.stages import cluster
-from tests.stages.clusterings import lines_of
+from tests.made import lines_of
 from tests.tiny_runs import TinyRun
 
 
