@@ -15,6 +15,7 @@ from torch import nn
 
 from maskdistill.engine.job import Image, Job
 from maskdistill.engine.picture_loop import Record, over_batches
+from maskdistill.errors import setting
 from maskdistill.memory import in_halves
 from maskdistill.pictures import of_like_shape
 from maskdistill.runs.journal import Journal
@@ -94,5 +95,6 @@ def _reason(job: Job, image: Image) -> str:
     """Return why a picture is refused that does not fit into memory alone."""
     return (
         f"{job.picture_path(image)}: {image.width} x {image.height} px do not fit into memory, "
-        "even alone. Do the stage again with --redo where more is free, or with another --device"
+        "even alone. Do the stage again with --redo where more is free, or with another "
+        f"{setting('device')}"
     )

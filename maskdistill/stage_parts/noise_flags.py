@@ -20,16 +20,22 @@ from maskdistill.stage_parts.fit_clusters import Fitted
 
 @dataclass(frozen=True)
 class Flags:
-    """far (n,) bool: masks far from their centroid; clusters: why each looks like ground, [] for one that does not."""
+    """Hold what looks like noise.
+
+    Attributes:
+        far: (n,) bool, masks far from their centroid.
+        clusters: why each cluster looks like ground, [] for one that does not.
+    """
 
     far: np.ndarray
     clusters: list[list[str]]
 
     def any(self) -> bool:
+        """Return whether anything is flagged."""
         return bool(self.far.any()) or any(self.clusters)
 
     def why(self, row: int, cluster: int) -> str:
-        """Why a mask is flagged, "" if it is not."""
+        """Return why a mask is flagged, "" if it is not."""
         return ", ".join(
             [
                 *(["far"] if self.far[row] else []),
@@ -38,14 +44,18 @@ class Flags:
         )
 
     def count(self, ids: np.ndarray) -> int:
-        """How many masks are flagged, themselves or with their cluster."""
+        """Return how many masks are flagged, themselves or with their cluster."""
         return sum(bool(self.why(row, cluster)) for row, cluster in enumerate(ids.tolist()))
 
 
 def flags(
     job: Job, file: MaskFile, fitted: Fitted, normalised: Rows, ids: np.ndarray, fits: np.ndarray
 ) -> Flags:
-    """Flags of all masks, by the medians of those that were fitted on."""
+    """Return the flags of all masks, by the medians of those that were fitted on.
+
+    Args:
+        normalised: (n, m) rows. ids: (n,) clusters. fits: (n,) bool, those that were fitted on.
+    """
     own = job.settings.cluster
     # Numbers alone are held, not the masks of all pictures.
     rows = np.array(
@@ -80,7 +90,13 @@ def dropped(
     left_out: Mapping[int, str],
     fits: np.ndarray,
 ) -> dict[int, str]:
-    """Row -> why it is left out: what was so already, and what is flagged; where that is all, nothing more is."""
+    """Return why rows are left out: those that were so already, and those that are flagged.
+
+    Where that would be all that are fitted on, nothing more is left out, and the ledger says so.
+
+    Returns:
+        Row -> why.
+    """
     why = {row: found.why(row, cluster) for row, cluster in enumerate(ids.tolist())}
     both = {**{row: words for row, words in why.items() if words}, **left_out}
     if set(np.flatnonzero(fits).tolist()) <= set(both):

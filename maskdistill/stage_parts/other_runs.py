@@ -49,12 +49,16 @@ def content(root: str, which: Literal["embeddings", "clusters"]) -> str:
 def embeddings(
     job: Job, parts: Mapping[str, Any], file: MaskFile, folder: ClusterFolder
 ) -> Embedded | None:
-    """The embeddings of this run's own masks, taken of another run to `folder`; None where `job.sources` names none.
+    """Take the embeddings of this run's own masks of another run, into the stage's folder.
 
     Args:
-        parts: what the fingerprint of our clustering is made of; what only concerns k-means may differ.
+        parts: of the fingerprint of our clustering; what only concerns k-means may differ.
+        file: our masks. folder: where the embeddings go.
+    Returns:
+        The embeddings; None where `job.sources` names no run for them.
     Raises:
-        RunError: not complete there, or damaged. StaleError: other masks, weights or settings of the embedding.
+        RunError: not complete there, or damaged.
+        StaleError: other masks, weights or settings of the embedding.
     """
     source = job.sources.get(EMBEDDINGS)
     if source is None:
@@ -85,32 +89,37 @@ def embeddings(
 
 
 def check_embeddings(source: RunFolder, parts: Mapping[str, Any]) -> record.StageRecord:
-    """The record of another run's clustering, whose embeddings are those that this run would make.
+    """Return the record of another run's clustering, whose embeddings this run would make too.
 
     Args:
-        parts: of our clustering, or those that are known so far.
+        parts: of the fingerprint of our clustering, or those that are known so far.
+    Raises:
+        RunError: not complete there. StaleError: made otherwise.
     """
     folder = source.cluster
     entry = record.read(folder.record)
     if entry is None:
         raise RunError(
             f"{folder.path}: not complete, so that its embeddings cannot be reused. "
-            f"Complete it first: maskdistill run --out {source.root} --until cluster, or leave out its --reuse"
+            f"Complete it first: maskdistill run --out {source.root} --until cluster, "
+            "or leave out its --reuse"
         )
     theirs, ours = (_of_embeddings(each) for each in (entry.parts, parts))
     if found := fingerprints.differences(
         {name: value for name, value in theirs.items() if name in ours}, ours
     ):
         raise StaleError(
-            f"{folder.path} holds embeddings made otherwise than is asked for here, so that they cannot be reused:\n"
+            f"{folder.path} holds embeddings made otherwise than is asked for here, "
+            "so that they cannot be reused:\n"
             + "\n".join(f"  {line}" for line in found)
-            + f"\nLeave out its --reuse, or give the settings, weights and pictures that {source.root} has"
+            + "\nLeave out its --reuse, or give the settings, weights and pictures that "
+            f"{source.root} has"
         )
     return entry
 
 
 def _of_embeddings(parts: Mapping[str, Any]) -> dict[str, Any]:
-    """What of a clustering's parts its embeddings depend on."""
+    """Return the parts of a clustering's fingerprint that its embeddings depend on."""
     settings = {name: value for name, value in parts["settings"].items() if name in SPACE}
     return {
         **{name: value for name, value in parts.items() if name != "settings"},
@@ -121,14 +130,16 @@ def _of_embeddings(parts: Mapping[str, Any]) -> dict[str, Any]:
 def support(
     job: Job, parts: dict[str, Any], weights: str | None
 ) -> tuple[np.ndarray, np.ndarray] | None:
-    """Embeddings (n, d) of another run, a memory map, and the places of its masks of training pictures.
-
-    None where no support set is asked for.
+    """Return the embeddings of another run that help to fit, None where none are asked for.
 
     Args:
-        parts, weights: of our clustering, by which the embeddings of the other run must have been made too.
+        parts, weights: of our clustering, by which the embeddings of the other run must have been
+            made too.
+    Returns:
+        (n, d) float32, a memory map, and the places (m,) of its masks of training pictures.
     Raises:
-        SettingsError: the run has no clustering, or one made with another backbone, weights or embedding.
+        SettingsError: the run has no clustering, or one made with another backbone, weights or
+            embedding.
     """
     root = job.settings.cluster.support
     if not root:
@@ -144,7 +155,8 @@ def support(
         differ.append("weights: others there than here")
     if differ:
         raise SettingsError(
-            f"cluster.support: the embeddings of {root} lie in another space ({'; '.join(differ)}). "
+            f"cluster.support: the embeddings of {root} lie in another space "
+            f"({'; '.join(differ)}). "
             "Cluster it with the settings and weights of this run, "
             f"or leave out {setting('cluster.support')}"
         )
@@ -155,7 +167,11 @@ def support(
 
 
 def check_alignment(job: Job) -> None:
-    """SettingsError where the run `cluster.align_to` has no clustering, is of other pictures, or has them turned."""
+    """Refuse a run `cluster.align_to` whose masks cannot overlap ours.
+
+    Raises:
+        SettingsError: it has no clustering, is of other pictures, or has them turned.
+    """
     root = job.settings.cluster.align_to
     if not root:
         return
@@ -177,7 +193,11 @@ def check_alignment(job: Job) -> None:
 
 
 def _complete(root: str, setting: str) -> tuple[ClusterFolder, record.StageRecord]:
-    """The folder and the record of another run's clustering of proposals."""
+    """Return the folder and the record of another run's clustering of proposals.
+
+    Raises:
+        SettingsError: not complete there.
+    """
     folder = RunFolder(Path(root)).cluster
     entry = record.read(folder.record)
     if entry is None:

@@ -148,8 +148,8 @@ def train(
             if looks is not None:
                 looks.look(step, state_of)
             if time.monotonic() - saved >= settings.checkpoint_seconds and step < steps:
-                # The losses reach the disk before the checkpoint does: a power cut must not leave it
-                # ahead of them.
+                # The losses reach the disk before the checkpoint does: a power cut must not leave
+                # it ahead of them.
                 with atomic.telling(losses_path):
                     os.fsync(file.fileno())
                 checkpoint.write(checkpoints, step, state_of(), write_bytes=atomic.write_bytes)

@@ -1,4 +1,4 @@
-"""Where k-means works: embeddings whitened, written to disk chunk by chunk and read as memory maps.
+"""Whitened embeddings: written to disk chunk by chunk and read as memory maps, for k-means.
 
 In:   the embeddings (n, d) of a clustering, as a memory map; those of a support set
 Out:  the rows that are fitted on, a whitening of them, all rows whitened
@@ -21,7 +21,12 @@ from maskdistill.settings.cluster import ClusterSettings
 
 @dataclass(frozen=True)
 class Whitened:
-    """space: the whitening; all (n, m): every mask's row in it; learnt (l, m): those that are fitted on."""
+    """Hold embeddings in the space in which k-means works.
+
+    Attributes:
+        space: the whitening.
+        all: (n, m) float32, every mask's row. learnt: (l, m), the rows that are fitted on.
+    """
 
     space: Whitening
     all: np.ndarray
@@ -36,10 +41,12 @@ def whitened(
     *,
     parts: Parts,
 ) -> Whitened:
-    """The rows as the settings ask for them, in files of `folder`, which nobody needs afterwards.
+    """Return the rows as the settings ask for them, in files that nobody needs afterwards.
 
     Args:
-        fits: (n,) bool, the rows that are fitted on. supporting: others' embeddings and the places of those to use.
+        embeddings: (n, d) of our masks. fits: (n,) bool, the rows that are fitted on.
+        supporting: others' embeddings and the places of those to use; None: there are none.
+        parts: where the files go.
     """
     sources = [(embeddings, np.flatnonzero(fits)), *([] if supporting is None else [supporting])]
     rows = chunks.Chosen(sources)
@@ -54,7 +61,7 @@ def whitened(
 
 
 def read(folder: ClusterFolder) -> Whitening:
-    """The whitening that a clustering was made with."""
+    """Read the whitening that a clustering was made with."""
     found = json.loads(folder.about.read_text(encoding="utf-8"))
     if found.get("projection"):
         return Whitening(projection=np.load(folder.projection))
@@ -62,6 +69,7 @@ def read(folder: ClusterFolder) -> Whitening:
 
 
 def _written(path: Path, space: Whitening, rows: chunks.Rows) -> np.ndarray:
+    """Write rows whitened to a file and return it as a memory map."""
     with arrays.writing(path, len(rows)) as writer:
         for part in chunks.pieces(rows):
             writer.add(space(rows[part]))
