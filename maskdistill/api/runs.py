@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from maskdistill.api.settings import Settings, is_run, settings_for
 from maskdistill.errors import RunError, SettingsError, setting
@@ -177,6 +178,7 @@ def evaluate(
     out: str | Path,
     settings: Settings = None,
     against: str | Path | None = None,
+    show_all: bool = False,
     quiet: bool = False,
 ) -> Path:
     """Measure every stage that is there against the ground truth; write evaluate/metrics.json.
@@ -185,14 +187,15 @@ def evaluate(
         against: another run: each number of both on the pictures that both have, with a paired
             test, and how far the two agree (without ground truth that alone):
             evaluate/against.json.
+        show_all: say every number on standard error; else one a stage, and where all are.
     """
     chosen = settings_for(out, settings)
     if against is None:
-        return _do(out, chosen, ["evaluate"], quiet=quiet)
+        return _do(out, chosen, ["evaluate"], show_all=show_all, quiet=quiet)
     if Path(against).resolve() == Path(out).resolve():
         raise SettingsError(f"against: {against} is this run itself. Give another one's folder")
     other = Path(against), settings_for(against)
-    return _do(out, chosen, ["evaluate"], against=other, quiet=quiet)
+    return _do(out, chosen, ["evaluate"], against=other, show_all=show_all, quiet=quiet)
 
 
 def report(*, out: str | Path, settings: Settings = None, quiet: bool = False) -> Path:
@@ -244,6 +247,7 @@ def _do(
     reuse: Mapping[str, Path] | None = None,
     against: tuple[Path, RunSettings] | None = None,
     repeat: bool = False,
+    show_all: bool = False,
     quiet: bool = False,
 ) -> Path:
     """Do verbs of a run: the one door to the work."""
@@ -253,9 +257,11 @@ def _do(
     root = Path(out)
     place = Path(pictures) if pictures is not None else None
     only = {"evaluate": ("ground_truth", "evaluate"), "report": ("report",)}.get(verbs[0], ())
+    asked: dict[str, Any] = {"start": start, "reuse": reuse, "against": against}
+    asked["show_all"] = show_all
     with opened(root, settings, pictures=place, quiet=quiet, only=only) as job:
         if settings.seeds > 1:
-            seeds.do(job, verbs, start=start, reuse=reuse, against=against, repeat=repeat)
+            seeds.do(job, verbs, repeat=repeat, **asked)
         else:
-            run.do(job, verbs, start=start, reuse=reuse, against=against)
+            run.do(job, verbs, **asked)
     return RunFolder(root).report.page if verbs[-1] == "report" else root

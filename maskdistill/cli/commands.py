@@ -196,7 +196,8 @@ def _segment(words: flags.Stage, layer: Layer) -> list[str]:
 
 
 def _evaluate(words: flags.Evaluate, layer: Layer) -> list[str]:
-    return [str(api.evaluate(against=words.against, **_over_run(words, layer)))]
+    over_run = _over_run(words, layer)
+    return [str(api.evaluate(against=words.against, show_all=words.all, **over_run))]
 
 
 def _report(words: flags.OverRun, layer: Layer) -> list[str]:

@@ -100,6 +100,7 @@ class Evaluate(OverRun):
 
     # another run: each number of both, with a paired test, and how far the two agree
     against: Path | None = None
+    all: bool = False  # print every number, not one a stage
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,6 +7,7 @@ Out:  evaluate/against.json, against.md in the first
 from __future__ import annotations
 
 from collections.abc import Container, Iterator, Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -22,8 +23,10 @@ from maskdistill.measuring.run_measures import BASELINE, Measured, measured
 from maskdistill.runs import atomic
 
 
-def work(job: Job, other: Job, joined: Mapping[str, Sequence[Known]], names: list[str]) -> None:
-    """Write evaluate/against.json and against.md.
+def work(
+    job: Job, other: Job, joined: Mapping[str, Sequence[Known]], names: list[str]
+) -> list[Path]:
+    """Write evaluate/against.json and against.md, and return their paths.
 
     Args:
         joined: split -> pictures with their truth, of the first run; empty without ground truth.
@@ -73,6 +76,7 @@ def work(job: Job, other: Job, joined: Mapping[str, Sequence[Known]], names: lis
     atomic.write_text(folder.against_table, text + "\n")
     job.progress.say(text)
     job.ledger.write("compared", other=str(other.folder.root), pictures=n_common, metrics=len(made))
+    return [folder.against, folder.against_table]
 
 
 def _common(job: Job, other: Job, split: str) -> dict[int, Image]:

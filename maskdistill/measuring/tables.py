@@ -10,6 +10,7 @@ import csv
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -64,8 +65,11 @@ class Evaluated:
         return [f"{stage}, {split}: {note}" for (split, stage), note in self.notes.items()]
 
 
-def write(folder: EvaluateFolder, made: Evaluated, settings: RunSettings) -> None:
-    """Write all files; what an earlier evaluation left and this one does not have is removed."""
+def write(folder: EvaluateFolder, made: Evaluated, settings: RunSettings) -> list[Path]:
+    """Write all files, and return their paths.
+
+    What an earlier evaluation left and this one does not have is removed.
+    """
     atomic.make_folder(folder.path)
     weights = weights_used.used(settings)
     told = weights_used.line(weights)
@@ -83,13 +87,14 @@ def write(folder: EvaluateFolder, made: Evaluated, settings: RunSettings) -> Non
         {**row, "weights": ""} for row in published
     ]
     atomic.write_text(folder.rows, tables.as_csv(every, (*ROWS, "weights")))
-    _write_classes(folder, made, told)
+    classes = _write_classes(folder, made, told)
     wanted = {folder.confusion(*place): each for place, each in made.confusions.items()}
     for old in folder.confusions():
         if old not in wanted:
             old.unlink()
     for path, counts in wanted.items():
         atomic.write_text(path, confusion_csv(counts, made.names))
+    return [folder.metrics, folder.table, folder.rows, *classes, *wanted]
 
 
 def text(made: Evaluated, settings: RunSettings) -> str:
@@ -184,14 +189,17 @@ def read_confusion(
     return head[1:-1], np.array([line[1:] for line in lines], np.int64).reshape(len(lines), -1)
 
 
-def _write_classes(folder: EvaluateFolder, made: Evaluated, told: str) -> None:
-    """Write classes.md, a table a split, and classes.csv, a line a class, stage and split."""
+def _write_classes(folder: EvaluateFolder, made: Evaluated, told: str) -> list[Path]:
+    """Write classes.md, a table a split, and classes.csv, a line a class, stage and split.
+
+    Return their paths; none without an IoU of a class, and what an earlier one left is removed.
+    """
     of_classes = [row for row in made.rows if row["name"].startswith("IoU/")]
     by_others = [row for row in made.published if row["name"].startswith("IoU/")]
     if not of_classes:
         folder.classes_table.unlink(missing_ok=True)
         folder.classes_rows.unlink(missing_ok=True)
-        return
+        return []
     pieces = []
     for split in dict.fromkeys(row["split"] for row in of_classes):
         own = [row for row in of_classes if row["split"] == split]
@@ -208,3 +216,4 @@ def _write_classes(folder: EvaluateFolder, made: Evaluated, told: str) -> None:
     ]
     weights = [{**row, "weights": "" if row["stage"] == "published" else told} for row in rows]
     atomic.write_text(folder.classes_rows, tables.as_csv(weights, (*CLASSES, "weights")))
+    return [folder.classes_table, folder.classes_rows]

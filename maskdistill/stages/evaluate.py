@@ -7,35 +7,62 @@ Out:  evaluate/metrics.json and the tables of measuring/tables.py; against.json,
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from types import MappingProxyType
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from maskdistill.artifacts import ground_truth
 from maskdistill.artifacts.finished_stages import Outputs
 from maskdistill.artifacts.ground_truth import Known
 from maskdistill.engine.job import Job
+from maskdistill.engine.stage import Done, Stage
 from maskdistill.measuring import compare_runs, published, run_rows, tables
 from maskdistill.measuring.tables import Evaluated
+from maskdistill.runs.layout import EvaluateFolder
+from maskdistill.settings import RunSettings, as_dict
 
 
-def work(
-    job: Job,
-    *,
-    other: Job | None = None,
-    repeated: Mapping[int, Job] = MappingProxyType({}),
-    show_all: bool = False,
-) -> None:
+@dataclass(frozen=True, kw_only=True)
+class Beside:
+    """What an evaluation is asked for beside the numbers of the run.
+
+    Attributes:
+        other: another run, to be compared with on the pictures that both have.
+        repeated: seed -> the run with that seed, evaluated alike; mean and deviation over them stand
+            in our own file.
+        show_all: say every number; else one a stage, and where all are.
+    """
+
+    other: Job | None = None
+    repeated: Mapping[int, Job] = field(default_factory=dict)
+    show_all: bool = False
+
+
+def stage(beside: Beside | None = None) -> Stage:
+    """Return the stage, done again each time: another ground truth is never an error."""
+    asked = beside or Beside()
+    return Stage(
+        name="evaluate",
+        version=1,
+        reads=(),
+        parts=parts,
+        work=lambda job, folder: work(job, folder, asked),
+        always=True,
+    )
+
+
+def parts(settings: RunSettings) -> dict[str, Any]:
+    """Return the settings that the numbers depend on, for the record alone."""
+    return as_dict(settings.evaluate)
+
+
+def work(job: Job, folder: EvaluateFolder, asked: Beside) -> Done:
     """Write evaluate/metrics.json; without ground truth an empty one, and a line that says so.
 
-    Args:
-        other: another run, to be compared with on the pictures that both have.
-        repeated: seed -> the run with that seed, evaluated alike; mean and deviation over them
-            stand in our own file.
-        show_all: say every number; else one a stage, and where all are.
     Raises:
         GroundTruthError: what is given cannot be read, is of another size, or of no picture of the
             run.
     """
+    other, repeated = asked.other, asked.repeated
     for each in (job, other) if other is not None else (job,):
         if what := Outputs(each).stale():
             job.ledger.write("warning", stage="evaluate", what=what)
@@ -51,14 +78,15 @@ def work(
             tables.write(twin.folder.evaluate, of_seeds[number], twin.settings)
     else:
         job.progress.say("evaluate: no ground truth given (--ground-truth), so nothing is measured")
-    tables.write(job.folder.evaluate, made, job.settings)
+    outputs = tables.write(folder, made, job.settings)
     if made.rows:
-        folder = job.folder.evaluate
-        whole = tables.text(made, job.settings) if show_all else tables.summary(made, folder)
-        job.progress.say(whole)
+        is_whole = asked.show_all
+        told = tables.text(made, job.settings) if is_whole else tables.summary(made, folder)
+        job.progress.say(told)
     job.ledger.write("evaluated", sources=list(job.settings.ground_truth), metrics=len(made.rows))
     if other is not None:
-        compare_runs.work(job, other, joined, names)
+        outputs += compare_runs.work(job, other, joined, names)
+    return Done(outputs=outputs, counts={"numbers": len(made.rows)})
 
 
 def check_truth(job: Job) -> None:

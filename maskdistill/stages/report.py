@@ -13,10 +13,12 @@ from typing import Any
 import maskdistill
 from maskdistill.artifacts import notices, weights_used
 from maskdistill.engine.job import Job
+from maskdistill.engine.stage import Done, Stage
 from maskdistill.evaluation.tables import OF
 from maskdistill.report import checks, page
 from maskdistill.report.content import Alarm, LedgerEvent, ReportContent, StageSummary, State
 from maskdistill.runs import atomic
+from maskdistill.runs.layout import ReportFolder
 from maskdistill.runs.stages import BY_NAME, RECLUSTER
 from maskdistill.settings import as_dict
 from maskdistill.stage_parts.page_pictures import PagePictures
@@ -26,11 +28,10 @@ from maskdistill.stage_parts.page_sources import SHOWN, PageSources
 OF_NOTE = ("refused", "warning", "halved", "redo", "note", "resume", "reuse", "named", "imported")
 
 
-def work(job: Job) -> None:
+def work(job: Job, folder: ReportFolder) -> Done:
     """Write report/index.html from what is there."""
-    folder = job.folder.report
-    atomic.make_folder(folder.path)
     atomic.write_text(folder.page, page.render(content_of(PageSources(job))))
+    return Done(outputs=[folder.page], counts={})
 
 
 def content_of(sources: PageSources) -> ReportContent:
@@ -157,3 +158,14 @@ def _told(event: Mapping[str, Any]) -> str:
     """Return an event's fields as a line."""
     known = ("time", "event", "stage")
     return ", ".join(f"{name} {value}" for name, value in event.items() if name not in known)
+
+
+# Done again each time: it shows whatever is there.
+STAGE = Stage(
+    name="report",
+    version=1,
+    reads=(),
+    parts=lambda settings: as_dict(settings.report),
+    work=work,
+    always=True,
+)

@@ -38,21 +38,24 @@ _MADE: dict[str, Callable[[RunSettings], Stage | None]] = {
     "label": label.stage,
     SEGMENT_TRAIN: segment.train_stage,
     "segment": lambda settings: segment.PREDICT,
+    "evaluate": lambda settings: evaluate.stage(),
+    "report": lambda settings: report.STAGE,
 }
 
 
 def stages_of(verb: str, settings: RunSettings) -> tuple[Stage, ...]:
-    """Return the stages that a verb does, in order; none of evaluate and report."""
+    """Return the stages that a verb does, in order."""
     if verb == "cluster" and settings.cluster.of == "detections":
         return (cluster.again(settings),)
-    made = [
-        _MADE[entry.name](settings) for entry in STAGES if entry.verb == verb and not entry.always
-    ]
+    made = [_MADE[entry.name](settings) for entry in STAGES if entry.verb == verb]
     return tuple(stage for stage in made if stage is not None)
 
 
 def _fetch_weights(job: Job, ahead: list[str]) -> None:
-    """Named weights of all stages that are still to be done, before the first: the network may be gone hours later."""
+    """Fetch named weights of all stages that are still to be done, before the first of them.
+
+    The network may be gone hours later.
+    """
     from maskdistill.engine import networks
 
     embeds = job.settings.cluster.embedding != "descriptors"
@@ -64,13 +67,16 @@ def _fetch_weights(job: Job, ahead: list[str]) -> None:
 
 
 def check_truth(settings: RunSettings) -> None:
-    """Ground truth, and figures of others, are looked for before the first stage, though read when all is done."""
+    """Look for the ground truth, and figures of others, before the first stage.
+
+    They are read when all is done. Raise GroundTruthError where they are not there.
+    """
     for source in map(Path, settings.ground_truth):
         if not source.exists() or (source.is_dir() and next(source.rglob("*.png"), None) is None):
             what = "holds no .png" if source.exists() else "no such file or folder"
             raise GroundTruthError(
-                f"{source}: {what}. Give --ground-truth a COCO instances JSON or a folder of label maps; what is given "
-                "stands in place of what the run's config.yaml has"
+                f"{source}: {what}. Give --ground-truth a COCO instances JSON or a folder of label "
+                "maps; what is given stands in place of what the run's config.yaml has"
             )
     published = settings.evaluate.published
     if published and not Path(published).is_file():
@@ -88,14 +94,18 @@ def do(
     reuse: Mapping[str, Path] | None = None,
     against: tuple[Path, RunSettings] | None = None,
     repeated: Mapping[int, Job] | None = None,
+    show_all: bool = False,
 ) -> None:
     """Do some verbs in order; from `start` on, a stage whose fingerprint differs is done again.
 
     Args:
-        reuse: verb, or stage (detect/train) -> another run, of which it is taken where it is not complete here;
-            cluster/embeddings -> another run, of whose clustering the embeddings alone are taken.
+        reuse: verb, or stage (detect/train) -> another run, of which it is taken where it is not
+            complete here; cluster/embeddings -> another run, of whose clustering the embeddings alone
+            are taken.
         against: another run and its settings, which evaluate compares with; nothing of it is changed.
-        repeated: seed -> the run with that seed, which evaluate takes the mean and the deviation over.
+        repeated: seed -> the run with that seed, which evaluate takes the mean and the deviation
+            over.
+        show_all: evaluate says every number, not one a stage.
     """
     from maskdistill.engine import networks
 
@@ -122,24 +132,21 @@ def do(
         redo = redo or verb == start
         if verb == "scan" and not redo and verb not in sources:
             scan.check_unchanged(job)
-        if verb == "evaluate":
-            evaluate.work(
-                job, other=_beside(job, against) if against else None, repeated=repeated or {}
-            )
-        elif verb == "report":
-            report.work(job)
-        else:
-            for stage in stages_of(verb, job.settings):
-                if not perform(stage, job, redo=redo, source=sources.get(stage.name)):
-                    job.progress.say(f"{stage.name}: done before")
-                elif stage.name == "scan":
-                    evaluate.check_truth(job)
-                if stage.name == "scan" and (ahead := _ahead(job, verbs, sources)):
-                    job.progress.say(estimate.sentence(job, ahead))
+        for stage in stages_of(verb, job.settings):
+            if verb == "evaluate":
+                other = _beside(job, against) if against else None
+                asked = evaluate.Beside(other=other, repeated=repeated or {}, show_all=show_all)
+                stage = evaluate.stage(asked)
+            if not perform(stage, job, redo=redo, source=sources.get(stage.name)):
+                job.progress.say(f"{stage.name}: done before")
+            elif stage.name == "scan":
+                evaluate.check_truth(job)
+            if stage.name == "scan" and (ahead := _ahead(job, verbs, sources)):
+                job.progress.say(estimate.sentence(job, ahead))
 
 
 def _beside(job: Job, against: tuple[Path, RunSettings]) -> Job:
-    """Another run, to be read; what happens goes to this one's ledger."""
+    """Return another run, to be read; what happens goes to this one's ledger."""
     folder = RunFolder(against[0])
     if not folder.images.exists():
         raise RunError(
@@ -151,10 +158,16 @@ def _beside(job: Job, against: tuple[Path, RunSettings]) -> Job:
 
 
 def _sources(job: Job, verbs: list[str], reuse: Mapping[str, Path]) -> dict[str, RunFolder]:
-    """Stage -> the run that it is to be taken of; what can be known now is refused now, not hours later."""
+    """Return stage -> the run that it is to be taken of.
+
+    What can be known now is refused now, not hours later.
+    """
     found: dict[str, RunFolder] = {}
     stages = {
-        stage.name: (verb, stage) for verb in verbs for stage in stages_of(verb, job.settings)
+        stage.name: (verb, stage)
+        for verb in verbs
+        for stage in stages_of(verb, job.settings)
+        if not stage.always
     }
     if EMBEDDINGS in reuse and "cluster" in stages:
         found[EMBEDDINGS] = source = RunFolder(reuse[EMBEDDINGS])
@@ -179,12 +192,14 @@ def _sources(job: Job, verbs: list[str], reuse: Mapping[str, Path]) -> dict[str,
 
 
 def _ahead(job: Job, verbs: list[str], sources: Mapping[str, RunFolder]) -> list[str]:
-    """The verbs that something is still to be done of."""
+    """Return the verbs that something is still to be done of."""
     return [
         verb
         for verb in verbs
         if any(
-            stage.name not in sources and not job.folder.stage(stage.name).record.exists()
+            not stage.always
+            and stage.name not in sources
+            and not job.folder.stage(stage.name).record.exists()
             for stage in stages_of(verb, job.settings)
         )
     ]

@@ -28,11 +28,12 @@ def do(
     reuse: Mapping[str, Path] | None = None,
     against: tuple[Path, RunSettings] | None = None,
     repeat: bool = False,
+    show_all: bool = False,
 ) -> None:
     """Do some verbs of a run with several seeds, and evaluate over the seeds that are there.
 
     Args:
-        start, reuse, against: as `run.do` has them.
+        start, reuse, against, show_all: as `run.do` has them.
         repeat: make what is missing of the seeds too, after the run's own stages.
     """
     if "evaluate" in verbs:
@@ -50,6 +51,7 @@ def do(
             start=start,
             against=against,
             repeated=complete(job) if "evaluate" in last else None,
+            show_all=show_all,
         )
 
 

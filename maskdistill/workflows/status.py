@@ -7,57 +7,39 @@ from typing import Any
 
 from maskdistill.engine.opening import settings_of
 from maskdistill.engine.stage import Stage, identity
-from maskdistill.errors import RunError
 from maskdistill.runs import fingerprints, record
 from maskdistill.runs.journal import Journal
 from maskdistill.runs.layout import RunFolder
 from maskdistill.runs.ledger import Ledger
-from maskdistill.runs.stages import STAGES, VERBS
+from maskdistill.runs.stages import BY_NAME, VERBS
 from maskdistill.settings import RunSettings
 from maskdistill.workflows import run
 
 
 def rows(root: Path) -> list[dict[str, Any]]:
-    """A row a stage, in order: stage, state, counts, seconds, why (lines that say what made it stale)."""
+    """Return a row a stage, in order: stage, state, counts, seconds, why.
+
+    `why` holds lines that say what made a stage stale. RunError where there is no run.
+    """
     folder = RunFolder(root)
-    if not folder.config.exists():
-        raise RunError(
-            f"{root}: not the folder of a run (no config.yaml). Start one: maskdistill run PICTURES --out {root}"
-        )
     settings = settings_of(folder)
-    seconds: dict[str, float] = {}
-    for event in Ledger(folder.ledger).read():
-        if event["event"] == "end":
-            seconds[event["stage"]] = event["seconds"]
+    ends = (event for event in Ledger(folder.ledger).read() if event["event"] == "end")
+    seconds = {event["stage"]: event["seconds"] for event in ends}
     made: dict[str, str] = {}
-    found = []
-    for verb in VERBS:
-        for stage in run.stages_of(verb, settings):
-            row = _row(stage, folder, settings, made)
-            found.append({**row, "seconds": seconds.get(stage.name)})
-    for entry in STAGES:
-        if entry.always:
-            folder_of = folder.stage(entry.name)
-            state = "done" if (folder_of.path / entry.writes[0]).exists() else "missing"
-            row = {"stage": entry.name, "state": state, "counts": {}, "why": []}
-            found.append({**row, "seconds": seconds.get(entry.name)})
+    found = [
+        _row(stage, folder, settings, made)
+        for verb in VERBS
+        for stage in run.stages_of(verb, settings)
+    ]
     if settings.seeds > 1:
         for number in settings.chain_seeds:
             state, why = of_seed(folder, settings, number)
-            found.append(
-                {
-                    "stage": f"seeds/{number}",
-                    "state": state,
-                    "counts": {},
-                    "seconds": None,
-                    "why": why,
-                }
-            )
-    return found
+            found.append({"stage": f"seeds/{number}", "state": state, "counts": {}, "why": why})
+    return [{**row, "seconds": seconds.get(row["stage"])} for row in found]
 
 
 def repeated(settings: RunSettings) -> tuple[str, ...]:
-    """The verbs that are done for each seed."""
+    """Return the verbs that are done for each seed."""
     until = "cluster" if settings.seeds_of == "clusters" else "segment"
     verbs = VERBS[: VERBS.index(until) + 1]
     if settings.detect.import_file:  # nothing reads what comes before the detections of others
@@ -66,7 +48,9 @@ def repeated(settings: RunSettings) -> tuple[str, ...]:
 
 
 def of_seed(folder: RunFolder, settings: RunSettings, number: int) -> tuple[str, list[str]]:
-    """State (done | unfinished | missing | stale) of the run with another seed, and why it is not done.
+    """Return the state of the run with another seed, and why it is not done.
+
+    The state is done, unfinished, missing or stale.
 
     Args:
         settings: of the run that it repeats, resolved; its scan and its proposals must be those of that run.
@@ -97,6 +81,11 @@ def _row(
 ) -> dict[str, Any]:
     place = folder.stage(stage.name)
     entry = record.read(place.record)
+    if stage.always:
+        # What was made before these stages had a record is known by its file.
+        is_done = (place.path / BY_NAME[stage.name].writes[0]).exists()
+        state, counts = "done" if is_done else "missing", entry.counts if entry else {}
+        return {"stage": stage.name, "state": state, "counts": counts, "why": []}
     if entry is None:
         if not place.parts.path.exists():
             return {"stage": stage.name, "state": "missing", "counts": {}, "why": []}

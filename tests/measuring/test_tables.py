@@ -12,12 +12,10 @@ import pytest
 from maskdistill import api
 from maskdistill.artifacts import weights_used
 from maskdistill.datasets import voc
-from maskdistill.engine import opening
 from maskdistill.errors import GroundTruthError
 from maskdistill.measuring import published, tables
 from maskdistill.runs.layout import RunFolder
 from maskdistill.settings import load, resolve
-from maskdistill.stages import evaluate
 
 
 def read_csv(path: Path) -> list[dict[str, str]]:
@@ -258,7 +256,6 @@ def test_the_whole_table_is_said_where_it_is_asked_for(tiny, tmp_path, capsys):
     out = Path(shutil.copytree(tiny.out, tmp_path / "run"))
     api.evaluate(out=out)
     assert len(capsys.readouterr().err.splitlines()) <= 12
-    with opening.opened(out, load(opening.configured(out)), pictures=None) as job:
-        evaluate.work(job, show_all=True)
+    api.evaluate(out=out, show_all=True)
     said = capsys.readouterr().err
     assert (out / "evaluate" / "metrics.md").read_text(encoding="utf-8") in said
