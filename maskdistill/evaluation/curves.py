@@ -3,6 +3,7 @@
 In:       objects and masks of pictures, as records; masks are matched once
 Out:      a statistic a number, by mask or box, of classes or of one
 Differs:  nothing: equal to instances.average_precision to 1e-12 where each picture counts once
+Library:  faster-coco-eval judges one set a call: 200 samples would match the masks 200 times
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Records of JSON files too large to be held whole: the same as json.load gives, whatever the chunk."""
+"""Records of JSON files too large to be held whole: those of json.load, whatever the chunk."""
 
 import gzip
 import json

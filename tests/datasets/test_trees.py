@@ -25,7 +25,8 @@ def test_the_devkit_with_sbd_has_its_splits_maps_and_boxes(tmp_path):
     n_near = 0
     for mask, box in zip(masks["annotations"], boxes["annotations"], strict=True):
         assert mask["category_id"] == box["category_id"]
-        # The rim is void, so a mask's box lies 1 px inside the one of the XML, or 2 where another object covers it.
+        # The rim is void, so a mask's box lies 1 px inside the one of the XML, or 2 where another
+        # object covers it.
         n_near += bool(np.abs(np.array(mask["bbox"]) - box["bbox"]).max() <= 4)
     assert n_near == len(masks["annotations"])
     own = trees.sbd(tmp_path, home)

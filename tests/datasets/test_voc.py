@@ -1,4 +1,4 @@
-"""VOC in the layouts that people have: trees made here, and the reference's pictures through the same reader."""
+"""VOC in the layouts that people have: splits, label maps, boxes, instances; what is missing."""
 
 import json
 from pathlib import Path
@@ -11,20 +11,14 @@ from maskdistill import api, cli
 from maskdistill.datasets import coco, truth, voc
 from maskdistill.errors import GroundTruthError
 from maskdistill.masks import rle
+from tests.datasets import trees
 
 NAMES = ("2007_000001", "2007_000002", "2008_000003")
 SIZE = (12, 17)
 
 
-def save(path: Path, values: np.ndarray) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    picture = Image.fromarray(values.astype(np.uint8))
-    picture.putpalette([3, 200, 7] * 256)
-    picture.save(path)
-
-
 def maps() -> tuple[np.ndarray, np.ndarray]:
-    """Two objects: a dog (12) of 4 x 5 px, a person (15) of 3 x 6, void between and around."""
+    """Return maps of a dog (12) of 4 x 5 px, a person (15) of 3 x 6, void between and around."""
     classes, objects = np.zeros((2, *SIZE), int)
     classes[1:7, 1:8] = objects[1:7, 1:8] = 255
     classes[2:6, 2:7], objects[2:6, 2:7] = 12, 1
@@ -36,7 +30,8 @@ XML = """<annotation><size><width>17</width><height>12</height><depth>3</depth><
 <object><name>dog</name><truncated>1</truncated><difficult>0</difficult>
 <bndbox><xmin>3</xmin><ymin>3</ymin><xmax>7</xmax><ymax>6</ymax></bndbox></object>
 <object><name>person</name><difficult>1</difficult>
-<bndbox><xmin>10</xmin><ymin>9</ymin><xmax>15</xmax><ymax>11</ymax></bndbox></object></annotation>"""
+<bndbox><xmin>10</xmin><ymin>9</ymin><xmax>15</xmax><ymax>11</ymax></bndbox></object>
+</annotation>"""
 
 
 @pytest.fixture
@@ -47,14 +42,13 @@ def devkit(tmp_path: Path) -> Path:
     classes, objects = maps()
     for name in NAMES:
         Image.new("RGB", SIZE[::-1]).save(home / "JPEGImages" / f"{name}.jpg")
-        save(home / "SegmentationClass" / f"{name}.png", classes)
-        save(home / "SegmentationObject" / f"{name}.png", objects)
+        trees.save_map(home / "SegmentationClass" / f"{name}.png", classes)
+        trees.save_map(home / "SegmentationObject" / f"{name}.png", objects)
         (home / "Annotations" / f"{name}.xml").write_text(XML)
     for folder in ("Main", "Segmentation"):
         (home / "ImageSets" / folder).mkdir(parents=True)
-        (home / "ImageSets" / folder / "train.txt").write_text(
-            "\n".join(NAMES[:2])
-        )  # no newline at its end
+        # No newline at its end.
+        (home / "ImageSets" / folder / "train.txt").write_text("\n".join(NAMES[:2]))
         (home / "ImageSets" / folder / "val.txt").write_text(f"{NAMES[2]}\n")
     (home / "ImageSets" / "Main" / "dog_train.txt").write_text(
         "".join(f"{name} -1\n" for name in NAMES)
@@ -68,7 +62,7 @@ def archive(tmp_path: Path) -> Path:
     (home / "images").mkdir(parents=True)
     for name in NAMES:
         Image.new("RGB", SIZE[::-1]).save(home / "images" / f"{name}.jpg")
-        save(home / "SegmentationClassAug" / f"{name}.png", maps()[0])
+        trees.save_map(home / "SegmentationClassAug" / f"{name}.png", maps()[0])
     (home / "sets").mkdir()
     (home / "sets" / "val_seg.txt").write_text(f"{NAMES[1]}\n")
     (home / "sets" / "train_train.txt").write_text(
@@ -216,10 +210,12 @@ def test_boxes_become_instances_without_masks(devkit, tmp_path) -> None:
 
 def test_an_object_without_a_class_or_of_another_size_is_refused(devkit) -> None:
     classes, objects = maps()
-    save(devkit / "SegmentationClass" / f"{NAMES[2]}.png", np.where(classes == 12, 255, classes))
+    trees.save_map(
+        devkit / "SegmentationClass" / f"{NAMES[2]}.png", np.where(classes == 12, 255, classes)
+    )
     with pytest.raises(GroundTruthError, match=rf"{NAMES[2]}\.png: object 1 has no class of VOC"):
         voc.dataset(voc.find(devkit), "segmentation/val")
-    save(devkit / "SegmentationObject" / f"{NAMES[2]}.png", objects[:, :9])
+    trees.save_map(devkit / "SegmentationObject" / f"{NAMES[2]}.png", objects[:, :9])
     with pytest.raises(GroundTruthError, match="is 9 x 12 px, its map of classes another size"):
         voc.dataset(voc.find(devkit), "segmentation/val")
 

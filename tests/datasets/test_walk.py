@@ -1,8 +1,10 @@
-"""Instances files of any size and order: read a record at a time, and cut down to a list of names."""
+"""Instances files of any size and order: read a record at a time, cut down to a list of names."""
 
+import gc
 import gzip
+import itertools
 import json
-import random
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,63 +20,52 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return trees.coco(tmp_path_factory.mktemp("coco"), n=5)
 
 
-def reordered(source: Path, out: Path, keys: list[str]) -> Path:
+def reordered(source: Path, out: Path, keys: Sequence[str]) -> Path:
     loaded = json.loads(source.read_text())
     out.write_text(json.dumps({key: loaded[key] for key in keys}))
     return out
 
 
-def test_images_come_before_annotations_whatever_the_order_in_the_file(source, tmp_path):
-    keys = ["images", "annotations", "categories"]
-    wanted_truth, wanted = truth.read(source), coco.read(source)
-    for number in range(6):
-        random.Random(number).shuffle(keys)
-        path = reordered(source, tmp_path / "other.json", keys)
-        steps: list[Any] = []
-        walk.instances(path, begin=steps.append, take=steps.append)
-        assert [len(steps[0]), *steps[1:]] == [5, *json.loads(source.read_text())["annotations"]]
-        assert truth.read(path).objects == wanted_truth.objects
-        assert coco.read(path).objects == wanted.objects
+@pytest.mark.parametrize("keys", [*itertools.permutations(walk.LISTS)])
+def test_images_come_before_annotations_whatever_the_order_in_the_file(source, tmp_path, keys):
+    path = reordered(source, tmp_path / "other.json", keys)
+    steps: list[Any] = []
+    walk.instances(path, begin=steps.append, take=steps.append)
+    assert [len(steps[0]), *steps[1:]] == [5, *json.loads(source.read_text())["annotations"]]
+    assert truth.read(path).objects == truth.read(source).objects
+    assert coco.read(path).objects == coco.read(source).objects
 
 
-def test_the_collector_is_left_as_it_was_where_a_file_is_bad_too(source, tmp_path):
-    import gc
-
+@pytest.mark.parametrize("is_on", [True, False])
+def test_the_collector_is_left_as_it_was_where_a_file_is_bad_too(source, tmp_path, is_on):
     (tmp_path / "bad.json").write_text('{"images": [')
-    for is_on in (True, False):
-        gc.enable() if is_on else gc.disable()
-        try:
-            truth.read(source)
-            assert gc.isenabled() == is_on
-            with pytest.raises(GroundTruthError):
-                truth.read(tmp_path / "bad.json")
-            assert gc.isenabled() == is_on
-        finally:
-            gc.enable()
+    gc.enable() if is_on else gc.disable()
+    try:
+        truth.read(source)
+        assert gc.isenabled() == is_on
+        with pytest.raises(GroundTruthError):
+            truth.read(tmp_path / "bad.json")
+        assert gc.isenabled() == is_on
+    finally:
+        gc.enable()
 
 
-@pytest.mark.parametrize("gone", ["images", "annotations", "categories"])
-def test_a_list_that_is_missing_is_named_and_an_empty_one_is_none_that_is_missing(
-    source, tmp_path, gone
-):
+@pytest.mark.parametrize("read", [truth.read, coco.read])
+@pytest.mark.parametrize("value", [None, 3, {}, {"item": []}], ids=repr)
+@pytest.mark.parametrize("gone", walk.LISTS)
+def test_a_list_that_is_missing_is_named(source, tmp_path, gone, value, read):
     loaded = json.loads(source.read_text())
+    del loaded[gone]
     path = tmp_path / "other.json"
-    for value in (None, 3, {}):
-        path.write_text(
-            json.dumps(
-                {
-                    **{k: v for k, v in loaded.items() if k != gone},
-                    **({gone: value} if value else {}),
-                }
-            )
-        )
-        for read in (truth.read, coco.read):
-            with pytest.raises(
-                GroundTruthError,
-                match=rf"other\.json: not a COCO instances file .*there is no list {gone}",
-            ):
-                read(path)
-    path.write_text(json.dumps({**loaded, "annotations": []}))
+    path.write_text(json.dumps(loaded if value is None else {**loaded, gone: value}))
+    said = rf"other\.json: not a COCO instances file .*there is no list {gone}"
+    with pytest.raises(GroundTruthError, match=said):
+        read(path)
+
+
+def test_a_list_that_is_empty_is_none_that_is_missing(source, tmp_path):
+    path = tmp_path / "other.json"
+    path.write_text(json.dumps({**json.loads(source.read_text()), "annotations": []}))
     assert all(not rows for rows in coco.read(path).objects.values())
     assert truth.read(path).names == []
 

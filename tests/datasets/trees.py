@@ -1,13 +1,13 @@
-"""Small trees in the exact layouts of VOC, SBD, the single archive of earlier work, and COCO, of drawn pictures.
+"""Small trees of drawn pictures, in the exact layouts of VOC, SBD, the single archive and COCO.
 
-    trees.voc(root)            VOCdevkit/VOC2012: JPEGImages, Annotations, ImageSets, SegmentationClass, ...Object
+    trees.voc(root)            VOCdevkit/VOC2012: JPEGImages, Annotations, ImageSets, ...
     trees.sbd(root, devkit)    benchmark_RELEASE/dataset: img, cls, inst, train.txt, val.txt
     trees.archive(root, devkit, sbd)    images, SegmentationClassAug, sets
     trees.coco(root)           train2014, annotations/instances_train2014.json
     trees.tar, trees.zip_of    a folder as the archive that it comes in
 
-Names, ids and the relations of the lists are made as those of the originals are: what is not in a list is in none,
-SBD's pictures are among VOC's, and some of them are in VOC's val.
+Names, ids and the relations of the lists are made as those of the originals are: what is not in a
+list is in none, SBD's pictures are among VOC's, and some of them are in VOC's val.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ PALETTE = [
 
 
 def drawn(seed: int, n: int, size: tuple[int, int] = SIZE) -> list[demo_pictures.Drawn]:
-    """So many drawn pictures with at least one object."""
+    """Draw so many pictures with at least one object."""
     found: list[demo_pictures.Drawn] = []
     index = 0
     while len(found) < n:
@@ -62,10 +62,12 @@ def voc(
     size: tuple[int, int] = SIZE,
     seed: int = 0,
 ) -> Path:
-    """VOCdevkit/VOC<year>; the folder. So many pictures in segmentation train and val, and others without maps.
+    """Make VOCdevkit/VOC<year>; return it.
 
-    Detection: train holds segmentation train and half of the others, val the rest, but not the last picture of
-    segmentation val, which only the segmentation lists name (as 327 of VOC 2012). 2007: a test list too, of n_val more.
+    So many pictures are in segmentation train and val, and others without maps. Detection: train
+    holds segmentation train and half of the others, val the rest, but not the last picture of
+    segmentation val, which only the segmentation lists name (as 327 of VOC 2012). 2007: a test list
+    too, of n_val more.
     """
     home = root / "VOCdevkit" / f"VOC{year}"
     n_test = n_val if year == 2007 else 0
@@ -113,10 +115,10 @@ def voc(
 
 
 def sbd(root: Path, devkit: Path, *, seed: int = 0) -> Path:
-    """benchmark_RELEASE/dataset beside a devkit made with the same seed; the folder that holds benchmark_RELEASE.
+    """Make benchmark_RELEASE/dataset beside a devkit of the same seed; return what holds it.
 
-    Of the devkit's pictures: in train the first of segmentation train and of segmentation val and half of the others,
-    in val another of segmentation train and the rest of the others.
+    Of the devkit's pictures: in train the first of segmentation train and of segmentation val and
+    half of the others, in val another of segmentation train and the rest of the others.
     """
     home = root / "benchmark_RELEASE" / "dataset"
     lists = devkit / "ImageSets" / "Segmentation"
@@ -144,7 +146,7 @@ def sbd(root: Path, devkit: Path, *, seed: int = 0) -> Path:
 
 
 def archive(root: Path, devkit: Path, sbd_root: Path, *, seed: int = 0) -> Path:
-    """The single archive of earlier work, of a devkit and SBD made before: images, SegmentationClassAug, sets."""
+    """Make the single archive of earlier work, of a devkit and SBD made before; return it."""
     home = root / "VOCSegmentation"
     everything = sorted(path.stem for path in (devkit / "JPEGImages").glob("*.jpg"))
     lists = {
@@ -176,9 +178,8 @@ def archive(root: Path, devkit: Path, sbd_root: Path, *, seed: int = 0) -> Path:
     }
     for split, names in sets.items():
         _write(home / "sets" / f"{split}.txt", "".join(f"{name}\n" for name in names))
-    _write(
-        home / "sets" / "trainaug_seg.txt", "\n".join(trainaug)
-    )  # no newline at its end, as the original
+    # No newline at its end, as the original.
+    _write(home / "sets" / "trainaug_seg.txt", "\n".join(trainaug))
     for split in ("train", "val", "trainval"):
         _write(
             home / "sets" / f"train_{split}.txt", "".join(f"{name} -1\n" for name in sets[split])
@@ -195,9 +196,10 @@ def coco(
     size: tuple[int, int] = SIZE,
     seed: int = 1,
 ) -> Path:
-    """<split>/ and annotations/instances_<split>.json; the JSON. 2014's names: COCO_train2014_000000000009.jpg.
+    """Make <split>/ and annotations/instances_<split>.json; return the JSON.
 
-    Objects as polygons with one decimal, the last one of every third picture as a crowd (plain run lengths).
+    Names of 2014: COCO_train2014_000000000009.jpg. Objects are polygons with one decimal, the last
+    one of every third picture a crowd (plain run lengths).
     """
     prefix = f"COCO_{split}_" if split.endswith("2014") else ""
     images, annotations = [], []
@@ -246,7 +248,7 @@ def coco(
 
 
 def tar(folder: Path, out: Path, *, mode: str = "w") -> Path:
-    """A folder as a tar archive whose members begin with the folder's name; mode w:gz packs it."""
+    """Put a folder into a tar whose members begin with the folder's name; mode w:gz packs it."""
     out.parent.mkdir(parents=True, exist_ok=True)
     with tarfile.open(out, mode) as file:
         file.add(folder, arcname=folder.name)
@@ -254,7 +256,7 @@ def tar(folder: Path, out: Path, *, mode: str = "w") -> Path:
 
 
 def zip_of(folders: Sequence[Path], out: Path) -> Path:
-    """Folders as a zip archive whose members begin with the folders' names, stored as COCO's pictures are."""
+    """Put folders into a zip whose members begin with the folders' names, stored as COCO's are."""
     out.parent.mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(out, "w") as file:
         for folder in folders:
@@ -263,8 +265,21 @@ def zip_of(folders: Sequence[Path], out: Path) -> Path:
     return out
 
 
+def files_below(folder: Path) -> dict[str, bytes]:
+    """Return the content of every file of a folder and of those below it, by relative path."""
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
 def label_maps(picture: demo_pictures.Drawn, *, void: bool = True) -> tuple[np.ndarray, np.ndarray]:
-    """Maps of classes and of objects (H, W) uint8: objects numbered from 1, a rim of 1 px around each void (255)."""
+    """Return maps of classes and of objects, (H, W) uint8: objects numbered from 1.
+
+    Args:
+        void: a rim of 1 px inside each object is 255.
+    """
     classes, objects = np.zeros((2, *picture.rgb.shape[:2]), np.uint8)
     rim = np.zeros(classes.shape, bool)
     for number, (mask, kind) in enumerate(zip(picture.masks, picture.kinds, strict=True), 1):
@@ -276,7 +291,7 @@ def label_maps(picture: demo_pictures.Drawn, *, void: bool = True) -> tuple[np.n
 
 
 def save_map(path: Path, values: np.ndarray) -> None:
-    """A label map as a palette PNG."""
+    """Write a label map as a palette PNG."""
     path.parent.mkdir(parents=True, exist_ok=True)
     picture = Image.fromarray(values.astype(np.uint8))
     picture.putpalette(PALETTE)
@@ -297,13 +312,15 @@ def _xml(name: str, picture: demo_pictures.Drawn, folder: str) -> str:
             )
         )
         rows.append(
-            f"\t<object>\n\t\t<name>{CLASSES[VOC_CLASS[kind]]}</name>\n\t\t<pose>Unspecified</pose>\n"
+            f"\t<object>\n\t\t<name>{CLASSES[VOC_CLASS[kind]]}</name>\n"
+            "\t\t<pose>Unspecified</pose>\n"
             f"\t\t<truncated>0</truncated>\n\t\t<difficult>{int(number == 3)}</difficult>\n"
             f"\t\t<bndbox>\n{corners}\t\t</bndbox>\n\t</object>\n"
         )
     return (
         f"<annotation>\n\t<folder>{folder}</folder>\n\t<filename>{name}.jpg</filename>\n"
-        f"\t<size>\n\t\t<width>{width}</width>\n\t\t<height>{height}</height>\n\t\t<depth>3</depth>\n\t</size>\n"
+        f"\t<size>\n\t\t<width>{width}</width>\n\t\t<height>{height}</height>\n"
+        "\t\t<depth>3</depth>\n\t</size>\n"
         f"\t<segmented>1</segmented>\n{''.join(rows)}</annotation>\n"
     )
 

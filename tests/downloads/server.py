@@ -1,4 +1,4 @@
-"""A small HTTP server on loopback that misbehaves as asked: cuts connections, knows no ranges, is busy, is blocked."""
+"""A small HTTP server on loopback that misbehaves as asked: cuts, ignores ranges, is busy."""
 
 from __future__ import annotations
 
@@ -12,14 +12,13 @@ from typing import Any
 
 @dataclass
 class Manner:
-    """How a path is served."""
+    """Describe how a path is served."""
 
     body: bytes = b""
-    ranges: bool = True  # whether Range is understood
+    ranges: bool = True  # Range is understood
     validator: str | None = '"one"'  # ETag
-    cuts: list[int] = field(
-        default_factory=list
-    )  # the next answers end after so many bytes of their own
+    # The next answers end after so many bytes of their own.
+    cuts: list[int] = field(default_factory=list)
     codes: list[int] = field(default_factory=list)  # the next answers are these codes
     code: int = 200  # and all others
     content_type: str = "application/octet-stream"
@@ -29,7 +28,7 @@ class Manner:
 
 @dataclass
 class Served:
-    """Where it is, what it serves, and what was asked: (path, Range, If-Range)."""
+    """Hold where the server is, what it serves, what was asked: (path, Range, If-Range)."""
 
     root: str
     paths: dict[str, Manner]

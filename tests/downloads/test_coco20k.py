@@ -1,11 +1,14 @@
-"""COCO20k: the pictures of a list and their objects, from single pictures, an archive or a folder."""
+"""COCO20k: the pictures of a list and their objects, one by one, from an archive or a folder."""
 
+import gzip
 import hashlib
+import io
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from maskdistill.downloads import coco20k, run_command, sources
 from maskdistill.downloads.sources import Dataset
@@ -16,13 +19,8 @@ from tests.downloads.server import Manner, Served, serving
 from tests.downloads.test_fetch import archive_of, how
 
 
-@pytest.fixture(autouse=True)
-def _no_proxy(monkeypatch):
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
-
-
 class Coco20k:
-    """A server with annotations, pictures and a list, and what `coco20k.work` is told of it."""
+    """Hold a server with annotations, pictures and a list, and the table that names them."""
 
     def __init__(self, root: Path, served: Served) -> None:
         self.json = trees.coco(root / "coco", n=6)
@@ -92,7 +90,8 @@ def test_coco20k_is_the_pictures_of_the_list_one_by_one_and_their_objects(small,
     assert len(small.served.asked) == n_asked
     (line,) = run_command.make("coco20k", out, Progress(quiet=True))
     assert line == (
-        f"maskdistill run {folder} --only {out}/maskdistill/coco20k/names.txt --preset paper-coco20k "
+        f"maskdistill run {folder} --only {out}/maskdistill/coco20k/names.txt "
+        "--preset paper-coco20k "
         f"--ground-truth {out}/maskdistill/coco20k/instances.json --out runs/coco20k"
     )
     other = tmp_path / "other.txt"
@@ -127,28 +126,28 @@ def test_a_dead_server_of_pictures_is_given_up_after_a_few_and_a_mirror_is_tried
     small.check(out)
 
 
-def test_what_is_no_picture_or_another_one_is_refused_and_not_kept(small, tmp_path):
-    import io
+def jpeg(picture: Image.Image) -> bytes:
+    file = io.BytesIO()
+    picture.save(file, "JPEG")
+    return file.getvalue()
 
-    from PIL import Image
 
+@pytest.mark.parametrize(
+    "body, said",
+    [
+        (b"nothing", "is no whole picture"),
+        (jpeg(Image.effect_noise((120, 96), 90))[:2000], "is no whole picture"),
+        (jpeg(Image.new("RGB", (7, 5))), "is 7 x 5 px, wanted"),
+    ],
+    ids=["nothing", "half", "another"],
+)
+def test_what_is_no_picture_or_another_one_is_refused_and_not_kept(small, tmp_path, body, said):
     lost = small.names[1]
     kept = small.served.paths[lost]
-    other = io.BytesIO()
-    Image.new("RGB", (7, 5)).save(other, "JPEG")
-    whole = io.BytesIO()
-    Image.effect_noise((120, 96), 90).save(whole, "JPEG")
-    half = whole.getvalue()[: len(whole.getvalue()) // 2]
-    bad = (
-        (b"nothing", "is no whole picture"),
-        (half, "is no whole picture"),
-        (other.getvalue(), "is 7 x 5 px, wanted"),
-    )
-    for body, said in bad:
-        small.served.paths[lost] = Manner(body)
-        with pytest.raises(DatasetError, match=f"what the server gave {said}"):
-            small.work(tmp_path / "data")
-        assert not (tmp_path / "data" / "coco20k" / "train2014" / Path(lost).name).exists()
+    small.served.paths[lost] = Manner(body)
+    with pytest.raises(DatasetError, match=f"what the server gave {said}"):
+        small.work(tmp_path / "data")
+    assert not (tmp_path / "data" / "coco20k" / "train2014" / Path(lost).name).exists()
     small.served.paths[lost] = kept
     small.work(tmp_path / "data")
     small.check(tmp_path / "data")
@@ -225,8 +224,6 @@ def test_a_list_with_names_that_are_no_image_or_stand_twice_is_refused(small, tm
 
 
 def test_the_known_list_is_that_of_the_reference(reference):
-    import gzip
-
     text = gzip.decompress((reference / "data" / "facts" / "coco20k_files.txt.gz").read_bytes())
     assert hashlib.sha256(text).hexdigest() == sources.COCO20K_LIST.sha256
     assert len(text) == sources.COCO20K_LIST.bytes

@@ -16,11 +16,6 @@ SHA = hashlib.sha256(BODY).hexdigest()
 MD5 = hashlib.md5(BODY).hexdigest()
 
 
-@pytest.fixture(autouse=True)
-def _no_proxy(monkeypatch):
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
-
-
 def fetch(urls: list[str], target: Path, **more: Any):
     more.setdefault("pause", lambda seconds: None)
     more.setdefault("timeout_seconds", 5)
@@ -168,13 +163,15 @@ def test_a_wrong_checksum_is_refused_and_nothing_of_it_stays(tmp_path):
     assert (tmp_path / "a").read_bytes() == BODY
 
 
-def test_another_mirror_goes_on_with_the_bytes_of_a_dead_one_where_a_digest_is_known(tmp_path):
-    for digests, second in (({"sha256": SHA}, "bytes=500000-"), ({}, None)):
-        with serving(a=Manner(BODY, cuts=[500_000]), b=Manner(BODY, validator='"b"')) as served:
-            target = tmp_path / f"{len(digests)}"
-            fetch([served.url("a"), served.url("b")], target, tries=1, digests=digests)
-            assert served.asked == [("/a", None, None), ("/b", second, None)]
-        assert target.read_bytes() == BODY
+@pytest.mark.parametrize("digests, second", [({"sha256": SHA}, "bytes=500000-"), ({}, None)])
+def test_another_mirror_goes_on_with_the_bytes_of_a_dead_one_where_a_digest_is_known(
+    tmp_path, digests, second
+):
+    with serving(a=Manner(BODY, cuts=[500_000]), b=Manner(BODY, validator='"b"')) as served:
+        urls = [served.url("a"), served.url("b")]
+        fetch(urls, tmp_path / "a", tries=1, digests=digests)
+        assert served.asked == [("/a", None, None), ("/b", second, None)]
+    assert (tmp_path / "a").read_bytes() == BODY
 
 
 def test_a_file_that_is_there_is_checked_and_used(tmp_path):
@@ -188,31 +185,25 @@ def test_a_file_that_is_there_is_checked_and_used(tmp_path):
     assert (tmp_path / "a").read_bytes() == BODY
 
 
-def test_what_was_all_there_when_it_was_killed_is_not_fetched_again(tmp_path):
-    for size in (len(BODY), None):
-        (tmp_path / "a.part").write_bytes(BODY)
-        with serving(a=Manner(BODY)) as served:
-            (tmp_path / "a.part.json").write_text(
-                json.dumps({"url": served.url("a"), "validator": '"one"'})
-            )
-            fetch([served.url("a")], tmp_path / "a", size=size)
-            assert len(served.asked) == (
-                0 if size else 1
-            )  # without a size it must ask, and is told 416
-        assert (tmp_path / "a").read_bytes() == BODY
-        (tmp_path / "a").unlink()
-
-
-def test_a_part_longer_than_the_file_is_thrown_away(tmp_path):
-    for size in (len(BODY), None):
-        (tmp_path / "a.part").write_bytes(BODY + b"more")
-        with serving(a=Manner(BODY)) as served:
-            (tmp_path / "a.part.json").write_text(
-                json.dumps({"url": served.url("a"), "validator": '"one"'})
-            )
-            fetch([served.url("a")], tmp_path / "a", size=size)
-        assert (tmp_path / "a").read_bytes() == BODY
-        (tmp_path / "a").unlink()
+@pytest.mark.parametrize(
+    "size, more, n_asked",
+    [
+        (len(BODY), b"", 0),
+        (None, b"", 1),  # it must ask, and is told 416
+        (len(BODY), b"more", 1),
+        (None, b"more", 2),  # told 416 too, but of another size
+    ],
+)
+def test_what_was_all_there_when_it_was_killed_is_kept_and_what_is_longer_thrown_away(
+    tmp_path, size, more, n_asked
+):
+    (tmp_path / "a.part").write_bytes(BODY + more)
+    with serving(a=Manner(BODY)) as served:
+        state = {"url": served.url("a"), "validator": '"one"'}
+        (tmp_path / "a.part.json").write_text(json.dumps(state))
+        fetch([served.url("a")], tmp_path / "a", size=size)
+        assert len(served.asked) == n_asked
+    assert (tmp_path / "a").read_bytes() == BODY
 
 
 def test_a_server_that_says_no_length_is_taken_at_its_word_and_checked_by_digest(tmp_path):
@@ -232,9 +223,8 @@ def test_a_disk_that_is_full_is_no_fault_of_the_mirror_and_what_came_is_kept(tmp
 
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     with serving(a=Manner(BODY)) as served:
-        resource.setrlimit(
-            resource.RLIMIT_FSIZE, (600_000, before[1])
-        )  # of any file that this process writes
+        # Of any file that this process writes.
+        resource.setrlimit(resource.RLIMIT_FSIZE, (600_000, before[1]))
         try:
             with pytest.raises(DatasetError, match=r"a\.part: cannot be written: File too large"):
                 fetch([served.url("a")], tmp_path / "a")

@@ -1,4 +1,4 @@
-"""Data sets fetched over a real server, of the trees in the exact layouts: whole or not there, and never twice."""
+"""Data sets fetched over a real server, in the exact layouts: whole or not there, never twice."""
 
 import hashlib
 import json
@@ -24,11 +24,6 @@ from tests.datasets import trees
 from tests.downloads.server import Manner, serving
 
 QUICKLY = {"pause": lambda seconds: None, "tries": 2, "timeout_seconds": 5}
-
-
-@pytest.fixture(autouse=True)
-def _no_proxy(monkeypatch):
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
 
 
 @pytest.fixture(scope="module")
@@ -82,14 +77,6 @@ def how(out: Path, **more: Any) -> Fetch:
     return Fetch(out, progress=Progress(quiet=True), options=QUICKLY, **more)
 
 
-def files_below(folder: Path) -> dict[str, bytes]:
-    return {
-        path.relative_to(folder).as_posix(): path.read_bytes()
-        for path in folder.rglob("*")
-        if path.is_file()
-    }
-
-
 def serve(made: dict[str, Path], **more: Manner) -> Any:
     return serving(**{name: Manner(path.read_bytes()) for name, path in made.items()}, **more)
 
@@ -130,8 +117,9 @@ def test_with_sbd_beside_it_the_command_of_a_run_has_trainaug_val_and_the_truth(
         (line,) = run_command.make("sbd", out, Progress(quiet=True))
     home = out / "maskdistill" / "voc2012"
     assert line == (
-        f"maskdistill run {out}/VOCdevkit/VOC2012/JPEGImages --only {home}/trainaug.txt --validation {home}/val.txt "
-        f"--preset paper-voc12 --ground-truth {home}/val.json --out runs/voc12"
+        f"maskdistill run {out}/VOCdevkit/VOC2012/JPEGImages --only {home}/trainaug.txt "
+        f"--validation {home}/val.txt --preset paper-voc12 --ground-truth {home}/val.json "
+        "--out runs/voc12"
     )
     found = voc.find(out)
     assert (home / "trainaug.txt").read_text().split() == [
@@ -276,21 +264,14 @@ def test_two_at_once_in_one_folder_are_refused_and_a_bad_record_is_named(made, t
 
 
 PROGRAM = """
-import sys
+import sys, time
 from pathlib import Path
-from maskdistill.datasets import unpack
-from maskdistill.datasets.sources import Archive, Dataset
-from maskdistill.stages import fetch
-from maskdistill.stages.progress import Progress
+from maskdistill.downloads import fetch
 from tests.downloads.test_fetch import small_voc
-import time
 
-def slowly(archive, member, target, write=unpack._write):
-    write(archive, member, target)
-    time.sleep(0.01)
-
-unpack._write = slowly
-fetch.work(small_voc({"voc.tar": Path(sys.argv[1])}, sys.argv[2]), fetch.Fetch(Path(sys.argv[3])))
+wanted = small_voc({"voc.tar": Path(sys.argv[1])}, sys.argv[2])
+slowly = lambda n_bytes: time.sleep(0.01)
+fetch.work(wanted, fetch.Fetch(Path(sys.argv[3]), unpacked=slowly))
 """
 
 
@@ -328,12 +309,12 @@ def test_killed_in_the_middle_of_unpacking_it_goes_on_to_the_same_files(made, tm
         asked = len(served.asked)
         fetch.work(small_voc(made, served.url("voc.tar")), how(killed))
         assert len(served.asked) == asked == 2  # each archive came once
-    assert files_below(killed / "VOCdevkit") == files_below(whole / "VOCdevkit")
+    assert trees.files_below(killed / "VOCdevkit") == trees.files_below(whole / "VOCdevkit")
     assert not list(killed.glob(".unpacking*"))
 
 
 def test_killed_between_two_moves_it_goes_on_with_the_rest(made, tmp_path):
-    """As a kill leaves it: verified, said to be moving, one of two places in place, the archive gone."""
+    """A kill leaves it verified, said to be moving, one of two places there, the archive gone."""
     home = "VOCdevkit/VOC2012"
     two = (f"{home}/JPEGImages", f"{home}/SegmentationObject")
     wanted = small_voc(made)
@@ -382,7 +363,7 @@ def test_flags_of_one_data_set_are_refused_for_another(tmp_path, capsys):
 
 
 def test_the_table_is_whole():
-    """Checksums have the length of their kind; each archive has mirrors, and says where its facts are from."""
+    """Checksums have the length of their kind; each archive has mirrors, and cites its facts."""
     assert list(sources.DATASETS) == ["voc2012", "voc2007", "sbd", "coco20k", "coco2017"]
     archives = [archive for each in sources.DATASETS.values() for archive in each.archives]
     for archive in (*archives, sources.TRAIN2014, sources.COCO20K_LIST):

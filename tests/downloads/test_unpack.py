@@ -35,26 +35,20 @@ def packed(tree: Path, kind: str) -> Path:
     return trees.tar(tree, out, mode="w:gz" if kind == "tgz" else "w")
 
 
-def files_below(folder: Path) -> dict[str, bytes]:
-    return {
-        path.relative_to(folder).as_posix(): path.read_bytes()
-        for path in folder.rglob("*")
-        if path.is_file()
-    }
-
-
 @pytest.mark.parametrize("kind", ["tar", "tgz", "zip"])
 def test_what_is_wanted_is_unpacked_and_nothing_else(tree, tmp_path, kind):
     archive, n_bytes = packed(tree, kind), []
     assert unpack(archive, tmp_path / "out", wanted=["tree/a"], seen=n_bytes.append) == 3
-    assert files_below(tmp_path / "out") == {f"tree/{name}": content(name) for name in NAMES[:3]}
+    assert trees.files_below(tmp_path / "out") == {
+        f"tree/{name}": content(name) for name in NAMES[:3]
+    }
     assert n_bytes[-1] == sum(len(content(name)) for name in NAMES[:3])
     if kind == "zip":
         assert unpacked_bytes(archive, wanted=["tree/a"]) == n_bytes[-1]
     else:
         assert unpacked_bytes(archive, wanted=["tree/a"]) is None
     assert unpack(archive, tmp_path / "single", wanted=["tree/other/four.txt"]) == 1
-    assert list(files_below(tmp_path / "single")) == ["tree/other/four.txt"]
+    assert list(trees.files_below(tmp_path / "single")) == ["tree/other/four.txt"]
     with pytest.raises(DatasetError, match="holds nothing at tree/o"):
         unpack(archive, tmp_path / "none", wanted=["tree/o"])
 
@@ -69,19 +63,18 @@ def test_a_killed_unpacking_goes_on_and_leaves_whole_files_alone(tree, tmp_path,
     with pytest.raises(KeyboardInterrupt):
         unpack(archive, out, wanted=["tree"], seen=killed)
     (first,) = [path for path in out.rglob("*") if path.is_file()]
-    (first.parent / f"{first.name}.partial").write_bytes(
-        b"half"
-    )  # as a kill inside a file leaves it
+    # As a kill inside a file leaves it.
+    (first.parent / f"{first.name}.partial").write_bytes(b"half")
     before = first.stat().st_mtime_ns
     assert unpack(archive, out, wanted=["tree"]) == 4
     assert first.stat().st_mtime_ns == before
-    found = files_below(out)
+    found = trees.files_below(out)
     assert {name: data for name, data in found.items() if not name.endswith(".partial")} == {
         f"tree/{name}": content(name) for name in NAMES
     }
     next(path for path in out.rglob("*") if path.name == "two.txt").write_bytes(b"short")
     unpack(archive, out, wanted=["tree"])
-    assert files_below(out)["tree/a/b/two.txt"] == content("a/b/two.txt")
+    assert trees.files_below(out)["tree/a/b/two.txt"] == content("a/b/two.txt")
 
 
 @pytest.mark.parametrize("kind", ["tar", "tgz", "zip"])
@@ -107,7 +100,7 @@ def test_a_damaged_file_in_a_zip_is_named(tree, tmp_path):
         DatasetError, match=r"bad\.zip: cut short, or no archive that can be read \(Bad CRC"
     ):
         unpack(tmp_path / "bad.zip", tmp_path / "out", wanted=["tree"])
-    assert "tree/a/one.txt" not in files_below(tmp_path / "out")
+    assert "tree/a/one.txt" not in trees.files_below(tmp_path / "out")
 
 
 def test_what_is_no_archive_is_named(tmp_path):
@@ -147,7 +140,7 @@ def test_paths_that_leave_the_folder_are_refused(tmp_path, path, kind):
         DatasetError, match=rf"evil\.{kind}: holds the path .*, which leads out of its folder"
     ):
         unpack(archive, inside, wanted=["tree", path])
-    assert list(files_below(tmp_path / "deep")) == ["out/tree/first.txt"]
+    assert list(trees.files_below(tmp_path / "deep")) == ["out/tree/first.txt"]
     assert not (tmp_path / "out.txt").exists()
     assert not Path("/maskdistill.txt").exists()
 
