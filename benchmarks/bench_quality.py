@@ -32,7 +32,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # the plain twins stand amon
 from maskdistill.datasets import truth as truths
 from maskdistill.discovery.find import PictureFeatures, discover, features_of
 from maskdistill.discovery.recipe import METHODS, Recipe, recipe_of
-from maskdistill.evaluation import baselines, mask_matches
+from maskdistill.evaluation import baselines, curves
 from maskdistill.features import handcrafted, vit
 from maskdistill.masks import boxes as box_ops
 from maskdistill.masks import rle
@@ -319,7 +319,7 @@ class _Numbers:
             first = by_box[int(np.argmax(scores)), solid] if n_kept else np.zeros(solid.sum())
             self.hits.append(float(first.max() >= 0.5) if solid.any() else np.nan)
             self.best.append(iou[:, solid].max(axis=0) if n_kept else np.zeros(solid.sum()))
-            self.matches.append(mask_matches.match(scores, iou, picture.crowds))
+            self.matches.append(curves.match(scores, iou, picture.crowds))
             self.counts.append(n_kept)
 
     def corloc(self, rows: np.ndarray) -> float:
@@ -343,10 +343,10 @@ class _Numbers:
         return sum(int(each.hits.sum()) for each in self.matches)
 
 
-def average_precision(pictures: list[mask_matches.Matched]) -> float:
+def average_precision(pictures: list[curves.Matched]) -> float:
     """AP at the IoU of the matching, in [0, 1]; nan without objects."""
     once = np.ones(len(pictures), np.int64)
-    return float(mask_matches.Curve(pictures).values(once)[0].mean())
+    return float(curves.Curve(pictures).values(once)[0].mean())
 
 
 def area_under_curve(scores: list[float], hits: list[bool]) -> float:
@@ -484,7 +484,7 @@ def _print_drawn(out: Path, by_hand: Any) -> None:
     print(f"| {' | '.join(head)} |\n|{' --- |' * len(head)}")
     for least in SCORES:
         cells = [str(least)]
-        matches: dict[str, list[mask_matches.Matched]] = {"held out": [], "learn": []}
+        matches: dict[str, list[curves.Matched]] = {"held out": [], "learn": []}
         false: list[int] = []
         for row, (split, each) in zip(rows.values(), kinds, strict=True):
             kept = np.array(row["scores"]) >= least
@@ -493,7 +493,7 @@ def _print_drawn(out: Path, by_hand: Any) -> None:
                 false.append(int(kept.sum()))
             if split != "empty":
                 matches[split].append(
-                    mask_matches.match(
+                    curves.match(
                         np.array(row["scores"])[kept], iou, np.zeros(len(each.masks), bool)
                     )
                 )

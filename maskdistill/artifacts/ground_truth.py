@@ -15,7 +15,7 @@ import numpy as np
 
 from maskdistill.datasets import truth as truths
 from maskdistill.engine.job import Image, Job
-from maskdistill.errors import GroundTruthError, listed
+from maskdistill.errors import GroundTruthError, listed, setting
 from maskdistill.masks import rle
 from maskdistill.settings import RunSettings
 
@@ -96,7 +96,7 @@ def by_split(
             f"{', '.join(job.settings.ground_truth)}: none of the {len(keys)} pictures there "
             f"({listed(keys, 2)}) is one of the run's {len(job.images)} "
             f"({listed([image.path for image in job.images], 2)}). They are joined by relative "
-            "path or file name. Give the --ground-truth of these pictures"
+            f"path or file name. Give the {setting('ground_truth')} of these pictures"
         )
     return joined
 
@@ -121,7 +121,7 @@ def join(
                 raise GroundTruthError(
                     f"{source.source}: {key} is {size[1]} x {size[0]} px, "
                     f"its picture {image.path} {image.width} x {image.height}. "
-                    "Give the truth at the picture's own size, or another --orientation"
+                    f"Give the truth at the picture's own size, or another {setting('orientation')}"
                 )
             found.append(Known(image, source, key))
     if left and found and not partial:

@@ -9,13 +9,12 @@ boundary. Without truth: agreement.
 Contract: agreement.of_masks, of_label_maps; baselines.whole, centre, background, records;
           bootstrap.draws, value, spread, paired, ratio, mean_of_ratios; boundary.iou, counts,
           of_best_masks, of_label_maps; clusters.table, accuracy, nmi, ari, Samples, class_of_best,
-          class_inside; corloc.corloc, hits, share, statistic; curves.Curves;
+          class_inside; corloc.corloc, hits, share, statistic; curves.Curves, match, Curve;
           false_mask_rate.counted, statistic; instances.average_precision, most_confident, votes,
-          named; label_map_counts.LabelMaps, whole, by_class; mask_matches.match, Curve;
-          matching.hungarian, majority, match_label_maps, rename, rename_map;
-          mean_best_iou.statistic; over_seeds.over_seeds; records.solid, best, boxes, ious;
-          rows.built, compared, row, rounded; semantic.confusion, iou, mean_iou, pixel_accuracy;
-          tables.table, by_class, compared, as_csv.
+          named; label_map_counts.LabelMaps, whole, by_class; matching.hungarian, majority,
+          match_label_maps, rename, rename_map; mean_best_iou.statistic; records.solid, best, boxes,
+          ious; rows.built, compared, over_seeds, row, rounded; semantic.confusion, iou, mean_iou,
+          pixel_accuracy; tables.table, by_class, compared, as_csv.
 """
 
 from maskdistill.evaluation import (
@@ -29,10 +28,8 @@ from maskdistill.evaluation import (
     false_mask_rate,
     instances,
     label_map_counts,
-    mask_matches,
     matching,
     mean_best_iou,
-    over_seeds,
     records,
     rows,
     semantic,
@@ -50,10 +47,8 @@ __all__ = [
     "false_mask_rate",
     "instances",
     "label_map_counts",
-    "mask_matches",
     "matching",
     "mean_best_iou",
-    "over_seeds",
     "records",
     "rows",
     "semantic",

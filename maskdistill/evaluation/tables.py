@@ -11,7 +11,7 @@ import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from maskdistill.evaluation.over_seeds import REPEATED
+from maskdistill.evaluation.rows import REPEATED
 
 SPLITS = ("train", "validation", "all")
 OF = {"chain": "chain", "clusters": "k-means alone"}

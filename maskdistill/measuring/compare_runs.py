@@ -15,7 +15,7 @@ from maskdistill.artifacts import refused, weights_used
 from maskdistill.artifacts.finished_stages import Outputs
 from maskdistill.artifacts.ground_truth import Known
 from maskdistill.engine.job import Image, Job
-from maskdistill.errors import RunError
+from maskdistill.errors import RunError, setting
 from maskdistill.evaluation import agreement, bootstrap, rows, semantic, tables
 from maskdistill.evaluation.rows import Measure
 from maskdistill.masks import rle
@@ -37,8 +37,8 @@ def work(
     if not any(common.values()):
         raise RunError(
             f"{other.folder.root}: has no picture in common with {job.folder.root} "
-            "(same path, content, size and split). Compare runs of the same pictures, with one "
-            "--orientation"
+            "(same path, content, size and split). "
+            f"Compare runs of the same pictures, with one {setting('orientation')}"
         )
     made: list[rows.Row] = []
     notes: list[str] = []

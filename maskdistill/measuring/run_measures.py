@@ -31,9 +31,8 @@ from maskdistill.evaluation import (
     semantic,
 )
 from maskdistill.evaluation.label_map_counts import LabelMaps
-from maskdistill.evaluation.over_seeds import same_for_all
 from maskdistill.evaluation.records import HIT, Records
-from maskdistill.evaluation.rows import Measure
+from maskdistill.evaluation.rows import Measure, same_for_all
 from maskdistill.labels import paint
 from maskdistill.masks import rle
 from maskdistill.measuring import mask_measures

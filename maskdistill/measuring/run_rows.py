@@ -12,7 +12,7 @@ from dataclasses import replace
 from maskdistill.artifacts.ground_truth import Known
 from maskdistill.engine.job import Job
 from maskdistill.evaluation import bootstrap, rows
-from maskdistill.evaluation.over_seeds import over_seeds, same_for_all
+from maskdistill.evaluation.rows import over_seeds, same_for_all
 from maskdistill.measuring.run_measures import measured
 from maskdistill.measuring.tables import Evaluated
 

@@ -30,8 +30,9 @@ from maskdistill.evaluation.records import Records
 from maskdistill.evaluation.rows import Measure
 from maskdistill.measuring.score_files import Score
 
-# Ids are names: from here on their ranks are counted, so that an id of 10^9 is one row of votes. Below
-# it an id is its own row, and one without a mask an empty row: equal sums are matched by rows.
+# Ids are names: from here on their ranks are counted, so that an id of 10^9 is one row of votes.
+# Below it an id is its own row, and one without a mask an empty row: equal sums are matched by
+# rows.
 SMALL_ID = 10_000
 
 

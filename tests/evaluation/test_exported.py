@@ -38,5 +38,5 @@ def test_stages_and_report_import_nothing_but_exported_modules():
         for path in (PACKAGE / folder).rglob("*.py")
         for name in imported(path)
     }
-    assert {"curves", "label_map_counts", "over_seeds", "semantic"} <= used
+    assert {"curves", "label_map_counts", "rows", "semantic"} <= used
     assert used <= set(evaluation.__all__)

@@ -50,6 +50,9 @@ def test_what_a_stage_writes_is_spelt_by_its_folder(entry, tmp_path):
     there |= {RunFolder(tmp_path).images}
     for name in entry.writes:
         path = folder.base / name
+        if "<split>" in name:
+            path = RunFolder(tmp_path).evaluate.confusion("<split>", "<stage>")
+            there.add(RunFolder(tmp_path).evaluate.path / name)
         if "<id>" in name:
             path = path.parent
         assert path in there, name
@@ -80,6 +83,8 @@ def test_the_stages_that_are_made_read_and_write_what_the_tuple_says(tiny):
             continue
         assert set(made.parts["reads"]) <= set(entry.reads), entry.name
         outputs = {re.sub(r"\d+\.png$", "<id>.png", name) for name in made.outputs}
+        confusion = r"^confusion-\w+-.*\.csv$"
+        outputs = {re.sub(confusion, "confusion-<split>-<stage>.csv", name) for name in outputs}
         assert outputs <= set(entry.writes), entry.name
 
 

@@ -5,7 +5,7 @@ import statistics
 import pytest
 
 from maskdistill.evaluation import tables
-from maskdistill.evaluation.over_seeds import over_seeds
+from maskdistill.evaluation.rows import over_seeds
 
 
 def row(stage: str, name: str, value: float | None, split: str = "validation") -> dict:
