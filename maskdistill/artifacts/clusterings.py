@@ -55,7 +55,10 @@ class Clustering:
         return with_clusters(self.masks, self.file)
 
     def ids(self) -> np.ndarray:
-        """Return the cluster of each mask, (n,) int64, in file order; of a clustering with a file."""
+        """Return the cluster of each mask, (n,) int64 from 0, in file order.
+
+        Only a clustering with a `file` has them apart from its masks.
+        """
         assert self.file is not None
         return np.array([row["cluster"] for row in lines.read(self.file)], np.int64)
 

@@ -1,4 +1,8 @@
-"""Finished stages of one run, read back: masks with their clusters, label maps, whether they are current."""
+"""Finished stages of one run, read back: masks with clusters, label maps, whether they are current.
+
+In:   the outputs and stage.json of the stages
+Out:  lines of masks, label maps (H, W) uint8, a sentence about stages that are stale
+"""
 
 from __future__ import annotations
 
@@ -16,7 +20,7 @@ from maskdistill.settings.segment import BEST
 
 
 class Outputs:
-    """The finished stages of one run."""
+    """Finished stages of one run, with the settings that the run has now."""
 
     def __init__(self, job: Job) -> None:
         self.folder, self.settings = job.folder, job.settings
@@ -36,7 +40,7 @@ class Outputs:
         return found
 
     def stale(self) -> str:
-        """Return what to tell of finished stages that were made from others than are there; "" if none."""
+        """Return a sentence about stages that are stale (made from others than are there), "" for none."""
         names = [entry.name for entry in STAGES if entry.name in freshness.SHOWN]
         if not self.settings.cluster.again:
             names.remove(RECLUSTER)
@@ -51,10 +55,11 @@ class Outputs:
         return entry is not None and entry.parts["settings"].get("keep") == BEST
 
     def masks(self, stage: str, ids: Container[int]) -> dict[int, list[dict[str, Any]]]:
-        """Return the masks of some pictures by picture id.
+        """Return the masks of some pictures, by picture id; an empty list for a refused picture.
 
         Args:
-            stage: propose; detect: with the clusters that the label maps count in.
+            stage: propose, or detect, whose masks have the clusters that the label maps count in.
+            ids: of the pictures that are wanted.
         """
         if stage == "detect":
             rows = self.clustering("detections").rows()
@@ -63,13 +68,13 @@ class Outputs:
         return {row["id"]: row.get("masks", []) for row in rows if row["id"] in ids}
 
     def label_map(self, stage: str, image: Image) -> np.ndarray:
-        """Return (H, W) uint8 of `label` or `segment`; all background for a picture without one."""
+        """Return a picture's label map (H, W) uint8 of `label` or `segment`; zeros without one."""
         folder = self.folder.label if stage == "label" else self.folder.segment
         path = folder.map_of(image.id)
         return label_maps.read(path) if path.exists() else np.zeros(image.size, np.uint8)
 
     def n_clusters(self, stage: str) -> int:
-        """Return how many clusters the masks or label maps of a stage count in."""
+        """Return the number of clusters that the masks or label maps of a stage count in."""
         return self.clustering("proposals" if stage == "cluster" else "detections").k
 
     def clustering(self, of: Literal["proposals", "detections"]) -> Clustering:

@@ -1,4 +1,8 @@
-"""Freshness: whether a complete stage was made from what is there now, or counts in what is gone."""
+"""Freshness: whether a complete stage was made from the stages that are there now.
+
+In:   the stage.json of each stage
+Out:  names of the stages that are others now; a sentence that says what to do
+"""
 
 from __future__ import annotations
 
@@ -16,10 +20,11 @@ SHOWN = tuple(
 
 
 def others(folder: RunFolder, name: str) -> list[str]:
-    """Return the stages, however far back, that a stage was made from and that are others now, or gone.
+    """Return the names of the stages that a stage was made from and that are others now, or gone.
 
-    There are none where the stage itself is not there. Settings that changed since do not count: what
-    was made with them is whole, and `status` tells them.
+    Stages that it was made from by way of others count. The list is empty where the stage itself is
+    not there. Settings that changed since do not count: a result made with them is whole, and
+    `status` tells them.
     """
     entry = record.read(folder.stage(name).record)
     found: list[str] = []
@@ -30,19 +35,21 @@ def others(folder: RunFolder, name: str) -> list[str]:
 
 
 def is_of(folder: RunFolder, name: str, read: str) -> bool:
-    """Return whether a stage was made from the `read` that is there now, or one of both is not there.
+    """Return whether a stage was made from the stage `read` that is there now.
 
-    A trained model may be taken out of its run without the stages that it was made from.
+    It is true too where one of the two is not there: a trained model may be taken out of its run
+    without the stages that it was made from.
     """
     entry, now = (record.read(folder.stage(each).record) for each in (name, read))
     return entry is None or now is None or entry.parts["reads"].get(read) == identity(now)
 
 
 def sentence(folder: RunFolder, stale: list[str], read: list[str]) -> str:
-    """Return what is wrong with stages that were made from others than are there, and what to do.
+    """Return a sentence: stages that were made from others than are there, and what to do.
 
     Args:
-        stale: the stages, in the order of the run. read: what they were made from.
+        stale: names of the stages, in the order of the run.
+        read: names of the stages that they were made from.
     """
     verbs = dict.fromkeys(verb_of(name) for name in stale)
     commands = "; ".join(f"maskdistill {verb} {folder.root} --redo" for verb in verbs)

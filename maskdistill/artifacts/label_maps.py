@@ -1,4 +1,7 @@
-"""Label maps on disk: palette PNG, the palette that the report uses too."""
+"""Label maps on disk: PNG with the palette that the report uses too.
+
+In, out:  (H, W) uint8: 0 background, 1 + cluster, 255 ignored
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,13 @@ from maskdistill.runs import atomic
 
 
 def write(path: Path, label_map: np.ndarray) -> None:
-    """A label map (H, W) uint8 as palette PNG; 0 is background, 1 + cluster, 255 ignored."""
+    """Write a label map (H, W) uint8 as palette PNG: the whole file or nothing.
+
+    Args:
+        label_map: 0 background, 1 + cluster, 255 ignored.
+    Raises:
+        RunError: the disk is full, or the folder cannot be written.
+    """
     picture = Image.fromarray(np.ascontiguousarray(label_map))
     picture.putpalette(palette_bytes())
     buffer = io.BytesIO()
@@ -22,6 +31,6 @@ def write(path: Path, label_map: np.ndarray) -> None:
 
 
 def read(path: Path) -> np.ndarray:
-    """The label map (H, W) uint8 of a palette PNG that `write` made."""
+    """Return the label map (H, W) uint8, writable, of a palette PNG that `write` made."""
     with Image.open(path) as picture:
         return np.asarray(picture).copy()

@@ -1,4 +1,8 @@
-"""Mask lines of a run, read back: proposals or detections, a picture a line, with their clusters."""
+"""Mask lines of a run, read back: proposals or detections, a picture a line, with their clusters.
+
+In:   proposals.jsonl or detections.jsonl, and the clusters.jsonl of its masks
+Out:  records {"rle", "box", "score", "cluster", ...} as dicts; arrays of one picture (Detections)
+"""
 
 from __future__ import annotations
 
@@ -15,7 +19,11 @@ from maskdistill.types import Detections
 
 
 class MaskFile:
-    """Lines of a mask file by picture id, found by seeking: only offsets are held, never the masks of all pictures."""
+    """Lines of a mask file by picture id, found by seeking: offsets alone are held, not the masks.
+
+    Raises:
+        RunError: a line of the file cannot be read.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -34,17 +42,25 @@ class MaskFile:
                 offset += len(line)
 
     def masks(self, image_id: int) -> list[dict[str, Any]]:
-        """The mask records of one picture; none for a picture that was refused."""
+        """Return the mask records of one picture, empty where it was refused.
+
+        Raises:
+            RunError: the file has no line of the picture.
+        """
         with self.path.open("rb") as file:
             file.seek(self._of(image_id, self.offsets))
             return json.loads(file.readline()).get("masks", [])
 
     def refused(self, image_id: int) -> bool:
-        """Whether the picture could not be decoded."""
+        """Return whether the picture could not be decoded."""
         return image_id in self.reasons
 
     def n_in(self, image_id: int) -> int:
-        """How many masks a picture has."""
+        """Return the number of masks of one picture.
+
+        Raises:
+            RunError: the file has no line of the picture.
+        """
         following = self.first.get(image_id + 1, self.n_masks)
         return following - self._of(image_id, self.first)
 
@@ -58,7 +74,14 @@ class MaskFile:
 
 
 def with_clusters(masks: Path, clusters: Path | None) -> Iterator[dict[str, Any]]:
-    """Lines of a mask file, a picture each, with `cluster`, maybe `left_out`, of a clusters.jsonl (of one order)."""
+    """Yield the lines of a mask file, a picture each, every mask with its `cluster`.
+
+    Args:
+        clusters: a clusters.jsonl, a mask a line in the order of `masks`, maybe with `left_out`,
+            the reason why a mask is not trained on; None: the masks stay as they are.
+    Raises:
+        RunError: the two files do not fit, or a line cannot be read.
+    """
     ids = lines.read(clusters) if clusters else iter(())
     for row in lines.read(masks):
         for number, mask in enumerate(row.get("masks", [])):
@@ -75,7 +98,13 @@ def with_clusters(masks: Path, clusters: Path | None) -> Iterator[dict[str, Any]
 
 
 def detections(row: dict[str, Any], size: tuple[int, int]) -> Detections:
-    """The masks of one line as a record of arrays."""
+    """Return the masks of one line as arrays of one length n, which may be 0.
+
+    A mask without a cluster counts in cluster 0.
+
+    Args:
+        size: (height, width) of the picture.
+    """
     masks = row.get("masks", [])
     return Detections(
         size=size,

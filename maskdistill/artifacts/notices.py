@@ -1,4 +1,8 @@
-"""What a reader of the report must not miss: features without learning, numbers too high, stages to be made again."""
+"""Notices: what a reader of the report must not miss.
+
+In:   settings and finished stages of a run
+Out:  sentences: features without learning, numbers that are too high, stages to be made again
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,7 @@ from maskdistill.settings import RunSettings
 
 
 def of(settings: RunSettings, outputs: Outputs) -> list[str]:
-    """Sentences for the head of the page."""
+    """Return the sentences for the head of the page, in order; an empty list where all is well."""
     propose = settings.propose
     given = settings.weights_of("propose")
     found = []

@@ -20,6 +20,7 @@ def refused(folder: RunFolder, stage: str, images: Iterable[Image]) -> frozenset
     Args:
         stage: propose, cluster (whose masks are proposals), detect, label (whose masks are
             detections), or segment, whose refused pictures have no prediction.
+        images: the pictures that are asked about.
     """
     if stage == "segment":
         return _without(folder.segment.map_of, images)

@@ -1,6 +1,7 @@
-"""Whose weights the stages of a run start from, and under which licence: told in every file of results.
+"""Weights that the stages of a run start from, with their licences: told in every file of results.
 
-In:   the settings of a run        Out:  rows {"stage", "weights", "licence", "source"}; one line of text
+In:   the settings of a run
+Out:  rows {"stage", "weights", "licence", "source"}; one line of text
 """
 
 from __future__ import annotations
@@ -13,10 +14,12 @@ from maskdistill.settings import WEIGHT_STAGES, RunSettings
 
 
 def used(settings: RunSettings, stages: Sequence[str] = WEIGHT_STAGES) -> list[dict[str, str]]:
-    """A row for each of some stages: what its weights are called, their licence, and where that is said.
+    """Return a row for each of some stages: its weights, their licence, the licence's source.
 
     Args:
-        settings: resolved; the weights are known by the name or file that they were given by.
+        settings: resolved; weights are known by the name or file that they were given by. Of a file
+            its name alone is told.
+        stages: of those that start from weights, in the order wanted.
     """
     rows = []
     for stage in stages:
@@ -32,12 +35,16 @@ def used(settings: RunSettings, stages: Sequence[str] = WEIGHT_STAGES) -> list[d
 
 
 def line(rows: Sequence[Mapping[str, str]]) -> str:
-    """All of it in one line, for tables: `propose: dino_vits16 (Apache-2.0); ...`."""
+    """Return the rows in one line of text, for tables.
+
+    >>> line([{"stage": "propose", "weights": "dino_vits16", "licence": "Apache-2.0"}])
+    'propose: dino_vits16 (Apache-2.0)'
+    """
     return "; ".join(f"{row['stage']}: {row['weights']} ({row['licence']})" for row in rows)
 
 
 def _named(settings: RunSettings, stage: str) -> tuple[str, str]:
-    """The name by which the licence is known, and what to show."""
+    """Return the name by which the licence is known, and the name to show."""
     given = settings.weights_of(stage)
     propose = settings.propose
     if stage == "propose":

@@ -1,6 +1,7 @@
-"""Job: what every stage is handed. The run's settings and folder, its pictures, where to say what happens.
+"""Job: what every stage is handed: settings, folder, pictures, and where to say what happens.
 
-In:   images.jsonl        Out:  Image rows, pictures as arrays that are those that were scanned
+In:   images.jsonl
+Out:  Image rows; pictures as arrays, which are those that were scanned
 """
 
 from __future__ import annotations
@@ -41,13 +42,13 @@ class Image:
 
 @dataclass
 class Job:
-    """Everything a stage is handed.
+    """Everything that a stage is handed.
 
     Attributes:
-        roots: where pictures and validation pictures lie.
-        begun: any stage was worked at.
-        sources: stage, or a part of one -> the run that it is taken of.
-        verified: folders of stages whose outputs this command saw to be whole.
+        roots: "pictures" and maybe "validation" -> the folder that they lie in.
+        begun: whether any stage was worked at.
+        sources: stage, or a part of one -> the run that it is taken from.
+        verified: folders of stages whose outputs this command found whole.
         replaced: image id -> SHA-256 of pictures that are read though they are not those that were
             scanned, because no stage has used what was scanned.
     """
@@ -62,7 +63,7 @@ class Job:
     verified: set[Path] = field(default_factory=set)
     replaced: dict[int, str] = field(default_factory=dict)
     _images: list[Image] | None = field(default=None, repr=False)
-    # Image id -> (bytes, time of change) of the file whose content was compared, so that it is read once.
+    # Image id -> (bytes, time of change) of the file whose content was compared: read once.
     _compared: dict[int, tuple[int, int]] = field(default_factory=dict, repr=False)
 
     @classmethod
@@ -87,7 +88,11 @@ class Job:
         }
 
     def picture_path(self, image: Image) -> Path:
-        """Return where a picture's file lies; RunError where its folder is gone."""
+        """Return the path of a picture's file.
+
+        Raises:
+            RunError: the folder of the validation pictures is gone.
+        """
         if image.root not in self.roots:
             raise RunError(
                 f"{self.settings.validation}: the folder of the validation pictures is not there "
@@ -97,10 +102,10 @@ class Job:
         return self.roots[image.root] / image.path
 
     def read_picture(self, image: Image) -> Any:
-        """Return a picture (H, W, 3) uint8 RGB: that which was scanned, or which proposals are of.
+        """Return a picture (H, W, 3) uint8 RGB with the content that was scanned or proposed on.
 
-        One that was damaged when it was scanned may be mended: `propose` takes it, whoever reads the
-        picture afterwards must find the same content, and it is told (`replaced`).
+        A picture that was damaged when it was scanned may be mended: `propose` takes it, every
+        later stage must find the same content, and it is told (`replaced`).
 
         Raises:
             PictureError: it cannot be decoded, its size is not that of the scan, or its content is
@@ -149,7 +154,7 @@ class Job:
         self._compared[image.id] = state
 
     def _used(self, image: Image) -> str | None:
-        """Return the content that proposals of a picture were made of, None where there are none."""
+        """Return the SHA-256 of the content that a picture's proposals are of, None without any."""
         masks = self.folder.propose.masks
         for row in lines.read(masks) if masks.exists() else ():
             if row["id"] == image.id:

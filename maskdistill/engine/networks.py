@@ -1,4 +1,8 @@
-"""Which backbone and weights a stage uses: loaded once, and known by content."""
+"""Networks: the device, backbone and weights of a stage, loaded once and known by content.
+
+In:   settings of the run; files of weights, or their names
+Out:  torch.device; a backbone as features/ has it; digests for fingerprints
+"""
 
 from __future__ import annotations
 
@@ -15,12 +19,16 @@ from maskdistill.settings.run import HANDCRAFTED
 
 
 def device(job: Job) -> torch.device:
-    """The device asked for; `auto` is the first GPU, else the CPU."""
+    """Return the device that the settings ask for; `auto` is the first GPU, else the CPU.
+
+    Raises:
+        SettingsError: as `chosen`.
+    """
     return chosen(job.settings.device)
 
 
 def chosen(wanted: str) -> torch.device:
-    """Return a device by its name.
+    """Return a device by its name: auto, cpu, cuda or cuda:N.
 
     Raises:
         SettingsError: no such name, a device that some stage cannot use, one that this machine
@@ -34,10 +42,8 @@ def chosen(wanted: str) -> torch.device:
         raise SettingsError(
             f"device: there is no {wanted!r}. Wanted: auto, cpu, cuda, cuda:N"
         ) from error
-    if device.type not in (
-        "cpu",
-        "cuda",
-    ):  # others do some of the stages, and fail hours later at the detector
+    # Others do some of the stages, and fail hours later at the detector.
+    if device.type not in ("cpu", "cuda"):
         raise SettingsError(
             f"device: {wanted!r} cannot do all stages. Wanted: auto, cpu, cuda, cuda:N"
         )
@@ -51,15 +57,16 @@ def chosen(wanted: str) -> torch.device:
 
 
 def n_gpus() -> int:
-    """Return how many GPUs torch can use here: the one place that a choice of device asks."""
+    """Return the number of GPUs that torch can use: the one place that a choice of device asks."""
     return torch.cuda.device_count() if torch.cuda.is_available() else 0
 
 
 def backbone(job: Job, stage: str, name: str) -> Any:
-    """The backbone `name` with the weights that the run gives to `stage`.
+    """Return the backbone `name` with the run's weights for `stage`, on the run's device.
 
     Raises:
         WeightsError: as `vit.load`, behind the setting that names the backbone.
+        SettingsError: the device is not there.
     """
     if name == HANDCRAFTED:
         return handcrafted.load()
@@ -72,15 +79,19 @@ def backbone(job: Job, stage: str, name: str) -> Any:
         raise WeightsError(f"{stage}.backbone: {error}") from error
 
 
-# The one exception to having no globals: a loop over pictures calls a function that has nowhere else to hold it.
+# The one exception to having no globals: a loop over pictures calls a function that has nowhere
+# else to hold it.
 _kept: dict[tuple[Any, ...], Any] = {}
 _keeping = threading.Lock()
 
 
 def kept(job: Job, stage: str, name: str) -> Any:
-    """As `backbone`, but that of the last call is held, and given again while it would be the same.
+    """Return the `backbone` of these arguments, held from the last call while it would be the same.
 
     Weights in a file are known by path, size and time of change, others by their name.
+
+    Raises:
+        WeightsError, SettingsError: as `backbone`.
     """
     given = job.settings.weights_of(stage)
     path = Path(given or "").expanduser().resolve()
@@ -104,7 +115,10 @@ def kept(job: Job, stage: str, name: str) -> Any:
 
 
 def digest(job: Job, stage: str, name: str) -> str:
-    """The content of a backbone's weights, as it counts in fingerprints."""
+    """Return the digest of a backbone's weights, by content, as it counts in fingerprints.
+
+    The words `handcrafted` and `none` (weights drawn at random) stand for themselves.
+    """
     if name == HANDCRAFTED:
         return HANDCRAFTED
     state = _state(job, stage, name)
@@ -112,8 +126,10 @@ def digest(job: Job, stage: str, name: str) -> str:
 
 
 def fetch(job: Job, stage: str) -> None:
-    """Fetch the weights that `propose`, `cluster`, `detect` or `segment` starts from, where they go by a name.
+    """Fetch the weights that a stage starts from, where they go by a name.
 
+    Args:
+        stage: propose, cluster, detect or segment.
     Raises:
         WeightsError: not to be had offline, or no such backbone.
     """
@@ -127,7 +143,7 @@ def fetch(job: Job, stage: str) -> None:
 
 
 def _given(job: Job, stage: str, name: str) -> str:
-    """The name or file of a backbone's weights; `none` for weights drawn at random."""
+    """Return the name or file of a backbone's weights; `none` for weights drawn at random."""
     given = job.settings.weights_of(stage)
     if given is None and stage == "cluster" and name == job.settings.propose.backbone:
         given = job.settings.weights_of("propose")
@@ -135,7 +151,7 @@ def _given(job: Job, stage: str, name: str) -> str:
 
 
 def _state(job: Job, stage: str, name: str) -> Any:
-    """A state dict, or `none` for weights drawn at random."""
+    """Return a state dict, or `none` for weights drawn at random."""
     given = _given(job, stage, name)
     if given == "none":
         return "none"

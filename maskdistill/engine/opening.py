@@ -1,4 +1,4 @@
-"""Opening a run: its folder locked, its settings written down, its ledger begun; and reading its settings.
+"""Opening a run: its folder locked, its settings written down or read, its ledger begun.
 
 In, out:  config.yaml, lock, ledger.jsonl
 """
@@ -38,13 +38,18 @@ def opened(
 ) -> Iterator[Job]:
     """Open a run's folder: lock it, write its config.yaml, begin its ledger; make it if it is new.
 
-    The process's thread count is the settings' one inside, and what it was before afterwards.
+    The process's thread count is that of the settings inside, and afterwards that of before.
 
     Args:
         pictures: the picture folder; None: the one that config.yaml names.
-        keep_config: config.yaml stays as it is: nothing of the run will be made with these settings.
-        only: of config.yaml these settings alone are written, the others are those that the run was
-            made with.
+        keep_config: leave config.yaml as it is: nothing of the run is made with these settings.
+        only: names of the settings that are written; the others stay as the run was made with them.
+    Raises:
+        SettingsError: settings that do not go together.
+        WeightsError: a file of weights is not there.
+        RunError: no run there and no pictures given, a file in the folder's place, another process
+            works at the run.
+        PictureError: the picture folder is not there.
     """
     try:
         settings = resolve(settings)
@@ -78,7 +83,11 @@ def opened(
 
 @contextmanager
 def threads(wanted: int) -> Iterator[int]:
-    """Give torch so many threads inside, 0: as it has; yield the count, and put back what it was."""
+    """Set torch's thread count inside, yield it, and put back afterwards the one of before.
+
+    Args:
+        wanted: threads; 0: as many as torch has.
+    """
     import torch
 
     before = torch.get_num_threads()
@@ -92,7 +101,11 @@ def threads(wanted: int) -> Iterator[int]:
 
 
 def read_config(folder: RunFolder) -> dict[str, Any]:
-    """Return config.yaml of a run as nested dict; RunError where there is none, or it is damaged."""
+    """Return config.yaml of a run as nested dict.
+
+    Raises:
+        RunError: there is none, or it cannot be read.
+    """
     try:
         loaded = yaml.safe_load(folder.config.read_text(encoding="utf-8"))
         if not isinstance(loaded, dict):
@@ -111,7 +124,11 @@ def read_config(folder: RunFolder) -> dict[str, Any]:
 
 
 def configured(root: Path) -> dict[str, Any]:
-    """Return the settings in a run's config.yaml, without what only describes the run."""
+    """Return the settings in a run's config.yaml, without what only describes the run.
+
+    Raises:
+        RunError: as `read_config`.
+    """
     loaded = read_config(RunFolder(root))
     return {key: value for key, value in loaded.items() if key not in DESCRIBES}
 
@@ -120,13 +137,14 @@ def settings_of(folder: RunFolder, **changed: Any) -> RunSettings:
     """Return the settings that a run was made with, some of them changed.
 
     Raises:
-        RunError: no run there. SettingsError: config.yaml holds what is no setting.
+        RunError: no run there.
+        SettingsError: config.yaml holds what is no setting.
     """
     return validate({**configured(folder.root), **changed}, source=str(folder.config))
 
 
 def versions() -> dict[str, str]:
-    """Return the versions that results are made with."""
+    """Return the versions that results are made with: this package, Python, the libraries."""
     from importlib.metadata import version
 
     names = (
@@ -150,7 +168,12 @@ def versions() -> dict[str, str]:
 def _roots(
     folder: RunFolder, settings: RunSettings, given: Path | None, before: dict[str, Any]
 ) -> dict[str, Path]:
-    """Return where pictures and validation pictures lie; say what is wrong with what was given."""
+    """Return the folders of pictures and of validation pictures.
+
+    Raises:
+        RunError: no run there, and no pictures given.
+        PictureError: the picture folder is not there.
+    """
     root = folder.root
     if given is None and "pictures" not in before:
         raise RunError(

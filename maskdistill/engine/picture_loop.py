@@ -1,4 +1,8 @@
-"""One pass over the pictures of a run, journalled: decoded ahead of the device, described behind it, in threads."""
+"""Picture loop: one journalled pass over pictures, decoded ahead of the device, described behind.
+
+In:   the pictures of a run, and functions from a picture to its record
+Out:  a complete Journal, a record a picture; refused pictures stand in the ledger too
+"""
 
 from __future__ import annotations
 
@@ -26,12 +30,19 @@ def over_pictures(
     *,
     title: str,
 ) -> Journal:
-    """The journal of a stage that does one picture after the other; pictures in it already are passed over.
+    """Return the journal of a stage that does one picture after the other.
+
+    Pictures that are in the journal already are passed over.
 
     Args:
-        describe: from a picture (H, W, 3) to its record; that of an unreadable one is {"refused": reason}.
+        folder: of the stage; the journal lies in its parts/.
+        describe: from a picture (H, W, 3) uint8 to its record. A picture that cannot be decoded is
+            not handed over: its record is {"refused": reason}.
+        title: beside the bar of progress.
     Returns:
         The open journal, complete; the caller makes its outputs from it.
+    Raises:
+        RunError: a picture's file is gone, or the journal cannot be written.
     """
     return over_batches(
         job,
@@ -56,15 +67,21 @@ def over_batches(
     title: str,
     behind: int,
 ) -> Journal:
-    """As `over_pictures`, for a device that sees several pictures at a time.
+    """Return the journal of a stage whose device sees several pictures at a time.
 
     Args:
-        batches: all pictures of the stage; a batch of which one is not in the journal is done again whole, because
-            what a device gives for a picture may depend on what it sees beside it.
-        load: from an image to what is needed of it, in threads ahead; PictureError if it cannot be decoded.
-        together: from what was loaded of a batch to what the device makes of each, in this thread.
-        each: from that to the record, in threads behind.
-        behind: so many threads; 0: in this thread.
+        batches: all pictures of the stage. A batch of which one picture is not in the journal is
+            done again whole: the result of a picture may depend on the pictures beside it.
+        load: from an image to what is needed of it, in threads ahead of the device; it raises
+            PictureError where the picture cannot be decoded.
+        together: from what was loaded of a batch to the device's result of each, in this thread.
+        each: from image, loaded and result to the record, in threads behind the device.
+        title: beside the bar of progress.
+        behind: number of threads behind the device; 0: `each` is called in this thread.
+    Returns:
+        The open journal, complete; the caller makes its outputs from it.
+    Raises:
+        RunError: a picture's file is gone, or the journal cannot be written.
     """
     journal = Journal(folder.parts.path)
     pending = [batch for batch in batches if any(image.id not in journal for image in batch)]
@@ -127,10 +144,8 @@ def over_batches(
                     first, record = waiting.popleft()
                     keep(first, record.result())
             except BaseException:
-                for (
-                    image,
-                    record,
-                ) in waiting:  # what was begun behind the device is waited for, and kept
+                # Records that were begun behind the device are waited for, and kept.
+                for image, record in waiting:
                     if not record.cancel() and record.exception() is None:
                         keep(image, record.result())
                 raise

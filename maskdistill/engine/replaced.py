@@ -1,4 +1,4 @@
-"""A result that is made again: kept in old/ meanwhile, and brought back where nothing comes of that.
+"""Replaced results: kept in old/ while they are made again, brought back where nothing comes of it.
 
 Only a complete result is worth keeping: an unfinished attempt never takes the place of one.
 """
@@ -18,7 +18,8 @@ def retire(folder: RunFolder, name: str, *, keeps: Container[str]) -> None:
     """Move what a stage made to old/; an unfinished attempt is dropped where old/ has a result.
 
     Args:
-        keeps: sub-folders that belong to another stage: they stay.
+        name: of the stage.
+        keeps: names of sub-folders that belong to another stage: they stay.
     """
     place, old = folder.stage(name), folder.old.stage(name)
     if old.record.exists() and not place.record.exists():
@@ -32,7 +33,7 @@ def retire(folder: RunFolder, name: str, *, keeps: Container[str]) -> None:
 
 
 def kept(folder: RunFolder, name: str) -> record.StageRecord | None:
-    """Return the record of what can be brought back: complete, its outputs whole; else None."""
+    """Return the record of a retired result that is complete and whole, None where there is none."""
     entry = record.read(folder.old.stage(name).record)
     if entry is None:
         return None
@@ -41,7 +42,7 @@ def kept(folder: RunFolder, name: str) -> record.StageRecord | None:
 
 
 def bring_back(folder: RunFolder, name: str, *, keeps: Container[str]) -> None:
-    """Put what was retired in the place of an attempt; what is `kept` comes back after a kill too."""
+    """Put a retired result, which must be `kept`, in the place of an attempt, also after a kill."""
     place, old = folder.stage(name), folder.old.stage(name)
     if place.parts.path.exists():
         # parts/ goes last: it says that what lies beside it is of the attempt, and not brought back
@@ -55,7 +56,7 @@ def bring_back(folder: RunFolder, name: str, *, keeps: Container[str]) -> None:
 
 
 def forget(folder: RunFolder, name: str, *, keeps: Container[str]) -> None:
-    """Remove what a complete stage replaced."""
+    """Remove from old/ what a complete stage replaced."""
     old = folder.old.stage(name)
     _clear(old, keeps)
     for path in (old.path, *old.path.parents):

@@ -1,1 +1,1 @@
-"""Inference: a trained run, or none, on new pictures; and masks of a run as a dataset of others' form."""
+"""Inference: a trained run, or none, on new pictures; masks of a run as a dataset for other tools."""

@@ -1,4 +1,8 @@
-"""export: masks of a run as a dataset that other tools read."""
+"""export: masks of a run as a dataset that other tools read.
+
+In:   proposals.jsonl or detections.jsonl, with their clusters and the clusters' names
+Out:  a COCO dataset, a JSON file
+"""
 
 from __future__ import annotations
 
@@ -24,12 +28,14 @@ def coco(root: Path, *, of: str, out: Path | None, polygons: bool = False) -> Pa
     Category ids are 1 + cluster.
 
     Args:
-        of: detections | proposals. out: the file; None: RUN/export/coco-<of>.json.
-        polygons: outlines as the paper's files have them, in place of run lengths; masks too small
-            for one are left out, and told.
+        of: detections | proposals.
+        out: the file; None: RUN/export/coco-<of>.json.
+        polygons: write outlines as the paper's files have them, in place of run lengths; masks too
+            small for one are left out, and told.
     Raises:
-        SettingsError: another `of`. RunError: no run, the masks are not there yet, or were made from
-            others than are there.
+        SettingsError: another `of`.
+        RunError: no run, the masks are not there yet, or were made from others than are there; the
+            file cannot be written.
     """
     if of not in STAGE_OF:
         raise SettingsError(f"of: wanted one of {', '.join(STAGE_OF)}, found {of!r}")

@@ -1,5 +1,6 @@
 """predict: a trained run on a folder of new pictures.
 
+In:   the networks of a run, and a folder of pictures
 Out:  for each picture, at its relative path: a label map (palette PNG) and its instances (JSON)
 """
 
@@ -25,7 +26,17 @@ from maskdistill.types import Detections, Prediction
 def work(
     root: Path, pictures: Path, out: Path, *, device: str, crf: bool, quiet: bool
 ) -> dict[str, int]:
-    """Predict every picture that is not predicted yet; the same command goes on where it was stopped."""
+    """Predict every picture that is not predicted yet; the same call goes on where it was stopped.
+
+    Args:
+        root: the run's folder.
+        out: the folder of the results.
+        crf: draw label maps to the edges of the picture, whatever the run's setting.
+    Returns:
+        Counts: predicted, done before, refused.
+    Raises:
+        RunError: as `trained_run.load`, or `out` holds results of other networks or settings.
+    """
     model = models.load(root, device=device, crf=crf)
     progress = Progress(quiet=quiet)
     if model.segmenter is None:
@@ -51,7 +62,12 @@ def work(
 
 
 def write(target: Path, path: str, prediction: Prediction) -> None:
-    """TARGET.png (if there is a label map) and TARGET.json, the latter last."""
+    """Write TARGET.png, if there is a label map, and then TARGET.json.
+
+    Args:
+        target: the place of the picture's results, without suffix.
+        path: the picture's relative path, which stands in the JSON.
+    """
     if prediction.label_map is not None:
         label_maps.write(result_folder.file_of(target, ".png"), prediction.label_map)
     atomic.write_json(
@@ -60,7 +76,10 @@ def write(target: Path, path: str, prediction: Prediction) -> None:
 
 
 def instances(prediction: Prediction) -> dict[str, Any]:
-    """A prediction's instances as plain records: size, names, and per instance cluster, name, score, box, RLE mask."""
+    """Return a prediction's instances as records for JSON: size, names and a list of instances.
+
+    Each instance has cluster, name, score, box_xyxy (half-open, px) and mask (RLE).
+    """
     found: Detections = prediction.instances
     return {
         "size": list(found.size),
@@ -81,7 +100,11 @@ def instances(prediction: Prediction) -> dict[str, Any]:
 
 
 def _made_with(folder: RunFolder, settings: RunSettings, words: list[str]) -> dict[str, Any]:
-    """The networks and clusters by fingerprint, the settings of prediction, and names where somebody gave some."""
+    """Return what predictions depend on.
+
+    The networks and clusters by fingerprint, the settings of prediction, names of clusters where
+    somebody gave some.
+    """
     names = [DETECT_TRAIN, SEGMENT_TRAIN, *([RECLUSTER] if settings.cluster.again else [])]
     entries = {name: record.read(folder.stage(name).record) for name in names}
     made: dict[str, Any] = {

@@ -1,7 +1,8 @@
-"""Results for a folder of pictures, each at its picture's relative path: what `predict` and `masks` share.
+"""Result folder: results for a folder of pictures, each at its picture's relative path.
 
-Out:  OUT/<path>.png and .json as the verb writes them; OUT/.maskdistill/ holds what they were made with, the journal by
-      which the next call goes on, and refused.json (pictures that could not be read, with the reason)
+In:   pictures, and a function that writes the results of one (`predict` and `masks` have one each)
+Out:  OUT/<path>.png and .json; OUT/.maskdistill/ holds what they were made with, the journal by
+      which the next call goes on, and refused.json (pictures that could not be read, and why)
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ from maskdistill.settings import RunSettings
 OWN = ".maskdistill"
 SUFFIXES = (".png", ".json")
 
-# A target (the place of a picture's results, without suffix), the picture's relative path, the picture (H, W, 3) uint8.
+# A target (the place of a picture's results, without suffix), the picture's relative path, the
+# picture (H, W, 3) uint8 RGB -> counts to be summed.
 Write = Callable[[Path, str, np.ndarray], Mapping[str, int]]
 
 
@@ -42,18 +44,26 @@ def fill(
     begin: Callable[[Mapping[str, str]], None] = lambda names: None,
     limit: int = 0,
 ) -> dict[str, int]:
-    """Write the results of every picture that has none yet; the same call goes on where it was stopped.
+    """Write the results of every picture that has none yet; the same call goes on where it stopped.
 
-    A picture that was replaced, or whose results go elsewhere because of a new neighbour, is done again; one that was
-    refused is tried again.
+    A picture that was replaced, or whose results go elsewhere because of a new neighbour, is done
+    again; one that was refused is tried again.
 
     Args:
+        out: the folder of the results, made where it is not there.
+        pictures: the folder of the pictures.
         write: writes the results of one picture and returns what is to be counted.
+        title: beside the bar of progress.
         made_with: what the results depend on: a folder that was made with other values is refused.
+        exclude: folders whose pictures do not count.
         begin: is handed the targets by picture, and may refuse them, before anything is made.
-        limit: the first pictures by path alone; 0: all.
+        limit: do the first pictures by path alone; 0: all.
     Returns:
         Counts: new, done before, refused, and those of `write`.
+    Raises:
+        RunError: `out` is a file, holds other results or files that are none of ours, is worked at by
+            another process or cannot be written; the folder of the pictures is gone.
+        PictureError: `pictures` is no folder with pictures.
     """
     paths = find(pictures, exclude=[out, *exclude])[: limit or None]
     names = targets(paths)
@@ -69,7 +79,8 @@ def fill(
     with RunLock(own / "lock"):
         _stamp(out, made_with, names)
         with Journal(own / "parts") as journal:
-            # The journal knows a picture by path, size and time: pictures may come, go and be replaced between calls.
+            # The journal knows a picture by path, size and time: pictures may come, go and be
+            # replaced between calls.
             keys = {path: _key(pictures, path, names[path]) for path in paths}
             pending = [path for path in paths if keys[path] not in journal]
             counts["done before"] = len(paths) - len(pending)
@@ -106,10 +117,13 @@ def fill(
 
 
 def targets(paths: list[str]) -> dict[str, str]:
-    """Where the results of pictures go, without suffix: no two to one place, also where case does not count.
+    """Return picture -> the place of its results, without suffix: no two share one, in any case.
 
-    The path without its extension; with it where two pictures differ by that alone, or where the rest is the name of
-    another picture (a.jpg.png beside a.jpg).
+    It is the path without its extension; with it where two pictures differ by that alone, or where
+    the rest is the name of another picture (a.jpg.png beside a.jpg).
+
+    >>> targets(["cats/1.jpg", "2.jpg", "2.PNG"])
+    {'cats/1.jpg': 'cats/1', '2.jpg': '2.jpg', '2.PNG': '2.PNG'}
     """
     short = {path: str(PurePosixPath(path).with_suffix("")) for path in paths}
     shared = Counter(stem.casefold() for stem in short.values())
@@ -121,12 +135,12 @@ def targets(paths: list[str]) -> dict[str, str]:
 
 
 def file_of(target: Path, suffix: str) -> Path:
-    """A file of a target, whose own name may hold dots."""
+    """Return the path of a target's file with this suffix; the target's own name may hold dots."""
     return target.with_name(target.name + suffix)
 
 
 def _key(pictures: Path, path: str, target: str) -> int:
-    """What the journal knows a picture by."""
+    """Return the key that the journal knows a picture by: of path, target, size and time."""
     try:
         found = (pictures / path).stat()
         content: dict[str, int | None] = {"bytes": found.st_size, "time": found.st_mtime_ns}
@@ -136,7 +150,11 @@ def _key(pictures: Path, path: str, target: str) -> int:
 
 
 def _stamp(out: Path, made_with: Mapping[str, Any], names: Mapping[str, str]) -> None:
-    """Say what the results of a folder are made with; RunError if it holds others, or files that are none of ours."""
+    """Write down what the results of a folder are made with.
+
+    Raises:
+        RunError: the folder holds results made otherwise, or files that are none of ours.
+    """
     stamp = out / OWN / "made-with.json"
     if stamp.exists():
         if found := fingerprints.differences(_read(stamp), made_with):
@@ -163,7 +181,7 @@ def _read(stamp: Path) -> dict[str, Any]:
 
 
 def _list(path: Path, refused: Mapping[str, str]) -> None:
-    """The pictures that were refused, each with its reason; no file where there are none."""
+    """Write the pictures that were refused, each with its reason; no file where there are none."""
     if refused:
         atomic.write_json(
             path, [{"picture": picture, "reason": reason} for picture, reason in refused.items()]

@@ -1,4 +1,8 @@
-"""A trained run as one object that predicts: what `api.load` gives and `predict` uses."""
+"""Trained run: the networks of a run as one object that predicts; `api.load` returns it.
+
+In:   a run's folder
+Out:  Model; of a picture a Prediction (instances, label map, names)
+"""
 
 from __future__ import annotations
 
@@ -25,7 +29,16 @@ from maskdistill.types import Detections, Prediction
 
 
 class Model:
-    """The detector and, where the run has one, the segmenter of a run; no detector where detections were imported."""
+    """The networks of a run, on one device.
+
+    Attributes:
+        settings: those of the run.
+        detector: None where the run's detections were imported.
+        segmenter: None where the run has none yet.
+        names: of the clusters, by number.
+        assign: from a picture and the instances in it to their clusters (n,) int64, where label maps
+            count in a second clustering; None: instances keep those of the detector.
+    """
 
     def __init__(
         self,
@@ -44,10 +57,15 @@ class Model:
         self.assign = assign
 
     def predict(self, picture: np.ndarray | str | Path) -> Prediction:
-        """What the run sees in a picture (H, W, 3) uint8 RGB, or in a file.
+        """Predict the instances and, with a segmenter, the label map of one picture.
 
+        Args:
+            picture: (H, W, 3) uint8 RGB, or a file.
+        Returns:
+            A Prediction of the picture's size; its label map is None without a segmenter.
         Raises:
-            PictureError: the file cannot be decoded. ValueError: an array of another shape or dtype.
+            PictureError: the file cannot be decoded.
+            ValueError: an array of another shape or dtype.
         """
         settings = self.settings
         picture = as_rgb(
@@ -69,13 +87,16 @@ class Model:
 
 
 def load(root: Path, *, device: str = "auto", crf: bool = False) -> Model:
-    """The networks of a run.
+    """Load the networks of a run.
 
     Args:
-        crf: draw the segmenter's label maps to the edges of the picture by a dense CRF, whatever the run's setting.
+        device: auto, cpu, cuda or cuda:N.
+        crf: draw the segmenter's label maps to the edges of the picture by a dense CRF, whatever the
+            run's setting.
     Raises:
-        RunError: not a run, or its detector is not trained yet; `crf`, and there is no segmenter; a network counts
-            in other clusters than those that are there now.
+        RunError: not a run, or its detector is not trained yet; `crf`, and there is no segmenter; a
+            network counts in other clusters than those that are there now.
+        SettingsError: the device is not there.
     """
     folder = RunFolder(root)
     if not folder.config.exists():
@@ -120,7 +141,11 @@ def load(root: Path, *, device: str = "auto", crf: bool = False) -> Model:
 
 
 def _check_clusters(folder: RunFolder, settings: RunSettings) -> None:
-    """RunError where the networks were trained on other clusters than those that would be named and counted in."""
+    """Check that the networks were trained on the clusters that are there now.
+
+    Raises:
+        RunError: they count in others.
+    """
     clustering = clusterings.of_detections(folder, settings).stage
     trained = [(SEGMENT_TRAIN, "label"), ("label", clustering)]
     if clustering == "cluster":  # else the detector's own clusters are not looked at

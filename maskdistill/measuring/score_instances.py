@@ -48,12 +48,18 @@ def score(
     """Score a COCO results file by mask and box, of classes and of one, all and single.
 
     Args:
-        rule: none: the category ids are those of the truth; else they are clusters, named by votes
-            and Hungarian.
-        only: a list of file names: their images alone are scored.
-        resamples, seed: of the samples of images for the intervals; 0 resamples: no intervals.
+        predictions: a COCO results file, JSON.
+        ground_truth: a COCO instances file, JSON.
+        rule: none: the category ids are those of the truth; else they are clusters, matched to
+            classes one to one (Hungarian) by votes: overlap or release.
+        only: a file with a list of file names: their images alone are scored; None: all.
+        resamples: samples of images that each interval is made of; 0: no intervals.
+        seed: of these samples.
+    Returns:
+        The rows, and notes about what is odd in the files.
     Raises:
         GroundTruthError, PredictionError: what does not fit, how many and which.
+        SettingsError: overlap is asked for, and a file has no masks.
     """
     names = None if only is None else coco.read_list(only)
     everything = coco.read(ground_truth, objects_of=names)

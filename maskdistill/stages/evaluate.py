@@ -23,12 +23,12 @@ from maskdistill.settings import RunSettings, as_dict
 
 @dataclass(frozen=True, kw_only=True)
 class Beside:
-    """What an evaluation is asked for beside the numbers of the run.
+    """Wishes of an evaluation beside the numbers of the run.
 
     Attributes:
         other: another run, to be compared with on the pictures that both have.
-        repeated: seed -> the run with that seed, evaluated alike; mean and deviation over them stand
-            in our own file.
+        repeated: seed -> the run with that seed, evaluated alike; mean and deviation over them
+            stand in our own file.
         show_all: say every number; else one a stage, and where all are.
     """
 
