@@ -6,13 +6,22 @@ import functools
 import importlib
 import inspect
 import io
+import itertools
+import os
 import re
+import shutil
+import subprocess
+import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 
 from maskdistill import cli
 from maskdistill.cli import commands, data_flags
+from maskdistill.engine.decision import decide
+from maskdistill.runs.stages import STAGES
+from maskdistill.workflows import demo_pictures
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
@@ -121,6 +130,8 @@ def test_every_call_that_a_page_shows_takes_the_arguments_that_it_is_given(page:
     for block in re.findall(
         r"^```python\n(.*?)^```", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
     ):
+        if block.startswith("# "):  # a file of a recipe, which is carried out below
+            continue
         known = {}
         for node in ast.walk(ast.parse(block)):
             if isinstance(node, ast.Import):
@@ -138,3 +149,146 @@ def test_every_call_that_a_page_shows_takes_the_arguments_that_it_is_given(page:
                 function = getattr(known[called.value.id], called.attr)
                 given = {each.arg: None for each in node.keywords if each.arg is not None}
                 inspect.signature(function).bind_partial(*node.args, **given)
+
+
+ARCHITECTURE = ROOT / "docs" / "architecture.md"
+FENCED = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+
+# `engine/decision.py:decide`: below maskdistill/, else from the root.
+NAMED = re.compile(r"(?<![\w./>-])([\w/]+\.py)(?::(\w+))?")
+
+
+def names_in(file: Path) -> set[str]:
+    """Return the functions, classes and constants of a file, those of its classes too."""
+    found = set()
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            found.add(node.name)
+        elif isinstance(node, ast.Assign | ast.AnnAssign):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            found |= {target.id for target in targets if isinstance(target, ast.Name)}
+    return found
+
+
+def new_files(text: str) -> dict[str, str]:
+    """Return path -> content of the Python blocks that begin with their path as a comment."""
+    blocks = [block for form, block in FENCED.findall(text) if form == "python"]
+    heads = [block.partition("\n") for block in blocks if block.startswith("# ")]
+    return {path.removeprefix("# "): content for path, _, content in heads}
+
+
+@pytest.mark.parametrize(
+    "page", [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ARCHITECTURE], ids=lambda page: page.name
+)
+def test_every_file_and_name_that_a_page_of_the_code_tells_is_there(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    spans = re.findall(r"`([^`\n]+)`", FENCED.sub("", text))
+    told = [each for span in spans for each in NAMED.findall(span)]
+    made = new_files(text)
+    for path, name in told:
+        places = [ROOT / "maskdistill" / path, ROOT / path]
+        there = [place for place in places if place.is_file()]
+        assert there or path in made, f"{path}: no such file"
+        if name:
+            assert name in names_in(there[0]), f"{path} holds no {name}"
+    assert told
+
+
+def test_the_readme_and_contributing_are_short_and_the_tree_shows_every_folder() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert len(readme.splitlines()) <= 130
+    assert len((ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").splitlines()) <= 40
+    tree = readme[readme.index("## The tree") :]
+    shown = re.findall(r"(\w+)/(?=  )", tree)
+    package = ROOT / "maskdistill"
+    folders = {path.name for path in package.iterdir() if path.is_dir() and path.name[0] != "_"}
+    assert len(shown) == len(set(shown))
+    assert set(shown) == folders
+    loose = {path.name for path in package.glob("*.py") if path.name[0] != "_"}
+    assert loose <= set(re.findall(r"\w+\.py", tree))
+
+
+@pytest.mark.parametrize("page", MANUAL, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_lines_are_of_at_most_100_characters_but_for_tables_that_cannot_be_wrapped(
+    page: Path,
+) -> None:
+    lines = page.read_text(encoding="utf-8").splitlines()
+    in_tables = page.name != "README.md"
+    assert [
+        line for line in lines if len(line) > 100 and not (in_tables and line.startswith("|"))
+    ] == []
+
+
+def test_the_floors_are_those_that_imports_are_checked_by() -> None:
+    drawn = next(block for _, block in FENCED.findall(ARCHITECTURE.read_text()) if "DOORS" in block)
+    floors = [re.split(r" {2,}", line)[0] for line in drawn.splitlines()]
+    checked = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    assert floors == checked["tool"]["importlinter"]["contracts"][0]["layers"]
+
+
+def test_the_states_of_a_stage_are_those_of_the_engine() -> None:
+    def table(text: str) -> list[str]:
+        lines = [line.strip() for line in text.splitlines()]
+        start = next(n for n, line in enumerate(lines) if line.startswith("| complete here"))
+        return list(itertools.takewhile(lambda line: line.startswith("|"), lines[start:]))
+
+    own = table(inspect.getdoc(decide) or "")
+    assert len(own) > 10
+    assert table(ARCHITECTURE.read_text(encoding="utf-8")) == own
+
+
+def test_the_folder_of_a_run_shows_every_file_that_a_stage_writes() -> None:
+    drawn = next(block for _, block in FENCED.findall(ARCHITECTURE.read_text()) if "RUN/" in block)
+    for entry in STAGES:
+        assert entry.name == "scan" or f"  {entry.name}/" in drawn
+        for name in entry.writes:
+            assert Path(name).name in drawn, f"{entry.name}: {name}"
+
+
+def apply(patch: str, root: Path) -> None:
+    """Apply a patch: `--- path`, then hunks parted by `@@`, each of which fits in one place."""
+    for of_file in re.split(r"^--- ", patch, flags=re.MULTILINE)[1:]:
+        path, _, hunks = of_file.partition("\n")
+        for hunk in re.split(r"^@@\n", hunks, flags=re.MULTILINE):
+            lines = [line or " " for line in hunk.splitlines()]
+            before = "".join(f"{line[1:]}\n" for line in lines if line[0] != "+")
+            after = "".join(f"{line[1:]}\n" for line in lines if line[0] != "-")
+            text = (root / path).read_text(encoding="utf-8")
+            assert text.count(before) == 1, f"{path} has {text.count(before)} times:\n{before}"
+            (root / path).write_text(text.replace(before, after), encoding="utf-8")
+
+
+def test_the_recipes_for_a_method_and_for_a_stage_work_as_they_stand(tmp_path: Path) -> None:
+    """A copy of the package, changed as the page says, runs the new method and the new stage."""
+    text = ARCHITECTURE.read_text(encoding="utf-8")
+    shutil.copytree(ROOT / "maskdistill", tmp_path / "maskdistill")
+    for path, content in new_files(text).items():
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text(content, encoding="utf-8")
+    for form, block in FENCED.findall(text):
+        if form == "diff":
+            apply(block, tmp_path)
+    demo_pictures.write(
+        tmp_path / "photos", tmp_path / "truth.json", n_pictures=2, seed=0, size=(96, 120)
+    )
+    own = {"method": "brightest", "facet": "tokens", "stop_score": 0.0, "min_score": 0.0}
+    script = f"""
+import json
+from maskdistill import api
+from tests.proposals import test_brightest
+test_brightest.test_the_mask_holds_the_patches_whose_tokens_are_longer_than_the_mean()
+settings = {{"propose": {own | {"backbone": "handcrafted"}}, "tally": {{"min_score": 0.0}}}}
+out = api.run(pictures="photos", out="run", settings=settings, until="tally", quiet=True)
+print(json.loads((out / "tally" / "tally.json").read_text()))
+print([row["state"] for row in api.status(out=out)][:3])
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == ["{'1': 1, '2': 1}", "['done', 'done', 'done']"]
