@@ -1,6 +1,13 @@
-"""How long and how much disk a run will take, said before it starts. Measured on one machine, so only roughly right."""
+"""Estimate: how long and how much disk a run will take, said before it starts.
+
+In:   the pictures' sizes, the settings, the speed of this machine (one matrix product, timed)
+Out:  one sentence; docs/log/estimate.md says how its constants were measured and how far to trust it
+"""
 
 from __future__ import annotations
+
+import re
+import time
 
 from maskdistill.engine import networks
 from maskdistill.engine.job import Job
@@ -8,121 +15,184 @@ from maskdistill.features import wanted_size
 from maskdistill.settings.run import HANDCRAFTED
 from maskdistill.stage_parts import train_network
 
-# Seconds on two cores without AVX-512, float32; docs/log/estimate.md says how they were taken.
-SECONDS_PER_PATCH = {"vits16": 1.2e-3, "vits8": 3.0e-3, "vitb16": 3.7e-3, "vitb8": 7.3e-3}
-HANDCRAFTED_SECONDS = 2.5e-7  # a pair of patches: its graph is dense
-STEP_SECONDS = {
-    ("detect", "small"): 1.4e-5,
-    ("detect", "resnet50"): 5.0e-5,
-    ("segment", "small"): 1.4e-5,
-    ("segment", "resnet50"): 2.0e-5,
+# The unit of all work: a product of two square float32 matrices of that side, in the run's threads.
+# benchmarks/bench_estimate.py measures the others in it, so that they hold on any machine.
+SIDE = 768
+# A block of a ViT does (a + b * patches) * patches: a grows with the width squared, b with the width.
+PATCH, PAIR = 0.0245, 3.1e-6  # 12 blocks of width 384, one patch; one pair of patches
+WIDTHS = {  # width, blocks
+    "tiny": (192, 12),
+    "small": (384, 12),
+    "base": (768, 12),
+    "large": (1024, 24),
+    "huge": (1280, 32),
+    "giant": (1408, 40),
 }
-DETECT_SECONDS = {"small": 0.15, "resnet50": 2.4}  # a picture
+BY_HAND = 1.11e-5  # a pair of patches: its graph is dense
+STEP = {  # a pixel of a batch, forward and back
+    ("detect", "small"): 7.6e-4,
+    ("detect", "resnet50"): 2.7e-3,
+    ("segment", "small"): 4.2e-4,
+    ("segment", "resnet50"): 1.1e-3,
+}
+PREDICTION = {"small": 8.0, "resnet50": 128.0}  # a picture
+CRF = 20.0  # a mask drawn to its picture's edges
 GPU_FASTER = 40.0  # a current GPU against two cores: an order of magnitude, no measurement
 CROP_SIDE = 320  # px of a detection's crop, where no setting bounds it
 BYTES_A_PICTURE = 40_000  # masks, label maps, predictions
+SEEN = 200  # pictures whose sizes speak for all
 
 
 def sentence(job: Job, verbs: list[str]) -> str:
-    """One sentence: pictures, hours, disk; apart from them what depends on how much the detector will find."""
-    hours, gigabytes = expected(job, verbs)
-    more = most_of_detections(job) if "label" in verbs else 0.0
-    apart = (
-        f"; not counted: up to {_time(more)} to embed the detections, which are clustered too"
-        if more
-        else ""
-    )
+    """Return one sentence: pictures, hours, disk; apart from them what the detector decides.
+
+    How many masks it will find is not known before it is trained.
+    """
+    product = product_seconds()
+    hours, gigabytes = expected(job, verbs, product)
+    more = most_of_detections(job, product) if "label" in verbs else 0.0
+    apart = ""
+    if more:
+        apart = (
+            f"; not counted: up to {_time(more)} to embed the detections, which are clustered too"
+        )
     known = f"about {_time(hours)} on this machine (a rough guess) and {gigabytes:.1f} GB of disk"
     return f"{len(job.images)} pictures: {known}{apart}"
 
 
-def _time(hours: float) -> str:
-    return f"{60 * hours:.0f} minutes" if hours < 2 else f"{hours:.1f} hours"
+def product_seconds() -> float:
+    """Return the seconds of the unit of work on this machine, in the threads that torch has."""
+    import torch
+
+    one, other = torch.ones(SIDE, SIDE), torch.ones(SIDE, SIDE)
+    took = []
+    for _ in range(6):  # the first one warms up
+        began = time.perf_counter()
+        torch.mm(one, other)
+        took.append(time.perf_counter() - began)
+    return min(took)
 
 
-def expected(job: Job, verbs: list[str]) -> tuple[float, float]:
-    """(hours, gigabytes) of the stages that will be done."""
+def expected(job: Job, verbs: list[str], product: float) -> tuple[float, float]:
+    """Return (hours, gigabytes) of the stages that will be done.
+
+    Args:
+        product: seconds of the unit of work.
+    """
     settings = job.settings
-    n = len(job.images)
-    seconds = 0.0
+    n, repeated = len(job.images), _repeated(job)
     given = {name for name in ("propose", "detect") if getattr(settings, name).import_file}
-    repeated = _repeated(job)
+    work = 0.0
     if "propose" in verbs and "propose" not in given:
-        seconds += n * _backbone_seconds(job)
+        work += n * _proposals(job)
     if "cluster" in verbs and settings.cluster.embedding != "descriptors":
-        seconds += n * _backbone_seconds(job) * 0.5
+        work += (
+            n * _forward(settings.cluster.backbone, _patches(job, settings.cluster.backbone)) / 2
+        )
     for stage, own, pixels in (
         ("detect", settings.detect, settings.detect.short_side**2 * 1.33),
         ("segment", settings.segment, settings.segment.side**2),
     ):
         if stage in verbs and stage not in given:
             steps = train_network.steps_of(own.train, n, stage)
-            seconds += (
-                repeated * steps * own.train.batch * pixels * STEP_SECONDS[stage, own.size] / 4
-            )
-            seconds += repeated * n * DETECT_SECONDS[own.size]
-    if networks.device(job).type == "cuda":
-        seconds /= GPU_FASTER
-    per_step = {"small": 0.01, "resnet50": 0.18}
-    trained = per_step[settings.detect.size] + per_step[settings.segment.size]
+            work += repeated * steps * own.train.batch * pixels * STEP[stage, own.size]
+            work += repeated * n * PREDICTION[own.size]
+    per_network = {"small": 0.01, "resnet50": 0.18}
+    trained = per_network[settings.detect.size] + per_network[settings.segment.size]
     gigabytes = repeated * n * BYTES_A_PICTURE / 1e9 + (3 + repeated) * trained
-    return seconds / 3600, gigabytes
+    return work * product / _faster(job) / 3600, gigabytes
 
 
-def most_of_detections(job: Job) -> float:
-    """Hours to embed all detections that a picture can have, each a square crop; 0 where they are not, or by hand.
+def most_of_detections(job: Job, product: float) -> float:
+    """Return the hours to embed all detections that a picture can have, each a square crop.
 
-    How many there will be is not known before the detector is trained, so that this is told as a bound.
+    It is a bound, and 0 where detections are not embedded, or by hand.
+
+    Args:
+        product: seconds of the unit of work.
     """
     own, detect = job.settings.cluster, job.settings.detect
     if not own.again or own.embedding == "descriptors":
         return 0.0
     side = min(own.min_side or own.max_side or CROP_SIDE, own.max_side or CROP_SIDE)
     crops = sum(scale**2 for scale in own.scales) * (2 if own.flips else 1)
-    patches = (side / _patch(own.backbone)) ** 2 * crops
+    patches = (side / patch_of(own.backbone)) ** 2
     n = len(job.images) * (detect.import_top or detect.max_detections)
-    seconds = _repeated(job) * n * patches * _seconds_per_patch(own.backbone)
-    return seconds / (GPU_FASTER if networks.device(job).type == "cuda" else 1) / 3600
+    work = _repeated(job) * n * crops * _forward(own.backbone, patches)
+    return work * product / _faster(job) / 3600
+
+
+def patch_of(backbone: str) -> int:
+    """Return the side of a backbone's patches in px, by its name.
+
+    >>> patch_of("dino_vits8"), patch_of("timm/vit_small_patch14_dinov2"), patch_of("handcrafted")
+    (8, 14, 8)
+    """
+    if backbone == HANDCRAFTED:
+        return 8
+    found = re.search(r"patch(\d+)", backbone) or re.search(r"vit[a-z]+(\d+)$", backbone)
+    return int(found[1]) if found else 16
+
+
+def width_of(backbone: str) -> tuple[int, int]:
+    """Return (width, blocks) of a ViT by its name, those of ViT-S where the name does not say.
+
+    >>> width_of("dino_vitb16"), width_of("timm/vit_large_patch14_dinov2")
+    ((768, 12), (1024, 24))
+    """
+    for size, shape in WIDTHS.items():
+        if size in backbone or re.search(rf"vit{size[0]}\d+$", backbone):
+            return shape
+    return WIDTHS["small"]
+
+
+def _forward(backbone: str, patches: float) -> float:
+    """Return the work of one pass of a ViT over so many patches."""
+    width, blocks = width_of(backbone)
+    wider, deeper = width / 384, blocks / 12
+    return patches * deeper * (PATCH * wider**2 + PAIR * wider * patches)
+
+
+def _proposals(job: Job) -> float:
+    """Return the work of one picture's proposals: features, and masks drawn to the edges."""
+    own = job.settings.propose
+    patches = _patches(job, own.backbone)
+    if own.backbone == HANDCRAFTED:
+        return BY_HAND * patches**2
+    drawn = (
+        own.max_masks / 2 * CRF if own.pixels == "crf" else 0.0
+    )  # of `max_masks` about half come
+    return _forward(own.backbone, patches) + drawn
+
+
+def _patches(job: Job, backbone: str) -> float:
+    """Return the patches that a backbone sees of one picture, in the mean."""
+    own = job.settings.propose
+    method, patch = getattr(own, own.method), patch_of(backbone)
+    sizes = [
+        wanted_size(
+            image.size,
+            patch,
+            short_side=getattr(method, "short_side", 0) or None,
+            square=getattr(method, "square", 0) or None,
+            max_patches=own.max_patches or None,
+        )
+        for image in job.images[:SEEN]
+    ]
+    return sum(height * width for height, width in sizes) / len(sizes) / patch**2
 
 
 def _repeated(job: Job) -> int:
-    """How often what follows the proposals is done."""
-    return (
-        job.settings.seeds if job.settings.seeds_of == "chain" else 1
-    )  # k-means alone takes seconds
+    """Return how often what follows the proposals is done; k-means alone takes seconds."""
+    return job.settings.seeds if job.settings.seeds_of == "chain" else 1
 
 
-def _patch(backbone: str) -> int:
-    """Its side in pixels."""
-    small = "8" in backbone.rpartition("vit")[2][:3] and "16" not in backbone
-    return 8 if small or backbone == HANDCRAFTED else 16
+def _faster(job: Job) -> float:
+    return GPU_FASTER if networks.device(job).type == "cuda" else 1.0
 
 
-def _seconds_per_patch(backbone: str) -> float:
-    return SECONDS_PER_PATCH[
-        next((key for key in SECONDS_PER_PATCH if backbone.endswith(key)), "vits16")
-    ]
-
-
-def _backbone_seconds(job: Job) -> float:
-    """Of one picture."""
-    propose = job.settings.propose
-    by_hand = propose.backbone == HANDCRAFTED
-    sizes = [image.size for image in job.images[:200]]
-    own = getattr(propose, propose.method)
-    short_side, square = getattr(own, "short_side", 0) or None, getattr(own, "square", 0) or None
-    patch = _patch(propose.backbone)
-    resized = [
-        wanted_size(
-            size,
-            patch,
-            short_side=short_side,
-            square=square,
-            max_patches=propose.max_patches or None,
-        )
-        for size in sizes
-    ]
-    patches = [height * width / patch**2 for height, width in resized]
-    if by_hand:
-        return sum(each**2 for each in patches) / len(patches) * HANDCRAFTED_SECONDS
-    return sum(patches) / len(patches) * _seconds_per_patch(propose.backbone)
+def _time(hours: float) -> str:
+    """Return a time in words: "less than a minute", "12 minutes", "2.5 hours"."""
+    if hours < 1 / 60:
+        return "less than a minute"
+    return f"{60 * hours:.0f} minutes" if hours < 2 else f"{hours:.1f} hours"
