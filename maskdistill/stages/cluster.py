@@ -38,7 +38,8 @@ HINTS = {
 }
 
 
-# Raised with every change of the descriptors made by hand; 2: masks are made smaller by masks/resize.
+# Raised with every change of the descriptors made by hand; 2: masks are made smaller by
+# masks/resize.
 DESCRIPTORS = 2
 
 

@@ -209,7 +209,8 @@ def fill(body: nn.Module, state: Mapping[str, Tensor]) -> None:
             f"({', '.join(missing[:3]) or 'none'}), "
             f"{len(foreign)} unknown ({', '.join(foreign[:3]) or 'none'}), "
             f"{len(misfit)} of another shape ({', '.join(misfit[:3]) or 'none'}). "
-            f"Give weights of this network ({setting('detect.size')}, {setting('segment.size')}), or none"
+            f"Give weights of this network ({setting('detect.size')}, "
+            f"{setting('segment.size')}), or none"
         )
     body.load_state_dict({key: given.get(key, value) for key, value in wanted.items()})
 
