@@ -40,7 +40,7 @@ class Outputs:
         return found
 
     def stale(self) -> str:
-        """Return a sentence about stages that are stale (made from others than are there), "" for none."""
+        """Return a sentence about stages that are stale, "" where there are none."""
         names = [entry.name for entry in STAGES if entry.name in freshness.SHOWN]
         if not self.settings.cluster.again:
             names.remove(RECLUSTER)

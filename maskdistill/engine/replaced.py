@@ -33,7 +33,7 @@ def retire(folder: RunFolder, name: str, *, keeps: Container[str]) -> None:
 
 
 def kept(folder: RunFolder, name: str) -> record.StageRecord | None:
-    """Return the record of a retired result that is complete and whole, None where there is none."""
+    """Return the record of a retired result that is complete and whole, None without one."""
     entry = record.read(folder.old.stage(name).record)
     if entry is None:
         return None

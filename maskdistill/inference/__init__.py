@@ -1,1 +1,1 @@
-"""Inference: a trained run, or none, on new pictures; masks of a run as a dataset for other tools."""
+"""Inference: a trained run, or none, on new pictures; a run's masks as a dataset for others."""

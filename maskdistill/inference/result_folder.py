@@ -61,8 +61,8 @@ def fill(
     Returns:
         Counts: new, done before, refused, and those of `write`.
     Raises:
-        RunError: `out` is a file, holds other results or files that are none of ours, is worked at by
-            another process or cannot be written; the folder of the pictures is gone.
+        RunError: `out` is a file, holds other results or files that are none of ours, is worked at
+            by another process or cannot be written; the folder of the pictures is gone.
         PictureError: `pictures` is no folder with pictures.
     """
     paths = find(pictures, exclude=[out, *exclude])[: limit or None]

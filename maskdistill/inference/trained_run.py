@@ -36,8 +36,8 @@ class Model:
         detector: None where the run's detections were imported.
         segmenter: None where the run has none yet.
         names: of the clusters, by number.
-        assign: from a picture and the instances in it to their clusters (n,) int64, where label maps
-            count in a second clustering; None: instances keep those of the detector.
+        assign: from a picture and the instances in it to their clusters (n,) int64, where label
+            maps count in a second clustering; None: instances keep those of the detector.
     """
 
     def __init__(
@@ -91,8 +91,8 @@ def load(root: Path, *, device: str = "auto", crf: bool = False) -> Model:
 
     Args:
         device: auto, cpu, cuda or cuda:N.
-        crf: draw the segmenter's label maps to the edges of the picture by a dense CRF, whatever the
-            run's setting.
+        crf: draw the segmenter's label maps to the edges of the picture by a dense CRF, whatever
+            the run's setting.
     Raises:
         RunError: not a run, or its detector is not trained yet; `crf`, and there is no segmenter; a
             network counts in other clusters than those that are there now.

@@ -145,7 +145,7 @@ def summary(made: Evaluated, folder: EvaluateFolder) -> str:
             "evaluate, in per cent with 95 % intervals:",
             *(f"  {line}" for line in shown),
             *(f"  - {note}" for note in notes),
-            f"All {len(made.rows)} numbers: {folder.table}",
+            f"All {len(made.rows)} numbers: {folder.table}, or maskdistill evaluate --all",
         ]
     )
 

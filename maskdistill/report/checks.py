@@ -1,7 +1,9 @@
 """Degenerate stages: results that ran to the end and are worth nothing, told from counts alone.
 
-In:       numbers a stage has at hand: masks of each picture, areas, sizes of clusters, coverage, losses
-Out:      stage -> alarms, each saying what was seen and what to try; a stage without alarms is not in it
+In:       numbers that a stage has at hand: masks of each picture, areas, sizes, coverage, losses
+Out:      stage -> alarms, each with what was seen and what to try; no stage without alarms
+Differs:  flags in the advice are those of `maskdistill run` (--detect.train.steps), the command
+          that the page names, not those of a stage's own verb
 """
 
 from __future__ import annotations
@@ -15,7 +17,8 @@ from maskdistill.report.content import Alarm
 
 ONE_CLUSTER = 0.8  # share of all masks
 WHOLE_PICTURE = 0.9  # of a picture's area, for the median mask
-FOUND_AGAIN = 0.25  # of the masks that the detector was trained on: 0.7 where it learns, 0.1 where it does not
+# Of the masks that the detector was trained on: 0.7 where it learns, 0.1 where it does not.
+FOUND_AGAIN = 0.25
 MIN_MASKS = 20  # before anything is said of a share of them
 MIN_ROWS = 20  # of losses, before anything is said of their course
 
@@ -29,17 +32,18 @@ def alarms(
     losses: Mapping[str, Sequence[Mapping[str, float]]] | None = None,
     found_again: tuple[int, int] | None = None,
 ) -> dict[str, list[Alarm]]:
-    """All that looks degenerate in a run; what was not handed in is not judged.
+    """Return all that looks degenerate in a run; what was not handed in is not judged.
 
     Args:
         masks_per_picture: stage -> (pictures,) number of masks.
         mask_areas: stage -> (masks,) share of its picture that each covers, in [0, 1].
         cluster_sizes: stage (cluster, recluster) -> (k,) masks in each.
-        coverage: stage (label, segment) -> (pictures,) share of pixels that are not background, in [0, 1].
+        coverage: stage (label, segment) -> (pictures,) share of pixels that are not background, in
+            [0, 1].
         losses: stage (detect, segment) -> rows {"step", loss names}, by step.
         found_again: masks that the detector was trained on, and how many of them it finds.
     Returns:
-        stage -> alarms, only stages that have some; in the order in which the stages were handed in.
+        stage -> alarms, of stages that have some, in the order in which they were handed in.
     """
     found: dict[str, list[Alarm]] = {}
     for stage, counts in (masks_per_picture or {}).items():
@@ -58,7 +62,17 @@ def alarms(
 
 
 def of_mask_counts(stage: str, counts: Sequence[int]) -> list[Alarm]:
-    """No mask in any picture, or none in nine of ten; nothing is said of a run without pictures."""
+    """Return an alarm where no picture has a mask, or nine of ten have none.
+
+    Nothing is said of a run without pictures.
+
+    Args:
+        stage: propose or detect.
+        counts: (pictures,) number of masks.
+
+    >>> of_mask_counts("propose", [0, 0])[0].what
+    'No masks at all: 2 pictures, not one mask.'
+    """
     if len(counts) == 0:
         return []
     n_without = sum(count == 0 for count in counts)
@@ -78,7 +92,12 @@ def of_mask_counts(stage: str, counts: Sequence[int]) -> list[Alarm]:
 
 
 def of_mask_areas(stage: str, areas: Sequence[float]) -> list[Alarm]:
-    """Masks that cover the whole picture, told by their median."""
+    """Return an alarm where the median mask covers the whole picture.
+
+    Args:
+        stage: propose or detect.
+        areas: (masks,) share of its picture that each covers, in [0, 1].
+    """
     if len(areas) == 0 or np.median(areas) < WHOLE_PICTURE:
         return []
     what = (
@@ -101,7 +120,11 @@ def of_mask_areas(stage: str, areas: Sequence[float]) -> list[Alarm]:
 
 
 def of_cluster_sizes(sizes: Sequence[int]) -> list[Alarm]:
-    """Nearly all masks in one of several clusters."""
+    """Return an alarm where one of several clusters holds nearly all masks.
+
+    Args:
+        sizes: (k,) masks in each cluster.
+    """
     total = sum(sizes)
     if len(sizes) < 2 or total == 0 or max(sizes) < ONE_CLUSTER * total:
         return []
@@ -117,7 +140,12 @@ def of_cluster_sizes(sizes: Sequence[int]) -> list[Alarm]:
 
 
 def of_found_again(n_masks: int, n_found: int) -> list[Alarm]:
-    """A detector that did not learn even the masks it was trained on."""
+    """Return an alarm where a detector did not learn even the masks that it was trained on.
+
+    Args:
+        n_masks: masks that it was trained on; nothing is said of fewer than MIN_MASKS.
+        n_found: of these, the masks that it finds.
+    """
     if n_masks < MIN_MASKS or n_found >= FOUND_AGAIN * n_masks:
         return []
     return [
@@ -132,7 +160,12 @@ def of_found_again(n_masks: int, n_found: int) -> list[Alarm]:
 
 
 def of_coverage(stage: str, shares: Sequence[float]) -> list[Alarm]:
-    """Label maps of nothing but background, or with no background left."""
+    """Return an alarm where label maps are all background, or have no background left.
+
+    Args:
+        stage: label or segment.
+        shares: (pictures,) share of pixels that are not background, in [0, 1].
+    """
     if len(shares) == 0:
         return []
     if max(shares) == 0:
@@ -158,7 +191,12 @@ def of_coverage(stage: str, shares: Sequence[float]) -> list[Alarm]:
 
 
 def of_losses(stage: str, rows: Sequence[Mapping[str, float]]) -> list[Alarm]:
-    """A loss that is not finite, or whose last tenth is on average not below its first."""
+    """Return an alarm where a loss is not finite, or its last tenth is not below its first.
+
+    Args:
+        stage: detect or segment.
+        rows: {"step", loss names}, by step; fewer than MIN_ROWS are judged as finite or not alone.
+    """
     total = total_loss(rows)
     lost = [
         int(row["step"]) for row, value in zip(rows, total, strict=True) if not math.isfinite(value)
@@ -185,7 +223,11 @@ def of_losses(stage: str, rows: Sequence[Mapping[str, float]]) -> list[Alarm]:
 
 
 def total_loss(rows: Sequence[Mapping[str, float]]) -> list[float]:
-    """The loss of each row: `loss` or `total` where the row has it, else the sum of all that start with `loss`."""
+    """Return the loss of each row: `loss` or `total`, else the sum of all that start with `loss`.
+
+    >>> total_loss([{"step": 1, "loss_mask": 0.5, "loss_box": 1.0}, {"step": 2, "loss": 2.0}])
+    [1.5, 2.0]
+    """
     totals = []
     for row in rows:
         named = next((row[name] for name in ("loss", "total") if name in row), None)

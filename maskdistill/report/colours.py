@@ -1,7 +1,7 @@
-"""A colour for each cluster: fixed, well apart, also for people who see red and green alike.
+"""Colours of clusters: fixed, well apart, also for people who see red and green alike.
 
-Paper:    Okabe and Ito, Color Universal Design, 2008 (the first seven); Machado, Oliveira and Fernandes, IEEE TVCG
-          15(6), 2009 (the two simulations of colour vision)
+Paper:    Okabe and Ito, Color Universal Design, 2008 (the first seven); Machado, Oliveira and
+          Fernandes, IEEE TVCG 15(6), 2009 (the two simulations of colour vision)
 Out:      palette(n): (n + 1, 3) uint8, 0 black; palette_bytes(): the 768 bytes of a PNG's palette
 """
 
@@ -16,7 +16,8 @@ from maskdistill.types import MOST_IDS
 IGNORE_COLOUR = np.array([[216, 216, 216]], np.uint8)  # of 255 in a label map
 FIRST = ("E69F00", "56B4E9", "009E73", "F0E442", "0072B2", "D55E00", "CC79A7")
 
-# Linear RGB -> linear RGB as seen without the long-wave (protanopia) or middle-wave cones (deuteranopia).
+# Linear RGB -> linear RGB as seen without the long-wave cones (protanopia), or without the
+# middle-wave cones (deuteranopia).
 PROTANOPIA = (
     (0.152286, 1.052583, -0.204868),
     (0.114503, 0.786281, 0.099216),
@@ -36,13 +37,19 @@ WHITE = (0.95047, 1.0, 1.08883)
 
 
 def palette(n: int) -> np.ndarray:
-    """Colours of n clusters: row 0 black for the background, row 1 + c for cluster c.
+    """Return the colours of n clusters: row 0 black for the background, row 1 + c for cluster c.
 
-    A longer palette starts with the shorter one. The first seven are Okabe and Ito's; each further one is the colour
-    that lies farthest from all before it in CIELAB, the nearest of three kinds of colour vision counting.
+    A longer palette starts with the shorter one. The first seven are Okabe and Ito's; each further
+    one is the colour that lies farthest from all before it in CIELAB, by the worst of three kinds
+    of colour vision.
 
-    Returns: (n + 1, 3) uint8.
-    Raises: ValueError: n outside 0 .. 254.
+    Returns:
+        (n + 1, 3) uint8 RGB.
+    Raises:
+        ValueError: n outside 0 .. 254.
+
+    >>> palette(2).tolist()
+    [[0, 0, 0], [230, 159, 0], [86, 180, 233]]
     """
     if not 0 <= n <= MOST_IDS:
         raise ValueError(f"n must be in 0 .. {MOST_IDS}, got {n}")
@@ -50,7 +57,13 @@ def palette(n: int) -> np.ndarray:
 
 
 def palette_bytes() -> bytes:
-    """768 bytes for a label map's PNG: black, 254 cluster colours, light grey for 255 (ignore)."""
+    """Return the 768 bytes of a label map's PNG palette, RGB after RGB.
+
+    They are black, 254 colours of clusters, light grey for 255 (ignore).
+
+    >>> len(palette_bytes()), palette_bytes()[-3:].hex()
+    (768, 'd8d8d8')
+    """
     return _all_colours() + IGNORE_COLOUR.tobytes()
 
 
@@ -78,25 +91,28 @@ def _all_colours() -> bytes:
 
 
 def _distance(seen: np.ndarray, one: np.ndarray) -> np.ndarray:
-    """(n,) float64: distance in CIELAB, the smallest over the kinds of vision."""
+    """Return (n,) float64: the distance in CIELAB, the smallest over the kinds of vision."""
     return np.linalg.norm(seen - one, axis=2).min(axis=0)
 
 
 def _seen(rgb: np.ndarray) -> np.ndarray:
-    """(3, n, 3) float64 CIELAB of uint8 colours as seen usually, by protanopes and by deuteranopes."""
+    """Return (3, n, 3) float64 CIELAB of uint8 colours as three kinds of vision see them.
+
+    These are the usual one, protanopia and deuteranopia.
+    """
     linear = _linear(rgb)
     visions = [np.eye(3), np.array(PROTANOPIA), np.array(DEUTERANOPIA)]
     return np.stack([_lab((linear @ vision.T).clip(0, 1)) for vision in visions])
 
 
 def _linear(rgb: np.ndarray) -> np.ndarray:
-    """(n, 3) float64 linear light in [0, 1] of sRGB bytes."""
+    """Return (n, 3) float64 linear light in [0, 1] of sRGB bytes."""
     value = rgb.astype(np.float64) / 255
     return np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4)
 
 
 def _lab(linear: np.ndarray) -> np.ndarray:
-    """(n, 3) float64 CIELAB under D65 of linear light."""
+    """Return (n, 3) float64 CIELAB under D65 of linear light."""
     relative = linear @ np.array(TO_XYZ).T / np.array(WHITE)
     curve = np.where(
         relative > (6 / 29) ** 3, np.cbrt(relative), relative / (3 * (6 / 29) ** 2) + 4 / 29

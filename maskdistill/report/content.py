@@ -1,7 +1,7 @@
-"""What the page shows, as plain records: the stage fills them from a run's folder, the page only lays them out.
+"""Content of the page, as plain records: the stage fills them, the page only lays them out.
 
 In:       numbers, sentences and RGB thumbnails, overlays already painted
-Out:      ReportContent; every part but the title may be empty, since a report may be made after any stage
+Out:      ReportContent; every part but the title may be empty: a report may follow any stage
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ State = Literal["done", "partial", "missing", "stale"]
 
 @dataclass(frozen=True, kw_only=True)
 class Alarm:
-    """A degenerate result, shown in red: what was seen, and what to try."""
+    """Degenerate result, shown in red: what was seen, and what to try."""
 
     what: str
     advice: str
@@ -25,10 +25,10 @@ class Alarm:
 
 @dataclass(frozen=True, kw_only=True)
 class StageSummary:
-    """One stage of the run, in the order in which data flows.
+    """Summary of one stage of the run.
 
     Attributes:
-        name: as the verb, `propose`.
+        name: of the stage, `propose`.
         does: one sentence for a stranger.
         counts: what it made, {"masks": 812}; shown in this order.
         seconds: wall time, None where it is not known.
@@ -45,7 +45,12 @@ class StageSummary:
 
 @dataclass(frozen=True, kw_only=True)
 class Tile:
-    """One picture of a contact sheet: image (h, w, 3) uint8 at the size it is shown at, overlay painted."""
+    """Picture of a contact sheet.
+
+    Attributes:
+        image: (h, w, 3) uint8 RGB at the size that it is shown at, overlay painted.
+        path: of the picture, relative.
+    """
 
     image: np.ndarray
     path: str
@@ -54,7 +59,7 @@ class Tile:
 
 @dataclass(frozen=True, kw_only=True)
 class Sheet:
-    """A contact sheet; it stands in the section of the stage of that name."""
+    """Contact sheet; it stands in the section of the stage of that name."""
 
     stage: str
     caption: str
@@ -63,7 +68,10 @@ class Sheet:
 
 @dataclass(frozen=True, kw_only=True)
 class Story:
-    """One picture through the run, for the head of the page: each (h, w, 3) uint8 of one size, None where not there."""
+    """One picture through the run, for the head of the page.
+
+    Its images are (h, w, 3) uint8 RGB of one size, None where the stage is not there.
+    """
 
     path: str
     picture: np.ndarray
@@ -74,7 +82,13 @@ class Story:
 
 @dataclass(frozen=True, kw_only=True)
 class ClusterGallery:
-    """One cluster with crops of some of its masks: colour as painted in the overlays, crops (side, side, 3) uint8."""
+    """Gallery of one cluster: crops of some of its masks.
+
+    Attributes:
+        colour: RGB as painted in the overlays.
+        size: number of masks in the cluster.
+        crops: (side, side, 3) uint8 RGB each.
+    """
 
     cluster: int
     name: str
@@ -86,7 +100,13 @@ class ClusterGallery:
 
 @dataclass(frozen=True, kw_only=True)
 class LedgerEvent:
-    """One line of the ledger that a reader should see: time as it is to be shown, the kind of event, what happened."""
+    """Line of the ledger that a reader should see.
+
+    Attributes:
+        time: as it is to be shown.
+        kind: of the event.
+        what: what happened, in words.
+    """
 
     time: str
     kind: str
@@ -96,7 +116,7 @@ class LedgerEvent:
 
 @dataclass(frozen=True, kw_only=True)
 class ReportContent:
-    """Everything on the page.
+    """Content of the whole page.
 
     Attributes:
         title: the run's name.
@@ -107,13 +127,17 @@ class ReportContent:
         stories: some pictures through all stages.
         sheets: contact sheets; several of one stage are shown one after the other.
         clusters: by number.
-        numbers: clustering -> rows {"k", "stability", "spread", "silhouette"} of what was tried, and the number chosen.
+        numbers: clustering -> rows {"k", "stability", "spread", "silhouette"} of the numbers of
+            clusters that were tried, and the number chosen.
         losses: network -> rows {"step": 10, "<loss>": value, ...}, by step.
         masks_per_picture: stage -> number of masks of each picture.
         coverage: stage -> share of each picture's pixels that are not background, in [0, 1].
-        metrics: rows of metrics.json: stage, name, split, value, interval, pictures, protocol, maybe seeds and spread.
-        published: figures of others: name, value, source, protocol. weights: stage, weights, licence, source.
-        confusion: (caption, names of the classes, (classes, classes + 1) pixels), the last column no class.
+        metrics: rows of metrics.json: stage, name, split, value, interval, pictures, protocol,
+            maybe seeds and spread.
+        published: figures of others: name, value, source, protocol.
+        weights: rows of stage, weights, licence, source.
+        confusion: (caption, names of the classes, (classes, classes + 1) pixels), the last column
+            no class.
         settings: nested, as in config.yaml.
         versions: library -> version.
         events: of the ledger, oldest first.

@@ -1,7 +1,8 @@
-"""Rows of metrics.json as a reader wants them: large figures, a row a stage, a table for each split, IoU by class.
+"""Measured numbers as a reader wants them: large figures, a row a stage, tables, IoU by class.
 
-In:       rows {"stage", "name", "split", "value", "interval", "pictures", "protocol"}, maybe "seeds" and "spread"
-Out:      rows ready to be laid out; a name that is not known is shown as it is, a value that is missing as a dash
+In:       rows of metrics.json {"stage", "name", "split", "value", "interval", "pictures",
+          "protocol"}, maybe "seeds" and "spread"
+Out:      rows ready to be laid out; an unknown name is shown as it is, a missing value as a dash
 """
 
 from __future__ import annotations
@@ -52,7 +53,10 @@ MEANS = {
 
 @dataclass(frozen=True)
 class Row:
-    """One metric as shown; fields ending in _at are places on its bar in per cent, None without a value."""
+    """Metric as it is shown.
+
+    Fields that end in _at are places on its bar in per cent, 0 to 100, None without a value.
+    """
 
     name: str
     value: str
@@ -66,11 +70,12 @@ class Row:
 
 @dataclass(frozen=True)
 class Main:
-    """A stage's one number.
+    """Main number of a stage.
 
     Attributes:
-        cells: split -> its row, None where it was not measured. seeds: split -> mean and deviation as text, "" without.
-        trivial: split -> the best of the trivial answers by the same measure, "" without.
+        cells: split -> its row, None where it was not measured.
+        seeds: split -> mean and deviation as text, "" without.
+        trivial: split -> the best of the trivial answers by the same measure as text, "" without.
     """
 
     stage: str
@@ -82,7 +87,10 @@ class Main:
 
 @dataclass(frozen=True)
 class Bar:
-    """IoU of one class; low and high: of the interval, or of the deviation over seeds, None without."""
+    """IoU of one class, in [0, 1].
+
+    low and high are the ends of its interval, or of the deviation over seeds, None without.
+    """
 
     value: float
     low: float | None = None
@@ -91,7 +99,7 @@ class Bar:
 
 @dataclass(frozen=True)
 class Group:
-    """The metrics of one stage on one split."""
+    """Metrics of one stage on one split."""
 
     stage: str
     is_baseline: bool
@@ -99,7 +107,7 @@ class Group:
 
 
 def headlines(metrics: Sequence[Mapping[str, Any]]) -> list[tuple[str, str, str, str]]:
-    """(value, name, stage, split) of at most four metrics, validation before train."""
+    """Return (value as text, name, stage, split) of at most four metrics, of validation first."""
     known = _known(metrics)
     splits = _ordered({split for _, _, split in known}, SPLITS)
     chosen = []
@@ -119,7 +127,7 @@ def headlines(metrics: Sequence[Mapping[str, Any]]) -> list[tuple[str, str, str,
 
 
 def summary(metrics: Sequence[Mapping[str, Any]]) -> list[Main]:
-    """A row a stage, in order; nothing of a stage whose main numbers were not measured."""
+    """Return a row a stage, in order; a stage whose main numbers were not measured has none."""
     known, over = _known(metrics), {_key(row): row for row in metrics if "seeds" in row}
     splits = _ordered({split for _, _, split in known}, SPLITS)
     found = []
@@ -154,7 +162,10 @@ def summary(metrics: Sequence[Mapping[str, Any]]) -> list[Main]:
 
 
 def tables(metrics: Sequence[Mapping[str, Any]]) -> list[tuple[str, list[Group]]]:
-    """(split, stages with their rows): splits and stages in the house's order, others after them; no IoU by class."""
+    """Return (split, stages with their rows), without IoU by class.
+
+    Splits and stages stand in the order of SPLITS and STAGES, others after them.
+    """
     whole = [row for row in metrics if not row["name"].startswith("IoU/")]
     shown = []
     for split in _ordered({row["split"] for row in whole}, SPLITS):
@@ -172,7 +183,10 @@ def tables(metrics: Sequence[Mapping[str, Any]]) -> list[tuple[str, list[Group]]
 
 
 def explained(metrics: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
-    """(name, what it means) of the metrics that occur, in the order of MEANS; box_AP50 is explained as AP50."""
+    """Return (name, meaning) of the metrics that occur, in the order of MEANS.
+
+    Metrics by box are explained as those by mask: box_AP50 as AP50.
+    """
     names = {row["name"] for row in metrics}
     return [
         (name, meaning)
@@ -182,9 +196,10 @@ def explained(metrics: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
 
 
 def class_iou(metrics: Sequence[Mapping[str, Any]]) -> tuple[str, dict[str, Bar]] | None:
-    """(caption, class -> IoU) of the last stage that has some, on validation where measured; None without any.
+    """Return (caption, class -> IoU) of the last stage that has some; None without any.
 
-    Where there are seeds: the mean over them, and its deviation in place of the interval.
+    Validation pictures go before those of training. Where there are seeds, the mean over them
+    counts, and its deviation in place of the interval.
     """
     rows = [row for row in metrics if row["name"].startswith("IoU/") and _is_number(row["value"])]
     place = where_by_class(rows)
@@ -207,7 +222,10 @@ def class_iou(metrics: Sequence[Mapping[str, Any]]) -> tuple[str, dict[str, Bar]
 
 
 def where_by_class(metrics: Sequence[Mapping[str, Any]]) -> tuple[str, str] | None:
-    """(stage, split) that the figures by class show: the last stage that has an IoU of a class, on validation first."""
+    """Return the (stage, split) that the figures by class show, None without an IoU of a class.
+
+    It is the last stage that has one, on validation pictures where these were measured.
+    """
     rows = [row for row in metrics if row["name"].startswith("IoU/") and _is_number(row["value"])]
     if not rows:
         return None
@@ -220,7 +238,7 @@ def _key(row: Mapping[str, Any]) -> tuple[str, str, str]:
 
 
 def _known(metrics: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str, str], Mapping[str, Any]]:
-    """The run's own rows that have a value; means over seeds are none."""
+    """Return the run's own rows that have a value; means over seeds are not its own."""
     return {_key(row): row for row in metrics if _is_number(row["value"]) and "seeds" not in row}
 
 

@@ -1,8 +1,9 @@
-"""Masks and label maps painted over pictures, in colours that stay apart for every kind of colour vision.
+"""Overlays: masks and label maps painted over pictures, in colours that everybody tells apart.
 
 In:       RGB (h, w, 3) uint8, masks (n, H, W) bool or a label map (H, W) uint8
 Out:      RGB (h, w, 3) uint8, the size of the RGB that came in
-Differs:  masks may be larger than the RGB: a thumbnail is painted sharper than a painted picture shrinks
+Differs:  masks may be larger than the RGB: a thumbnail that is painted is sharper than a painted
+          picture that is shrunk
 """
 
 from __future__ import annotations
@@ -25,13 +26,15 @@ def overlay_masks(
     *,
     alpha: float = 0.45,
 ) -> np.ndarray:
-    """The picture with each mask tinted and thinly outlined; where masks overlap, the best score is on top.
+    """Paint each mask over a picture, tinted and thinly outlined; the best score is on top.
 
     Args:
         rgb: (h, w, 3) uint8.
         masks: (n, H, W) bool of the same picture, n >= 0; H, W = h, w or the size before shrinking.
-        clusters: (n,) int, 0 .. 253, the colour of each; None: a colour for each mask, in the order given.
-        scores: (n,) float in [0, 1]; a lower one is tinted more faintly. None: all alike, the first on top.
+        clusters: (n,) int, 0 .. 253, the colour of each; None: a colour for each mask, in the order
+            given.
+        scores: (n,) float in [0, 1]; a lower one is tinted more faintly. None: all alike, the first
+            on top.
         alpha: weight of the tint in [0, 1]; 0 leaves outlines alone.
     Returns:
         (h, w, 3) uint8; a copy of `rgb` where there are no masks.
@@ -65,12 +68,17 @@ def overlay_masks(
 
 
 def overlay_label_map(rgb: np.ndarray, label_map: np.ndarray, *, alpha: float = 0.55) -> np.ndarray:
-    """The picture with each region of a label map tinted and outlined; background is left as it is, 255 turns grey.
+    """Paint each region of a label map over a picture, tinted and outlined.
+
+    Background is left as it is, 255 turns grey.
 
     Args:
         rgb: (h, w, 3) uint8.
-        label_map: (H, W) uint8, 0 background, 1 + cluster, 255 ignore; another size is resized by nearest.
+        label_map: (H, W) uint8, 0 background, 1 + cluster, 255 ignore; another size than the
+            picture's is resized by nearest.
         alpha: weight of the tint in [0, 1].
+    Returns:
+        (h, w, 3) uint8.
     Raises:
         ValueError: wrong rank or dtype.
     """
@@ -94,9 +102,12 @@ def overlay_label_map(rgb: np.ndarray, label_map: np.ndarray, *, alpha: float = 
 
 
 def thumbnail(rgb: np.ndarray, side: int) -> np.ndarray:
-    """The picture with its longer side at most `side` px; a smaller one is copied, none is enlarged.
+    """Shrink a picture until its longer side is at most `side` px; a smaller one is copied.
 
-    Raises: ValueError: not (h, w, 3) uint8, or side < 1.
+    Args:
+        rgb: (h, w, 3) uint8.
+    Raises:
+        ValueError: not (h, w, 3) uint8, or side < 1.
     """
     _check_rgb(rgb)
     if side < 1:
@@ -109,12 +120,13 @@ def thumbnail(rgb: np.ndarray, side: int) -> np.ndarray:
 
 
 def crop_exemplar(rgb: np.ndarray, mask: np.ndarray, box: np.ndarray, side: int) -> np.ndarray:
-    """One object in a square, thinly outlined, what is not the object dimmed and grey.
+    """Cut one object out in a square, thinly outlined, all around it dimmed and grey.
 
     Args:
-        rgb: (H, W, 3) uint8, mask: (H, W) bool of the same picture.
-        box: (4,) xyxy half-open, in pixels; the square is a tenth larger than its longer side and stays within the
-            picture where it fits; what lies outside is black.
+        rgb: (H, W, 3) uint8.
+        mask: (H, W) bool of the same picture.
+        box: (4,) xyxy half-open, in pixels. The square is a tenth larger than its longer side and
+            stays within the picture where it fits; what lies outside is black.
         side: of the result, in px.
     Returns:
         (side, side, 3) uint8.
@@ -147,14 +159,14 @@ def crop_exemplar(rgb: np.ndarray, mask: np.ndarray, box: np.ndarray, side: int)
 
 
 def _start(centre: float, length: int, limit: int) -> int:
-    """First pixel of a span of that length around `centre`: within 0 .. limit if it fits, else centred on it."""
+    """Return the first pixel of a span around `centre`, within 0 .. limit if it fits there."""
     if length >= limit:
         return -((length - limit) // 2)
     return int(np.clip(round(centre - length / 2), 0, limit - length))
 
 
 def _inner_edge(mask: np.ndarray) -> np.ndarray:
-    """(h, w) bool: pixels of the mask with a 4-neighbour outside of it; the picture's border is no edge."""
+    """Return (h, w) bool: pixels of the mask with a 4-neighbour outside; the border is no edge."""
     inside = mask.copy()
     inside[1:] &= mask[:-1]
     inside[:-1] &= mask[1:]
@@ -164,7 +176,7 @@ def _inner_edge(mask: np.ndarray) -> np.ndarray:
 
 
 def _label_edge(label_map: np.ndarray) -> np.ndarray:
-    """(h, w) bool: pixels with a 4-neighbour of another label."""
+    """Return (h, w) bool: pixels with a 4-neighbour of another label."""
     edge = np.zeros(label_map.shape, bool)
     rows, cols = label_map[1:] != label_map[:-1], label_map[:, 1:] != label_map[:, :-1]
     edge[1:] |= rows

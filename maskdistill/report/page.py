@@ -1,7 +1,7 @@
-"""The page: one HTML file with everything inside it, for a browser without network and without scripts.
+"""Page: one HTML file with everything inside it, for a browser without network and without scripts.
 
 In:       ReportContent; nothing is read from disk but the templates beside this file
-Out:      the text of index.html: pictures as WebP, plots as SVG for a light and a dark page, one inline style
+Out:      the text of index.html: pictures as WebP, plots as SVG (light and dark), one inline style
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import numpy as np
 from PIL import Image
 
 from maskdistill.evaluation.tables import by_class, on_seeds
-from maskdistill.report import figures
+from maskdistill.report import curves, figures
 from maskdistill.report.content import ReportContent, Sheet, StageSummary
 from maskdistill.report.measured import CHOSEN, class_iou, explained, headlines, summary, tables
 
@@ -29,10 +29,10 @@ NBSP = "\N{NO-BREAK SPACE}"
 
 
 def render(content: ReportContent) -> str:
-    """The whole page as text, to be written as UTF-8.
+    """Return the whole page as text, to be written as UTF-8.
 
-    Every text is escaped: names of files and clusters, reasons and settings are shown as they are, never obeyed.
-    A part that `content` does not have is left out, with its place in the navigation.
+    Every text is escaped: names of files and clusters, reasons and settings are shown as they are,
+    never obeyed. A part that `content` does not have is left out, with its place in the navigation.
 
     Raises:
         ValueError: an image is not (h, w, 3) uint8.
@@ -83,7 +83,11 @@ def render(content: ReportContent) -> str:
 
 
 def picture_uri(rgb: np.ndarray) -> str:
-    """A picture (h, w, 3) uint8 as a data URI."""
+    """Return a picture (h, w, 3) uint8 RGB as a data URI.
+
+    Raises:
+        ValueError: another shape or dtype.
+    """
     if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8:
         raise ValueError(f"image: wanted (h, w, 3) uint8, got shape {rgb.shape} {rgb.dtype}")
     stream = io.BytesIO()
@@ -92,7 +96,7 @@ def picture_uri(rgb: np.ndarray) -> str:
 
 
 def number(value: float | str) -> str:
-    """12 345 for counts, three digits after the point for fractions, words as they are."""
+    """Return a number as it is shown: 12 345 for counts, 0.123 for fractions, words as they are."""
     if isinstance(value, bool | str):
         return str(value)
     if isinstance(value, int | np.integer):
@@ -105,7 +109,7 @@ def number(value: float | str) -> str:
 
 
 def duration(seconds: float) -> str:
-    """0.4 s, 42 s, 3 min 20 s, 1 h 5 min."""
+    """Return seconds as they are shown: 0.4 s, 42 s, 3 min 20 s, 1 h 5 min."""
     if seconds < 10:
         return f"{seconds:.1f}{NBSP}s"
     whole = round(seconds)
@@ -117,28 +121,48 @@ def duration(seconds: float) -> str:
 
 
 def ratio(image: np.ndarray) -> str:
-    """Width over height for the sheet's layout, kept within 0.5 .. 2.5: a ribbon must not take a whole row."""
+    """Return width over height for the sheet's layout, as text with three digits.
+
+    It is kept within 0.5 .. 2.5: a ribbon must not take a whole row.
+    """
     return f"{float(np.clip(image.shape[1] / image.shape[0], 0.5, 2.5)):.3f}"
 
 
 def css_rgb(colour: tuple[int, int, int]) -> str:
-    """A colour as CSS has it: rgb(230, 159, 0)."""
+    """Return a colour as CSS has it.
+
+    >>> css_rgb((230, 159, 0))
+    'rgb(230, 159, 0)'
+    """
     red, green, blue = (int(channel) for channel in colour)
     return f"rgb({red}, {green}, {blue})"
 
 
 def anchor(name: str) -> str:
-    """A name as the end of an id: letters and digits, dashes for all else."""
+    """Return a name as the end of an id: letters and digits, dashes for all else.
+
+    >>> anchor("detect/train")
+    'detect-train'
+    """
     return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "x"
 
 
 def file_name(path: str) -> str:
-    """The last part of a path, for captions: of a long path cut short, the folders would be all that is seen."""
+    """Return the last part of a path, for captions.
+
+    Of a long path that is cut short, nothing but folders would be seen.
+    """
     return path.rsplit("/", 1)[-1]
 
 
 def grouped(settings: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, str]]]]:
-    """Nested settings as groups of (dotted name, value) by their first name; what has no group stands first."""
+    """Return nested settings as groups of (dotted name, value) by their first name.
+
+    Settings without a group stand first.
+
+    >>> grouped({"seed": 0, "label": {"keep_best": True}})
+    [('run', [('seed', '0')]), ('label', [('keep_best', 'yes')])]
+    """
     single = [
         (key, _shown(value)) for key, value in settings.items() if not isinstance(value, Mapping)
     ]
@@ -169,23 +193,23 @@ def _shown(value: Any) -> str:
 
 
 def _all_stages(content: ReportContent) -> list[StageSummary]:
-    """The stages handed in, and one for each sheet whose stage is not among them."""
+    """Return the stages handed in, and one for each sheet whose stage is not among them."""
     names = {stage.name for stage in content.stages}
     others = dict.fromkeys(sheet.stage for sheet in content.sheets if sheet.stage not in names)
     return [*content.stages, *(StageSummary(name=name, does="") for name in others)]
 
 
 def _curves(content: ReportContent) -> Iterator[tuple[str, str, str]]:
-    """(caption, light, dark) of each plot of the section of curves."""
+    """Yield (caption, light, dark) of each plot of the section of curves."""
     for stage, (rows, chosen) in content.numbers.items():
         if rows:
             caption = f"How many clusters: {stage}, {chosen} chosen"
-            yield (caption, *_themed(figures.number_curve, rows, chosen))
+            yield (caption, *_themed(curves.number_curve, rows, chosen))
     for network, rows in content.losses.items():
         if rows:
             yield (
                 f"Loss of {network}, each step and smoothed",
-                *_themed(figures.loss_curves, rows),
+                *_themed(curves.loss_curves, rows),
             )
     for caption, groups, draw in (
         ("Masks in a picture", content.masks_per_picture, figures.histogram_masks),
@@ -222,7 +246,7 @@ def _confusion_figure(content: ReportContent) -> tuple[str, str, str] | None:
 
 
 def _classes(content: ReportContent) -> Iterator[tuple[str, list[str], list[list[str]]]]:
-    """(split, head, lines) of the table by class of each split that has one."""
+    """Yield (split, head, lines) of the table by class of each split that has one."""
     for split, _ in tables(content.metrics):
         head, *lines = by_class(
             [row for row in content.metrics if row["split"] == split], content.published
@@ -232,7 +256,7 @@ def _classes(content: ReportContent) -> Iterator[tuple[str, list[str], list[list
 
 
 def _themed(draw: Callable[..., str], *arguments: Any) -> tuple[str, str]:
-    """Data URIs of a plot for a light and for a dark page."""
+    """Return the data URIs of a plot for a light and for a dark page."""
     light, dark = (
         draw(*arguments, theme=theme).encode("utf-8", "replace") for theme in ("light", "dark")
     )

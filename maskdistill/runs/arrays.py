@@ -16,7 +16,10 @@ from maskdistill.runs import atomic
 
 
 class RowWriter:
-    """Adds rows to a file; how long a row is may be known later than that there are rows of zeros before it."""
+    """Writer of an array's rows to a file.
+
+    Rows of zeros may be added before any other row, when the length of a row is not known yet.
+    """
 
     def __init__(self, file: IO[bytes], n_rows: int) -> None:
         self.file, self.n_rows = file, n_rows
@@ -25,7 +28,7 @@ class RowWriter:
         self._zeros = 0
 
     def add(self, rows: np.ndarray) -> None:
-        """Append rows (m, d) float32."""
+        """Append rows (m, d) float32; d is that of the first rows."""
         if self.width is None:
             self.width = rows.shape[1]
             header = {"descr": "<f4", "fortran_order": False, "shape": (self.n_rows, self.width)}
@@ -44,10 +47,13 @@ class RowWriter:
 
 @contextlib.contextmanager
 def writing(path: Path, n_rows: int) -> Iterator[RowWriter]:
-    """A writer whose rows become `path`, a .npy file (n_rows, d) float32, when the block ends well.
+    """Yield a writer whose rows become `path`, a .npy file (n_rows, d) float32.
+
+    The file is there when the block ends well; else the old one stays.
 
     Raises:
-        ValueError: more or fewer rows were added. RunError: the disk is full, or the folder cannot be written.
+        ValueError: more or fewer rows were added, or zeros alone.
+        RunError: the disk is full, or the folder cannot be written.
     """
     with atomic.writing(path) as file:
         writer = RowWriter(file, n_rows)
@@ -59,12 +65,16 @@ def writing(path: Path, n_rows: int) -> Iterator[RowWriter]:
 
 
 def mapped(path: Path) -> np.ndarray:
-    """The rows of a .npy file as a memory map that cannot be written to."""
+    """Return the array of a .npy file as a memory map that cannot be written to."""
     found: np.ndarray = np.load(path, mmap_mode="r")
     return found
 
 
 def write(path: Path, array: np.ndarray) -> None:
-    """Write a small array, all of it or nothing."""
+    """Write a small array as a .npy file, all of it or nothing.
+
+    Raises:
+        RunError: the disk is full, or the folder cannot be written.
+    """
     with atomic.writing(path) as file:
         np.save(file, array)

@@ -39,7 +39,16 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def json_bytes(value: Any, *, indent: int | None = None) -> bytes:
-    """JSON in UTF-8; without an indent compact, on one line. Reading it gives the same value."""
+    """Return a value as JSON in UTF-8; without an indent compact, on one line.
+
+    Reading it gives the same value.
+
+    Raises:
+        ValueError: nan or infinity. TypeError: a value that JSON does not know.
+
+    >>> json_bytes({"masks": 3, "k": None})
+    b'{"masks":3,"k":null}'
+    """
 
     def text(ascii_only: bool) -> str:
         separators = (",", ":") if indent is None else None
@@ -50,16 +59,21 @@ def json_bytes(value: Any, *, indent: int | None = None) -> bytes:
     try:
         return text(ascii_only=False).encode("utf-8")
     except UnicodeEncodeError:
-        # A file's name that is not UTF-8 comes from the system as lone surrogates: only escapes can hold them.
+        # A file's name that is not UTF-8 comes from the system as lone surrogates: only escapes
+        # can hold them.
         return text(ascii_only=True).encode("ascii")
 
 
 @contextlib.contextmanager
 def writing(path: Path, mode: str = "wb") -> Iterator[IO[Any]]:
-    """A file object whose content becomes `path` when the block ends well; else the old file stays as it was.
+    """Yield a file object whose content becomes `path` when the block ends well.
+
+    Else the old file stays as it was.
 
     Args:
         mode: "wb", or "w" for UTF-8 text.
+    Raises:
+        RunError: the disk is full, or the folder cannot be written.
     """
     partial = path.with_name(path.name + SUFFIX)
     encoding, newline = (None, None) if "b" in mode else ("utf-8", "\n")
@@ -81,10 +95,10 @@ def writing(path: Path, mode: str = "wb") -> Iterator[IO[Any]]:
 
 @contextlib.contextmanager
 def telling(path: Path) -> Iterator[None]:
-    """What the system refuses in the block becomes RunError naming `path`.
+    """Turn what the system refuses in the block into a RunError that names `path`.
 
     Raises:
-        RunError: as `unwritable` has it.
+        RunError: of `unwritable`.
     """
     try:
         yield
@@ -93,13 +107,17 @@ def telling(path: Path) -> Iterator[None]:
 
 
 def make_folder(path: Path) -> None:
-    """Make a folder and those above it, where they are not there; RunError where that cannot be."""
+    """Make a folder and those above it, where they are not there.
+
+    Raises:
+        RunError: the system refuses.
+    """
     with telling(path):
         path.mkdir(parents=True, exist_ok=True)
 
 
 def unwritable(path: Path, error: OSError) -> RunError:
-    """What a user is told when the system refuses to write."""
+    """Return the error that tells a user that the system refuses to write, and what to do."""
     if error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)):
         advice = "Free some space, then give the same command again: it goes on where it was"
     else:
@@ -120,7 +138,8 @@ def sync_folder(folder: Path) -> None:
         finally:
             os.close(handle)
     except OSError as error:
-        # Some network mounts cannot sync a folder, and a folder may be writable but not readable: the rename stands.
+        # Some network mounts cannot sync a folder, and a folder may be writable but not readable:
+        # the rename stands.
         if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EACCES):
             raise
 

@@ -1,4 +1,8 @@
-"""Fingerprints: what a result was made from, as one hash, and where two of them differ."""
+"""Fingerprints: what a result was made from, as one hash, and where two of them differ.
+
+In:   nested dicts of plain values, or a file
+Out:  SHA-256 as 64 hex digits; lines of differences
+"""
 
 from __future__ import annotations
 
@@ -10,7 +14,7 @@ from typing import Any
 
 
 def digest(parts: Mapping[str, Any]) -> str:
-    """SHA-256 of canonical JSON: keys sorted, floats by their shortest repr, tuples as lists.
+    """Return the SHA-256 of canonical JSON: keys sorted, floats by shortest repr, tuples as lists.
 
     Raises:
         ValueError: nan or infinity. TypeError: a value that JSON does not know.
@@ -19,15 +23,24 @@ def digest(parts: Mapping[str, Any]) -> str:
 
 
 def sha256_file(path: Path) -> str:
-    """SHA-256 of a file's bytes."""
+    """Return the SHA-256 of a file's bytes.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:
-    """A line for each place where two nested dicts differ: `settings.method: lost -> tokencut`.
+    """Return a line for each place where two nested dicts differ, sorted by key.
 
-    It is empty exactly where the digests are equal: 1 and 1.0 differ, a tuple and a list of the same do not.
+    The list is empty exactly where the digests are equal: 1 and 1.0 differ, a tuple and a list of
+    the same do not.
+
+    >>> old = {"settings": {"method": "lost", "seed": 1}}
+    >>> differences(old, {"settings": {"method": "tokencut"}})
+    ['settings.method: lost -> tokencut', 'settings.seed: 1 -> nothing']
     """
     found = []
     for key in sorted(old.keys() | new.keys()):

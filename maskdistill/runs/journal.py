@@ -1,7 +1,7 @@
-"""The journal: what a stage has done so far, appended picture by picture, so that a kill loses nothing.
+"""Journal: what a stage has done so far, appended picture by picture, so that a kill loses nothing.
 
-A line is the CRC-32 of its payload in hex, a space, the payload {"key", "record"}. A torn last line is dropped;
-a wrong line before it is an error. In memory stands only where each record begins.
+A line is the CRC-32 of its payload in hex, a space, the payload {"key", "record"}. A torn last line
+is dropped; a wrong line before it is an error. Memory holds only where each record begins.
 """
 
 from __future__ import annotations
@@ -20,10 +20,13 @@ from maskdistill.runs import atomic, lines
 
 
 class Journal:
-    """An append-only file of records by integer key; the last record of a key counts.
+    """Append-only file of records by integer key; the last record of a key counts.
 
-    Opening it only reads, so that `status` can look at a journal that another process is writing; the first `add`
-    cuts a torn line off and begins to write.
+    Opening it only reads, so that `status` can look at a journal that another process is writing;
+    the first `add` cuts a torn line off and begins to write.
+
+    Raises:
+        RunError: a line that is not the last one is damaged.
     """
 
     def __init__(
@@ -43,7 +46,7 @@ class Journal:
 
     @property
     def done(self) -> KeysView[int]:
-        """Keys that have a record."""
+        """Return the keys that have a record."""
         return self.offsets.keys()
 
     def __contains__(self, key: int) -> bool:
@@ -53,7 +56,7 @@ class Journal:
         return len(self.offsets)
 
     def add(self, key: int, record: dict[str, Any]) -> None:
-        """Append a record; `flush`, `close` and the first `add` after `flush_seconds` put it on disk.
+        """Append a record; it is on disk after `flush`, `close`, or `add` after `flush_seconds`.
 
         Raises:
             RunError: the disk is full, or the folder cannot be written.
@@ -71,7 +74,11 @@ class Journal:
             self.flush()
 
     def flush(self) -> None:
-        """Put everything added so far on disk."""
+        """Put everything added so far on disk.
+
+        Raises:
+            RunError: the disk is full.
+        """
         self.flushed = self.clock()
         if self.file is None:
             return
@@ -82,7 +89,11 @@ class Journal:
             raise self._failed(error) from error
 
     def records(self) -> Iterator[tuple[int, dict[str, Any]]]:
-        """(key, record) by rising key, read from disk one at a time."""
+        """Yield (key, record) by rising key, read from disk one at a time.
+
+        Raises:
+            RunError: the file was changed meanwhile.
+        """
         self.flush()
         if not self.offsets:
             return
@@ -97,7 +108,7 @@ class Journal:
                 yield key, payload["record"]
 
     def restarted(self) -> Journal:
-        """The same journal, emptied."""
+        """Empty the journal: remove its file, and return a new one in its place."""
         self.close()
         self.path.unlink(missing_ok=True)
         return Journal(
@@ -105,7 +116,7 @@ class Journal:
         )
 
     def close(self) -> None:
-        """Flush and let go of the file; another `add` would open it again."""
+        """Flush and close the file; another `add` would open it again."""
         self.flush()
         if self.file is not None:
             self.file.close()
@@ -141,18 +152,18 @@ class Journal:
         return atomic.unwritable(self.path, error)
 
     def _scan(self) -> int:
-        """Fill the offsets; the position behind the last whole line is returned."""
+        """Fill the offsets; return the position behind the last whole line."""
         if not self.path.exists():
             return 0
         good = 0
         with self.path.open("rb") as file:
-            size = os.fstat(
-                file.fileno()
-            ).st_size  # another process may be adding lines meanwhile: they are not ours
+            # Another process may be adding lines meanwhile: they are not ours.
+            size = os.fstat(file.fileno()).st_size
             for number, line in enumerate(file, 1):
                 payload = _unsealed(line) if good + len(line) <= size else None
                 if payload is None:
-                    # A kill leaves a torn line, a power cut a torn line or zeros, at the very end and nowhere else.
+                    # A kill leaves a torn line, a power cut a torn line or zeros, at the very end
+                    # and nowhere else.
                     rest = file.read(max(0, size - good - len(line)))
                     if rest.strip(b"\0"):
                         raise RunError(
@@ -171,7 +182,7 @@ def _sealed(payload: dict[str, Any]) -> bytes:
 
 
 def _unsealed(line: bytes) -> dict[str, Any] | None:
-    """The payload of a line, None if it is torn or damaged."""
+    """Return the payload of a line, None if it is torn or damaged."""
     seal, body = line[:9], line[9:]
     if not line.endswith(b"\n") or seal != _seal(body):
         return None

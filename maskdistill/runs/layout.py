@@ -1,7 +1,8 @@
-"""Where things are in a run's folder: every file name of a run is spelt here, and nowhere else.
+"""Layout of a run's folder: every file name of a run is spelt here, and nowhere else.
 
-`RunFolder(root).detect.masks` is a path, `RunFolder(root).detect.record` that of the stage's stage.json. Nothing is
-read or made. What each stage writes is listed in stages.py too; a test holds the two against each other.
+`RunFolder(root).detect.masks` is a path, `RunFolder(root).detect.record` that of the stage's
+stage.json. Nothing is read or made. What each stage writes is listed in stages.py too; a test holds
+the two against each other.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ class _Place(Protocol):
 
 
 class File:
-    """Return, as an attribute of a folder, the path of a file or sub-folder in it."""
+    """Attribute of a folder: the path of a file or sub-folder in it."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -36,7 +37,7 @@ class File:
 
 @dataclass(frozen=True)
 class Parts:
-    """What lies in a stage's folder while the stage is under way; gone when it is complete."""
+    """Paths below a stage's parts/, which is there while the stage is under way."""
 
     path: Path
 
@@ -53,16 +54,17 @@ class Parts:
     reused = File("taken")  # where outputs of another run wait until all of them are there
 
     def begun_with(self) -> set[Path]:
-        """Return the files that say how a stage was begun, and nothing of what came of it."""
+        """Return the files that say how a stage was begun, without those of its results."""
         return {self.plan, self.machines, self.seconds}
 
 
 @dataclass(frozen=True)
 class StageFolder:
-    """A stage's folder.
+    """Folder of a stage.
 
     Attributes:
-        path: the folder. base: what the stage's outputs are relative to; of scan the run's folder, else `path`.
+        path: the folder.
+        base: the folder that the names of outputs are relative to: of scan the run's, else `path`.
     """
 
     path: Path
@@ -72,12 +74,15 @@ class StageFolder:
 
     @property
     def parts(self) -> Parts:
-        """Return what is there while the stage is under way."""
+        """Return the folder that is there while the stage is under way."""
         return Parts(self.path / "parts")
 
     @property
     def reused(self) -> Path:
-        """Return where outputs of another run wait; of scan beside scan/, which is among what is taken."""
+        """Return the folder where outputs of another run wait.
+
+        That of scan lies beside scan/, which is itself among what is taken.
+        """
         return self.parts.reused if self.path == self.base else self.base / "taken"
 
 
@@ -94,7 +99,7 @@ class ProposeFolder(StageFolder):
 
 
 class ClusterFolder(StageFolder):
-    """cluster/ and recluster/; of imported detections detect/ too, which has `about` and `names` alone."""
+    """cluster/ and recluster/; also detect/ of imported detections: `about`, `names` alone."""
 
     embeddings = File("embeddings.npy")  # vectors (n, d) of all masks, in file order
     clusters = File("clusters.jsonl")  # the cluster of each mask, a mask a line
@@ -122,7 +127,7 @@ class _Maps(StageFolder):
     maps = File("maps")
 
     def map_of(self, image_id: int) -> Path:
-        """Return the label map of a picture, which need not be there."""
+        """Return the path of a picture's label map, which need not be there."""
         return self.maps / f"{image_id}.png"
 
 
@@ -151,11 +156,11 @@ class EvaluateFolder(StageFolder):
     against_table = File("against.md")
 
     def confusion(self, split: str, stage: str) -> Path:
-        """Return the pixels of each class by predicted class, of a split and a stage, as CSV."""
+        """Return the CSV with pixels by true and predicted class, of a split and a stage."""
         return self.path / f"confusion-{split}-{stage.replace(':', '-')}.csv"
 
     def confusions(self) -> list[Path]:
-        """Return all confusions that are there."""
+        """Return the paths of all confusions that are there, sorted."""
         return sorted(self.path.glob("confusion-*.csv"))
 
 
@@ -189,7 +194,7 @@ class RunFolder:
 
     @property
     def old(self) -> RunFolder:
-        """Return where what is being replaced is kept until the new one is complete."""
+        """Return the folder that keeps a replaced result until the new one is complete."""
         return RunFolder(self.root / "old")
 
     def seed(self, number: int) -> RunFolder:
@@ -197,7 +202,7 @@ class RunFolder:
         return RunFolder(self.root / "seeds" / str(number))
 
     def export(self, of: str) -> Path:
-        """Return where masks go as a COCO dataset when no other file is named."""
+        """Return the file that masks go to as a COCO dataset when no other is named."""
         return self.root / "export" / f"coco-{of}.json"
 
     @property

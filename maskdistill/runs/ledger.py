@@ -1,4 +1,7 @@
-"""The ledger: what happened in a run, one line an event, for people and for the report; nothing is decided by it."""
+"""Ledger: what happened in a run, a line an event, for people and for the report.
+
+No stage decides anything by it.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ from maskdistill.runs import atomic, lines
 
 
 class Ledger:
-    """An append-only file of events; several processes may write to it."""
+    """Append-only file of events; several processes may write to it."""
 
     def __init__(
         self, path: Path, *, clock: Callable[[], datetime] = lambda: datetime.now(UTC)
@@ -29,10 +32,12 @@ class Ledger:
         time = self.clock().astimezone(UTC).isoformat(timespec="seconds")
         line = lines.encoded({"time": time, "event": event, **fields})
         try:
-            # Unbuffered, so that a line is one call to the system, which does not mix it with another writer's.
+            # Unbuffered, so that a line is one call to the system, which does not mix it with
+            # another writer's.
             with self.path.open("a+b", buffering=0) as file:
                 if file.seek(0, 2) and file.seek(-1, 2) >= 0 and file.read(1) != b"\n":
-                    # A kill tore the last line, which must not swallow this one; one newline too many is harmless.
+                    # A kill tore the last line, which must not swallow this one; one newline too
+                    # many is harmless.
                     line = b"\n" + line
                 if file.write(line) != len(line):
                     raise OSError(errno.ENOSPC, "No space left on device")
@@ -40,7 +45,7 @@ class Ledger:
             raise atomic.unwritable(self.path, error) from error
 
     def read(self) -> Iterator[dict[str, Any]]:
-        """Events in order; lines that a kill tore are passed over."""
+        """Yield the events in order; lines that a kill tore are passed over."""
         if not self.path.exists():
             return
         with self.path.open("rb") as file:
@@ -53,5 +58,5 @@ class Ledger:
                     yield row
 
     def count(self, event: str) -> int:
-        """How often something happened."""
+        """Return the number of events of one kind."""
         return sum(row["event"] == event for row in self.read())

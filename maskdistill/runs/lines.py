@@ -12,7 +12,11 @@ from maskdistill.runs import atomic
 
 
 def read(path: Path) -> Iterator[dict[str, Any]]:
-    """A dict a line; RunError names the file and the line that cannot be read."""
+    """Yield the dict of each line, read one at a time.
+
+    Raises:
+        RunError: the file is not there, or a line cannot be read; it is named.
+    """
     try:
         with path.open("rb") as file:
             for number, line in enumerate(file, 1):
@@ -24,19 +28,40 @@ def read(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def write(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Replace a file by one compact line a row; if the rows stop with an error, the old file stays."""
+    """Replace a file by one compact line a row.
+
+    If the rows stop with an error, the old file stays.
+
+    Raises:
+        RunError: the disk is full, or the folder cannot be written.
+        ValueError: nan or infinity in a row.
+    """
     with atomic.writing(path) as file:
         for row in rows:
             file.write(encoded(row))
 
 
 def encoded(row: Mapping[str, Any]) -> bytes:
-    """One line, newline included."""
+    """Return the line of one row, newline included.
+
+    >>> encoded({"id": 1, "masks": []})
+    b'{"id":1,"masks":[]}\\n'
+    """
     return atomic.json_bytes(row) + b"\n"
 
 
 def decoded(path: Path, number: int, line: bytes) -> dict[str, Any]:
-    """A line's dict; RunError names the file and the number of the line where it is none."""
+    """Return the dict of one line.
+
+    Args:
+        path: the file, for the message.
+        number: of the line, from 1, for the message.
+    Raises:
+        RunError: the line is no JSON object.
+
+    >>> decoded(Path("images.jsonl"), 1, b'{"id": 1}')
+    {'id': 1}
+    """
     try:
         row = json.loads(line.decode("utf-8"))
         if not isinstance(row, dict):

@@ -1,4 +1,7 @@
-"""Progress on standard error: a bar with rate and time left on a terminal, a line every half minute elsewhere."""
+"""Progress on standard error: a bar with rate and time left, or a line every half minute.
+
+The bar is for a terminal, the lines are for a file or a pipe.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +34,7 @@ class _Rate(ProgressColumn):
 
 
 class Bar:
-    """One piece of work under way; `advance` is called for each item."""
+    """Bar of one piece of work under way; `advance` is called for each item."""
 
     def __init__(
         self,
@@ -48,11 +51,11 @@ class Bar:
         self.task = rich.add_task(title, total=total, completed=done, unit=unit) if rich else None
 
     def advance(self, note: str = "") -> None:
-        """One item more; `note` (a loss) stands beside the title."""
+        """Count one item more; `note` (a loss) stands beside the title."""
         self.at(self.done + 1, note)
 
     def at(self, done: int, note: str = "") -> None:
-        """So many items are done; fewer than before where some must be done again."""
+        """Set the number of items done; fewer than before where some must be done again."""
         self.done = done
         if self.rich and self.task is not None:
             self.rich.update(self.task, completed=done, description=f"{self.title} {note}".strip())
@@ -61,7 +64,7 @@ class Bar:
             print(self.line(note), file=self.stream, flush=True)
 
     def line(self, note: str = "") -> str:
-        """Title, count, rate and time left in one line."""
+        """Return title, count, rate and time left in one line."""
         seconds = time.monotonic() - self.began
         rate = (self.done - self.first) / seconds if seconds > 0 else 0.0
         left = f", {(self.total - self.done) / rate / 60:.1f} min left" if rate > 0 else ""
@@ -69,24 +72,29 @@ class Bar:
 
 
 class Progress:
-    """Where bars are shown; quiet=True shows none."""
+    """Place where bars and lines are shown; quiet=True shows none.
+
+    Attributes:
+        stream: standard error unless another is given; None where nothing is shown.
+    """
 
     def __init__(self, *, stream: TextIO | None = None, quiet: bool = False) -> None:
         self.quiet = quiet
         self.stream = None if quiet else (stream or sys.stderr)
 
     def say(self, text: str) -> None:
-        """One line on standard error."""
+        """Print one line."""
         if self.stream:
             print(text, file=self.stream, flush=True)
 
     def left_out(
         self, reasons: list[str], *, names: str = "the report and ledger.jsonl name"
     ) -> None:
-        """A line for each of the first pictures that were refused, and how many more there are.
+        """Print a line for each of the first pictures that were refused, and the number of others.
 
         Args:
-            names: what holds all of them, and the word `name` or `names`.
+            reasons: a sentence for each picture.
+            names: the file that holds all of them, and the word `name` or `names`.
         """
         for reason in reasons[:MOST_TOLD]:
             self.say(f"left out: {reason}")
@@ -95,7 +103,7 @@ class Progress:
 
     @contextmanager
     def bar(self, title: str, *, total: int, unit: str, done: int = 0) -> Iterator[Bar]:
-        """A bar for `total` items of which `done` are there already."""
+        """Show a bar, and yield it, for `total` items of which `done` are there already."""
         if self.stream is None or not self.stream.isatty():
             bar = Bar(title, total, done, unit, self.stream, None)
             yield bar

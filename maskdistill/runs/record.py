@@ -1,4 +1,7 @@
-"""stage.json: the record of a complete stage, written last; where it is missing, the stage is not complete."""
+"""stage.json: the record of a complete stage, written last.
+
+Where it is missing, the stage is not complete.
+"""
 
 from __future__ import annotations
 
@@ -13,12 +16,15 @@ from maskdistill.runs import atomic, fingerprints
 
 @dataclass(frozen=True, kw_only=True)
 class StageRecord:
-    """What a stage was made from and what it made.
+    """Record of a complete stage: its inputs by fingerprint, its outputs by hash.
 
     Attributes:
-        parts: what the fingerprint is the digest of.
-        outputs: relative path -> SHA-256.
-        mixed: device, thread count or training batch changed on the way: its bytes are not those of one go.
+        version: of the stage's code, raised with every change of results.
+        fingerprint: the digest of `parts`.
+        parts: settings, weights and the identities of the stages that were read.
+        outputs: path relative to the stage's folder -> SHA-256.
+        mixed: whether device, thread count or training batch changed on the way: the bytes are then
+            not those of one go.
         counts: for status and report.
     """
 
@@ -35,7 +41,11 @@ _TYPES = {"str": str, "int": int, "bool": bool, "dict[str, Any]": dict, "dict[st
 
 
 def read(path: Path) -> StageRecord | None:
-    """The record, None where there is none; RunError where it is damaged."""
+    """Return the record in a file, None where there is no file.
+
+    Raises:
+        RunError: damaged, or of another version.
+    """
     try:
         row = json.loads(path.read_text(encoding="utf-8"))
         entry = StageRecord(**row)
@@ -52,12 +62,16 @@ def read(path: Path) -> StageRecord | None:
 
 
 def write(path: Path, entry: StageRecord) -> None:
-    """Declare a stage complete."""
+    """Declare a stage complete: write its record.
+
+    Raises:
+        RunError: the disk is full, or the folder cannot be written.
+    """
     atomic.write_json(path, asdict(entry))
 
 
 def verify(folder: Path, entry: StageRecord) -> list[str]:
-    """Outputs that are missing or whose bytes changed."""
+    """Return the names of outputs that are missing or whose bytes changed."""
     return [
         name
         for name, sha256 in entry.outputs.items()

@@ -1,7 +1,8 @@
 """Outputs of a complete stage of another run, taken into this one without being made again.
 
-Linked where the file system can, else copied. A link is safe because no stage writes into a file that is there: all
-outputs are written under another name and renamed (atomic.py), which leaves the other run's file as it was.
+Linked where the file system can, else copied. A link is safe because no stage writes into a file
+that is there: all outputs are written under another name and renamed (atomic.py), which leaves the
+other run's file as it was.
 """
 
 from __future__ import annotations
@@ -16,18 +17,20 @@ from maskdistill.runs.record import StageRecord
 
 
 def take(source: Path, entry: StageRecord, target: Path, *, waiting: Path) -> int:
-    """Bring the outputs of a stage's folder to another folder; the caller writes stage.json there when it is done.
+    """Bring the outputs of a stage's folder to another folder; the caller writes stage.json there.
 
-    Nothing comes to `target` before all of it lies in `waiting` and has the recorded bytes. What is there under the
-    same names goes.
+    Nothing comes to `target` before all of it lies in `waiting` and has the recorded bytes. Files
+    and folders of the same names in `target` go.
 
     Args:
-        entry: what the other run's stage.json says.
-        waiting: on the file system of `target`; emptied first, gone at the end.
+        source: the folder of the other run's stage.
+        entry: the other run's stage.json.
+        waiting: a folder on the file system of `target`; emptied first, gone at the end.
     Returns:
-        How many files are links; the others are copies.
+        The number of files that are links; the others are copies.
     Raises:
-        RunError: an output is missing or its bytes changed, or the disk is full; `target` is then as it was.
+        RunError: an output is missing or its bytes changed, or the disk is full; `target` is then
+            as it was.
     """
     shutil.rmtree(waiting, ignore_errors=True)
     try:
@@ -56,7 +59,7 @@ def take(source: Path, entry: StageRecord, target: Path, *, waiting: Path) -> in
 
 
 def _link_or_copy(source: Path, target: Path) -> bool:
-    """Whether it became a link; a file that is missing is left to be found missing."""
+    """Return whether it became a link; a file that is missing is left to be found missing."""
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
         os.link(source, target)

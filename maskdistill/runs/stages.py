@@ -1,7 +1,7 @@
 """The stages of a run, in the order in which data flows: the one place that lists them.
 
-Names and texts alone, so that `--help` and `status` stay light; what does a stage is in stages/. Whoever walks over
-stages (verbs, help, what may be reused, status, freshness, page) walks over STAGES.
+Names and texts alone, so that `--help` and `status` stay light; the work of a stage is in stages/.
+Whatever walks over stages (verbs, help, reuse, status, freshness, page) walks over STAGES.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ class StageEntry:
     Attributes:
         name: its folder in the run; `detect/train` is a part of the folder of `detect`.
         verb: the command that does it in a run.
-        reads: the names of the stages whose results it may read; which it does read depends on the settings.
-        writes: its results, relative to its folder (of scan: to the run's folder); `<id>` is a picture's.
+        reads: the names of the stages whose results it may read; settings say which it does read.
+        writes: its results, relative to its folder (of scan: to the run's folder); `<id>` is a
+            picture's.
         help: what its verb does, for `--help`; "" where another stage has the verb's name.
         does: what it does, for the page; "" of a stage that the page does not show.
         always: done again each time, never skipped and never refused.
@@ -142,5 +143,9 @@ HELP = {entry.verb: entry.help for entry in STAGES if entry.help}
 
 
 def verb_of(name: str) -> str:
-    """Return the verb that does a stage in a run: `label` for `recluster`, `detect` for `detect/train`."""
+    """Return the verb that does a stage in a run.
+
+    >>> verb_of("recluster"), verb_of("detect/train")
+    ('label', 'detect')
+    """
     return BY_NAME[name].verb

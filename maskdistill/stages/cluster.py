@@ -38,13 +38,12 @@ HINTS = {
 }
 
 
-# Raised with every change of the descriptors made by hand; 2: masks are made smaller by
-# masks/resize.
+# Raised with every change of the descriptors made by hand; 2: masks are shrunk by masks/resize.
 DESCRIPTORS = 2
 
 
 def parts(settings: RunSettings) -> dict[str, Any]:
-    """Return the settings that change the ids."""
+    """Return the settings that change the clusters' ids."""
     own = settings.cluster
     counted: dict[str, Any] = {
         "embedding": own.embedding,
@@ -95,7 +94,11 @@ def weights(job: Job) -> str | None:
 
 
 def work(job: Job, folder: ClusterFolder) -> Done:
-    """Embed every mask, fit k-means on those of training pictures, assign the others."""
+    """Embed every mask, fit k-means on those of training pictures, assign the others.
+
+    Raises:
+        TrainingError: there is no mask to fit on, or not one embedding is finite.
+    """
     from maskdistill.clusters import summary
     from maskdistill.stage_parts import fit_clusters, noise_flags, whitened
 
@@ -220,7 +223,7 @@ def _rows(
 def _described(
     job: Job, normalised: np.ndarray, ids: np.ndarray, centroids: np.ndarray, owners: np.ndarray
 ) -> dict[str, Any]:
-    """Return what clusters.json says of each cluster.
+    """Return the part of clusters.json that describes each cluster.
 
     Exemplars are [picture id, number of the mask].
     """

@@ -26,16 +26,18 @@ from maskdistill.types import Detections
 
 
 def parts(settings: RunSettings) -> dict[str, Any]:
-    """Settings that change the maps."""
+    """Return the settings that change the maps."""
     own = as_dict(settings.label)
     shape = own.pop("shape")
-    return (
-        own if shape == "mask" else {**own, "shape": shape}
-    )  # maps of masks are what they were before there was it
+    # Maps of masks are the same as before there was this setting.
+    return own if shape == "mask" else {**own, "shape": shape}
 
 
 def work(job: Job, folder: LabelFolder) -> Done:
-    """Select and paint, a picture at a time; one without any detection gets no map."""
+    """Select detections and paint them, a picture at a time.
+
+    A picture without any detection that counts gets no map.
+    """
     settings = job.settings.label
     size_of = {image.id: image.size for image in job.images}
     atomic.make_folder(folder.maps)
@@ -66,7 +68,10 @@ def work(job: Job, folder: LabelFolder) -> Done:
 def _painted(
     folder: LabelFolder, image_id: int, found: Detections, settings: LabelSettings
 ) -> dict[str, Any]:
-    """Write the label map of one picture, if it has a detection; what stands about it in coverage.json."""
+    """Write the label map of one picture, if it has a detection; return its coverage and count.
+
+    The share of its pixels that is painted lies in [0, 1], and is None without a map.
+    """
     chosen = select(found.scores, min_score=settings.min_score, keep_best=settings.keep_best)
     if not len(chosen):
         return {"coverage": None, "masks": 0}
@@ -82,6 +87,6 @@ def _painted(
 
 
 def stage(settings: RunSettings) -> Stage:
-    """The stage reads the clustering that its detections count in."""
+    """Return the stage, which reads the clustering that its detections count in."""
     reads = tuple(dict.fromkeys(["scan", "detect", clusterings.counted_in(settings)]))
     return Stage(name="label", version=1, reads=reads, parts=parts, work=work)

@@ -24,7 +24,11 @@ from maskdistill.settings import RunSettings
 
 
 def parts(settings: RunSettings) -> dict[str, Any]:
-    """Settings that change which rows there are."""
+    """Return the settings that change the rows.
+
+    Raises:
+        SettingsError: a validation fraction outside of 0 to 1.
+    """
     # A setting of its own only where it is given: runs that were made before it are the same.
     only = {} if settings.only is None else {"only": _content_of(settings.only)}
     return {
@@ -38,9 +42,13 @@ def parts(settings: RunSettings) -> dict[str, Any]:
 
 
 def work(job: Job, folder: ScanFolder) -> Done:
-    """Probe every picture once (size, orientation, content hash), then number those that are in order.
+    """Probe every picture once (size, orientation, content hash), then number those in order.
 
-    What a user has to mend first (the validation, every picture) leaves nothing behind: the next scan may be another.
+    A fault that a user has to mend first leaves nothing behind: the next scan may be another.
+
+    Raises:
+        PictureError: not one picture can be read.
+        SettingsError: no picture is left to train on, or a list names others than are there.
     """
     try:
         return _scanned(job, folder)
@@ -54,9 +62,8 @@ def _scanned(job: Job, folder: ScanFolder) -> Done:
 
     settings = job.settings
     found = listing(job)
-    by_list = _held_out_by_list(
-        settings, job
-    )  # before the pictures are looked at, which may take hours
+    # Before the pictures are looked at, which may take hours.
+    by_list = _held_out_by_list(settings, job)
     journal = Journal(folder.parts.path)
     if len(journal) > len(found) or any(
         row["path"] != path or row["root"] != root
@@ -124,7 +131,11 @@ def _scanned(job: Job, folder: ScanFolder) -> Done:
 
 
 def listing(job: Job) -> list[tuple[str, str]]:
-    """(root, relative path) of every picture file, those of the validation folder last."""
+    """Return (root, relative path) of every picture file, those of the validation folder last.
+
+    Raises:
+        SettingsError: the validation folder holds all pictures, or a list names others.
+    """
     from maskdistill.pictures import find
 
     limit = job.settings.limit or None
@@ -148,7 +159,10 @@ def listing(job: Job) -> list[tuple[str, str]]:
 
 
 def _chosen(job: Job, found: list[str]) -> list[str]:
-    """Of all pictures those of the lists `only` and `validation`, at most `limit` of each, in the same order."""
+    """Return the pictures of the lists `only` and `validation`, in the order of all.
+
+    There are at most `limit` of each.
+    """
     settings, limit = job.settings, job.settings.limit or None
     assert settings.only is not None
     wanted = _listed(job, "only", Path(settings.only), found)
@@ -161,7 +175,11 @@ def _chosen(job: Job, found: list[str]) -> list[str]:
 
 
 def _listed(job: Job, setting: str, file: Path, paths: list[str]) -> set[str]:
-    """The pictures that a list names: by path, else file name, else without extension; SettingsError for others."""
+    """Return the pictures that a list names: by path, else file name, else without extension.
+
+    Raises:
+        SettingsError: the list cannot be read, or names others.
+    """
     try:
         names = list(dict.fromkeys(read_list(file)))
     except GroundTruthError as error:
@@ -177,9 +195,13 @@ def _listed(job: Job, setting: str, file: Path, paths: list[str]) -> set[str]:
 
 
 def check_unchanged(job: Job) -> None:
-    """RunError with +n and -m if pictures were added, removed or replaced (by their size in bytes) since the scan.
+    """Check that no picture was added, removed or replaced since the scan.
 
-    Nothing is said of a scan that is not complete, nor of one with other settings: these are told apart by `perform`.
+    A picture counts as replaced where its size in bytes is another. Nothing is said of a scan that
+    is not complete, nor of one with other settings: `perform` tells these.
+
+    Raises:
+        RunError: pictures changed; with +n and -m and the first names.
     """
     entry = record.read(job.folder.scan.record)
     if entry is None or fingerprints.differences(entry.parts["settings"], parts(job.settings)):
@@ -214,7 +236,10 @@ def check_unchanged(job: Job) -> None:
 
 
 def _kind_of(validation: str | None) -> str | None:
-    """How pictures are held out, without the names of folders and files: a run may move, and its pictures too."""
+    """Return how pictures are held out, without names of folders and files.
+
+    A run may move, and its pictures too.
+    """
     fraction = _fraction(validation)
     if validation is None or fraction is not None:
         return str(fraction) if fraction is not None else None  # 0.2 and 0.20 are one
@@ -238,7 +263,7 @@ def _fraction(validation: str | None) -> float | None:
 
 
 def _held_out_by_list(settings: RunSettings, job: Job) -> set[str] | None:
-    """The pictures that a list for the validation names; None where it is a folder, a fraction, or not given.
+    """Return the pictures that a list for the validation names, None without a list.
 
     Raises:
         SettingsError: no such file, or names that are not among the pictures.
@@ -256,14 +281,15 @@ def _held_out_by_list(settings: RunSettings, job: Job) -> set[str] | None:
         )
     from maskdistill.pictures import find
 
-    # Against all pictures: a name of one that was refused, or is over the limit, must not fall to another of its name.
+    # Against all pictures: a name of one that was refused, or is over the limit, must not fall to
+    # another of its name.
     return _listed(job, "validation", file, find(job.roots["pictures"], exclude=[job.folder.root]))
 
 
 def _held_out(
     settings: RunSettings, job: Job, rows: list[dict[str, Any]], by_list: set[str] | None
 ) -> set[tuple[str, str]]:
-    """(root, path) of the validation pictures."""
+    """Return (root, path) of the validation pictures."""
     paths = [row["path"] for row in rows]
     if settings.validation is None:
         return set()

@@ -3,7 +3,7 @@ import xml.etree.ElementTree as ElementTree
 import numpy as np
 import pytest
 
-from maskdistill.report import figures, measured
+from maskdistill.report import curves, figures, measured
 from maskdistill.report.measured import Bar
 
 CURVE = [{"k": k, "stability": 1 / k, "spread": 0.1, "silhouette": -0.1} for k in (2, 3, 4)]
@@ -17,7 +17,7 @@ def test_loss_curves_of_any_length_are_valid_svg_of_moderate_size(rng, theme, n_
         {"step": step, "loss_mask": 1 + rng.random(), "loss_box_reg": 2.0}
         for step in range(1, n_rows + 1)
     ]
-    svg = figures.loss_curves(rows, theme=theme)
+    svg = curves.loss_curves(rows, theme=theme)
     ElementTree.fromstring(svg)
     assert "box reg" in svg
     assert len(svg) < 120_000
@@ -28,7 +28,7 @@ def test_loss_curves_of_any_length_are_valid_svg_of_moderate_size(rng, theme, n_
 )
 def test_losses_that_are_not_finite_or_of_any_size_are_drawn(values):
     ElementTree.fromstring(
-        figures.loss_curves(
+        curves.loss_curves(
             [{"step": step, "loss": value} for step, value in enumerate(values)], theme="light"
         )
     )
@@ -39,7 +39,7 @@ def test_histograms_and_bars_are_valid_svg(theme):
     for svg in (
         figures.histogram_masks({"propose": [0, 1, 1, 3], "detect": [100, 0, 2, 2]}, theme=theme),
         figures.histogram_masks({"propose": [0]}, theme=theme),
-        figures.number_curve(CURVE, 3, theme=theme),
+        curves.number_curve(CURVE, 3, theme=theme),
         figures.histogram_coverage({"label": [0.0, 1.0, 0.5], "segment": [0.2]}, theme=theme),
         figures.cluster_bars([3, 9, 0], [(1, 2, 3)] * 3, [0, 1, 2], theme=theme),
         figures.cluster_bars(list(range(254)), [(1, 2, 3)] * 254, list(range(254)), theme=theme),
@@ -49,9 +49,9 @@ def test_histograms_and_bars_are_valid_svg(theme):
 
 def test_the_curve_of_numbers_names_both_measures_and_one_row_is_enough():
     for rows in (CURVE, CURVE[:1]):
-        words = figures.number_curve(rows, 2, theme="light")
+        words = curves.number_curve(rows, 2, theme="light")
         assert all(word in words for word in ("stability", "silhouette", "chosen", "clusters"))
-    assert figures.number_curve(CURVE, 2, theme="light") != figures.number_curve(
+    assert curves.number_curve(CURVE, 2, theme="light") != curves.number_curve(
         CURVE, 3, theme="light"
     )
 
@@ -71,13 +71,13 @@ def test_a_class_with_dollar_signs_is_drawn_as_it_is_called():
 
 def test_the_same_numbers_give_the_same_bytes():
     rows = [{"step": step, "loss": 1 / step} for step in range(1, 30)]
-    assert figures.loss_curves(rows, theme="light") == figures.loss_curves(rows, theme="light")
+    assert curves.loss_curves(rows, theme="light") == curves.loss_curves(rows, theme="light")
 
 
 def test_smoothing_equals_the_mean_of_each_window(rng):
     values = rng.random(37)
     values[[0, 5, 36]] = np.nan
-    for index, smooth in enumerate(figures.smoothed(values)):
+    for index, smooth in enumerate(curves.smoothed(values)):
         window = [value for value in values[max(0, index - 2) : index + 3] if not np.isnan(value)]
         np.testing.assert_allclose(smooth, np.mean(window) if window else np.nan)
 

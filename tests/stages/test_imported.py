@@ -304,7 +304,7 @@ def test_another_file_or_none_is_another_run_of_the_stage_and_a_moved_one_is_the
 def test_an_import_that_was_stopped_begins_anew_and_ends_the_same(
     small, scanned, tmp_path, monkeypatch
 ) -> None:
-    from maskdistill.stages import imported as stage
+    from maskdistill.stage_parts import imported_masks
 
     _, truth = small
     source = saved(tmp_path / "theirs.json", truth)
@@ -313,7 +313,7 @@ def test_an_import_that_was_stopped_begins_anew_and_ends_the_same(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(stage, "_record", stopped)
+        patch.setattr(imported_masks, "_record", stopped)
         with pytest.raises(KeyboardInterrupt):
             imported(scanned, source)
     assert {path.name for path in (scanned / "propose").iterdir()} == {"parts"}
