@@ -57,7 +57,8 @@ class TrainedOn:
 
     def of(self, image: Image) -> tuple[list[dict[str, Any]], np.ndarray]:
         """Return the mask records of a picture, and their clusters (n,) int64."""
-        first, rows = self.file.first[image.id], self.file.masks(image.id)
+        rows = self.file.masks(image.id)  # says what is wrong where the file was cut short
+        first = self.file.first[image.id]
         trusted = [
             number
             for number, mask in enumerate(rows)

@@ -234,9 +234,15 @@ def test_results_become_detections_of_named_clusters_and_the_later_stages_go_on(
     assert prediction.label_map.shape == SIZE
     report = (out / "report" / "index.html").read_text()
     assert "Taken from results.json: nothing was computed." in report
-    again = {path: path.stat().st_mtime_ns for path in out.rglob("stage.json")}
+
+    def times() -> dict[str, int]:
+        found = {path.parent.name: path.stat().st_mtime_ns for path in out.rglob("stage.json")}
+        return {name: time for name, time in found.items() if name not in ("evaluate", "report")}
+
+    again = times()
+    assert len(again) > 3
     assert cli.main(words) == 0
-    assert {path: path.stat().st_mtime_ns for path in out.rglob("stage.json")} == again
+    assert times() == again  # all but what is done each time
 
 
 def test_an_export_comes_back_as_it_went_out(small, scanned, tmp_path) -> None:
