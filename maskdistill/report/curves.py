@@ -111,7 +111,7 @@ def smoothed(values: np.ndarray) -> np.ndarray:
         (n,) float64; nan where no value in the window is finite.
 
     >>> smoothed(np.array([0.0, 0.0, 3.0, np.nan, 0.0])).tolist()
-    [1.0, 1.0, 0.75, 1.0, 1.0]
+    [1.0, 1.0, 0.75, 1.0, 1.5]
     """
     n = len(values)
     half = max(2, n // 60)
