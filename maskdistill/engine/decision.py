@@ -1,4 +1,4 @@
-"""Decision: what happens to a stage when it is asked for, from the facts alone; nothing is read or done here."""
+"""Decision: what happens to a stage when it is asked for, from the facts alone; nothing is read."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from enum import Enum
 
 
 class Action(Enum):
-    """What `perform` does with a stage."""
+    """Deeds of `perform` with a stage."""
 
     SKIP = "skip"  # it is complete, and what is asked for
     GO_ON = "go on"  # with what is in its parts/
@@ -18,7 +18,7 @@ class Action(Enum):
 
 
 class Found(Enum):
-    """What is found of a stage, held against what is asked for now."""
+    """States of a result or an attempt, held against what is asked for now."""
 
     NOTHING = "nothing"
     SAME = "same"  # made, or begun, with the fingerprint that is asked for
@@ -27,7 +27,7 @@ class Found(Enum):
 
 @dataclass(frozen=True, kw_only=True)
 class Facts:
-    """What is known of a stage before it is done.
+    """Facts of a stage before it is done.
 
     Attributes:
         complete: of the result in its place (its stage.json). damaged: outputs of it are missing or
@@ -65,9 +65,9 @@ def decide(facts: Facts) -> Action:
     | nothing          | same    | any          | any               | go on      |
     | nothing          | nothing | not same     | any               | start      |
 
-    A stage that is done each time starts, whatever is there. What is brought back is complete and the
-    same: the next decision is about that. A stage that another run has is taken of it wherever this
-    says start, go on or redo.
+    A stage that is done each time starts, whatever is there. What is brought back is complete and
+    the same: the next decision is about that. A stage that another run has is taken of it wherever
+    this says start, go on or redo.
     """
     if facts.always:
         return Action.START

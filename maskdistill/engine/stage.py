@@ -1,7 +1,7 @@
 """Stage: a record of what a stage is, and `perform`, the one way in which every stage is done.
 
-A stage is a `Stage` record: its name is its folder in the run, `parts` says which settings change its
-result, `work` does it. What happens to it is decided in decision.py; stage.json is written last.
+A stage is a `Stage` record: its name is its folder in the run, `parts` says which settings change
+its result, `work` does it. What happens to it is decided in decision.py; stage.json is written last.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from maskdistill.settings import RunSettings
 
 @dataclass(frozen=True)
 class Done:
-    """What a stage made.
+    """Results of a stage.
 
     Attributes:
         outputs: its files, all below the stage's base. counts: for status and report.
@@ -74,8 +74,8 @@ def perform(stage: Stage, job: Job, *, redo: bool, source: RunFolder | None = No
     """Do a stage as `decide` says, and return whether anything was done.
 
     Args:
-        redo: a stage whose fingerprint differs is done again, its old folder kept as old/ until then;
-            else it is refused. It is in its place again where nothing comes of that.
+        redo: a stage whose fingerprint differs is done again, its old folder kept as old/ until
+            then; else it is refused. It is in its place again where nothing comes of that.
         source: another run, of which the stage is taken where it is not complete here.
     Raises:
         StaleError: another fingerprint, here and not `redo`, or in `source`.
@@ -138,12 +138,12 @@ def parts_of(stage: Stage, job: Job) -> dict[str, Any]:
 
 
 def identity(entry: record.StageRecord) -> str:
-    """Return what a stage is known by downstream: its fingerprint; of scan the pictures' content."""
+    """Return what a stage is known by downstream: its fingerprint; of scan the content."""
     return entry.outputs[RunFolder.images.name] if entry.stage == "scan" else entry.fingerprint
 
 
 def upstream(job: Job, name: str) -> record.StageRecord:
-    """Return the record of a completed stage, its outputs whole; RunError says how to complete it."""
+    """Return the record of a complete stage, its outputs whole; RunError says how to complete it."""
     folder, verb = job.folder.stage(name), verb_of(name)
     entry = record.read(folder.record)
     if entry is None:

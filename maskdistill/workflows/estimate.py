@@ -1,7 +1,7 @@
 """Estimate: how long and how much disk a run will take, said before it starts.
 
 In:   the pictures' sizes, the settings, the speed of this machine (one matrix product, timed)
-Out:  one sentence; docs/log/estimate.md says how its constants were measured and how far to trust it
+Out:  one sentence; docs/log/estimate.md says how its constants were measured, how far to trust it
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from maskdistill.stage_parts import train_network
 # The unit of all work: a product of two square float32 matrices of that side, in the run's threads.
 # benchmarks/bench_estimate.py measures the others in it, so that they hold on any machine.
 SIDE = 768
-# A block of a ViT does (a + b * patches) * patches: a grows with the width squared, b with the width.
-PATCH, PAIR = 0.0245, 3.1e-6  # 12 blocks of width 384, one patch; one pair of patches
+# A ViT does (a + b * patches) * patches: a grows with the square of the width, b with the width.
+PATCH, PAIR = 0.07, 2.2e-5  # 12 blocks of width 384: a patch, a pair of patches
 WIDTHS = {  # width, blocks
     "tiny": (192, 12),
     "small": (384, 12),
@@ -28,15 +28,15 @@ WIDTHS = {  # width, blocks
     "huge": (1280, 32),
     "giant": (1408, 40),
 }
-BY_HAND = 1.11e-5  # a pair of patches: its graph is dense
+BY_HAND = 1.1e-5  # a pair of patches: its graph is dense
 STEP = {  # a pixel of a batch, forward and back
-    ("detect", "small"): 7.6e-4,
-    ("detect", "resnet50"): 2.7e-3,
-    ("segment", "small"): 4.2e-4,
-    ("segment", "resnet50"): 1.1e-3,
+    ("detect", "small"): 5e-4,
+    ("detect", "resnet50"): 1.8e-3,
+    ("segment", "small"): 4e-4,
+    ("segment", "resnet50"): 5.7e-4,
 }
-PREDICTION = {"small": 8.0, "resnet50": 128.0}  # a picture
-CRF = 20.0  # a mask drawn to its picture's edges
+PREDICTION = {"small": 60.0, "resnet50": 960.0}  # a picture
+CRF = 35.0  # a mask drawn to its picture's edges
 GPU_FASTER = 40.0  # a current GPU against two cores: an order of magnitude, no measurement
 CROP_SIDE = 320  # px of a detection's crop, where no setting bounds it
 BYTES_A_PICTURE = 40_000  # masks, label maps, predictions

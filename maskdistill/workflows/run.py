@@ -100,9 +100,9 @@ def do(
 
     Args:
         reuse: verb, or stage (detect/train) -> another run, of which it is taken where it is not
-            complete here; cluster/embeddings -> another run, of whose clustering the embeddings alone
-            are taken.
-        against: another run and its settings, which evaluate compares with; nothing of it is changed.
+            complete here; cluster/embeddings -> another run, of whose clustering the embeddings
+            alone are taken.
+        against: another run and its settings, which evaluate compares with; it stays as it is.
         repeated: seed -> the run with that seed, which evaluate takes the mean and the deviation
             over.
         show_all: evaluate says every number, not one a stage.

@@ -1,6 +1,7 @@
-"""Seeds: the stages after the proposals made again with other seeds, each in RUN/seeds/N, a run of its own.
+"""Seeds: the stages after the proposals made again with other seeds, each a run in RUN/seeds/N.
 
-In:   a run whose verbs are done; what is the same with any seed (scan, proposals, embeddings) is taken of it
+In:   a run whose verbs are done; what is the same with any seed is taken of it (scan, proposals,
+      embeddings)
 Out:  RUN/seeds/N/ for each seed; the run's own seed too, all of it taken, nothing computed
 """
 
@@ -56,7 +57,10 @@ def do(
 
 
 def complete(job: Job) -> dict[int, Job]:
-    """Seed -> the run with that seed, of all that are complete as the run's settings ask for; the others are named."""
+    """Return seed -> the run with that seed, of all that are complete as the settings ask.
+
+    The others are named.
+    """
     found, missing = {}, []
     for number in job.settings.chain_seeds:
         state, _ = status.of_seed(job.folder, job.settings, number)
@@ -70,10 +74,14 @@ def complete(job: Job) -> dict[int, Job]:
         else:
             missing.append(number)
     if missing:
-        what = f"seeds {', '.join(map(str, missing))} are not complete: mean and deviation are of {len(found)} seeds"
+        what = (
+            f"seeds {', '.join(map(str, missing))} are not complete: "
+            f"mean and deviation are of {len(found)} seeds"
+        )
         job.ledger.write("warning", stage="evaluate", what=what)
         job.progress.say(
-            f"evaluate: {what}. To make them: maskdistill run --out {job.folder.root} --seeds {job.settings.seeds}"
+            f"evaluate: {what}. To make them: maskdistill run --out {job.folder.root} "
+            f"--seeds {job.settings.seeds}"
         )
     return found
 

@@ -53,7 +53,8 @@ def of_seed(folder: RunFolder, settings: RunSettings, number: int) -> tuple[str,
     The state is done, unfinished, missing or stale.
 
     Args:
-        settings: of the run that it repeats, resolved; its scan and its proposals must be those of that run.
+        settings: of the run that it repeats, resolved; its scan and its proposals must be those of
+            that run.
     """
     place, given = folder.seed(number), settings.with_chain_seed(number)
     made: dict[str, str] = {}

@@ -1,5 +1,7 @@
 """estimate: what is said before a run starts, of hours that are known and of those that are not."""
 
+import re
+
 import pytest
 
 from maskdistill.engine.job import Image, Job
@@ -26,15 +28,50 @@ def job(n_pictures: int = 75, **values) -> Job:
 
 
 def test_the_embedding_of_the_detections_is_told_apart_as_the_most_that_it_may_be() -> None:
-    # 75 pictures x 100 detections x (320 / 16)^2 patches x 1.2e-3 s
-    large = {"min_side": 320}
-    assert estimate.most_of_detections(job(cluster=large)) == pytest.approx(1.0)
-    assert estimate.sentence(job(cluster=large), ALL).endswith(
-        " GB of disk; not counted: up to 60 minutes to embed the detections, which are clustered too"
+    large = {"min_side": 320}  # 75 pictures x 100 detections, each of (320 / 16)^2 patches
+    work = 75 * 100 * 400 * (estimate.PATCH + estimate.PAIR * 400)
+    hours = estimate.most_of_detections(job(cluster=large), product=0.01)
+    assert hours == pytest.approx(work * 0.01 / 3600)
+    assert re.search(
+        r" GB of disk; not counted: up to .* to embed the detections, which are clustered too$",
+        estimate.sentence(job(cluster=large), ALL),
     )
-    assert estimate.most_of_detections(
-        job(seeds=3, cluster={**large, "flips": True})
-    ) == pytest.approx(6.0)
+    many = job(seeds=3, cluster={**large, "flips": True})
+    assert estimate.most_of_detections(many, product=0.01) == pytest.approx(6 * hours)
+
+
+@pytest.mark.parametrize(
+    "backbone, patch, width",
+    [
+        ("dino_vits16", 16, (384, 12)),
+        ("dino_vitb8", 8, (768, 12)),
+        ("timm/vit_small_patch8_224", 8, (384, 12)),
+        ("timm/vit_tiny_patch16_224", 16, (192, 12)),
+        ("timm/vit_large_patch14_dinov2", 14, (1024, 24)),
+        ("timm/vit_small_patch16_dinov3", 16, (384, 12)),
+        ("handcrafted", 8, (384, 12)),
+        ("something", 16, (384, 12)),
+    ],
+)
+def test_patches_and_widths_are_those_of_the_backbones_name(backbone, patch, width) -> None:
+    assert (estimate.patch_of(backbone), estimate.width_of(backbone)) == (patch, width)
+
+
+def test_a_wider_network_and_smaller_patches_take_longer() -> None:
+    def hours(backbone: str) -> float:
+        made = job(propose={"backbone": backbone, "pixels": "bilinear"})
+        return estimate.expected(made, ["propose"], 0.01)[0]
+
+    small = hours("timm/vit_small_patch16_224")
+    assert hours("timm/vit_small_patch8_224") > 4 * small  # four times the patches, more pairs
+    assert 2.5 * small < hours("timm/vit_base_patch16_224") < 4 * small
+    assert hours("timm/vit_tiny_patch16_224") < 0.5 * small
+
+
+def test_the_unit_of_work_is_measured_here_and_the_estimate_follows_it() -> None:
+    assert 1e-5 < estimate.product_seconds() < 10
+    one, other = (estimate.expected(job(), ALL, product)[0] for product in (0.01, 0.02))
+    assert other == pytest.approx(2 * one)
 
 
 @pytest.mark.parametrize(
@@ -50,7 +87,7 @@ def test_nothing_is_said_of_detections_once_they_are_clustered() -> None:
 
 def test_the_patches_of_masks_count_as_the_class_tokens_of_their_boxes() -> None:
     hours = [
-        estimate.expected(job(cluster={"embedding": name}), ["cluster"])[0]
+        estimate.expected(job(cluster={"embedding": name}), ["cluster"], 0.01)[0]
         for name in ("descriptors", "class_token", "patch_mean")
     ]
     assert hours[0] == 0
