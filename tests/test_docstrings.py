@@ -1,8 +1,4 @@
-"""Docstrings: how they open, how long their lines are, and that a function that raises says so.
-
-The new form is asked for of every file but those in docstrings_not_yet.txt: take a file's line away
-once it is rewritten. With -s the test prints how many are left.
-"""
+"""Docstrings: how they open, how long their lines are, and that a function that raises says so."""
 
 import ast
 import io
@@ -52,12 +48,6 @@ Switch Take Tell Test Train Transform Transpose Trim Try Turn Unpack Update Use 
 Warn Whiten Write Yield
 """
 IMPERATIVES = frozenset(VERBS.split())
-# Not yet rewritten, a file a line: their docstrings may open, and be as long, as they are.
-NOT_YET = frozenset(
-    line
-    for line in (Path(__file__).parent / "docstrings_not_yet.txt").read_text().splitlines()
-    if line and not line.startswith("#")
-)
 
 
 def test_public_functions_of_rooms_that_raise_say_what_they_raise() -> None:
@@ -76,18 +66,11 @@ def test_public_functions_of_rooms_that_raise_say_what_they_raise() -> None:
 def test_docstrings_open_with_their_subject_or_with_a_verb() -> None:
     found = {path: list(_odd_openings(path)) for path in _files()}
     assert not _told(found), "\n".join(_told(found))
-    _say(found, "whose docstrings open otherwise")
 
 
 def test_lines_of_docstrings_and_comments_are_short() -> None:
     found = {path: list(_long_lines(path)) for path in _files()}
     assert not _told(found), "\n".join(_told(found))
-    _say(found, "with long lines of docstrings or comments")
-
-
-def test_the_files_that_are_not_yet_rewritten_are_there() -> None:
-    """A file that was moved or removed leaves the list."""
-    assert sorted(NOT_YET - {_name(path) for path in _files()}) == []
 
 
 @pytest.mark.parametrize(
@@ -133,20 +116,8 @@ def _name(path: Path) -> str:
 
 
 def _told(found: dict[Path, list[str]]) -> list[str]:
-    """What is wrong in files that are rewritten, or new."""
-    return [
-        f"{_name(path)}:{what}"
-        for path, several in found.items()
-        for what in several
-        if _name(path) not in NOT_YET
-    ]
-
-
-def _say(found: dict[Path, list[str]], what: str) -> None:
-    left = [path for path in found if _name(path) in NOT_YET and found[path]]
-    print(
-        f"\n{len(left)} of {len(found)} files {what}, {sum(len(found[path]) for path in left)} places"
-    )
+    """Return what is wrong, a line each."""
+    return [f"{_name(path)}:{what}" for path, several in found.items() for what in several]
 
 
 def _odd_openings(path: Path) -> Iterator[str]:

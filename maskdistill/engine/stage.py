@@ -1,7 +1,7 @@
 """Stage: a record of what a stage is, and `perform`, the one way in which every stage is done.
 
 A stage is a `Stage` record: its name is its folder in the run, `parts` says which settings change
-its result, `work` does it. What happens to it is decided in decision.py; stage.json is written last.
+its result, `work` does it. What happens to it is decided in decision.py; stage.json comes last.
 """
 
 from __future__ import annotations
@@ -143,7 +143,7 @@ def identity(entry: record.StageRecord) -> str:
 
 
 def upstream(job: Job, name: str) -> record.StageRecord:
-    """Return the record of a complete stage, its outputs whole; RunError says how to complete it."""
+    """Return the record of a complete stage, its outputs whole; RunError says how to make it."""
     folder, verb = job.folder.stage(name), verb_of(name)
     entry = record.read(folder.record)
     if entry is None:
