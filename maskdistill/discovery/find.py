@@ -38,7 +38,8 @@ class Discovered:
     """Hold the masks of one picture, in the order of discovery.
 
     Attributes:
-        masks: (n, H, W) bool; a mask that covers no pixel's centre may be empty.
+        masks: (n, H, W) bool; one may be empty, where it covers no pixel's centre or the way to
+            pixels rejects it.
         scores: (n,) float32 in [0, 1].
         seed_points_xy: n lists: [[x, y]], the middle of the seed patch in pixels of the picture, or
             [] where the mask does not hold its seed patch (the paper's rule of `maskcut`).
@@ -68,7 +69,7 @@ def discover(
     """Return the masks of one picture: features -> method -> pixels, within the recipe's limits.
 
     Args:
-        picture: gives the picture, (H, W, 3) uint8 RGB; called where its pixels are needed alone.
+        picture: gives the picture, (H, W, 3) uint8 RGB; called only where its pixels are needed.
         size: its (height, width).
         backbone: with patch, mean, std and features().
         features: the picture's features as `recipe.shown` says, where they are known already.

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from maskdistill.engine import replaced, unfinished
-from maskdistill.engine.decision import Action, Facts, Found, decide
+from maskdistill.engine.decision import Action, Facts, Match, decide
 from maskdistill.engine.job import Job
 from maskdistill.errors import (
     MaskDistillError,
@@ -209,32 +209,32 @@ def _decided(
     folder = job.folder.stage(stage.name)
     fingerprint = fingerprints.digest(parts)
 
-    def found(other: Mapping[str, Any] | None) -> Found:
+    def found(other: Mapping[str, Any] | None) -> Match:
         if other is None:
-            return Found.NOTHING
-        return Found.SAME if fingerprints.digest(other) == fingerprint else Found.OTHER
+            return Match.NOTHING
+        return Match.SAME if fingerprints.digest(other) == fingerprint else Match.OTHER
 
     complete, begun = record.read(folder.record), unfinished.plan(folder)
     kept = replaced.kept(job.folder, stage.name) if complete is None else None
     damaged = record.verify(folder.base, complete) if complete is not None else []
     is_retried = complete is not None and (stage.looks_outside or complete.counts.get("refused"))
     facts = Facts(
-        complete=Found.NOTHING
+        complete=Match.NOTHING
         if complete is None
-        else Found.SAME
+        else Match.SAME
         if complete.fingerprint == fingerprint
-        else Found.OTHER,
+        else Match.OTHER,
         damaged=bool(damaged),
         begun=found(begun),
-        kept=Found.SAME if kept is not None and kept.fingerprint == fingerprint else Found.NOTHING,
+        kept=Match.SAME if kept is not None and kept.fingerprint == fingerprint else Match.NOTHING,
         redo=redo,
         # What another run has of it is not made again for what was refused.
-        retried=bool(is_retried) and not has_source,
+        redo_same=bool(is_retried) and not has_source,
         always=stage.always,
     )
     there = complete.parts if complete is not None else begun
     differences = fingerprints.differences(there, parts) if there is not None else []
-    return decide(facts), _Why(differences, damaged, complete is None and facts.kept is Found.SAME)
+    return decide(facts), _Why(differences, damaged, complete is None and facts.kept is Match.SAME)
 
 
 def _refused(stage: Stage, job: Job, why: _Why) -> StaleError:

@@ -54,7 +54,9 @@ def weights(job: Job) -> str:
 def work(job: Job, folder: ProposeFolder) -> Done:
     """Write the masks of every picture: the backbone in this thread, the method in threads behind.
 
-    A refused picture has its reason in its line, one without masks the reason among its notes.
+    A picture that did not fit into memory is seen again, smaller, in a thread behind. A refused
+    picture has its reason in its line. One without masks may have a note that says why (features
+    not finite, a search that stopped); masks below `min_score`, or empty once drawn, have none.
     """
     from maskdistill.engine import networks
 

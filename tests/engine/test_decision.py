@@ -4,11 +4,11 @@ import itertools
 
 import pytest
 
-from maskdistill.engine.decision import Action, Facts, Found, decide
+from maskdistill.engine.decision import Action, Facts, Match, decide
 
-NOTHING, SAME, OTHER = Found
+NOTHING, SAME, OTHER = Match
 ROWS = [
-    # complete, damaged, begun, kept, redo, retried -> action; None: whatever it is
+    # complete, damaged, begun, kept, redo, redo_same -> action; None: whatever it is
     ((SAME, False, None, None, False, None), Action.SKIP),
     ((SAME, False, None, None, True, False), Action.SKIP),
     ((SAME, False, None, None, True, True), Action.REDO),
@@ -25,8 +25,8 @@ ROWS = [
     ((NOTHING, None, NOTHING, NOTHING, None, None), Action.START),
     ((NOTHING, None, NOTHING, OTHER, None, None), Action.START),
 ]
-EVERY = list(itertools.product(Found, (False, True), Found, Found, (False, True), (False, True)))
-NAMES = ("complete", "damaged", "begun", "kept", "redo", "retried")
+EVERY = list(itertools.product(Match, (False, True), Match, Match, (False, True), (False, True)))
+NAMES = ("complete", "damaged", "begun", "kept", "redo", "redo_same")
 
 
 def fits(row, facts):
