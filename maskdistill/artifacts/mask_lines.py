@@ -15,6 +15,7 @@ import numpy as np
 
 from maskdistill.errors import RunError
 from maskdistill.runs import lines
+from maskdistill.runs.stages import verb_of
 from maskdistill.types import Detections
 
 
@@ -89,7 +90,8 @@ def with_clusters(masks: Path, clusters: Path | None) -> Iterator[dict[str, Any]
                 entry = next(ids, None)
                 if entry is None or (entry["id"], entry["mask"]) != (row["id"], number):
                     raise RunError(
-                        f"{clusters}: does not fit {masks} at picture {row['id']}. Do it again: --from cluster"
+                        f"{clusters}: does not fit {masks} at picture {row['id']}. "
+                        f"Do it again: --from {verb_of(clusters.parent.name)}"
                     )
                 mask["cluster"] = entry["cluster"]
                 if "left_out" in entry:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from maskdistill.errors import PictureError, RunError, setting
-from maskdistill.runs import fingerprints, lines
+from maskdistill.runs import fingerprints, lines, record
 from maskdistill.runs.layout import RunFolder
 from maskdistill.runs.ledger import Ledger
 from maskdistill.runs.progress import Progress
@@ -63,8 +63,10 @@ class Job:
     verified: set[Path] = field(default_factory=set)
     replaced: dict[int, str] = field(default_factory=dict)
     _images: list[Image] | None = field(default=None, repr=False)
-    # Image id -> (bytes, time of change) of the file whose content was compared: read once.
-    _compared: dict[int, tuple[int, int]] = field(default_factory=dict, repr=False)
+    # Image id -> (bytes, time of change) of its file, and SHA-256 of it then.
+    _contents: dict[int, tuple[tuple[int, int], str]] = field(default_factory=dict, repr=False)
+    # Fingerprint of the proposals, and what they say of pictures that were not those of the scan.
+    _others: tuple[str, dict[int, str]] | None = field(default=None, repr=False)
 
     @classmethod
     def alone(cls, settings: RunSettings) -> Job:
@@ -101,15 +103,17 @@ class Job:
             )
         return self.roots[image.root] / image.path
 
-    def read_picture(self, image: Image) -> Any:
-        """Return a picture (H, W, 3) uint8 RGB with the content that was scanned or proposed on.
+    def read_picture(self, image: Image, *, first: bool = False) -> Any:
+        """Return a picture (H, W, 3) uint8 RGB: the one that its proposals were made of.
 
-        A picture that was damaged when it was scanned may be mended: `propose` takes it, every
-        later stage must find the same content, and it is told (`replaced`).
+        That is the one that was scanned, but for a picture that changed between the scan and
+        `propose` (one that was damaged and is mended): `propose` reads it as it is, and tells it.
 
+        Args:
+            first: nothing of the run was made of the picture yet: another content than that of the
+                scan is noted in `replaced`, not refused.
         Raises:
-            PictureError: it cannot be decoded, its size is not that of the scan, or its content is
-                neither that of the scan nor that which its proposals were made of.
+            PictureError: it cannot be decoded, or its size or its content is another.
             RunError: the file is gone, or cannot be opened: no fault of the picture, so that
                 nothing may be recorded.
         """
@@ -131,35 +135,39 @@ class Job:
                 f"{path}: is {rgb.shape[1]} x {rgb.shape[0]} px, was {image.width} x {image.height} "
                 "when it was scanned. Scan again: --from scan, or another --out"
             )
-        self._compare(path, image)
+        content = self._content(path, image)
+        if first and content != image.sha256:
+            self.replaced[image.id] = content
+        elif not first and content != self._proposed().get(image.id, image.sha256):
+            raise PictureError(
+                f"{path}: is another picture than was scanned (its content changed since). "
+                "Put it back, scan again: --from scan, or give another --out"
+            )
         return rgb
 
-    def _compare(self, path: Path, image: Image) -> None:
-        """Raise PictureError where a file's content is another than earlier stages saw."""
+    def _content(self, path: Path, image: Image) -> str:
+        """Return SHA-256 of a picture's file, taken once a time of its change."""
         try:
             found = path.stat()
             state = found.st_size, found.st_mtime_ns
-            if self._compared.get(image.id) == state:
-                return
-            content = fingerprints.sha256_file(path)
+            known = self._contents.get(image.id)
+            if known is None or known[0] != state:
+                known = state, fingerprints.sha256_file(path)
+                self._contents[image.id] = known
+            return known[1]
         except OSError as error:
             raise _gone(path, error) from error
-        if content != image.sha256:
-            if self._used(image) not in (None, content):
-                raise PictureError(
-                    f"{path}: is another picture than was scanned (its content changed since). "
-                    "Put it back, scan again: --from scan, or give another --out"
-                )
-            self.replaced[image.id] = content
-        self._compared[image.id] = state
 
-    def _used(self, image: Image) -> str | None:
-        """Return the SHA-256 of the content that a picture's proposals are of, None without any."""
-        masks = self.folder.propose.masks
-        for row in lines.read(masks) if masks.exists() else ():
-            if row["id"] == image.id:
-                return None if "refused" in row else str(row.get("content", image.sha256))
-        return None
+    def _proposed(self) -> dict[int, str]:
+        """Return image id -> content of the pictures whose proposals are of another content."""
+        entry = record.read(self.folder.propose.record)
+        if entry is None or not entry.counts.get("replaced"):
+            return {}
+        if self._others is None or self._others[0] != entry.fingerprint:
+            rows = lines.read(self.folder.propose.masks)
+            others = {row["id"]: row["content"] for row in rows if "content" in row}
+            self._others = entry.fingerprint, others
+        return self._others[1]
 
 
 def _gone(path: Path, error: OSError) -> RunError:

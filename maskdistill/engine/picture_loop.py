@@ -93,8 +93,8 @@ def over_batches(
     waiting: deque[tuple[Image, Future[Record]]] = deque()
 
     def keep(image: Image, record: Record) -> None:
-        if image.id in job.replaced:
-            record = {**record, "content": job.replaced[image.id]}
+        if (content := job.replaced.pop(image.id, None)) is not None:
+            record = {**record, "content": content}
             told = {"picture": image.path, "what": "is not the picture that was scanned"}
             job.ledger.write("warning", stage=folder.path.name, **told)
             others.append(image.path)

@@ -98,7 +98,6 @@ def perform(stage: Stage, job: Job, *, redo: bool, source: RunFolder | None = No
         replaced.retire(job.folder, stage.name, keeps=stage.keeps)
         job.verified.discard(folder.path)
         job.ledger.write("redo", stage=stage.name)
-    folder.record.unlink(missing_ok=True)  # of a stage that is done each time
     begun_before, job.begun = job.begun, True
     started = time.monotonic() - unfinished.begin(folder, parts)
     try:
@@ -138,8 +137,17 @@ def parts_of(stage: Stage, job: Job) -> dict[str, Any]:
 
 
 def identity(entry: record.StageRecord) -> str:
-    """Return what a stage is known by downstream: its fingerprint; of scan the content."""
-    return entry.outputs[RunFolder.images.name] if entry.stage == "scan" else entry.fingerprint
+    """Return what a stage is known by downstream.
+
+    It is the fingerprint; of scan the content of the list of pictures. Where pictures were refused,
+    or were others than were scanned, the outputs count too: done again with --redo, they may be
+    other ones under the same fingerprint, and what was made from the first ones is then stale.
+    """
+    if entry.stage == "scan":
+        return entry.outputs[RunFolder.images.name]
+    if entry.counts.get("refused") or entry.counts.get("replaced"):
+        return fingerprints.digest({"fingerprint": entry.fingerprint, "outputs": entry.outputs})
+    return entry.fingerprint
 
 
 def upstream(job: Job, name: str) -> record.StageRecord:
@@ -206,6 +214,8 @@ def _decided(
     stage: Stage, job: Job, parts: dict[str, Any], *, redo: bool, has_source: bool
 ) -> tuple[Action, _Why]:
     """Return what to do, from the facts as they are on disk, and what a refusal would tell."""
+    if stage.always:  # whatever lies there, damaged or of another version
+        return decide(Facts(always=True)), _Why([], [], False)
     folder = job.folder.stage(stage.name)
     fingerprint = fingerprints.digest(parts)
 
@@ -230,7 +240,6 @@ def _decided(
         redo=redo,
         # What another run has of it is not made again for what was refused.
         redo_same=bool(is_retried) and not has_source,
-        always=stage.always,
     )
     there = complete.parts if complete is not None else begun
     differences = fingerprints.differences(there, parts) if there is not None else []

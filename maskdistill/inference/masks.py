@@ -14,7 +14,6 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
-import torch
 from PIL import Image
 
 from maskdistill.artifacts import label_maps
@@ -50,8 +49,6 @@ def work(
     own = settings.propose
     if own.max_masks > MOST_IDS:
         raise SettingsError(f"max_masks: a PNG holds {MOST_IDS} masks, got {own.max_masks}")
-    if settings.threads:
-        torch.set_num_threads(settings.threads)
     job = Job.alone(settings)
     progress = Progress(quiet=quiet)
     made_with = {

@@ -68,7 +68,8 @@ class Evaluated:
 def write(folder: EvaluateFolder, made: Evaluated, settings: RunSettings) -> list[Path]:
     """Write all files, and return their paths.
 
-    What an earlier evaluation left and this one does not have is removed.
+    What an earlier evaluation left and this one does not have is removed, but for a comparison with
+    another run, which stands until the next.
     """
     atomic.make_folder(folder.path)
     weights = weights_used.used(settings)
@@ -145,7 +146,7 @@ def summary(made: Evaluated, folder: EvaluateFolder) -> str:
             "evaluate, in per cent with 95 % intervals:",
             *(f"  {line}" for line in shown),
             *(f"  - {note}" for note in notes),
-            f"All {len(made.rows)} numbers: {folder.table}, or maskdistill evaluate --all",
+            f"All {len(made.rows)} numbers: {folder.table}, or maskdistill evaluate {folder.path.parent} --all",
         ]
     )
 

@@ -1,8 +1,8 @@
 """Layout of a run's folder: every path of a run is made here, and nowhere else.
 
-`RunFolder(root).detect.masks` is a path, `RunFolder(root).detect.record` that of its
-stage.json. Nothing is read or made. The names of what each stage writes are listed in stages.py too,
-and that of a journal in journal.py; a test holds layout and stages against each other.
+`RunFolder(root).detect.masks` is a path, `RunFolder(root).detect.record` that of its stage.json.
+Nothing is read or made. The names of what each stage writes are listed in stages.py too, and that
+of a journal in journal.py; a test holds layout and stages against each other.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ Out:  a journal, a record a picture; refused is only the picture that does not f
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
+from threading import Lock
 from typing import TypeVar
 
 import numpy as np
@@ -15,7 +16,6 @@ from torch import nn
 
 from maskdistill.engine.job import Image, Job
 from maskdistill.engine.picture_loop import Record, over_batches
-from maskdistill.errors import setting
 from maskdistill.memory import in_halves
 from maskdistill.pictures import of_like_shape
 from maskdistill.runs.journal import Journal
@@ -72,12 +72,17 @@ def over_like_shapes(
     def fitting(pictures: list[np.ndarray]) -> list[Made | None]:
         return in_halves(pictures, lambda some: together(list(some)), on_halved=halved)
 
+    alone = Lock()
+
     def record(image: Image, rgb: np.ndarray, made: Made | None) -> Record:
         if made is not None:
             (found,) = in_halves([image], lambda _: [each(image, rgb, made)])
             if found is not None:
                 return found
-        return {"refused": _reason(job, image)}
+        # Memory may have been short because of the pictures that others were drawing.
+        with alone:
+            (found,) = in_halves([rgb], lambda some: [each(image, rgb, together([some[0]])[0])])
+        return {"refused": _reason(job, image)} if found is None else found
 
     return over_batches(
         job,
@@ -95,6 +100,5 @@ def _reason(job: Job, image: Image) -> str:
     """Return why a picture is refused that does not fit into memory alone."""
     return (
         f"{job.picture_path(image)}: {image.width} x {image.height} px do not fit into memory, "
-        "even alone. Do the stage again with --redo where more is free, or with another "
-        f"{setting('device')}"
+        "even alone. Do the stage again with --redo where more is free, or on another device"
     )

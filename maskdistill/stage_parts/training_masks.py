@@ -11,11 +11,12 @@ from typing import Any
 
 import numpy as np
 
+from maskdistill.artifacts import clusterings
 from maskdistill.artifacts.mask_lines import MaskFile
 from maskdistill.engine.job import Image, Job
 from maskdistill.engine.stage import identity
 from maskdistill.masks import rle
-from maskdistill.runs import lines, record
+from maskdistill.runs import record
 
 MET = 0.5  # IoU from which a detection counts as a mask found again
 
@@ -45,9 +46,10 @@ class TrainedOn:
 
     def __init__(self, job: Job) -> None:
         self.file = MaskFile(job.folder.propose.masks)
-        rows = list(lines.read(job.folder.cluster.clusters))
-        self.clusters = np.array([row["cluster"] for row in rows], np.int64)
-        self._left_out = np.array(["left_out" in row for row in rows], bool)
+        rows = clusterings.made_by(job.folder, "cluster").rows()  # each mask with its own cluster
+        masks = [mask for row in rows for mask in row.get("masks", [])]
+        self.clusters = np.array([mask["cluster"] for mask in masks], np.int64)
+        self._left_out = np.array(["left_out" in mask for mask in masks], bool)
         self._min_score = job.settings.detect.min_proposal_score or 0.0
         self.images = [
             image

@@ -75,6 +75,7 @@ def work(job: Job, folder: EvaluateFolder, asked: Beside) -> Done:
         made = replace(run_rows.of_run(job, joined, names), published=beside)
         made, of_seeds = run_rows.of_seeds(job, made, joined, names, repeated)
         for number, twin in repeated.items():
+            twin.folder.evaluate.record.unlink(missing_ok=True)  # of an evaluation of its own
             tables.write(twin.folder.evaluate, of_seeds[number], twin.settings)
     else:
         job.progress.say("evaluate: no ground truth given (--ground-truth), so nothing is measured")

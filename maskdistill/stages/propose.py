@@ -75,7 +75,7 @@ def work(job: Job, folder: ProposeFolder) -> Done:
 
     def load(image: Image) -> Loaded:
         """Return what is needed of a picture ahead of the device."""
-        rgb = job.read_picture(image)
+        rgb = job.read_picture(image, first=True)
         # Kept where its outlines are redrawn; one that has to be seen again is read again.
         kept = rgb if recipe.way.redraw is not None else None
         return recipe.shown.prepare(rgb, backbone=network), kept
@@ -87,13 +87,16 @@ def work(job: Job, folder: ProposeFolder) -> Done:
     def propose(image: Image, loaded: Loaded, features: PictureFeatures | None) -> dict[str, Any]:
         """Return the record of a picture: its masks and notes."""
         rgb = loaded[1]
-        found = discover(
-            lambda: job.read_picture(image) if rgb is None else rgb,
-            size=image.size,
-            backbone=network,
-            recipe=recipe,
-            features=features,
-        )
+        try:
+            found = discover(
+                lambda: job.read_picture(image, first=True) if rgb is None else rgb,
+                size=image.size,
+                backbone=network,
+                recipe=recipe,
+                features=features,
+            )
+        except MemoryError as error:
+            return {"refused": f"{job.picture_path(image)}: {error}"}
         for note, value in found.notes:
             if note in TOLD:
                 job.ledger.write(
@@ -125,6 +128,8 @@ def work(job: Job, folder: ProposeFolder) -> Done:
                 counts["pictures"] += 1
                 counts["masks"] += len(entry.get("masks", []))
                 counts["refused"] += "refused" in entry
+                if "content" in entry:  # of a picture that is not the one that was scanned
+                    counts["replaced"] = counts.get("replaced", 0) + 1
                 counts["without_masks"] += "refused" not in entry and not entry["masks"]
                 yield {"id": number, **entry}
 

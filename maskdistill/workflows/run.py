@@ -143,6 +143,12 @@ def do(
                 evaluate.check_truth(job)
             if stage.name == "scan" and (ahead := _ahead(job, verbs, sources)):
                 job.progress.say(estimate.sentence(job, ahead))
+    if "segment" in verbs and verbs[-1] == "report":
+        root = job.folder.root
+        job.progress.say(
+            "next: open the page below in a browser; on new pictures: "
+            f"maskdistill predict {root} PICTURES --out predictions/"
+        )
 
 
 def _beside(job: Job, against: tuple[Path, RunSettings]) -> Job:

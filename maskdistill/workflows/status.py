@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Any
 
 from maskdistill.engine.opening import settings_of
 from maskdistill.engine.stage import Stage, identity
+from maskdistill.errors import RunError
 from maskdistill.runs import fingerprints, record
 from maskdistill.runs.journal import Journal
-from maskdistill.runs.layout import RunFolder
+from maskdistill.runs.layout import RunFolder, StageFolder
 from maskdistill.runs.ledger import Ledger
 from maskdistill.runs.stages import BY_NAME, VERBS
 from maskdistill.settings import RunSettings
@@ -81,12 +83,9 @@ def _row(
     stage: Stage, folder: RunFolder, settings: RunSettings, made: dict[str, str]
 ) -> dict[str, Any]:
     place = folder.stage(stage.name)
-    entry = record.read(place.record)
     if stage.always:
-        # What was made before these stages had a record is known by its file.
-        is_done = (place.path / BY_NAME[stage.name].writes[0]).exists()
-        state, counts = "done" if is_done else "missing", entry.counts if entry else {}
-        return {"stage": stage.name, "state": state, "counts": counts, "why": []}
+        return _row_of_each_time(stage, place)
+    entry = record.read(place.record)
     if entry is None:
         if not place.parts.path.exists():
             return {"stage": stage.name, "state": "missing", "counts": {}, "why": []}
@@ -104,3 +103,17 @@ def _row(
     why = fingerprints.differences(entry.parts, now)
     counts = {**entry.counts, **({"mixed": 1} if entry.mixed else {})}
     return {"stage": stage.name, "state": "stale" if why else "done", "counts": counts, "why": why}
+
+
+def _row_of_each_time(stage: Stage, place: StageFolder) -> dict[str, Any]:
+    """Return the row of a stage that is done each time: never stale, whatever its record says."""
+    counts: dict[str, Any] = {}
+    with contextlib.suppress(RunError):  # damaged, or of another version: it is not needed
+        counts = entry.counts if (entry := record.read(place.record)) else {}
+    state = "missing"
+    if place.parts.path.exists():
+        state = "unfinished"
+    elif (place.path / BY_NAME[stage.name].writes[0]).exists():
+        # What was made before these stages had a record is known by its file.
+        state = "done"
+    return {"stage": stage.name, "state": state, "counts": counts, "why": []}

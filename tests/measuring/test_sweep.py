@@ -66,7 +66,7 @@ def test_without_ground_truth_every_combination_is_measured_by_agreement(scanned
         assert 0 <= row["masks"] <= 2
     found = [row for row in rows if row["coverage"]]
     assert rows[: len(found)] == found
-    agreed = [row["flips"] + row["crops"] for row in found]
+    agreed = [(row["flips"] + row["crops"]) / 2 * row["coverage"] for row in found]
     assert agreed == sorted(agreed, reverse=True)
     stored = json.loads((out / "sweep" / "table.json").read_text())
     assert (stored["pictures"], stored["rows"]) == (2, rows)
@@ -84,6 +84,12 @@ def test_what_finds_nothing_is_last_and_has_no_agreement(scanned, tmp_path):
     assert all((row["flips"], row["crops"]) == (None, None) for row in nothing)
     stored = json.loads((out / "sweep" / "table.json").read_text())
     assert (stored["format"], stored["rows"]) == (2, rows)
+
+
+def test_one_lucky_mask_is_not_better_than_a_mask_in_every_picture():
+    lucky = {"flips": 1.0, "crops": 1.0, "coverage": 1 / 12}
+    steady = {"flips": 0.8, "crops": 0.8, "coverage": 1.0}
+    assert sweep._goodness(lucky) < sweep._goodness(steady)
 
 
 def test_agreement_is_over_the_pictures_in_which_something_is_found():

@@ -10,8 +10,9 @@ import pytest
 from PIL import Image
 
 from maskdistill import api
-from maskdistill.errors import PictureError, RunError
+from maskdistill.errors import PictureError, RunError, TrainingError
 from maskdistill.workflows import demo_pictures
+from tests.made import lines_of, states
 from tests.tiny_runs import QUICK, TinyRun
 
 
@@ -233,14 +234,63 @@ def test_a_mended_picture_is_told_and_read_by_all_stages_behind_its_proposals(
     for verb in (api.propose, api.cluster, api.detect):
         verb(out=out)
     assert "propose: 1 pictures changed since the scan" in capsys.readouterr().err
-    for name in ("propose/proposals.jsonl", "detect/detections.jsonl"):
-        lines = list(map(json.loads, (out / name).read_text().splitlines()))
-        assert [("content" in line, "refused" in line) for line in lines] == [
-            (False, False),
-            (True, False),
-            (False, False),
-        ]
+    lines = lines_of(out / "propose/proposals.jsonl")
+    assert [("content" in line, "refused" in line) for line in lines] == [
+        (False, False),
+        (True, False),
+        (False, False),
+    ]
+    assert not any("refused" in line for line in lines_of(out / "detect/detections.jsonl"))
     (folder / "0002.png").write_bytes((folder / "0003.png").read_bytes())  # and replaced again
     api.detect(out=out, settings={"detect": {"nms": 0.3}}, redo=True)
     lines = list(map(json.loads, (out / "detect/detections.jsonl").read_text().splitlines()))
     assert "another picture than was scanned" in lines[1]["refused"]
+
+
+def test_a_picture_that_is_put_back_is_refused_behind_the_proposals_of_the_other_one(
+    tmp_path: Path,
+) -> None:
+    folder, out = tmp_path / "pictures", tmp_path / "run"
+    demo_pictures.write(folder, tmp_path / "truth.json", n_pictures=3, seed=3, size=(64, 80))
+    own = (folder / "0002.png").read_bytes()
+    settings = {**QUICK, "cluster": {"k": 2}}
+    api.run(pictures=folder, out=out, settings=settings, until="scan", quiet=True)
+    (folder / "0002.png").write_bytes((folder / "0001.png").read_bytes())  # which has masks
+    api.propose(out=out, quiet=True)
+    (folder / "0002.png").write_bytes(own)
+    with pytest.raises(TrainingError, match="another picture than was scanned"):
+        api.cluster(out=out, quiet=True)
+
+
+def test_what_was_made_of_a_refused_picture_is_stale_once_the_picture_is_mended(
+    tmp_path: Path,
+) -> None:
+    folder, held_out, out = tmp_path / "pictures", tmp_path / "held", tmp_path / "run"
+    demo_pictures.write(folder, tmp_path / "a.json", n_pictures=3, seed=3, size=(64, 80))
+    demo_pictures.write(held_out, tmp_path / "b.json", n_pictures=2, seed=4, size=(64, 80))
+    settings = {**QUICK, "cluster": {"k": 2}, "validation": str(held_out)}
+    api.run(pictures=folder, out=out, settings=settings, until="cluster", quiet=True)
+    whole = (held_out / "0001.png").read_bytes()
+    (held_out / "0001.png").write_bytes(whole[:60] + bytes(len(whole) - 60))
+    api.detect(out=out, quiet=True)
+    api.label(out=out, quiet=True)
+    assert states(out)["label"] == "done"
+    (held_out / "0001.png").write_bytes(whole)
+    api.detect(out=out, redo=True, quiet=True)
+    assert states(out)["label"] == "stale"
+    api.label(out=out, redo=True, quiet=True)
+    coverage = json.loads((out / "label" / "coverage.json").read_text())
+    assert coverage["4"]["masks"] > 0
+
+
+def test_a_damaged_record_of_what_is_done_each_time_stops_nobody(tmp_path: Path) -> None:
+    folder, out = tmp_path / "pictures", tmp_path / "run"
+    demo_pictures.write(folder, tmp_path / "truth.json", n_pictures=2, seed=3, size=(64, 80))
+    api.run(pictures=folder, out=out, settings=QUICK, until="propose", quiet=True)
+    api.report(out=out, quiet=True)
+    (out / "report" / "stage.json").write_text("{")
+    assert states(out)["report"] == "done"
+    api.report(out=out, quiet=True)
+    assert json.loads((out / "report" / "stage.json").read_text())["stage"] == "report"
+    (out / "report" / "parts").mkdir()  # as a kill leaves it
+    assert states(out)["report"] == "unfinished"
