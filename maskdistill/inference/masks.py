@@ -21,7 +21,7 @@ from maskdistill.discovery.find import discover
 from maskdistill.discovery.recipe import recipe_of
 from maskdistill.engine import networks
 from maskdistill.engine.job import Job
-from maskdistill.errors import SettingsError
+from maskdistill.errors import PictureError, SettingsError
 from maskdistill.inference import result_folder
 from maskdistill.masks import rle
 from maskdistill.runs import atomic
@@ -73,7 +73,10 @@ def work(
 
     def masks(target: Path, path: str, rgb: np.ndarray) -> dict[str, int]:
         """Write the files of one picture; return its counts."""
-        found = discover(lambda: rgb, size=rgb.shape[:2], backbone=network, recipe=recipe)
+        try:
+            found = discover(lambda: rgb, size=rgb.shape[:2], backbone=network, recipe=recipe)
+        except MemoryError as error:
+            raise PictureError(f"{path}: {error}") from error
         rows = propose.mask_rows(found)
         write(target, path, rows, size=rgb.shape[:2], notes=found.notes, separate=separate)
         return {"masks": len(rows), "without masks": not rows}

@@ -106,9 +106,13 @@ def fill(
                         target = out / names[path]
                         with atomic.telling(target):
                             target.parent.mkdir(parents=True, exist_ok=True)
-                        counts.update(write(target, path, rgb))
-                        journal.add(keys[path], {"path": path})
-                        counts["new"] += 1
+                        try:
+                            counts.update(write(target, path, rgb))
+                        except PictureError as error:  # it does not fit into memory
+                            refused[path] = str(error)
+                        else:
+                            journal.add(keys[path], {"path": path})
+                            counts["new"] += 1
                     bar.advance()
         counts["refused"] = len(refused)
         _list(own / "refused.json", refused)

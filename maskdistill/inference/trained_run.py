@@ -18,7 +18,8 @@ from maskdistill.artifacts import cluster_names, clusterings, freshness
 from maskdistill.artifacts.mask_lines import detections
 from maskdistill.engine.job import Job
 from maskdistill.engine.opening import settings_of
-from maskdistill.errors import RunError
+from maskdistill.errors import PictureError, RunError
+from maskdistill.memory import in_halves
 from maskdistill.pictures import as_rgb
 from maskdistill.runs import record
 from maskdistill.runs.layout import RunFolder
@@ -64,25 +65,34 @@ class Model:
         Returns:
             A Prediction of the picture's size; its label map is None without a segmenter.
         Raises:
-            PictureError: the file cannot be decoded.
+            PictureError: the file cannot be decoded, or the picture does not fit into memory.
             ValueError: an array of another shape or dtype.
         """
         settings = self.settings
         picture = as_rgb(
             picture, orientation=settings.orientation, max_megapixels=settings.max_megapixels
         )
+        (made,) = in_halves([picture], lambda some: [self._predicted(some[0])])
+        if made is None:
+            height, width = picture.shape[:2]
+            raise PictureError(
+                f"a picture of {width} x {height} px does not fit into memory. "
+                "Make it smaller, or predict on another device"
+            )
+        return made
+
+    def _predicted(self, picture: np.ndarray) -> Prediction:
+        size = picture.shape[:2]
         with torch.inference_mode():
             if self.detector is None:
-                instances = detections({}, picture.shape[:2])
+                instances = detections({}, size)
             else:
                 instances = detect.predict(self.detector, picture, self.settings)
             if self.assign is not None and len(instances):
                 instances = replace(instances, clusters=self.assign(picture, instances))
-            label_map = (
-                segment.predict(self.segmenter, picture, self.settings)
-                if self.segmenter is not None
-                else None
-            )
+            label_map = None
+            if self.segmenter is not None:
+                label_map = segment.predict(self.segmenter, picture, self.settings)
         return Prediction(instances=instances, label_map=label_map, names=self.names)
 
 

@@ -6,11 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from maskdistill import api
 from maskdistill.errors import PictureError, RunError
-from maskdistill.inference import result_folder
+from maskdistill.inference import result_folder, trained_run
 from maskdistill.runs.progress import Progress
 from maskdistill.settings import RunSettings
 from maskdistill.workflows import demo_pictures
@@ -222,3 +224,21 @@ def test_a_file_in_the_place_of_the_results_is_refused(pictures, tmp_path):
     (tmp_path / "afile").touch()
     with pytest.raises(RunError, match="is a file, where a folder for the results is wanted"):
         fill(pictures, tmp_path / "afile")
+
+
+def test_a_picture_that_does_not_fit_into_memory_is_refused_and_the_others_are_made(
+    tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own, seen = trained_run.segment.predict, []
+
+    def predict(model, rgb, settings):
+        seen.append(rgb.shape)
+        if len(seen) == 1:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return own(model, rgb, settings)
+
+    monkeypatch.setattr(trained_run.segment, "predict", predict)
+    counts = api.predict(run=tiny.out, pictures=tiny.validation, out=tmp_path / "out", quiet=True)
+    assert (counts["refused"], counts["predicted"]) == (1, 3)
+    (refused,) = json.loads((tmp_path / "out" / ".maskdistill" / "refused.json").read_text())
+    assert "does not fit into memory" in refused["reason"]
