@@ -219,7 +219,8 @@ def test_the_end_of_a_run_is_one_number_a_stage_and_where_all_are(tiny):
         ]
         assert f" {100 * row['value']:.1f} (" in line
         assert line.endswith("validation")
-    assert lines[-1] == f"All {len(rows)} numbers: {tiny.out / 'evaluate' / 'metrics.md'}"
+    where, how = tiny.out / "evaluate" / "metrics.md", f"maskdistill evaluate {tiny.out} --all"
+    assert lines[-1] == f"All {len(rows)} numbers: {where}, or {how}"
 
 
 def test_a_number_is_of_the_training_pictures_where_the_held_out_ones_have_none(tmp_path):
