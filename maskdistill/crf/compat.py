@@ -1,10 +1,10 @@
 """Pydensecrf's names: code written for that package changes its imports and nothing else.
 
-In:       energies (labels, pixels), pairwise kernels, as `pydensecrf.densecrf` and
-          `pydensecrf.utils` take them
+In:       energies (labels, pixels), pairwise kernels, as `pydensecrf.densecrf` takes them;
+          the names of `pydensecrf.utils` stand in the same namespace
 Out:      probabilities (labels, pixels), a NumPy array
-Differs:  Potts compatibility alone; kernels are not learned, so the three kinds of kernel are the
-          same one; no step-wise inference. Anything else is refused by name
+Differs:  kernels are not learned, so the three kinds of kernel are the same one; any float type
+          and order in memory is taken; energies must be finite and set before inference
 """
 
 from __future__ import annotations
@@ -14,9 +14,45 @@ from enum import IntEnum
 import numpy as np
 
 from maskdistill.crf import checks
+from maskdistill.crf.compat_terms import (
+    ConstUnary,
+    LogisticUnary,
+    colours_of,
+    compatibility,
+    compute_unary,
+    create_pairwise_bilateral,
+    create_pairwise_gaussian,
+    deviations,
+    softmax_to_unary,
+    unary_from_labels,
+    unary_from_softmax,
+)
 from maskdistill.crf.compiled.filters import Kernel
 from maskdistill.crf.compiled.inference import mean_field
+from maskdistill.crf.compiled.messages import Messages
 from maskdistill.crf.mean_field import TILE, tile_order
+
+__all__ = [
+    "CONST_KERNEL",
+    "DIAG_KERNEL",
+    "FULL_KERNEL",
+    "NORMALIZE_AFTER",
+    "NORMALIZE_BEFORE",
+    "NORMALIZE_SYMMETRIC",
+    "NO_NORMALIZATION",
+    "ConstUnary",
+    "DenseCRF",
+    "DenseCRF2D",
+    "KernelType",
+    "LogisticUnary",
+    "NormalizationType",
+    "compute_unary",
+    "create_pairwise_bilateral",
+    "create_pairwise_gaussian",
+    "softmax_to_unary",
+    "unary_from_labels",
+    "unary_from_softmax",
+]
 
 
 class KernelType(IntEnum):
@@ -61,18 +97,22 @@ class DenseCRF:
         self._threads = threads
         self._logits: np.ndarray | None = None
         self._kernels: list[Kernel] = []
+        # Of each kernel None for Potts, whose weight is the kernel's, or a matrix of labels.
+        self._matrices: list[np.ndarray | None] = []
+        self._messages: Messages | None = None
         self._order = np.arange(nvar)
 
-    def setUnaryEnergy(self, u: np.ndarray) -> None:
+    def setUnaryEnergy(self, u: np.ndarray, f: np.ndarray | None = None) -> None:
         """Take the energies of each label at each variable, in place of those before.
 
         Args:
             u: (labels, variables), the negative logarithms of probabilities; finite, kept as
                 float32.
+            f: (d, variables) features that `u`, (labels, d), weighs: LogisticUnary.
         Raises:
             ValueError: another shape, or not finite.
         """
-        energies = np.asarray(u)
+        energies = np.asarray(u) if f is None else LogisticUnary(u, f)
         if energies.shape != self._shape:
             raise ValueError(
                 f"u: bad shape for unary energy (need {self._shape}, got {energies.shape})"
@@ -81,10 +121,14 @@ class DenseCRF:
             raise ValueError("u: energies must be finite; clip probabilities before the logarithm")
         self._logits = -energies.astype(np.float32)
 
+    def setUnary(self, u: np.ndarray) -> None:
+        """Take the energies that ConstUnary or LogisticUnary gave, as setUnaryEnergy does."""
+        self.setUnaryEnergy(u)
+
     def addPairwiseEnergy(
         self,
         features: np.ndarray,
-        compat: float = 3.0,
+        compat: float | np.ndarray = 3.0,
         kernel: int = DIAG_KERNEL,
         normalization: int = NORMALIZE_SYMMETRIC,
     ) -> None:
@@ -92,15 +136,16 @@ class DenseCRF:
 
         Args:
             features: (d, variables), each already divided by its deviation.
-            compat: weight of the Potts model; an array (weights a label, a matrix of labels) is
-                refused.
+            compat: weight of the Potts model, or energies: (labels,) of equal labels, or
+                (labels, labels) of pairs, whose mean with its transpose counts. A vector of -w
+                and the matrix w * (1 - identity) are Potts of weight w.
             kernel: CONST_KERNEL, DIAG_KERNEL or FULL_KERNEL: the same here, where no metric is
                 learned.
             normalization: NO_NORMALIZATION, NORMALIZE_BEFORE, NORMALIZE_AFTER or
                 NORMALIZE_SYMMETRIC.
         Raises:
-            ValueError: features of another shape, not finite; a weight that is not one finite
-                number; unknown words.
+            ValueError: features of another shape, not finite; weights of another shape, not
+                finite; unknown words.
         """
         features = np.asarray(features, np.float32)
         if features.ndim != 2 or features.shape[1] != self._shape[1] or len(features) == 0:
@@ -110,18 +155,12 @@ class DenseCRF:
             )
         if not np.isfinite(features).all():
             raise ValueError("features must be finite")
-        if np.ndim(compat) != 0:
-            raise ValueError(
-                "compat must be a number, the weight of a Potts model, "
-                f"got shape {np.shape(compat)}"
-            )
-        if not np.isfinite(compat):
-            raise ValueError(f"compat must be finite, got {compat}")
+        weight, matrix = compatibility(compat, self._shape[0])
         _known("kernel", kernel, KernelType)
         word = _WORDS[NormalizationType(_known("normalization", normalization, NormalizationType))]
-        self._kernels.append(
-            Kernel(np.ascontiguousarray(features[:, self._order]), float(compat), word)
-        )
+        self._kernels.append(Kernel(np.ascontiguousarray(features[:, self._order]), weight, word))
+        self._matrices.append(matrix)
+        self._messages = None
 
     def inference(self, niter: int) -> np.ndarray:
         """Return probabilities (labels, variables) float32 after so many iterations of mean field.
@@ -130,19 +169,88 @@ class DenseCRF:
             ValueError: niter below 0, or no unary energy yet.
         """
         checks.count("niter", niter, 0)
-        if self._logits is None:
-            raise ValueError("no unary energy: call setUnaryEnergy before inference")
+        logits = self._unary()
         if self._shape[0] == 1:
             return np.ones(self._shape, np.float32)
-        return mean_field(
-            self._logits, self._kernels, self._order, iterations=niter, threads=self._threads
-        )
+        if all(matrix is None for matrix in self._matrices):
+            return mean_field(
+                logits, self._kernels, self._order, iterations=niter, threads=self._threads
+            )
+        found, *scratch = self.startInference()
+        for _ in range(niter):
+            self.stepInference(found, *scratch)
+        return found
+
+    def map(self, niter: int) -> np.ndarray:
+        """Return the likeliest label (variables,) int64 after so many iterations; least of ties."""
+        return self.inference(niter).argmax(axis=0)
+
+    def startInference(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return the probabilities (labels, variables) of the energies alone, and scratch space.
+
+        Raises:
+            ValueError: no unary energy yet.
+        """
+        return _softmax(self._unary()), np.empty((0, 0)), np.empty((0, 0))
+
+    def stepInference(self, Q: np.ndarray, tmp1: object = None, tmp2: object = None) -> None:
+        """Put the probabilities after one more iteration into Q.
+
+        Args:
+            Q: (labels, variables) float32, probabilities; changed in place.
+            tmp1: scratch space of pydensecrf; not used here, like tmp2.
+        Raises:
+            ValueError: Q of another shape or type, or no unary energy yet.
+        """
+        self._check(Q)
+        Q[...] = _softmax(self._unary() - self._pairwise(Q))
+
+    def klDivergence(self, Q: np.ndarray) -> float:
+        """Return the divergence of Q from the model, up to a constant: that of pydensecrf.
+
+        Sum of q log q, of the unary energies' expectation and of the pairwise ones', each pair
+        counted from both sides. May be negative.
+
+        Args:
+            Q: (labels, variables) float32, probabilities.
+        Raises:
+            ValueError: Q of another shape or type, or no unary energy yet.
+        """
+        self._check(Q)
+        energies = self._pairwise(Q).astype(np.float64) - self._unary()
+        return float((Q * (np.log(np.maximum(Q, 1e-20), dtype=np.float64) + energies)).sum())
+
+    def _unary(self) -> np.ndarray:
+        """Return the logits, or raise ValueError if there are none."""
+        if self._logits is None:
+            raise ValueError("no unary energy: call setUnaryEnergy before inference")
+        return self._logits
+
+    def _check(self, found: np.ndarray) -> None:
+        """Raise ValueError unless an array that startInference may have given."""
+        shape, dtype = np.shape(found), getattr(found, "dtype", type(found).__name__)
+        if not isinstance(found, np.ndarray) or shape != self._shape or dtype != np.float32:
+            raise ValueError(
+                f"Q must be what startInference gave, {self._shape} float32, got {shape} {dtype}"
+            )
+
+    def _pairwise(self, found: np.ndarray) -> np.ndarray:
+        """Return the pairwise energies (labels, variables) that probabilities give each label."""
+        if self._messages is None:
+            self._messages = Messages(self._kernels, self._order, self._threads)
+        energies = np.zeros(self._shape, np.float32)
+        for kernel, matrix, message in zip(
+            self._kernels, self._matrices, self._messages.of(found), strict=True
+        ):
+            energies += -np.float32(kernel.weight) * message if matrix is None else matrix @ message
+        return energies
 
     def __getattr__(self, name: str) -> None:
         """Raise AttributeError with the names that there are."""
         raise AttributeError(
-            f"{type(self).__name__} has no {name!r}: setUnaryEnergy, addPairwiseGaussian, "
-            "addPairwiseBilateral, addPairwiseEnergy and inference are what of pydensecrf is here"
+            f"{type(self).__name__} has no {name!r}: setUnary, setUnaryEnergy, "
+            "addPairwiseGaussian, addPairwiseBilateral, addPairwiseEnergy, inference, map, "
+            "startInference, stepInference and klDivergence are what of pydensecrf is here"
         )
 
 
@@ -168,7 +276,7 @@ class DenseCRF2D(DenseCRF):
     def addPairwiseGaussian(
         self,
         sxy: float | tuple[float, float],
-        compat: float,
+        compat: float | np.ndarray,
         kernel: int = DIAG_KERNEL,
         normalization: int = NORMALIZE_SYMMETRIC,
     ) -> None:
@@ -184,9 +292,9 @@ class DenseCRF2D(DenseCRF):
     def addPairwiseBilateral(
         self,
         sxy: float | tuple[float, float],
-        srgb: float | tuple[float, float, float],
+        srgb: float | tuple[float, ...],
         rgbim: np.ndarray,
-        compat: float,
+        compat: float | np.ndarray,
         kernel: int = DIAG_KERNEL,
         normalization: int = NORMALIZE_SYMMETRIC,
     ) -> None:
@@ -195,19 +303,14 @@ class DenseCRF2D(DenseCRF):
         Args:
             sxy: deviation in px, or (x, y).
             srgb: deviation in grey levels, or one a channel.
-            rgbim: (h, w, 3) uint8, or floats in [0, 255]; the others as in addPairwiseEnergy.
+            rgbim: (h, w, 3), or (h, w) or (h, w, n), uint8, or floats in [0, 255] of which at
+                least one is above 1; the others as in addPairwiseEnergy.
         Raises:
             ValueError: a picture of another size or range, deviations that are not above 0; as
                 addPairwiseEnergy.
         """
-        image = np.asarray(rgbim)
-        if image.shape != (*self._size, 3):
-            raise ValueError(
-                f"rgbim: bad shape for pairwise bilateral (need {(*self._size, 3)}, "
-                f"got {image.shape})"
-            )
-        checks.image(image)
-        colours = image.reshape(-1, 3).T.astype(np.float32) / _deviations("srgb", srgb, 3)
+        colours = colours_of(np.asarray(rgbim), self._size)
+        colours /= deviations("srgb", srgb, len(colours))
         self.addPairwiseEnergy(
             np.concatenate([self._places(sxy), colours]), compat, kernel, normalization
         )
@@ -215,92 +318,22 @@ class DenseCRF2D(DenseCRF):
     def _places(self, sxy: float | tuple[float, float]) -> np.ndarray:
         """Return x and y of the pixels over their deviations, (2, pixels) float32."""
         y, x = np.divmod(np.arange(self._shape[1], dtype=np.float32), np.float32(self._size[1]))
-        return np.stack([x, y]) / _deviations("sxy", sxy, 2)
+        return np.stack([x, y]) / deviations("sxy", sxy, 2)
 
 
-def unary_from_softmax(
-    sm: np.ndarray, scale: float | None = None, clip: float | None = 1e-5
-) -> np.ndarray:
-    """Return the energies of probabilities, their negative logarithms.
-
-    >>> print(unary_from_softmax(np.array([[0.9, 0.0], [0.1, 0.8]])).round(2))
-    [[ 0.11 11.51]
-     [ 2.3   0.22]]
-
-    Args:
-        sm: probabilities (classes, ...).
-        scale: above 0, at most 1: probabilities are drawn towards 1 / classes first, so that 1
-            becomes scale + (1 - scale) / classes. None leaves them.
-        clip: least probability before the logarithm; None clips nothing.
-    Returns:
-        (classes, pixels) float32.
-    Raises:
-        ValueError: no class or no pixel, scale out of range; without clip a probability that is
-            not above 0.
-    """
-    probabilities = np.asarray(sm)
-    if probabilities.ndim < 2 or 0 in probabilities.shape:
-        raise ValueError(
-            "sm must be (classes, ...) with at least one class and pixel, "
-            f"got {probabilities.shape}"
-        )
-    if scale is not None:
-        if not 0 < scale <= 1:
-            raise ValueError(f"scale must be above 0 and at most 1, got {scale}")
-        probabilities = scale * probabilities + (1 - scale) / len(probabilities)
-    if clip is not None:
-        probabilities = np.clip(probabilities, clip, 1.0)
-    elif not (probabilities > 0).all():
-        raise ValueError("sm: without clip every probability must be above 0")
-    return np.ascontiguousarray(-np.log(probabilities).reshape(len(probabilities), -1), np.float32)
+def __getattr__(name: str) -> None:
+    """Raise AttributeError with the import lines that pydensecrf's modules become."""
+    raise AttributeError(
+        f"maskdistill.crf.compat has no {name!r}: pydensecrf.densecrf and pydensecrf.utils are one "
+        "namespace here. Write `import maskdistill.crf.compat as dcrf` for either, or "
+        f"`from maskdistill.crf.compat import` one of {', '.join(__all__)}"
+    )
 
 
-def unary_from_labels(
-    labels: np.ndarray, n_labels: int, gt_prob: float, zero_unsure: bool = True
-) -> np.ndarray:
-    """Return the energies of a map of labels that are right with a probability.
-
-    Args:
-        labels: integers, any shape.
-        n_labels: number of classes, 0 not counted where it is unsure; at least two.
-        gt_prob: that a label is right, between 0 and 1, both excluded.
-        zero_unsure: 0 is a pixel that may be anything and label k is class k - 1; else label k is
-            class k.
-    Returns:
-        (n_labels, pixels) float32.
-    Raises:
-        ValueError: an argument is not as above, no pixels, a label out of range.
-    """
-    checks.count("n_labels", n_labels, 2)
-    if not 0 < gt_prob < 1:
-        raise ValueError(f"gt_prob must be between 0 and 1, both excluded, got {gt_prob}")
-    flat = np.asarray(labels).ravel()
-    if not np.issubdtype(flat.dtype, np.integer):
-        raise ValueError(f"labels must be integers, got {flat.dtype}")
-    least, most = (0, n_labels) if zero_unsure else (0, n_labels - 1)
-    if flat.size == 0 or flat.min() < least or flat.max() > most:
-        found = f"{flat.min()} to {flat.max()}" if flat.size else "none"
-        raise ValueError(f"labels must be {least} to {most}, got {found}")
-    classes = flat.astype(np.int64) - int(zero_unsure)
-    energies = np.full((n_labels, flat.size), -np.log((1 - gt_prob) / (n_labels - 1)), np.float32)
-    sure = classes >= 0
-    energies[classes[sure], np.flatnonzero(sure)] = -np.log(gt_prob)
-    energies[:, ~sure] = -np.log(1 / n_labels)
-    return energies
-
-
-def _deviations(name: str, found: float | tuple[float, ...], n: int) -> np.ndarray:
-    """Return deviations (n, 1) float32, of one for all or one each.
-
-    Raises:
-        ValueError: another number of them, or not above zero and finite.
-    """
-    if np.ndim(found) != 0 and np.shape(found) != (n,):
-        raise ValueError(f"{name} must be a number or {n} of them, got shape {np.shape(found)}")
-    deviations = np.broadcast_to(np.asarray(found, np.float32), (n,))
-    if not ((deviations > 0) & np.isfinite(deviations)).all():
-        raise ValueError(f"{name}: deviations must be above zero and finite, got {found}")
-    return deviations[:, None]
+def _softmax(logits: np.ndarray) -> np.ndarray:
+    """Return e to the power of logits over its sum along axis 0, float32."""
+    raised = np.exp(logits - logits.max(axis=0))
+    return np.asarray(raised / raised.sum(axis=0), np.float32)
 
 
 def _known(name: str, found: int, kinds: type[IntEnum]) -> int:

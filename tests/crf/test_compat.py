@@ -107,24 +107,6 @@ def test_adding_a_constant_to_the_energies_of_a_pixel_changes_nothing(rng):
     np.testing.assert_allclose(answers[0], answers[1], atol=1e-4)
 
 
-def test_energies_of_a_softmax_are_its_negative_logarithms():
-    sm = np.array([[[0.9, 0.0]], [[0.1, 1.0]]])
-    found = compat.unary_from_softmax(sm)
-    assert found.dtype == np.float32
-    np.testing.assert_allclose(found, -np.log([[0.9, 1e-5], [0.1, 1.0]]), rtol=1e-6)
-    scaled = compat.unary_from_softmax(sm, scale=0.5, clip=None)
-    np.testing.assert_allclose(scaled, -np.log([[0.7, 0.25], [0.3, 0.75]]), rtol=1e-6)
-
-
-def test_energies_of_labels_say_how_sure_they_are():
-    found = compat.unary_from_labels(np.array([[0, 1], [2, 0]]), 2, 0.7)
-    np.testing.assert_allclose(
-        found, -np.log([[0.5, 0.7, 0.3, 0.5], [0.5, 0.3, 0.7, 0.5]]), rtol=1e-6
-    )
-    found = compat.unary_from_labels(np.array([0, 2]), 3, 0.8, zero_unsure=False)
-    np.testing.assert_allclose(found, -np.log([[0.8, 0.1], [0.1, 0.1], [0.1, 0.8]]), rtol=1e-6)
-
-
 BILATERAL = {"sxy": 5, "srgb": 5, "rgbim": np.zeros((2, 3, 3), np.uint8), "compat": 3}
 
 
@@ -136,7 +118,13 @@ BILATERAL = {"sxy": 5, "srgb": 5, "rgbim": np.zeros((2, 3, 3), np.uint8), "compa
         (lambda d: d.setUnaryEnergy(np.full((2, 6), np.inf)), "finite"),
         (lambda d: d.addPairwiseGaussian(sxy=0, compat=3), "sxy: deviations must be above zero"),
         (lambda d: d.addPairwiseGaussian(sxy=(1, 2, 3), compat=3), "sxy must be a number or 2"),
-        (lambda d: d.addPairwiseGaussian(sxy=1, compat=np.eye(2)), "Potts"),
+        (lambda d: d.addPairwiseGaussian(sxy=1, compat=np.eye(3)), r"2 x 2 labels, got .*3, 3"),
+        (lambda d: d.addPairwiseGaussian(sxy=1, compat=[1, 2, 3]), r"compat must be .*\(3,\)"),
+        (lambda d: d.addPairwiseGaussian(sxy=1, compat=[1, np.inf]), "compat must be finite"),
+        (lambda d: d.startInference(), "setUnaryEnergy"),
+        (lambda d: d.klDivergence(np.zeros((2, 5), np.float32)), r"Q .*\(2, 6\) float32, got"),
+        (lambda d: d.stepInference(np.zeros((2, 6)), 0, 0), "float32, got .* float64"),
+        (lambda d: d.setUnaryEnergy(np.ones((2, 3)), np.ones((4, 6))), "L and f"),
         (lambda d: d.addPairwiseGaussian(sxy=1, compat=np.nan), "compat must be finite"),
         (lambda d: d.addPairwiseGaussian(sxy=1, compat=3, kernel=7), "DIAG_KERNEL"),
         (lambda d: d.addPairwiseGaussian(sxy=1, compat=3, normalization=7), "NORMALIZE_SYMMETRIC"),
@@ -144,8 +132,21 @@ BILATERAL = {"sxy": 5, "srgb": 5, "rgbim": np.zeros((2, 3, 3), np.uint8), "compa
             lambda d: d.addPairwiseBilateral(
                 **{**BILATERAL, "rgbim": np.zeros((3, 2, 3), np.uint8)}
             ),
-            "rgbim",
+            "rgbim: .*width first",
         ),
+        (
+            lambda d: d.addPairwiseBilateral(**{**BILATERAL, "rgbim": np.zeros((2, 3), int)}),
+            "rgbim must be uint8, 0 to 255, got int64",
+        ),
+        (
+            lambda d: d.addPairwiseBilateral(**{**BILATERAL, "rgbim": np.full((2, 3), 256.0)}),
+            r"rgbim must be in \[0, 255\]",
+        ),
+        (
+            lambda d: d.addPairwiseBilateral(**{**BILATERAL, "rgbim": np.full((2, 3), np.nan)}),
+            r"rgbim must be in \[0, 255\] and finite",
+        ),
+        (lambda d: d.addPairwiseBilateral(**{**BILATERAL, "srgb": (1, 2)}), "srgb .* 3 of them"),
         (lambda d: d.addPairwiseBilateral(**{**BILATERAL, "srgb": -1}), "srgb"),
         (lambda d: d.addPairwiseEnergy(np.zeros((2, 5)), compat=3), "features"),
     ],
@@ -156,20 +157,161 @@ def test_bad_input_is_named(call, words):
 
 
 def test_what_is_not_here_is_refused_by_name():
-    with pytest.raises(AttributeError, match=r"stepInference.*addPairwiseBilateral"):
-        compat.DenseCRF2D(3, 2, 2).stepInference()
+    with pytest.raises(AttributeError, match=r"gradient.*addPairwiseBilateral.*klDivergence"):
+        compat.DenseCRF2D(3, 2, 2).gradient()
+    with pytest.raises(AttributeError, match=r"'utils'.*one namespace.*create_pairwise_bilateral"):
+        _ = compat.utils
 
 
-@pytest.mark.parametrize(
-    "labels, n_labels, gt_prob, words",
-    [
-        ([0, 3], 2, 0.7, "0 to 2, got 0 to 3"),
-        ([-1, 1], 2, 0.7, "0 to 2"),
-        ([0, 1], 1, 0.7, "n_labels"),
-        ([0, 1], 2, 1.0, "gt_prob"),
-        ([0.0, 1.0], 2, 0.7, "integers"),
-    ],
-)
-def test_bad_labels_are_named(labels, n_labels, gt_prob, words):
-    with pytest.raises(ValueError, match=words):
-        compat.unary_from_labels(np.array(labels), n_labels, gt_prob)
+def test_every_name_of_pydensecrf_that_callers_use_is_here():
+    from maskdistill.crf.compat import (  # noqa: F401  as callers do
+        CONST_KERNEL,
+        DIAG_KERNEL,
+        FULL_KERNEL,
+        NO_NORMALIZATION,
+        NORMALIZE_AFTER,
+        NORMALIZE_BEFORE,
+        NORMALIZE_SYMMETRIC,
+        ConstUnary,
+        DenseCRF,
+        DenseCRF2D,
+        LogisticUnary,
+        compute_unary,
+        create_pairwise_bilateral,
+        create_pairwise_gaussian,
+        softmax_to_unary,
+        unary_from_labels,
+        unary_from_softmax,
+    )
+
+    d = DenseCRF2D(3, 2, 2)
+    for method in (
+        d.setUnary,
+        d.setUnaryEnergy,
+        d.addPairwiseGaussian,
+        d.addPairwiseBilateral,
+        d.addPairwiseEnergy,
+        d.inference,
+        d.startInference,
+        d.stepInference,
+        d.klDivergence,
+        d.map,
+    ):
+        assert callable(method)
+
+
+def exact_kernels(image, std_px, std_grey, kind="symmetric"):
+    """The kernel's sums of a picture, (height, width, channels), normalised as pydensecrf names."""
+    sums = exact.kernel(exact.features(image, std_px, std_grey))
+    total = sums.sum(axis=1)
+    return {
+        "symmetric": exact.normalised(sums),
+        "after": sums / total[:, None],
+        "before": sums / total[None, :],
+    }[kind]
+
+
+def with_one_kernel(unary, image, weights, **more):
+    n_labels = len(unary)
+    d = compat.DenseCRF2D(image.shape[1], image.shape[0], n_labels, **more)
+    d.setUnaryEnergy(unary)
+    d.addPairwiseGaussian(sxy=2, compat=weights)
+    d.addPairwiseBilateral(sxy=9, srgb=20, rgbim=image, compat=weights)
+    return d
+
+
+def test_energies_of_pairs_of_labels_are_those_of_the_exact_twin(rng):
+    image, probabilities = drawn(rng, 3, 9, 11)
+    unary = compat.unary_from_softmax(probabilities)
+    sums = [exact_kernels(image, 2, None), exact_kernels(image, 9, 20)]
+    drawn_weights = rng.standard_normal((3, 3)) * 3
+    for given, matrix in (
+        (drawn_weights, (drawn_weights + drawn_weights.T) / 2),
+        (np.array([-4, -1, 2], np.float32), np.diag([-4, -1, 2])),
+    ):
+        wanted = exact.softmax(-unary.astype(float))
+        for _ in range(3):
+            wanted = exact.softmax(-unary - sum(matrix @ wanted @ one.T for one in sums))
+        found = with_one_kernel(unary, image, given).inference(3)
+        assert np.abs(found - wanted).mean() < 0.03
+        assert np.abs(found - exact.softmax(-unary)).mean() > 0.1
+
+
+@pytest.mark.parametrize("n_labels", (2, 3))
+def test_a_vector_and_a_matrix_of_potts_are_potts(rng, n_labels):
+    image, probabilities = drawn(rng, n_labels, 19, 22)
+    unary = compat.unary_from_softmax(probabilities)
+    wanted = with_one_kernel(unary, image, 3.0).inference(4)
+    for given in (np.full(n_labels, -3.0), 3 * (1 - np.eye(n_labels)), -3 * np.eye(n_labels)):
+        found = with_one_kernel(unary, image, given).inference(4)
+        np.testing.assert_allclose(found, wanted, atol=2e-3)
+
+
+@pytest.mark.parametrize("n_labels", (1, 2, 3, 5))
+def test_steps_are_what_inference_does_at_once(rng, n_labels):
+    image, probabilities = drawn(rng, n_labels, 19, 22)
+    d = with_one_kernel(compat.unary_from_softmax(probabilities), image, 2.0)
+    found, tmp1, tmp2 = d.startInference()
+    for step in range(4):
+        np.testing.assert_allclose(found, d.inference(step), atol=2e-3)
+        assert d.stepInference(found, tmp1, tmp2) is None
+    assert found.dtype == np.float32
+    np.testing.assert_array_equal(d.map(4), d.inference(4).argmax(axis=0))
+
+
+def test_steps_are_the_same_bytes_on_any_number_of_threads(rng):
+    image, probabilities = drawn(rng, 3, 19, 22)
+    unary = compat.unary_from_softmax(probabilities)
+    one, three = (
+        with_one_kernel(unary, image, [-1, -2, -3], threads=threads).inference(3)
+        for threads in (1, 3)
+    )
+    np.testing.assert_array_equal(one, three)
+
+
+@pytest.mark.parametrize("kind", ("symmetric", "before", "after"))
+def test_the_divergence_is_that_of_the_exact_sums(rng, kind):
+    image, probabilities = drawn(rng, 3, 9, 11)
+    unary = compat.unary_from_softmax(probabilities)
+    d = compat.DenseCRF2D(11, 9, 3)
+    d.setUnaryEnergy(unary)
+    d.addPairwiseGaussian(
+        sxy=2, compat=3, normalization=compat.NormalizationType[f"NORMALIZE_{kind.upper()}"]
+    )
+    found, *scratch = d.startInference()
+    d.stepInference(found, *scratch)
+    q = found.astype(float)
+    pairs = -3 * (q * (q @ exact_kernels(image, 2, None, kind).T)).sum()
+    wanted = (q * np.log(q)).sum() + (unary * q).sum() + pairs
+    assert d.klDivergence(found) == pytest.approx(wanted, rel=0.02)
+    alone = compat.DenseCRF(99, 3)
+    alone.setUnaryEnergy(unary)
+    assert alone.klDivergence(found) == pytest.approx(wanted - pairs, rel=1e-5)
+
+
+def test_a_kernel_added_after_a_step_counts_in_the_next(rng):
+    image, probabilities = drawn(rng, 3, 9, 11)
+    unary = compat.unary_from_softmax(probabilities)
+    d = compat.DenseCRF2D(11, 9, 3)
+    d.setUnaryEnergy(unary)
+    d.addPairwiseGaussian(sxy=2, compat=2.0)
+    before = d.klDivergence(d.startInference()[0])
+    d.addPairwiseBilateral(sxy=9, srgb=20, rgbim=image, compat=2.0)
+    wanted = with_one_kernel(unary, image, 2.0)
+    assert d.klDivergence(d.startInference()[0]) == wanted.klDivergence(wanted.startInference()[0])
+    assert d.klDivergence(d.startInference()[0]) != before
+
+
+def test_unary_objects_are_their_energies(rng):
+    unary = rng.random((2, 6)).astype(np.float32)
+    weights, features = rng.random((2, 4)), rng.random((4, 6))
+    d = compat.DenseCRF(6, 2)
+    d.setUnary(compat.ConstUnary(unary))
+    np.testing.assert_allclose(d.inference(0), exact.softmax(-unary), rtol=1e-5)
+    for give in (
+        lambda: d.setUnary(compat.LogisticUnary(weights, features)),
+        lambda: d.setUnaryEnergy(weights, features),
+    ):
+        d.setUnaryEnergy(unary)
+        give()
+        np.testing.assert_allclose(d.inference(0), exact.softmax(-(weights @ features)), rtol=1e-5)

@@ -54,8 +54,9 @@ def mean_field(
     loops = kernels(width)
     energies = np.empty(n_pixels * width + WIDTH, np.float32)
     # float16 where rows are vectors: half the bytes of what waits for memory (docs/log/crf.md).
-    # Normalisations other than the symmetric one leave its range.
-    half = HALF and width > 1 and all(kernel.normalization == "symmetric" for kernel in terms)
+    # Normalisations other than the symmetric one leave its range, and so do many features: before
+    # the blur n pixels of one lattice point may weigh sqrt(n * 2^(features + 1)).
+    half = HALF and width > 1 and all(_holds_half(kernel) for kernel in terms)
     stored = np.uint16 if half else np.float32
     rows = np.empty(n_pixels * width + WIDTH, stored)
     out = np.empty((n_classes, n_pixels), np.float32)
@@ -120,6 +121,11 @@ def mean_field(
 
     together(work, threads)
     return out
+
+
+def _holds_half(kernel: Kernel) -> bool:
+    """Return whether a kernel's sums stay in float16's range, for at least 60 million pixels."""
+    return kernel.normalization == "symmetric" and len(kernel.features) <= 5
 
 
 @compiled(**OPTIONS)

@@ -21,6 +21,8 @@ from maskdistill.numba_jit import compiled
 BLOCK = 64
 _FREE = -1  # no key is negative
 _KEYS = 2**62  # a lattice point's coordinates are packed into one int64
+_PLACE_AND_COLOUR = 5  # features whose keys are never drawn, so that no two points share one
+_WHOLE = 2**24  # steps of the lattice beyond which float32 has no whole numbers
 
 
 class Packing(NamedTuple):
@@ -65,9 +67,14 @@ def packing(low: np.ndarray, high: np.ndarray) -> Packing:
     Args:
         low: (d,) float32, least value of each feature.
         high: (d,) float32, largest.
+    Returns:
+        Strides that number every lattice point in the bounds; of more than 5 features that spread
+        over more points than 62 bits can number, strides that are drawn, always the same for the
+        same bounds: two points share a key with a chance of one in 2^45 or less, up to 100
+        features of 1000 steps.
     Raises:
-        ValueError: they spread over more of the lattice than 62 bits can number: a deviation is
-            too small.
+        ValueError: at most 5 features spread over more of the lattice than 62 bits can number, or
+            one of more over 2^24 steps: a deviation is too small.
     """
     d = len(low)
     scales = (np.sqrt(2 / 3) * (d + 1) / np.sqrt(np.arange(1, d + 1) * np.arange(2, d + 2))).astype(
@@ -85,14 +92,16 @@ def packing(low: np.ndarray, high: np.ndarray) -> Packing:
         # theirs.
         least, most = np.floor(least) - 4 * (d + 1), np.ceil(most) + 4 * (d + 1)
         extents.append(int(most) - int(least) + 1)
-        strides[axis] = stride
+        strides[axis] = stride if stride < _KEYS else 0
         stride *= extents[axis]
-        if stride >= _KEYS:
+        if stride >= _KEYS and (d <= _PLACE_AND_COLOUR or extents[axis] > _WHOLE):
             raise ValueError(
                 f"features spread over {extents} steps of the lattice, more than fit in 62 bits: "
                 "the deviations are too small for this picture"
             )
         lowest[axis] = int(least)
+    if stride >= _KEYS:
+        strides = np.random.default_rng(0).integers(1, _KEYS // sum(extents), d)
     return Packing(scales, lowest, strides)
 
 
