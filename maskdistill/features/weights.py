@@ -140,8 +140,8 @@ def _from_timm(name: str) -> dict[str, Tensor]:
         model = timm.create_model(name.removeprefix("timm/"), pretrained=True, num_classes=0)
     except (OSError, RuntimeError, ValueError) as error:
         raise WeightsError(
-            f"{name}: its weights could not be fetched ({checkpoint_file.reason(error)}). Without network: "
-            "download the model's model.safetensors from huggingface.co on another machine and "
+            f"{name}: its weights could not be fetched ({checkpoint_file.reason(error)}). "
+            "Without network: download the model's model.safetensors from huggingface.co on another machine and "
             f"give it as --weights propose=FILE beside the backbone {name}. {_WITHOUT}"
         ) from error
     return _plain(model.state_dict())[0]

@@ -1,4 +1,4 @@
-"""Other people's names for a ViT's tensors: each layout gives the very tensors of the plain file."""
+"""Other people's names for a ViT's tensors: each layout gives the tensors of the plain file."""
 
 from __future__ import annotations
 
