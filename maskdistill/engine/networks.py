@@ -71,12 +71,22 @@ def backbone(job: Job, stage: str, name: str) -> Any:
     if name == HANDCRAFTED:
         return handcrafted.load()
     dtype = torch.bfloat16 if job.settings.precision == "bfloat16" else torch.float32
-    state = _state(job, stage, name)
+    state, note = _state(job, stage, name)
     rotated = stage == "propose" and job.settings.propose.rotated
     try:
-        return vit.load(name, weights=state, device=device(job), dtype=dtype, rotated=rotated)
+        network = vit.load(name, weights=state, device=device(job), dtype=dtype, rotated=rotated)
     except WeightsError as error:
         raise WeightsError(f"{stage}.backbone: {error}") from error
+    network.note = note
+    tell_choice(job, stage, note)
+    return network
+
+
+def tell_choice(job: Job, stage: str, note: str) -> None:
+    """Say and write down what was chosen in a file of weights that holds several networks."""
+    if note:
+        job.progress.say(f"{stage}: {note}")
+        job.ledger.write("note", stage=stage, what=note)
 
 
 # The one exception to having no globals: a loop over pictures calls a function that has nowhere
@@ -121,7 +131,7 @@ def digest(job: Job, stage: str, name: str) -> str:
     """
     if name == HANDCRAFTED:
         return HANDCRAFTED
-    state = _state(job, stage, name)
+    state, _ = _state(job, stage, name)
     return state if isinstance(state, str) else weights.fingerprint(state)
 
 
@@ -150,10 +160,10 @@ def _given(job: Job, stage: str, name: str) -> str:
     return given or name
 
 
-def _state(job: Job, stage: str, name: str) -> Any:
-    """Return a state dict, or `none` for weights drawn at random."""
+def _state(job: Job, stage: str, name: str) -> tuple[Any, str]:
+    """Return a state dict, or `none` for weights drawn at random; and a note on what was chosen."""
     given = _given(job, stage, name)
     if given == "none":
-        return "none"
+        return "none", ""
     vit.check(name)  # before anything is fetched for it
-    return weights.read(given, name=name)
+    return weights.read_told(given, name=name)

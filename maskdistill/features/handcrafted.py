@@ -43,6 +43,7 @@ class Handcrafted:
         heads: one.
         has_class: False, query 0 is a stand-in.
         width: of a descriptor.
+        note: as a ViT has it, on files of weights: none here.
     """
 
     patch: int = 8
@@ -52,6 +53,7 @@ class Handcrafted:
     heads: int = 1
     has_class: bool = False
     width: int = _WIDTH
+    note: str = ""
 
     def features(
         self, batch: Tensor, *, block: int = -1, want: tuple[str, ...] = ("queries", "keys")

@@ -24,7 +24,7 @@ from timm.models.vision_transformer import Attention, Block, VisionTransformer
 from torch import Tensor
 
 from maskdistill.errors import WeightsError
-from maskdistill.features import attention, eva, packed
+from maskdistill.features import attention, eva, layouts, packed
 from maskdistill.features import weights as weight_files
 from maskdistill.features.network import Network
 from maskdistill.types import Features
@@ -103,6 +103,7 @@ class ViT(Network):
         name: as `load` took it.
         mean: of RGB in [0, 1], that pictures are normalised with.
         std: the deviation, likewise.
+        note: on what was chosen in the file of weights by whoever read it; "": nothing.
     """
 
     def __init__(
@@ -117,6 +118,7 @@ class ViT(Network):
     ) -> None:
         super().__init__(model, as_dino=as_dino, rotated=rotated)
         self.name, self.mean, self.std = name, mean, std
+        self.note = ""
 
     @torch.inference_mode()
     def features(
@@ -262,8 +264,10 @@ def _fill(
         WeightsError: tensors that are missing, unknown or of another shape.
     """
     wanted = model.state_dict()
+    state = layouts.in_timms_names(state)
     # DINOv3's own files name their tensors otherwise.
     if isinstance(model, Eva) and "storage_tokens" in state:
+        _check_biases(wanted, state, name=name, source=source)
         with contextlib.redirect_stdout(io.StringIO()):
             state = checkpoint_filter_fn(dict(state), model)
     heads = ("head.", "head_dist.", "fc_norm.")
@@ -282,7 +286,28 @@ def _fill(
             f"{source}: not the weights of {name}: "
             f"{len(missing)} tensors missing ({', '.join(missing[:3]) or 'none'}), "
             f"{len(foreign)} unknown ({', '.join(foreign[:3]) or 'none'}), "
-            f"{len(misfit)} of another shape ({'; '.join(misfit[:2]) or 'none'}). "
+            f"{len(misfit)} of another shape ({'; '.join(misfit[:2]) or 'none'})"
+            f"{'; ' + told if (told := layouts.described(state)) else ''}. "
             "Name the backbone that they belong to"
         )
     model.load_state_dict(dict(given))
+
+
+def _check_biases(
+    wanted: Mapping[str, Tensor], state: Mapping[str, Tensor], *, name: str, source: str
+) -> None:
+    """Refuse DINOv3's weights with biases that a network without them would drop in silence.
+
+    Meta's published ones are zero, those of keys are masked; fine-tuning may change the others.
+
+    Raises:
+        WeightsError: a bias of queries or values that is not zero.
+    """
+    for key, bias in state.items():
+        if key.endswith(".qkv.bias") and key.replace("qkv.bias", "q_bias") not in wanted:
+            queries, _, values = bias.chunk(3)
+            if queries.any() or values.any():
+                raise WeightsError(
+                    f"{source}: {key} is not zero, and {name} has no such bias. Name the backbone "
+                    f"that has: {name.partition('.')[0]}_qkvb"
+                )

@@ -3,12 +3,11 @@
 In:       a name of URLS, timm/<model>, or a file
 Out:      a plain state dict, float32, keys as timm's ViT or torchvision's ResNet have them
 Differs:  wrappers, prefixes of training code and other branches (student, momentum queue,
-          projection heads) are taken off
+          projection heads) are taken off (branches.py), names of others turned (layouts.py)
 """
 
 from __future__ import annotations
 
-import argparse
 import difflib
 import hashlib
 from collections.abc import Mapping
@@ -16,12 +15,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
 
-import numpy as np
-import safetensors.torch
 import torch
 from torch import Tensor
 
 from maskdistill.errors import WeightsError
+from maskdistill.features import branches, checkpoint_file, layouts
 
 _DINO = "https://dl.fbaipublicfiles.com/dino"
 URLS = {
@@ -33,20 +31,6 @@ URLS = {
     "moco_v2_resnet50": "https://dl.fbaipublicfiles.com/moco/moco_checkpoints/"
     "moco_v2_800ep/moco_v2_800ep_pretrain.pth.tar",
 }
-# The first prefix that any key has is the branch that is kept: teachers and momentum copies before
-# students.
-_BRANCHES = (
-    "module.momentum_encoder.",
-    "module.base_encoder.",
-    "module.encoder_k.",
-    "module.encoder_q.",
-    "teacher.",
-    "module.backbone.",
-    "backbone.",
-    "module.",
-    "encoder.",
-)
-_WRAPPERS = ("teacher", "state_dict", "model", "student")
 
 
 def read(what: str | Path, *, name: str | None = None) -> dict[str, Tensor]:
@@ -58,12 +42,21 @@ def read(what: str | Path, *, name: str | None = None) -> dict[str, Tensor]:
     Returns:
         A state dict on the CPU, floats as float32.
     Raises:
+        WeightsError: as `read_told`.
+    """
+    return read_told(what, name=name)[0]
+
+
+def read_told(what: str | Path, *, name: str | None = None) -> tuple[dict[str, Tensor], str]:
+    """Return the weights as `read`, and a note on what was chosen among several ("": no choice).
+
+    Raises:
         WeightsError: no such name or file, not to be had offline, or a file of unknown layout.
     """
     if str(what) in URLS:
-        return _plain(_loaded(_cached(str(what))))
+        return _plain(checkpoint_file.read(_cached(str(what))), source=str(what))
     if str(what).startswith("timm/"):
-        return _from_timm(str(what))
+        return _from_timm(str(what)), ""
     path = Path(what).expanduser()
     if not path.is_file():
         near = difflib.get_close_matches(str(what), [*URLS, "handcrafted", "none"], n=2)
@@ -73,7 +66,7 @@ def read(what: str | Path, *, name: str | None = None) -> dict[str, Tensor]:
             "of propose also handcrafted; `none` starts at random."
             + (f" Perhaps you meant {' or '.join(near)}." if near else "")
         )
-    return _plain(_loaded(path), path=path)
+    return _plain(checkpoint_file.read(path), source=str(path))
 
 
 def fetch(what: str) -> None:
@@ -90,42 +83,19 @@ def fetch(what: str) -> None:
         _from_timm(what)
 
 
-def _plain(state: Mapping[str, Any], *, path: Path | None = None) -> dict[str, Tensor]:
-    """Return the tensors of the wanted branch without its prefix, floats as float32.
+def _plain(state: Mapping[str, Any], *, source: str = "weights") -> tuple[dict[str, Tensor], str]:
+    """Return the tensors of the wanted branch in timm's names, floats as float32, and a note.
 
     Raises:
-        WeightsError: no tensors in it.
+        WeightsError: as `branches.wanted`.
     """
-    for wrapper in _WRAPPERS:
-        if isinstance(state.get(wrapper), Mapping):
-            state = state[wrapper]
-            break
-    tensors = {
-        key: value
-        for key, value in state.items()
-        if isinstance(key, str) and isinstance(value, Tensor)
-    }
-    if not tensors:
-        raise WeightsError(
-            f"{path or 'weights'}: holds no tensors; its keys: "
-            f"{', '.join(map(str, list(state)[:5])) or 'none'}. "
-            f"Wanted: a state dict, bare or under {', '.join(_WRAPPERS)}"
-        )
-    # Twice: a full checkpoint may hold `module.` around `backbone.`.
-    for _ in range(2):
-        for prefix in _BRANCHES:
-            if any(key.startswith(prefix) for key in tensors):
-                tensors = {
-                    key.removeprefix(prefix): value
-                    for key, value in tensors.items()
-                    if key.startswith(prefix)
-                }
-                break
+    tensors, note = branches.wanted(state, source=source)
     heads = ("head.", "fc.", "queue", "projector.", "predictor.")
     kept = {key: value for key, value in tensors.items() if not key.startswith(heads)} or tensors
-    return {
+    floats = {
         key: value.float() if value.is_floating_point() else value for key, value in kept.items()
     }
+    return layouts.in_timms_names(floats), note
 
 
 def fingerprint(state: Mapping[str, Tensor]) -> str:
@@ -139,41 +109,6 @@ def fingerprint(state: Mapping[str, Tensor]) -> str:
         seen.update(f"{key} {array.dtype} {array.shape}\n".encode())
         seen.update(array.tobytes())
     return seen.hexdigest()
-
-
-def _loaded(path: Path) -> Mapping[str, Any]:
-    """Return what a file holds; nothing in it is executed.
-
-    Raises:
-        WeightsError: it cannot be read, or holds no dict.
-    """
-    try:
-        if path.suffix == ".safetensors":
-            return safetensors.torch.load_file(path)
-        if path.suffix == ".npz":
-            with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-                return {key: torch.from_numpy(np.array(arrays[key])) for key in arrays.files}
-        with torch.serialization.safe_globals([argparse.Namespace]):
-            loaded = torch.load(path, map_location="cpu", weights_only=True)
-    # What damaged bytes make an unpickler or a zip reader raise is no fixed list.
-    except Exception as error:
-        raise WeightsError(
-            f"{path}: cannot be read as weights ({_reason(error)}). Wanted: a .pth of tensors "
-            "alone, as torch.save(model.state_dict(), FILE) writes it, .safetensors, or .npz. "
-            "If it was downloaded: delete it and download it again"
-        ) from error
-    if not isinstance(loaded, Mapping):
-        raise WeightsError(f"{path}: holds a {type(loaded).__name__}, wanted a dict of tensors")
-    return loaded
-
-
-def _reason(error: Exception) -> str:
-    """Return an error's own words on what was wrong, without torch's advice to run the file."""
-    _, _, unpickling = str(error).partition("WeightsUnpickler error: ")
-    text = unpickling.partition(" was not an allowed global")[0] or str(error)
-    return (
-        f"{type(error).__name__}: {text.splitlines()[0]}" if text.strip() else type(error).__name__
-    )
 
 
 def _cached(name: str) -> Path:
@@ -205,11 +140,11 @@ def _from_timm(name: str) -> dict[str, Tensor]:
         model = timm.create_model(name.removeprefix("timm/"), pretrained=True, num_classes=0)
     except (OSError, RuntimeError, ValueError) as error:
         raise WeightsError(
-            f"{name}: its weights could not be fetched ({_reason(error)}). Without network: "
-            "download the model's model.safetensors from huggingface.co on another machine and "
+            f"{name}: its weights could not be fetched ({checkpoint_file.reason(error)}). "
+            "Without network: download the model's model.safetensors from huggingface.co on another machine and "
             f"give it as --weights propose=FILE beside the backbone {name}. {_WITHOUT}"
         ) from error
-    return _plain(model.state_dict())
+    return _plain(model.state_dict())[0]
 
 
 # `masks` and `discover` have no stages, and so other words for it.

@@ -70,6 +70,8 @@ def work(
         )
         if what := propose.stand_in(own.method, network):
             progress.say(what)
+        if network.note:
+            progress.say(network.note)
 
     def masks(target: Path, path: str, rgb: np.ndarray) -> dict[str, int]:
         """Write the files of one picture; return its counts."""

@@ -65,13 +65,19 @@ def ranges(settings: TrainSettings) -> augment.Ranges:
     return augment.Ranges(**dataclasses.asdict(settings.augment))
 
 
-def start_weights(job: Job, stage: str) -> dict[str, Tensor] | None:
+def start_weights(job: Job, stage: str, *, tell: bool = False) -> dict[str, Tensor] | None:
     """Return the body's weights that the run gives to `detect` or `segment`.
 
-    None: they are drawn at random, or another stage's.
+    None: they are drawn at random, or another stage's. `tell`: say and write down what was chosen
+    where a file holds several networks.
     """
     what = job.settings.weights_of(stage)
-    return None if what in (None, "none", "detect") else weights.read(what, name=stage)
+    if what in (None, "none", "detect"):
+        return None
+    state, note = weights.read_told(what, name=stage)
+    if tell:
+        networks.tell_choice(job, stage, note)
+    return state
 
 
 def digest(job: Job, stage: str) -> str:

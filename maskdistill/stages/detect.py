@@ -67,7 +67,9 @@ def train(job: Job, folder: TrainFolder) -> Done:
         max_side=own.max_side,
         seed=job.settings.seed_of_chain,
     )
-    train_network.fill_body(model.backbone.body, train_network.start_weights(job, "detect"))
+    train_network.fill_body(
+        model.backbone.body, train_network.start_weights(job, "detect", tell=True)
+    )
 
     def sample(position: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         image = images[position]

@@ -79,7 +79,7 @@ def train(job: Job, folder: TrainFolder) -> Done:
             model.backbone, detector.body_state(state, pyramid=own.size == "small")
         )
     else:
-        train_network.fill_body(model.body, train_network.start_weights(job, "segment"))
+        train_network.fill_body(model.body, train_network.start_weights(job, "segment", tell=True))
 
     def sample(position: int) -> tuple[np.ndarray, np.ndarray]:
         image = images[position]
