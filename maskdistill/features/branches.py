@@ -3,7 +3,7 @@
 In:       what a file of weights holds
 Out:      tensors of one branch without its prefix; a note where there was a choice
 Differs:  DINO, MoCo: teacher and momentum copies before students, as their authors evaluate.
-          EMA beside plain weights: plain, as timm's validate.py does without --use-ema
+          EMA beside plain weights: plain, as before there was a choice; the note names the other
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _ANCHORS = (
     "embeddings.patch_embeddings.weight",  # Hugging Face: DINOv3
     "layer1.0.conv1.weight",  # ResNets
 )
-# I-JEPA (arXiv:2301.08243) evaluates its target encoder, BYOL (arXiv:2006.07733) the online one.
+# Names of copies that are evaluated before others, and behind them; the note tells what was taken.
 _FIRST = re.compile(r"teacher|momentum|target_encoder|encoder_k")
 _LAST = re.compile(r"student|base_encoder|encoder_q|(?<![a-z])ema(?![a-z])|averaged|target")
 _DEEPEST = 3  # wrappers within wrappers
