@@ -250,8 +250,7 @@ def mask_of(segmentation: Any, size: tuple[int, int], bbox: Any = None) -> Rle |
         bbox: of the same object, x, y, width, height, if the file has it: tells run lengths that
             go row by row.
     Raises:
-        ValueError: run lengths that `run_lengths.checked` refuses or that go row by row, neither
-            these nor polygons.
+        ValueError: run lengths that `run_lengths.checked` refuses, neither these nor polygons.
         ValueError, RuntimeError, TypeError: polygons that cannot be read.
     """
     if isinstance(segmentation, list):
@@ -262,13 +261,7 @@ def mask_of(segmentation: Any, size: tuple[int, int], bbox: Any = None) -> Rle |
         return rle.from_polygons(segmentation, size) if segmentation else None
     if not isinstance(segmentation, dict) or "counts" not in segmentation:
         raise ValueError("neither polygons nor run lengths (an object with size and counts)")
-    mask = run_lengths.checked(segmentation["counts"], segmentation.get("size"))
-    if run_lengths.fits_rows_alone(mask, bbox):
-        raise ValueError(
-            f"its run lengths fit its bbox {bbox} only if read row by row; COCO's go column by "
-            "column"
-        )
-    return mask
+    return run_lengths.checked(segmentation["counts"], segmentation.get("size"), bbox)
 
 
 def _folder(source: Path) -> Truth:

@@ -10,7 +10,6 @@ Differs:  faster-coco-eval checks nothing: run lengths that do not cover their p
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -25,7 +24,7 @@ MOST_SIGNS = 7  # of one number: 35 bits, more than any run has
 _FINE, _FOREIGN, _LONG, _NEGATIVE, _CUT = range(5)
 
 
-def checked(counts: Any, size: Any) -> Rle:
+def checked(counts: Any, size: Any, bbox: Any = None) -> Rle:
     """Return run lengths of others in compressed form; the same string where one was given.
 
     Runs of length 0 after the first say nothing, and are taken out: the library ends its count of
@@ -41,58 +40,72 @@ def checked(counts: Any, size: Any) -> Rle:
         counts: pixels of each run, column by column, the first of zeros: a list of integers, or
             COCO's string.
         size: [height, width] as the file has it.
+        bbox: [x, y, width, height], px, of the same object, if the file has it; anything else is
+            passed over.
     Raises:
         ValueError: size is no two whole numbers from 1; counts are neither form, not whole
-            numbers, negative, cut short, start-length pairs, or sum to another number of pixels.
+            numbers, negative, cut short, start-length pairs, sum to another number of pixels, or
+            fit the bbox only if read row by row.
     """
     height, width = _size(size)
     if isinstance(counts, str):
-        runs, total, has_zeros = _of_string(counts, height * width)
-        own = counts
+        own: Rle = {"size": [height, width], "counts": counts}
+        runs, total, least = _of_string(counts, height * width)
     elif isinstance(counts, list):
-        runs, total, has_zeros = _of_list(counts)
-        own = None
+        own = _compressed(counts, (height, width))
+        runs, total, least = _of_string(own["counts"], height * width)
+        # bool is a kind of int in Python and 0 or 1 to the library, and no length.
+        if least < 2:
+            _refuse_other_numbers(counts)
     else:
         raise ValueError(
             f"counts are {_shown(counts)}; wanted run lengths, a list or COCO's string"
         )
     if total != height * width:
+        raise _of_another_sum(runs.tolist(), (height, width))
+    if _fits_rows_alone(runs, (height, width), bbox):
         raise ValueError(
-            f"run lengths sum to {_shown(total)}, a picture of {width} x {height} has "
-            f"{height * width} pixels{_guess(runs, total, height * width)}"
+            f"its run lengths fit its bbox {bbox} only if read row by row; COCO's go column by "
+            "column"
         )
-    if has_zeros:
+    if least == 0 and not runs[1:].all():
         return rle.from_uncompressed(_joined(runs), (height, width))
-    if own is None:
-        return rle.from_uncompressed(list(runs), (height, width))
-    return {"size": [height, width], "counts": own}
+    return own
 
 
-def fits_rows_alone(mask: Rle, bbox: Any) -> bool:
-    """Return whether run lengths fit the box beside them only if read row by row.
+def decoded(counts: str) -> np.ndarray:
+    """Return the numbers of COCO's compressed string, (n,) int64, none below 0.
+
+    >>> decoded("222").tolist()
+    [2, 2, 2]
+
+    Raises:
+        ValueError: a sign that the form does not have, a number longer than any run, a negative
+            run, a string cut within a number.
+    """
+    return _of_string(counts, MOST_PIXELS)[0]
+
+
+def _fits_rows_alone(runs: np.ndarray, size: tuple[int, int], bbox: Any) -> bool:
+    """Return whether runs fit the box beside them only if read row by row.
 
     Both orders sum to the same number of pixels, so a box is all that tells them apart. Asked for
     is what chance does not give: three runs or more of ones, a box that does not span the picture,
     all four edges within 1 px in the one order, one of them farther in the other.
 
     Args:
-        mask: checked run lengths. bbox: [x, y, width, height], px, as the file has it; anything
-            else fits nothing.
+        runs: (n,) int64, of the whole picture. bbox: as the file has it; what is none fits nothing.
     """
-    if not (isinstance(bbox, list) and len(bbox) == 4):
+    height, width = size
+    if len(runs) < 6 or not (isinstance(bbox, list) and len(bbox) == 4):
         return False
     if not all(type(each) in (int, float) for each in bbox):
         return False
     x, y, box_width, box_height = bbox
-    height, width = mask["size"]
     if not 0 < box_width < width - 2:
         return False
-    runs = decoded(mask["counts"])
-    if len(runs) < 6:
-        return False
-    left, right, top, bottom = _extent(runs, height)
     wanted = (x, x + box_width, y, y + box_height)
-    if _near((left, right, top, bottom), wanted):
+    if _near(_extent(runs, height), wanted):
         return False
     top, bottom, left, right = _extent(runs, width)
     return _near((left, right, top, bottom), wanted)
@@ -110,31 +123,23 @@ def _extent(runs: np.ndarray, length: int) -> tuple[int, int, int, int]:
         runs: (n,) int64, the first of zeros. length: of a line: the height where lines are columns.
     """
     at, first_line, last_line, first, last = 0, -1, -1, length, -1
+    line, line_end = 0, length  # of the pixel `at`; a division a run took twice as long
     for n in range(len(runs)):
         end = at + runs[n]
+        while line_end <= at:
+            line, line_end = line + 1, line_end + length
         if n % 2 == 1 and end > at:
             if first_line < 0:
-                first_line = at // length
-            last_line = (end - 1) // length
-            if at // length == last_line:
-                first, last = min(first, at % length), max(last, (end - 1) % length)
-            else:
+                first_line = line
+            first = min(first, at - line_end + length)
+            if end > line_end:
                 first, last = 0, length - 1
+            while line_end < end:
+                line, line_end = line + 1, line_end + length
+            last_line = line
+            last = max(last, end - 1 - line_end + length)
         at = end
     return first_line, last_line + 1, first, last + 1
-
-
-def decoded(counts: str) -> np.ndarray:
-    """Return the numbers of COCO's compressed string, (n,) int64, none below 0.
-
-    >>> decoded("222").tolist()
-    [2, 2, 2]
-
-    Raises:
-        ValueError: a sign that the form does not have, a number longer than any run, a negative
-            run, a string cut within a number.
-    """
-    return np.asarray(_of_string(counts, MOST_PIXELS)[0])
 
 
 def _size(size: Any) -> tuple[int, int]:
@@ -151,29 +156,35 @@ def _size(size: Any) -> tuple[int, int]:
     return height, width
 
 
-def _of_list(counts: list[Any]) -> tuple[Sequence[int] | np.ndarray, int, bool]:
-    """Return the runs of a list, their sum, and whether one after the first has length 0."""
-    # bool is a kind of int in Python, and no length.
-    if not set(map(type, counts)) <= {int}:
-        place = next(place for place, run in enumerate(counts) if type(run) is not int)
-        raise ValueError(
-            f"run lengths are not whole numbers: {_shown(counts[place])} stands at place {place}"
-        )
-    if counts and min(counts) < 0:
-        place = next(place for place, run in enumerate(counts) if run < 0)
-        raise ValueError(f"a negative run: {_shown(counts[place])} stands at place {place}")
-    return counts, sum(counts), 0 in counts[1:]
+def _compressed(counts: list[Any], size: tuple[int, int]) -> Rle:
+    """Return the compressed form of a list of integers; the library may pass over their sum."""
+    try:
+        return rle.from_uncompressed(counts, size)
+    except (ValueError, RuntimeError, TypeError, OverflowError):
+        _refuse_other_numbers(counts)
+        raise _of_another_sum(counts, size) from None
 
 
-def _of_string(counts: str, end: int) -> tuple[Sequence[int] | np.ndarray, int, bool]:
-    """Return the runs of a string, their sum, and whether one after the first has length 0.
+def _refuse_other_numbers(counts: list[Any]) -> None:
+    """Raise ValueError where a run is no integer from 0."""
+    for place, run in enumerate(counts):
+        if type(run) is not int:
+            raise ValueError(
+                f"run lengths are not whole numbers: {_shown(run)} stands at place {place}"
+            )
+        if run < 0:
+            raise ValueError(f"a negative run: {_shown(run)} stands at place {place}")
+
+
+def _of_string(counts: str, end: int) -> tuple[np.ndarray, int, int]:
+    """Return the runs of a string, their sum, and the shortest of them.
 
     Args:
         end: pixels of the picture, by which text of start-length pairs is told from other text.
     """
     # Half a surrogate pair can stand in JSON.
     signs = np.frombuffer(counts.encode("utf-8", "surrogatepass"), np.uint8)
-    runs, what, place, total, has_zeros = _decode(signs)
+    runs, what, place, total, least = _decode(signs)
     if what == _FOREIGN:
         if re.fullmatch(r"\s*\d+([\s,;]+\d+)+\s*", counts):
             numbers = [int(each[:20]) for each in re.findall(r"\d+", counts)]
@@ -195,12 +206,12 @@ def _of_string(counts: str, end: int) -> tuple[Sequence[int] | np.ndarray, int, 
         raise ValueError(f"a negative run: number {place} of the string")
     if what == _CUT:
         raise ValueError("the string of run lengths was cut short within a number")
-    return runs, total, has_zeros
+    return runs, total, least
 
 
 @compiled()
-def _decode(signs: np.ndarray) -> tuple[np.ndarray, int, int, int, bool]:
-    """Return runs, what was found, where, the sum of the runs, whether a later one has length 0.
+def _decode(signs: np.ndarray) -> tuple[np.ndarray, int, int, int, int]:
+    """Return runs, what was found, where, the sum of the runs, the shortest one.
 
     Five bits a sign, the sixth says that more follow; from the fourth number on each is the
     difference to the last but one. Compiled: in NumPy the check took longer than reading the mask
@@ -208,13 +219,13 @@ def _decode(signs: np.ndarray) -> tuple[np.ndarray, int, int, int, bool]:
     """
     runs = np.empty(len(signs), np.int64)
     value = np.int64(0)
-    n, shift, total, has_zeros = 0, 0, 0, False
+    n, shift, total, least = 0, 0, 0, MOST_PIXELS
     for place in range(len(signs)):
         bits = np.int64(signs[place]) - 48
         if bits < 0 or bits > 63:
-            return runs[:n], _FOREIGN, place, total, has_zeros
+            return runs[:n], _FOREIGN, place, total, least
         if shift == 5 * MOST_SIGNS:
-            return runs[:n], _LONG, place, total, has_zeros
+            return runs[:n], _LONG, place, total, least
         value |= (bits & 31) << shift
         shift += 5
         if bits & 32:
@@ -224,20 +235,20 @@ def _decode(signs: np.ndarray) -> tuple[np.ndarray, int, int, int, bool]:
         if n > 2:
             value += runs[n - 2]
         if value < 0:
-            return runs[:n], _NEGATIVE, n, total, has_zeros
-        has_zeros = has_zeros or (n > 0 and value == 0)
+            return runs[:n], _NEGATIVE, n, total, least
+        least = min(least, int(value))
         runs[n] = value
         total += int(value)
         n, value, shift = n + 1, np.int64(0), 0
     if shift:
-        return runs[:n], _CUT, len(signs), total, has_zeros
-    return runs[:n], _FINE, len(signs), total, has_zeros
+        return runs[:n], _CUT, len(signs), total, least
+    return runs[:n], _FINE, len(signs), total, least
 
 
-def _joined(runs: Sequence[int] | np.ndarray) -> list[int]:
+def _joined(runs: np.ndarray) -> list[int]:
     """Return runs of the same pixels of which none after the first has length 0."""
     kept, value = [0], 0
-    for place, run in enumerate(map(int, runs)):
+    for place, run in enumerate(runs.tolist()):
         if run and place % 2 != value:
             kept.append(run)
             value = 1 - value
@@ -246,16 +257,22 @@ def _joined(runs: Sequence[int] | np.ndarray) -> list[int]:
     return kept
 
 
-def _guess(runs: Sequence[int] | np.ndarray, total: int, wanted: int) -> str:
-    """Return what run lengths of another sum may be, in brackets; nothing where it is not clear."""
+def _of_another_sum(runs: list[int], size: tuple[int, int]) -> ValueError:
+    """Return the error of runs that do not cover their picture, with what they may be."""
+    height, width = size
+    total, wanted = sum(runs), height * width
+    guess = ""
     if _are_pairs(runs, wanted):
-        return " (they read as start-length pairs)"
-    if len(runs) % 2 == 0 and 0 < total < wanted:
-        return " (is the last run left out?)"
-    return ""
+        guess = " (they read as start-length pairs)"
+    elif len(runs) % 2 == 0 and 0 < total < wanted:
+        guess = " (is the last run left out?)"
+    return ValueError(
+        f"run lengths sum to {_shown(total)}, a picture of {width} x {height} has {wanted} "
+        f"pixels{guess}"
+    )
 
 
-def _are_pairs(numbers: Sequence[int] | np.ndarray, end: int) -> bool:
+def _are_pairs(numbers: list[int], end: int) -> bool:
     """Return whether numbers read as starts and lengths: each starts behind the end of the last.
 
     Args:
@@ -263,8 +280,7 @@ def _are_pairs(numbers: Sequence[int] | np.ndarray, end: int) -> bool:
     """
     if len(numbers) < 4 or len(numbers) % 2:
         return False
-    each = [int(number) for number in numbers]
-    starts, lengths = each[::2], each[1::2]
+    starts, lengths = numbers[::2], numbers[1::2]
     ends = [start + length for start, length in zip(starts, lengths, strict=True)]
     return (
         all(lengths)

@@ -85,6 +85,7 @@ def test_runs_of_length_0_do_not_move_an_overlap(one, other, as_text):
         ("O", "a negative run: number 0"),
         ("oo22~~~", "holds '~' at place 4"),
         ([10**300], "sum to 1000"),
+        ([2**32 - 1, 41], "sum to 4294967336"),
         ("2\u00e42", r"holds '\\xe4' at place 1"),
         ("2\ud8002", r"holds '\\ud800' at place 1"),
         ("2\x002", r"holds '\\x00' at place 1"),
@@ -136,12 +137,13 @@ def test_whatever_stands_in_a_file_is_a_mask_that_can_be_counted_or_a_value_erro
     assert rle.iou([mask], [mask])[0, 0] == (area > 0)
 
 
-@given(arrays.arrays(bool, (7, 12)), st.integers(0, 9), st.integers(0, 9))
-def test_a_mask_beside_its_own_box_is_never_taken_for_row_by_row(mask, more_x, more_y):
+@given(arrays.arrays(bool, (7, 12)))
+def test_a_mask_beside_its_own_box_is_never_taken_for_row_by_row(mask):
     own = rle.encode(mask[None])[0]
     x1, y1, x2, y2 = rle.boxes([own])[0].tolist()
-    assert not run_lengths.fits_rows_alone(own, [x1, y1, x2 - x1, y2 - y1])
-    assert not run_lengths.fits_rows_alone(own, [x1 + 0.4, y1 + 0.4, x2 - x1, y2 - y1])
+    for moved in (0, 0.4):
+        box = [x1 + moved, y1 + moved, x2 - x1, y2 - y1]
+        assert run_lengths.checked(own["counts"], own["size"], box) == own
 
 
 @given(
@@ -151,9 +153,14 @@ def test_run_lengths_that_go_row_by_row_are_told_by_the_box(x, y, width, height,
     mask = np.zeros((40, 40) if square else (31, 53), bool)
     mask[y : y + height, x : x + width] = True
     rows = reference.run_lengths(mask.T)  # column by column of the transposed: row by row
-    theirs = run_lengths.checked(rows, list(mask.shape))
-    box = [x, y, width, height]
+    size, box = list(mask.shape), [x, y, width, height]
+    theirs = run_lengths.checked(rows, size)
     seen = rle.boxes([theirs])[0] - np.array([x, y, x + width, y + height])
-    assert run_lengths.fits_rows_alone(theirs, box) == (np.abs(seen).max() > 1)
+    if np.abs(seen).max() > 1:
+        for counts in (rows, theirs["counts"]):
+            with pytest.raises(ValueError, match="only if read row by row"):
+                run_lengths.checked(counts, size, box)
+    else:
+        assert run_lengths.checked(rows, size, box) == theirs
     for other in (None, [], "box", [x, y, width], [x, y, None, height], [x + 5, y, width, height]):
-        assert not run_lengths.fits_rows_alone(theirs, other)
+        assert run_lengths.checked(rows, size, other) == theirs
