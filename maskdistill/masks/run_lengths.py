@@ -55,7 +55,7 @@ def checked(counts: Any, size: Any, bbox: Any = None) -> Rle:
         own = _compressed(counts, (height, width))
         runs, total, least = _of_string(own["counts"], height * width)
         # bool is a kind of int in Python and 0 or 1 to the library, and no length.
-        if least < 2:
+        if least < 2 and bool in set(map(type, counts)):
             _refuse_other_numbers(counts)
     else:
         raise ValueError(
