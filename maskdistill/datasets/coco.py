@@ -86,7 +86,7 @@ def read(source: Path, *, objects_of: Sequence[str] | None = None) -> Instances:
             )
         if chosen is not None and row["image_id"] not in chosen:
             return
-        record = _object(source, row, sizes[row["image_id"]])
+        record = _object(source, row, files[row["image_id"]], sizes[row["image_id"]])
         if record is None:
             empty.append(row["id"])
         else:
@@ -173,8 +173,8 @@ def read_list(source: Path) -> list[str]:
     return names
 
 
-def _object(source: Path, row: dict[str, Any], size: tuple[int, int]) -> Record | None:
-    """Return the record of an annotation; None where it has neither mask nor box."""
+def _object(source: Path, row: dict[str, Any], name: str, size: tuple[int, int]) -> Record | None:
+    """Return the record of an annotation of an image; None where it has neither mask nor box."""
     record: Record = {
         "id": row["id"],
         "category": int(row["category_id"]),
@@ -182,10 +182,11 @@ def _object(source: Path, row: dict[str, Any], size: tuple[int, int]) -> Record 
     }
     if row.get("segmentation"):
         try:
-            mask = mask_of(row["segmentation"], size)
+            mask = mask_of(row["segmentation"], size, row.get("bbox"))
         except (ValueError, RuntimeError, KeyError, TypeError) as error:
             raise GroundTruthError(
-                f"{source}: annotation {row['id']} holds no mask that can be read: {error}"
+                f"{source}: annotation {row['id']} holds no mask that can be read: {error} "
+                f"(image {name})"
             ) from error
         if mask is not None:
             if tuple(mask["size"]) != size:

@@ -197,10 +197,11 @@ def _result(
     if has_masks:
         size = truth.sizes[row["image_id"]]
         try:
-            mask = mask_of(row["segmentation"], size)
+            mask = mask_of(row["segmentation"], size, row.get("bbox"))
         except (ValueError, RuntimeError, KeyError, TypeError) as error:
             raise PredictionError(
-                f"{source}: result {place} holds no mask that can be read: {error}"
+                f"{source}: result {place} holds no mask that can be read: {error} "
+                f"(image {truth.files[row['image_id']]})"
             ) from error
         assert mask is not None  # an empty one is none at all
         if tuple(mask["size"]) != size:

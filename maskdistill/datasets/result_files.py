@@ -284,20 +284,16 @@ def _of_picture(about: dict[str, Any]) -> dict[str, Any]:
 
 def _mask(row: dict[str, Any], place: int, size: Size, wrong: _Wrong) -> Rle | None:
     try:
-        mask = mask_of(row["segmentation"], size)
+        mask = mask_of(row["segmentation"], size, row.get("bbox"))
     except (ValueError, RuntimeError, KeyError, TypeError, AttributeError) as error:
-        wrong.add("segmentation", f"number {place} ({type(error).__name__}: {error})")
+        told = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
+        wrong.add("segmentation", f"number {place} of image {row['image_id']} ({told})")
         return None
     if mask is None:
         wrong.add("segmentation", f"number {place} (an empty list of polygons)")
     elif tuple(mask["size"]) != size:
         theirs = f"{mask['size'][1]} x {mask['size'][0]}"
         wrong.add("size", f"number {place}: {theirs} px, its picture {size[1]} x {size[0]}")
-    elif rle.covered(mask) != size[0] * size[1]:
-        wrong.add(
-            "segmentation",
-            f"number {place} (its run lengths cover another number of pixels than its size has)",
-        )
     else:
         return mask
     return None

@@ -17,7 +17,7 @@ from PIL import Image
 
 from maskdistill.datasets import walk
 from maskdistill.errors import GroundTruthError
-from maskdistill.masks import rle
+from maskdistill.masks import rle, run_lengths
 from maskdistill.types import MOST_IDS, Rle
 
 
@@ -165,6 +165,7 @@ def _unique(paths: Sequence[str], name_of: Callable[[str], str]) -> dict[str, st
 def _coco(source: Path) -> Truth:
     objects: dict[str, Objects] = {}
     objects_of: dict[int, Objects] = {}
+    name_of: dict[int, str] = {}
     first_of: dict[Any, Any] = {}  # category id -> id of its first annotation
 
     def begin(images: list[dict[str, Any]]) -> None:
@@ -177,6 +178,7 @@ def _coco(source: Path) -> Truth:
             size = int(row["height"]), int(row["width"])
             objects_of[row["id"]] = Objects(size, [], [], [], _ignored(source, row, size))
             objects[row["file_name"]] = objects_of[row["id"]]
+            name_of[row["id"]] = row["file_name"]
 
     def take(row: dict[str, Any]) -> None:
         first_of.setdefault(row["category_id"], row.get("id"))
@@ -187,10 +189,11 @@ def _coco(source: Path) -> Truth:
             )
         place = objects_of[row["image_id"]]
         try:
-            mask = mask_of(row["segmentation"], place.size)
+            mask = mask_of(row["segmentation"], place.size, row.get("bbox"))
         except (ValueError, RuntimeError) as error:
             raise GroundTruthError(
-                f"{source}: annotation {row.get('id')} holds no mask that can be read: {error}"
+                f"{source}: annotation {row.get('id')} holds no mask that can be read: {error} "
+                f"(image {name_of[row['image_id']]})"
             ) from error
         if mask is not None:
             if tuple(mask["size"]) != place.size:
@@ -238,22 +241,27 @@ def _ignored(source: Path, row: dict[str, Any], size: tuple[int, int]) -> Rle | 
     return mask
 
 
-def mask_of(segmentation: Any, size: tuple[int, int]) -> Rle | None:
+def mask_of(segmentation: Any, size: tuple[int, int], bbox: Any = None) -> Rle | None:
     """Convert polygons, plain or compressed run lengths; None for an empty list of polygons.
 
     Args:
         segmentation: as COCO's files have it. size: (height, width), px, that polygons are drawn
             on; run lengths have their own.
+        bbox: of the same object, x, y, width, height, if the file has it: tells run lengths that
+            go row by row.
     Raises:
-        ValueError, RuntimeError, KeyError, TypeError: nothing that can be read.
+        ValueError: run lengths that `run_lengths.checked` refuses, neither these nor polygons.
+        ValueError, RuntimeError, TypeError: polygons that cannot be read.
     """
     if isinstance(segmentation, list):
+        if any(isinstance(part, dict) for part in segmentation):
+            raise ValueError(
+                f"a list of {len(segmentation)} masks; wanted one: an object with size and counts"
+            )
         return rle.from_polygons(segmentation, size) if segmentation else None
-    if isinstance(segmentation["counts"], list):
-        return rle.from_uncompressed(segmentation["counts"], tuple(segmentation["size"]))
-    mask: Rle = {"size": list(segmentation["size"]), "counts": segmentation["counts"]}
-    rle.areas([mask])  # refuses what cannot be read
-    return mask
+    if not isinstance(segmentation, dict) or "counts" not in segmentation:
+        raise ValueError("neither polygons nor run lengths (an object with size and counts)")
+    return run_lengths.checked(segmentation["counts"], segmentation.get("size"), bbox)
 
 
 def _folder(source: Path) -> Truth:

@@ -2,8 +2,9 @@
 
 In:       masks (n, H, W) bool, polygons, or run lengths
 Out:      Rle (`counts` as str), masks, areas, boxes xyxy, overlaps
-Differs:  wraps faster-coco-eval, whose strings equal pycocotools'. By hand: `covered`, which no
-          library has, and the union, because the library's goes through all pixels (at _union)
+Differs:  wraps faster-coco-eval, whose strings equal pycocotools'. By hand: the union, because the
+          library's goes through all pixels (at _union). It checks no run lengths: those of others
+          go through `run_lengths.checked` first
 """
 
 from __future__ import annotations
@@ -141,34 +142,6 @@ def from_uncompressed(counts: list[int], size: tuple[int, int]) -> Rle:
     """
     height, width = size
     return _ours(coco.frPyObjects({"counts": counts, "size": [height, width]}, height, width))
-
-
-def covered(rle: Rle) -> int:
-    """Return the number of pixels that run lengths cover.
-
-    The library does not check it, and fails where the mask is decoded.
-
-    >>> covered({"size": [2, 3], "counts": "222"})
-    6
-
-    Returns:
-        height * width, or another number if they were cut short or are none (0: no whole one); -1
-        if one is negative.
-    """
-    digits = np.frombuffer(rle["counts"].encode("ascii"), np.uint8).astype(np.int64) - 48
-    goes_on = digits & 32 > 0
-    if not len(digits) or goes_on[-1]:
-        return 0
-    starts = np.flatnonzero(np.concatenate([[True], ~goes_on[:-1]]))
-    places = np.arange(len(digits)) - np.repeat(starts, np.diff(starts, append=len(digits)))
-    values = np.add.reduceat((digits & 31) << np.minimum(5 * places, 50), starts)
-    last = np.flatnonzero(~goes_on)
-    values -= np.where(digits[last] & 16, 32 << np.minimum(5 * places[last], 50), 0)
-    # From the fourth on each is the difference to the last but one; the first stands alone.
-    runs = [values[:1], np.cumsum(values[1::2]), np.cumsum(values[2::2])]
-    return (
-        -1 if min(run.min(initial=0) for run in runs) < 0 else int(sum(run.sum() for run in runs))
-    )
 
 
 def _union(rles: list[dict]) -> Rle:

@@ -185,7 +185,7 @@ def test_what_an_image_ignores_lies_on_all_else(source, tmp_path):
     [
         ({"size": [3, 5], "counts": [15]}, "is of another size than the image"),
         ({"size": list(trees.SIZE), "counts": [-2, 30]}, "is no mask that can be read"),
-        ({"size": list(trees.SIZE)}, "not a COCO instances file"),
+        ({"size": list(trees.SIZE)}, "`ignored` is no mask that can be read: neither polygons nor"),
     ],
 )
 def test_an_ignored_that_is_no_mask_of_its_image_is_named(source, tmp_path, value, said):

@@ -108,26 +108,6 @@ def test_a_polygon_of_two_points_draws_nothing():
     )
 
 
-@given(arrays.arrays(bool, shapes))
-def test_the_run_lengths_of_a_mask_cover_all_of_its_pixels(masks):
-    assert [rle.covered(found) for found in rle.encode(masks)] == [masks[0].size] * len(masks)
-
-
-@given(st.lists(st.integers(0, 70_000), min_size=1, max_size=9), st.integers(0, 9))
-def test_what_run_lengths_cover_equals_reading_them_sign_by_sign(drawn, end):
-    counts = judge.frPyObjects({"counts": drawn, "size": [sum(drawn), 1]}, sum(drawn), 1)[
-        "counts"
-    ].decode()
-    assert (
-        rle.covered({"size": [1, 1], "counts": counts}) == reference.covered(counts) == sum(drawn)
-    )
-    cut = counts[:end]
-    if not cut or (ord(cut[-1]) - 48) & 32:
-        assert rle.covered({"size": [1, 1], "counts": cut}) == 0
-    else:
-        assert rle.covered({"size": [1, 1], "counts": cut}) == reference.covered(cut)
-
-
 TWO_APART = [[1.2, 0.5, 6.7, 2.0, 3.0, 6.9], [8.0, 0.0, 10.0, 0.0, 10.0, 3.0, 8.0, 3.0]]
 numbers = st.floats(-2, 40).map(lambda value: round(value, 2))
 polygons = st.integers(3, 8).flatmap(lambda n: st.lists(numbers, min_size=2 * n, max_size=2 * n))
