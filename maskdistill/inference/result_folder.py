@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from maskdistill.errors import MaskDistillError, PictureError, RunError
-from maskdistill.pictures import find, prefetched, read
+from maskdistill.pictures import prefetched, read, search, told
 from maskdistill.runs import atomic, fingerprints
 from maskdistill.runs.journal import Journal
 from maskdistill.runs.lock import RunLock
@@ -65,7 +65,8 @@ def fill(
             by another process or cannot be written; the folder of the pictures is gone.
         PictureError: `pictures` is no folder with pictures.
     """
-    paths = find(pictures, exclude=[out, *exclude])[: limit or None]
+    found = search(pictures, exclude=[out, *exclude])
+    paths = found.paths[: limit or None]
     names = targets(paths)
     begin(names)
     own = out / OWN
@@ -117,6 +118,8 @@ def fill(
         counts["refused"] = len(refused)
         _list(own / "refused.json", refused)
     progress.left_out(list(refused.values()), names=f"{own / 'refused.json'} names")
+    if what := told(found.passed_over):
+        progress.say(what)
     return dict(counts)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +62,7 @@ def _scanned(job: Job, folder: ScanFolder) -> Done:
     from maskdistill.pictures import prefetched, probe
 
     settings = job.settings
-    found = listing(job)
+    found, passed_over = listing(job)
     # Before the pictures are looked at, which may take hours.
     by_list = _held_out_by_list(settings, job)
     journal = Journal(folder.parts.path)
@@ -127,16 +128,35 @@ def _scanned(job: Job, folder: ScanFolder) -> Done:
         "validation": n_validation,
         "refused": len(refused),
     }
+    counts |= _tell(job, passed_over)
     return Done(outputs=[job.folder.images, folder.refused], counts=counts)
 
 
-def listing(job: Job) -> list[tuple[str, str]]:
-    """Return (root, relative path) of every picture file, those of the validation folder last.
+def _tell(job: Job, passed_over: Counter[str]) -> dict[str, int]:
+    """Say on the terminal and in the ledger what the run has nothing of; return it as counts.
+
+    Where there is nothing to say there is no count: the records of usual folders stay as they are.
+    """
+    if not passed_over:
+        return {}
+    from maskdistill.pictures import told
+
+    what = told(passed_over)
+    job.progress.say(what)
+    job.ledger.write("note", stage="scan", what=what)
+    return {"passed_over": passed_over.total()}
+
+
+def listing(job: Job) -> tuple[list[tuple[str, str]], Counter[str]]:
+    """Return the picture files, those of the validation folder last, and what was passed over.
+
+    Returns:
+        (root, relative path) of each picture; suffix -> the number of files that are no pictures.
 
     Raises:
         SettingsError: the validation folder holds all pictures, or a list names others.
     """
-    from maskdistill.pictures import find
+    from maskdistill.pictures import search
 
     limit = job.settings.limit or None
     roots = {name: root.resolve() for name, root in job.roots.items()}
@@ -144,18 +164,20 @@ def listing(job: Job) -> list[tuple[str, str]]:
         raise SettingsError(
             f"validation: {job.roots['validation']} holds all the pictures; none is left to train on"
         )
-    files = []
+    files: list[tuple[str, str]] = []
+    passed_over: Counter[str] = Counter()
     for name, root in job.roots.items():
         # One folder may lie in the other: no picture is both trained on and held out.
         others = [other for other in roots if other != name]
-        found = find(root, exclude=[job.folder.root, *(roots[other] for other in others)])
+        found = search(root, exclude=[job.folder.root, *(roots[other] for other in others)])
+        passed_over.update(found.passed_over)
         chosen = (
-            _chosen(job, found)
+            _chosen(job, found.paths)
             if name == "pictures" and job.settings.only is not None
-            else found[:limit]
+            else found.paths[:limit]
         )
         files += [(name, path) for path in chosen]
-    return files
+    return files, passed_over
 
 
 def _chosen(job: Job, found: list[str]) -> list[str]:
@@ -211,7 +233,7 @@ def check_unchanged(job: Job) -> None:
     refused = list(lines.read(job.folder.scan.refused))
     frozen = {(image.root, image.path): image.bytes for image in job.images}
     frozen |= {(row["root"], row["path"]): None for row in refused}
-    now = listing(job)
+    now, _ = listing(job)
     added = sorted(set(now) - set(frozen))
     gone = set(frozen) - set(now)
     removed = sorted(gone)

@@ -1,5 +1,6 @@
 """Results at the pictures' relative paths: no two to one place, none mixed, none of others overwritten."""
 
+import io
 import json
 import shutil
 from pathlib import Path
@@ -31,6 +32,7 @@ def fill(
     *,
     seen: list[str] | None = None,
     made_with: dict | None = None,
+    progress: Progress | None = None,
     **others,
 ) -> dict:
     """Write each picture's path where its results go."""
@@ -49,7 +51,7 @@ def fill(
         title="test",
         made_with=made_with or {"method": "one"},
         settings=RunSettings(),
-        progress=Progress(quiet=True),
+        progress=progress or Progress(quiet=True),
         **others,
     )
 
@@ -242,3 +244,11 @@ def test_a_picture_that_does_not_fit_into_memory_is_refused_and_the_others_are_m
     assert (counts["refused"], counts["predicted"]) == (1, 3)
     (refused,) = json.loads((tmp_path / "out" / ".maskdistill" / "refused.json").read_text())
     assert "does not fit into memory" in refused["reason"]
+
+
+def test_what_is_no_picture_is_told_at_the_end(pictures, tmp_path):
+    (pictures / "slide.dcm").write_bytes(b"x")
+    (pictures / ".hidden").write_bytes(b"x")
+    stream = io.StringIO()
+    assert fill(pictures, tmp_path / "out", progress=Progress(stream=stream))["new"] == 3
+    assert stream.getvalue().splitlines()[-1] == "1 file passed over: 1 .dcm"
