@@ -25,6 +25,7 @@ from maskdistill.errors import PictureError
 from maskdistill.pictures.formats import decoded, of_file
 from maskdistill.pictures.grey import eight_bits
 from maskdistill.pictures.orientation import TURNED_BACK, TURNED_SIDES, stored_turn, turned
+from maskdistill.pictures.pages import n_pages
 
 _DEEP_GREY = frozenset({"I;16", "I;16B", "I;16L", "I;16N", "I", "F"})
 _SIXTEEN = ("PNG", "PPM")  # whose greys of 32 bits were 16, white at 65535
@@ -42,6 +43,7 @@ class Probe:
         orientation: the turn that was applied, 1 to 8 as in EXIF; 1 for a file taken as stored.
         bytes: size of the file.
         sha256: of the file's content, in hexadecimal.
+        pages: pictures that the file holds, of which the first alone is read; at least 1.
     """
 
     width: int
@@ -49,6 +51,7 @@ class Probe:
     orientation: int
     bytes: int
     sha256: str
+    pages: int = 1
 
 
 def probe(path: Path, *, max_megapixels: float = 100.0, orientation: str = "exif") -> Probe:
@@ -73,11 +76,19 @@ def probe(path: Path, *, max_megapixels: float = 100.0, orientation: str = "exif
         file.seek(0)
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
         n_bytes = file.tell()
+        pages = n_pages(picture)  # last: the picture stands elsewhere afterwards
     if orientation == "stored":
         turn = 1
     if turn in TURNED_SIDES:
         width, height = height, width
-    return Probe(width=width, height=height, orientation=turn, bytes=n_bytes, sha256=sha256)
+    return Probe(
+        width=width,
+        height=height,
+        orientation=turn,
+        bytes=n_bytes,
+        sha256=sha256,
+        pages=pages,
+    )
 
 
 def read(path: Path, *, orientation: str = "exif", max_megapixels: float = 100.0) -> np.ndarray:

@@ -22,6 +22,9 @@ from maskdistill.runs.fingerprints import sha256_file
 from maskdistill.runs.journal import Journal
 from maskdistill.runs.layout import ScanFolder
 from maskdistill.settings import RunSettings
+from maskdistill.stage_parts import left_out
+
+_PAGES = "pages"  # of a row of the journal, where there are several; images.jsonl has none
 
 
 def parts(settings: RunSettings) -> dict[str, Any]:
@@ -82,7 +85,8 @@ def _scanned(job: Job, folder: ScanFolder) -> Done:
                 orientation=settings.orientation,
             )
             size = {"width": seen.width, "height": seen.height, "orientation": seen.orientation}
-            return {"root": root, "path": path, **size, "bytes": seen.bytes, "sha256": seen.sha256}
+            row = {"root": root, "path": path, **size, "bytes": seen.bytes, "sha256": seen.sha256}
+            return {**row, _PAGES: seen.pages} if seen.pages > 1 else row
 
         with job.progress.bar(
             "scan", total=len(found), done=len(found) - len(pending), unit="pictures"
@@ -99,6 +103,7 @@ def _scanned(job: Job, folder: ScanFolder) -> Done:
         rows = [row for _, row in journal.records()]
     accepted = [row for row in rows if "refused" not in row]
     refused = [row for row in rows if "refused" in row]
+    pages = [row.pop(_PAGES, 1) for row in accepted]  # for the journal alone
     job.progress.left_out([row["refused"] for row in refused])
     if not accepted:
         raise PictureError(
@@ -128,23 +133,8 @@ def _scanned(job: Job, folder: ScanFolder) -> Done:
         "validation": n_validation,
         "refused": len(refused),
     }
-    counts |= _tell(job, passed_over)
+    counts |= left_out.tell(job, passed_over, pages, n_held_out=n_validation)
     return Done(outputs=[job.folder.images, folder.refused], counts=counts)
-
-
-def _tell(job: Job, passed_over: Counter[str]) -> dict[str, int]:
-    """Say on the terminal and in the ledger what the run has nothing of; return it as counts.
-
-    Where there is nothing to say there is no count: the records of usual folders stay as they are.
-    """
-    if not passed_over:
-        return {}
-    from maskdistill.pictures import told
-
-    what = told(passed_over)
-    job.progress.say(what)
-    job.ledger.write("note", stage="scan", what=what)
-    return {"passed_over": passed_over.total()}
 
 
 def listing(job: Job) -> tuple[list[tuple[str, str]], Counter[str]]:

@@ -326,3 +326,24 @@ def test_another_file_that_is_no_picture_is_no_change_of_the_pictures(pictures, 
     (pictures / "notes.dcm").write_bytes(b"x")
     run(pictures, tmp_path / "out")
     assert times(tmp_path / "out") == before
+
+
+def test_pages_that_are_left_out_are_told_and_stand_in_no_row(tmp_path, capsys):
+    folder, out = tmp_path / "pictures", tmp_path / "out"
+    many(folder, ["a.png", "b.png"])
+    frames = [Image.new("L", (5, 3), 9 * number) for number in range(20)]
+    frames[0].save(folder / "stack.tif", save_all=True, append_images=frames[1:])
+    frames[0].save(folder / "few.gif", save_all=True, append_images=frames[1:4])
+    api.run(pictures=folder, out=out, settings=BY_HAND, until="scan")
+    said = "2 of 4 pictures have more pages: 22 pages left out, the first of each is read"
+    assert said in capsys.readouterr().err.splitlines()
+    record = json.loads((out / "scan" / "stage.json").read_text())
+    assert record["counts"]["pages_left_out"] == 22
+    assert {len(row) for row in rows(out)} == {9}
+    assert "pages" not in rows(out)[3]
+    events = [json.loads(line) for line in (out / "ledger.jsonl").read_text().splitlines()]
+    assert said in [event.get("what") for event in events]
+    (folder / "few.gif").unlink()
+    frames[0].save(folder / "stack.tif", save_all=True, append_images=frames[1:2])
+    api.run(pictures=folder, out=tmp_path / "one", settings=BY_HAND, until="scan")
+    assert "1 of 3 pictures has more pages: 1 page left out" in capsys.readouterr().err
