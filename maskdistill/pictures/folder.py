@@ -44,7 +44,7 @@ def find(folder: Path, *, exclude: Iterable[Path] = ()) -> list[str]:
     return search(folder, exclude=exclude).paths
 
 
-def search(folder: Path, *, exclude: Iterable[Path] = ()) -> Found:
+def search(folder: Path, *, exclude: Iterable[Path] = (), may_be_empty: bool = False) -> Found:
     """Return the pictures of a folder as relative paths with `/`, sorted by their bytes in UTF-8.
 
     Passed over: hidden files and folders, files of other suffixes, the folders of runs (they hold
@@ -55,8 +55,9 @@ def search(folder: Path, *, exclude: Iterable[Path] = ()) -> Found:
     Args:
         folder: searched with all folders below it.
         exclude: folders, by any path that leads to them.
+        may_be_empty: a folder without a picture is no error.
     Returns:
-        Found, with at least one path.
+        Found, with at least one path unless `may_be_empty`.
     Raises:
         PictureError: not a folder, itself the folder of a run or in `exclude`, none of its files a
             picture, a folder in it that cannot be read, or a picture whose name is not UTF-8.
@@ -94,13 +95,13 @@ def search(folder: Path, *, exclude: Iterable[Path] = ()) -> Found:
             n_files += len(files)
             for name in files:
                 suffix = Path(name).suffix.lower()
-                if name.startswith(".") or name.lower() in _OF_A_SYSTEM:
+                if is_of_a_system(name):
                     continue
                 if suffix in known:
                     found.append((here / name).relative_to(folder).as_posix())
                 else:
-                    passed_over[_shown(suffix)] += 1
-    if not found:
+                    passed_over[shown(suffix)] += 1
+    if not found and not may_be_empty:
         what = (
             "is empty"
             if n_files == 0
@@ -110,7 +111,7 @@ def search(folder: Path, *, exclude: Iterable[Path] = ()) -> Found:
         raise PictureError(
             f"{folder}: {what}. Pictures are files ending in {', '.join(sorted(known))}"
         )
-    _check_names(folder, found)
+    check_names(folder, found)
     return Found(sorted(found, key=lambda path: path.encode("utf-8")), passed_over)
 
 
@@ -126,6 +127,16 @@ def told(passed_over: Mapping[str, int]) -> str:
     return f"{n_files} {'file' if n_files == 1 else 'files'} passed over: {_by_suffix(passed_over)}"
 
 
+def is_of_a_system(name: str) -> bool:
+    """Return whether a file's name is hidden, or one of those that systems put beside pictures."""
+    return name.startswith(".") or name.lower() in _OF_A_SYSTEM
+
+
+def of_a_run(folder: Path) -> bool:
+    """Return whether a path is the folder of a run."""
+    return all((folder / name).is_file() for name in _OF_A_RUN)
+
+
 def _by_suffix(passed_over: Mapping[str, int]) -> str:
     """Return the number of files of each suffix in words, with what would read them."""
     ordered = sorted(passed_over.items(), key=lambda entry: (-entry[1], entry[0]))
@@ -138,7 +149,7 @@ def _by_suffix(passed_over: Mapping[str, int]) -> str:
     return ", ".join(words)
 
 
-def _shown(suffix: str) -> str:
+def shown(suffix: str) -> str:
     """Return a suffix, or "" for what is none: long, with a space, or not to be printed."""
     is_one = len(suffix) <= _LONGEST and suffix.isprintable() and " " not in suffix
     return suffix if is_one else ""
@@ -152,7 +163,7 @@ def _unreadable(error: OSError) -> NoReturn:
     ) from error
 
 
-def _check_names(folder: Path, paths: list[str]) -> None:
+def check_names(folder: Path, paths: list[str]) -> None:
     """Raise PictureError for names that are not UTF-8: the run's files cannot hold them."""
     odd = [
         os.fsencode(path)
