@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from maskdistill.errors import PictureError, SettingsError
+from maskdistill.errors import SettingsError
 from maskdistill.settings import RunSettings, resolve
 from maskdistill.settings import load as load_settings
 
@@ -73,7 +73,7 @@ def discover(
 
 def masks(
     *,
-    pictures: str | Path,
+    pictures: str | Path | Sequence[str | Path],
     out: str | Path,
     method: str | None = None,
     backbone: str | None = None,
@@ -87,12 +87,13 @@ def masks(
     settings: Mapping[str, Any] | RunSettings | None = None,
     quiet: bool = False,
 ) -> dict[str, int]:
-    """Write the masks of a folder of pictures as PNG and JSON at their relative paths; no run.
+    """Write the masks of pictures as PNG and JSON at their relative paths; no run.
 
     The same call goes on where it was stopped. Arguments not named below are those of `discover`.
 
     Args:
-        pictures: the folder.
+        pictures: a folder, searched recursively; a file; a pattern ("photos/*.jpg"); or several of
+            these, whose results stand at the paths relative to the deepest folder that holds all.
         out: for each picture <name>.png (0 background, 1 .. n the masks by falling score) and
             <name>.json (box, area, score and run lengths of each). <name> is the picture's without
             extension; with it where two would meet.
@@ -109,10 +110,10 @@ def masks(
     """
     from maskdistill.engine.opening import threads
     from maskdistill.inference import masks as stage
+    from maskdistill.pictures import check
 
     # Before weights are looked for, which a stranger may have to fetch first.
-    if not Path(pictures).is_dir():
-        raise PictureError(f"{pictures}: not a folder. Give the folder that holds your pictures")
+    check(pictures)
     given = {
         "method": method,
         "backbone": backbone,
@@ -125,7 +126,7 @@ def masks(
         given, {"device": device, "limit": limit}, weights, settings, others
     )
     with threads(chosen.threads):
-        return stage.work(Path(pictures), Path(out), chosen, separate=separate, quiet=quiet)
+        return stage.work(pictures, Path(out), chosen, separate=separate, quiet=quiet)
 
 
 def _settings_of_masks(

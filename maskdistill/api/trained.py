@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,7 +28,7 @@ def load(run_or_model: str | Path, *, device: str = "auto", crf: bool = False) -
 def predict(
     *,
     run: str | Path,
-    pictures: str | Path,
+    pictures: str | Path | Sequence[str | Path],
     out: str | Path,
     device: str = "auto",
     crf: bool = False,
@@ -37,7 +38,8 @@ def predict(
 
     Args:
         run: a run's folder, or that of a model.
-        pictures: folder, searched recursively.
+        pictures: a folder, searched recursively; a file; a pattern ("new/*.jpg"); or several of
+            these, whose results stand at the paths relative to the deepest folder that holds all.
         out: folder for the results; the same call goes on where it was stopped.
         device: auto, cpu, cuda, cuda:N.
         crf: draw label maps to the edges of the picture by a dense CRF, whatever the run's setting.
@@ -45,8 +47,10 @@ def predict(
         Counts: predicted, done before, refused.
     """
     from maskdistill.inference import predict as stage
+    from maskdistill.pictures import check
 
-    return stage.work(Path(run), Path(pictures), Path(out), device=device, crf=crf, quiet=quiet)
+    check(pictures)  # before the networks are read
+    return stage.work(Path(run), pictures, Path(out), device=device, crf=crf, quiet=quiet)
 
 
 def export(

@@ -21,6 +21,11 @@ if TYPE_CHECKING:
     Verb = str
 else:
     Verb = Literal[api.VERBS]
+# tyro takes none too: that there must be one is said by what takes them.
+Paths = Annotated[
+    tyro.conf.Positional[tuple[Path, ...]],
+    tyro.conf.arg(metavar="PATH [PATH ...]", help_behavior_hint="(required)"),
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,7 +126,8 @@ class Predict:
     """
 
     run: tyro.conf.Positional[Path]  # the run's folder
-    pictures: tyro.conf.Positional[Path]  # folder of pictures
+    # a folder, searched recursively, files, or patterns ('new/*.jpg'); one at least
+    pictures: Paths
     out: Path  # folder for label maps and instances
     device: str = "auto"  # auto | cpu | cuda | cuda:N
     # draw label maps to the edges of the picture by a dense CRF, as the paper does
@@ -170,7 +176,8 @@ class Masks:
     Example: maskdistill masks photos/ --out masks/ --method tokencut --max-masks 3
     """
 
-    pictures: tyro.conf.Positional[Path]  # folder of pictures, searched recursively
+    # a folder, searched recursively, files, or patterns ('photos/*.jpg'); one at least
+    pictures: Paths
     out: Path  # folder for the masks; the same command goes on where it was stopped
     weights: str | None = None  # of the backbone: a name, a file, none
     separate: bool = False  # a black and white PNG a mask too: NAME.masks/1.png

@@ -1,6 +1,6 @@
-"""masks: a folder of pictures -> their masks as PNG and JSON; no run, nothing trained.
+"""masks: pictures -> their masks as PNG and JSON; no run, nothing trained.
 
-In:   a folder of pictures, resolved settings
+In:   a folder of pictures, files or patterns; resolved settings
 Out:  for each picture, at its relative path: <name>.png, a palette PNG (0 background, 1 .. n the
       masks by falling score, where they overlap the better one); <name>.json, box, area, score and
       the whole mask of each; if separate also <name>.masks/1.png .. n.png, black and white
@@ -24,6 +24,7 @@ from maskdistill.engine.job import Job
 from maskdistill.errors import PictureError, SettingsError
 from maskdistill.inference import result_folder
 from maskdistill.masks import rle
+from maskdistill.pictures import Pictures
 from maskdistill.runs import atomic
 from maskdistill.runs.progress import Progress
 from maskdistill.settings import RunSettings
@@ -32,7 +33,7 @@ from maskdistill.types import MOST_IDS, Notes
 
 
 def work(
-    pictures: Path, out: Path, settings: RunSettings, *, separate: bool, quiet: bool
+    pictures: Pictures, out: Path, settings: RunSettings, *, separate: bool, quiet: bool
 ) -> dict[str, int]:
     """Write the masks of every picture that has none yet.
 

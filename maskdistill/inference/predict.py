@@ -1,6 +1,6 @@
-"""predict: a trained run on a folder of new pictures.
+"""predict: a trained run on new pictures.
 
-In:   the networks of a run, and a folder of pictures
+In:   the networks of a run, and a folder of pictures, files or patterns
 Out:  for each picture, at its relative path: a label map (palette PNG) and its instances (JSON)
 """
 
@@ -14,6 +14,7 @@ import numpy as np
 from maskdistill.artifacts import label_maps
 from maskdistill.inference import result_folder
 from maskdistill.inference import trained_run as models
+from maskdistill.pictures import Pictures
 from maskdistill.runs import atomic, record
 from maskdistill.runs.layout import RunFolder
 from maskdistill.runs.progress import Progress
@@ -24,7 +25,7 @@ from maskdistill.types import Detections, Prediction
 
 
 def work(
-    root: Path, pictures: Path, out: Path, *, device: str, crf: bool, quiet: bool
+    root: Path, pictures: Pictures, out: Path, *, device: str, crf: bool, quiet: bool
 ) -> dict[str, int]:
     """Predict every picture that is not predicted yet; the same call goes on where it was stopped.
 

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from maskdistill.errors import MaskDistillError, PictureError, RunError
-from maskdistill.pictures import find, prefetched, read
+from maskdistill.pictures import Pictures, gather, prefetched, read, told
 from maskdistill.runs import atomic, fingerprints
 from maskdistill.runs.journal import Journal
 from maskdistill.runs.lock import RunLock
@@ -33,7 +33,7 @@ Write = Callable[[Path, str, np.ndarray], Mapping[str, int]]
 
 def fill(
     out: Path,
-    pictures: Path,
+    pictures: Pictures,
     write: Write,
     *,
     title: str,
@@ -51,7 +51,7 @@ def fill(
 
     Args:
         out: the folder of the results, made where it is not there.
-        pictures: the folder of the pictures.
+        pictures: a folder of pictures, files, patterns, or several of these (`pictures.gather`).
         write: writes the results of one picture and returns what is to be counted.
         title: beside the bar of progress.
         made_with: what the results depend on: a folder that was made with other values is refused.
@@ -63,9 +63,11 @@ def fill(
     Raises:
         RunError: `out` is a file, holds other results or files that are none of ours, is worked at
             by another process or cannot be written; the folder of the pictures is gone.
-        PictureError: `pictures` is no folder with pictures.
+        PictureError: `pictures` names no pictures.
     """
-    paths = find(pictures, exclude=[out, *exclude])[: limit or None]
+    found = gather(pictures, exclude=[out, *exclude])
+    root = found.root
+    paths = found.paths[: limit or None]
     names = targets(paths)
     begin(names)
     own = out / OWN
@@ -81,13 +83,15 @@ def fill(
         with Journal(own / "parts") as journal:
             # The journal knows a picture by path, size and time: pictures may come, go and be
             # replaced between calls.
-            keys = {path: _key(pictures, path, names[path]) for path in paths}
+            keys = {path: _key(root, path, names[path]) for path in paths}
             pending = [path for path in paths if keys[path] not in journal]
+            if not found.is_folder:
+                _check_held(out, journal, {path: names[path] for path in pending}, root)
             counts["done before"] = len(paths) - len(pending)
 
             def load(path: str) -> np.ndarray:
                 return read(
-                    pictures / path,
+                    root / path,
                     orientation=settings.orientation,
                     max_megapixels=settings.max_megapixels,
                 )
@@ -97,9 +101,9 @@ def fill(
             ) as bar:
                 for path, rgb in prefetched(pending, load, workers=settings.workers):
                     if isinstance(rgb, PictureError):
-                        if not pictures.is_dir():
+                        if not root.is_dir():
                             raise RunError(
-                                f"{pictures}: is not there any more. Bring it back and give the same command again"
+                                f"{root}: is not there any more. Bring it back and give the same command again"
                             )
                         refused[path] = str(rgb)
                     else:
@@ -111,12 +115,14 @@ def fill(
                         except PictureError as error:  # it does not fit into memory
                             refused[path] = str(error)
                         else:
-                            journal.add(keys[path], {"path": path})
+                            journal.add(keys[path], _held(root, path, names[path]))
                             counts["new"] += 1
                     bar.advance()
         counts["refused"] = len(refused)
         _list(own / "refused.json", refused)
     progress.left_out(list(refused.values()), names=f"{own / 'refused.json'} names")
+    if what := told(found.passed_over):
+        progress.say(what)
     return dict(counts)
 
 
@@ -151,6 +157,29 @@ def _key(pictures: Path, path: str, target: str) -> int:
     except OSError:  # gone since, or a link to nowhere: reading it will say so
         content = {"bytes": None, "time": None}
     return int(fingerprints.digest({"path": path, "target": target, **content})[:15], 16)
+
+
+def _held(root: Path, path: str, target: str) -> dict[str, str]:
+    """Return the journal's record of a picture that is done: its results, and what they are of."""
+    return {"path": path, "target": target, "file": str((root / path).absolute())}
+
+
+def _check_held(out: Path, journal: Journal, names: Mapping[str, str], root: Path) -> None:
+    """Check that results of other files, which were given one by one, are not overwritten.
+
+    Those of a file that is gone are no loss: it was renamed, or its folder moved.
+
+    Raises:
+        RunError: the place of a picture's results holds those of another.
+    """
+    holders = {row["target"]: row["file"] for _, row in journal.records() if "file" in row}
+    for path, target in names.items():
+        mine, other = (root / path).absolute(), holders.get(target)
+        if other is not None and Path(other) != mine and Path(other).exists():
+            raise RunError(
+                f"{file_of(out / target, '.json')}: holds what was made of {other}, and {mine} "
+                "would go there too. Give another --out, or both pictures in one command"
+            )
 
 
 def _stamp(out: Path, made_with: Mapping[str, Any], names: Mapping[str, str]) -> None:

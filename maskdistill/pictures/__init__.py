@@ -1,6 +1,8 @@
 """Pictures: any folder to RGB arrays. The first room; after it come `features`.
 
-Contract: find(folder) -> relative paths; probe(path) -> Probe; read(path) -> (H, W, 3) uint8 RGB;
+Contract: find(folder) -> relative paths; search(folder) -> Found(paths, passed_over);
+          told(passed_over) -> a sentence; gather(files, folders, patterns) -> Given;
+          probe(path) -> Probe; read(path) -> (H, W, 3) uint8 RGB;
           as_rgb(array or path) -> the same;
           prefetched(items, load, workers=) -> (item, result or PictureError) in order;
           of_like_shape(shapes, size=) -> positions of the pictures that a device sees together
@@ -8,8 +10,24 @@ Reads files, changes none. A file that cannot be read raises PictureError with f
 """
 
 from maskdistill.pictures.batches import of_like_shape
-from maskdistill.pictures.folder import find
+from maskdistill.pictures.folder import Found, find, search, told
+from maskdistill.pictures.given import Given, Pictures, check, gather
 from maskdistill.pictures.prefetch import prefetched
 from maskdistill.pictures.read import Probe, as_rgb, probe, read
 
-__all__ = ["Probe", "as_rgb", "find", "of_like_shape", "prefetched", "probe", "read"]
+__all__ = [
+    "Found",
+    "Given",
+    "Pictures",
+    "Probe",
+    "as_rgb",
+    "check",
+    "find",
+    "gather",
+    "of_like_shape",
+    "prefetched",
+    "probe",
+    "read",
+    "search",
+    "told",
+]

@@ -1,6 +1,6 @@
 """One picture file to an RGB array, whatever its format, mode or orientation, or PictureError.
 
-In:       a path; JPEG, PNG, WebP, TIFF, BMP, GIF, with the extra `heic` also HEIC, told by content
+In:       a path; a file in one of the formats of formats.py, told by content
 Out:      probe: sizes and content hash without decoding (Probe); read: (H, W, 3) uint8
 Differs:  transparent pixels are laid on white; of an animation or a file of pages the first one is
           taken; colour profiles are not applied; how deep greys become 8 bits: grey.py
@@ -22,13 +22,13 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from maskdistill.errors import PictureError
+from maskdistill.pictures.formats import decoded, of_file
 from maskdistill.pictures.grey import eight_bits
 from maskdistill.pictures.orientation import TURNED_BACK, TURNED_SIDES, stored_turn, turned
+from maskdistill.pictures.pages import n_pages
 
-# Not all that Pillow knows: a PostScript file named .jpg would start an interpreter.
-_FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "DIB", "GIF")
-_HEIC_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"})
 _DEEP_GREY = frozenset({"I;16", "I;16B", "I;16L", "I;16N", "I", "F"})
+_SIXTEEN = ("PNG", "PPM")  # whose greys of 32 bits were 16, white at 65535
 _SEE_THROUGH = frozenset({"RGBA", "LA", "PA", "La", "RGBa"})
 _PILLOW = re.compile(r"PIL\.")
 
@@ -43,6 +43,7 @@ class Probe:
         orientation: the turn that was applied, 1 to 8 as in EXIF; 1 for a file taken as stored.
         bytes: size of the file.
         sha256: of the file's content, in hexadecimal.
+        pages: pictures that the file holds, of which the first alone is read; at least 1.
     """
 
     width: int
@@ -50,6 +51,7 @@ class Probe:
     orientation: int
     bytes: int
     sha256: str
+    pages: int = 1
 
 
 def probe(path: Path, *, max_megapixels: float = 100.0, orientation: str = "exif") -> Probe:
@@ -74,11 +76,19 @@ def probe(path: Path, *, max_megapixels: float = 100.0, orientation: str = "exif
         file.seek(0)
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
         n_bytes = file.tell()
+        pages = n_pages(picture)  # last: the picture stands elsewhere afterwards
     if orientation == "stored":
         turn = 1
     if turn in TURNED_SIDES:
         width, height = height, width
-    return Probe(width=width, height=height, orientation=turn, bytes=n_bytes, sha256=sha256)
+    return Probe(
+        width=width,
+        height=height,
+        orientation=turn,
+        bytes=n_bytes,
+        sha256=sha256,
+        pages=pages,
+    )
 
 
 def read(path: Path, *, orientation: str = "exif", max_megapixels: float = 100.0) -> np.ndarray:
@@ -135,7 +145,7 @@ def _rgb(picture: Image.Image) -> np.ndarray:
     """Return a picture of any of Pillow's modes as (H, W, 3) uint8."""
     picture.load()
     if picture.mode in _DEEP_GREY:
-        bits = 16 if picture.mode.startswith("I;16") or picture.format == "PNG" else None
+        bits = 16 if picture.mode.startswith("I;16") or picture.format in _SIXTEEN else None
         if picture.format == "TIFF" and bits is not None:
             # 12 bits come as 16; tag 258 says how many there are.
             bits = min(16, int(picture.tag_v2.get(258, (16,))[0]))  # type: ignore[attr-defined]
@@ -163,7 +173,7 @@ def _opened(path: Path, max_megapixels: float) -> Iterator[tuple[Image.Image, Bu
     _quiet()
     try:
         with _regular(path) as file:
-            picture = Image.open(file, formats=_formats(path, file))
+            picture = Image.open(file, formats=of_file(path, file))
             _check_size(path, picture, max_megapixels)
             with picture:
                 yield picture, file
@@ -171,7 +181,7 @@ def _opened(path: Path, max_megapixels: float) -> Iterator[tuple[Image.Image, Bu
         raise
     except UnidentifiedImageError:
         raise PictureError(
-            f"{path}: not a picture in a format that is read here ({', '.join(_FORMATS)}, HEIC), "
+            f"{path}: not a picture in a format that is read here ({', '.join(decoded())}, HEIC), "
             "or its first bytes are damaged"
         ) from None
     except Image.DecompressionBombError as error:
@@ -222,27 +232,6 @@ def _check_orientation(orientation: str) -> None:
     """Raise ValueError unless one of the two words."""
     if orientation not in ("exif", "stored"):
         raise ValueError(f"orientation must be exif or stored, got {orientation!r}")
-
-
-def _formats(path: Path, file: BufferedReader) -> tuple[str, ...]:
-    """Return _FORMATS, or HEIC alone for a file that is one.
-
-    Raises:
-        PictureError: HEIC without the package that reads it.
-    """
-    head = file.read(12)
-    file.seek(0)
-    if head[4:8] != b"ftyp" or head[8:12] not in _HEIC_BRANDS:
-        return _FORMATS
-    try:
-        import pillow_heif
-    except ImportError:
-        raise PictureError(
-            f"{path}: HEIC, as iPhones write it, needs a package more: pip install pillow-heif, "
-            "then give the same command again (over a run with --from scan)"
-        ) from None
-    pillow_heif.register_heif_opener()
-    return ("HEIF",)
 
 
 def _quiet() -> None:

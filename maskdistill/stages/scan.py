@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,9 @@ from maskdistill.runs.fingerprints import sha256_file
 from maskdistill.runs.journal import Journal
 from maskdistill.runs.layout import ScanFolder
 from maskdistill.settings import RunSettings
+from maskdistill.stage_parts import left_out
+
+_PAGES = "pages"  # of a row of the journal, where there are several; images.jsonl has none
 
 
 def parts(settings: RunSettings) -> dict[str, Any]:
@@ -61,7 +65,7 @@ def _scanned(job: Job, folder: ScanFolder) -> Done:
     from maskdistill.pictures import prefetched, probe
 
     settings = job.settings
-    found = listing(job)
+    found, passed_over = listing(job)
     # Before the pictures are looked at, which may take hours.
     by_list = _held_out_by_list(settings, job)
     journal = Journal(folder.parts.path)
@@ -81,7 +85,8 @@ def _scanned(job: Job, folder: ScanFolder) -> Done:
                 orientation=settings.orientation,
             )
             size = {"width": seen.width, "height": seen.height, "orientation": seen.orientation}
-            return {"root": root, "path": path, **size, "bytes": seen.bytes, "sha256": seen.sha256}
+            row = {"root": root, "path": path, **size, "bytes": seen.bytes, "sha256": seen.sha256}
+            return {**row, _PAGES: seen.pages} if seen.pages > 1 else row
 
         with job.progress.bar(
             "scan", total=len(found), done=len(found) - len(pending), unit="pictures"
@@ -98,6 +103,7 @@ def _scanned(job: Job, folder: ScanFolder) -> Done:
         rows = [row for _, row in journal.records()]
     accepted = [row for row in rows if "refused" not in row]
     refused = [row for row in rows if "refused" in row]
+    pages = [row.pop(_PAGES, 1) for row in accepted]  # for the journal alone
     job.progress.left_out([row["refused"] for row in refused])
     if not accepted:
         raise PictureError(
@@ -127,16 +133,20 @@ def _scanned(job: Job, folder: ScanFolder) -> Done:
         "validation": n_validation,
         "refused": len(refused),
     }
+    counts |= left_out.tell(job, passed_over, pages, n_held_out=n_validation)
     return Done(outputs=[job.folder.images, folder.refused], counts=counts)
 
 
-def listing(job: Job) -> list[tuple[str, str]]:
-    """Return (root, relative path) of every picture file, those of the validation folder last.
+def listing(job: Job) -> tuple[list[tuple[str, str]], Counter[str]]:
+    """Return the picture files, those of the validation folder last, and what was passed over.
+
+    Returns:
+        (root, relative path) of each picture; suffix -> the number of files that are no pictures.
 
     Raises:
         SettingsError: the validation folder holds all pictures, or a list names others.
     """
-    from maskdistill.pictures import find
+    from maskdistill.pictures import search
 
     limit = job.settings.limit or None
     roots = {name: root.resolve() for name, root in job.roots.items()}
@@ -144,18 +154,20 @@ def listing(job: Job) -> list[tuple[str, str]]:
         raise SettingsError(
             f"validation: {job.roots['validation']} holds all the pictures; none is left to train on"
         )
-    files = []
+    files: list[tuple[str, str]] = []
+    passed_over: Counter[str] = Counter()
     for name, root in job.roots.items():
         # One folder may lie in the other: no picture is both trained on and held out.
         others = [other for other in roots if other != name]
-        found = find(root, exclude=[job.folder.root, *(roots[other] for other in others)])
+        found = search(root, exclude=[job.folder.root, *(roots[other] for other in others)])
+        passed_over.update(found.passed_over)
         chosen = (
-            _chosen(job, found)
+            _chosen(job, found.paths)
             if name == "pictures" and job.settings.only is not None
-            else found[:limit]
+            else found.paths[:limit]
         )
         files += [(name, path) for path in chosen]
-    return files
+    return files, passed_over
 
 
 def _chosen(job: Job, found: list[str]) -> list[str]:
@@ -211,7 +223,7 @@ def check_unchanged(job: Job) -> None:
     refused = list(lines.read(job.folder.scan.refused))
     frozen = {(image.root, image.path): image.bytes for image in job.images}
     frozen |= {(row["root"], row["path"]): None for row in refused}
-    now = listing(job)
+    now, _ = listing(job)
     added = sorted(set(now) - set(frozen))
     gone = set(frozen) - set(now)
     removed = sorted(gone)

@@ -342,3 +342,48 @@ def test_the_command_refuses_in_one_message(drawn, tmp_path, capsys, flags, word
     assert status == 2
     assert words in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        ["p0001.png", "ä b/p0002.png", "p0003.png"],
+        ["p000?.png", "ä b"],
+        ["**/*.png"],
+    ],
+    ids=["files", "pattern and folder", "pattern of all"],
+)
+def test_files_folders_and_patterns_have_the_masks_of_the_whole_folder(
+    drawn, made, tmp_path, capsys, given
+):
+    words = [str(drawn / each) for each in given]
+    out = tmp_path / "masks"
+    assert cli.main(["masks", *words, "--out", str(out), "--separate", "--quiet", *BY_HAND]) == 0
+    assert capsys.readouterr().out.startswith("pictures 3, ")
+    results = [
+        {name: content for name, content in contents(each).items() if not name.startswith(".")}
+        for each in (made, out)
+    ]
+    assert results[0] == results[1]
+
+
+def test_one_file_alone_has_its_masks_at_its_own_name(drawn, made, tmp_path):
+    settings = {"threads": 1}
+    counts = api.masks(
+        pictures=drawn / "ä b" / "p0002.png",
+        out=tmp_path / "masks",
+        backbone="handcrafted",
+        settings=settings,
+        quiet=True,
+    )
+    assert counts["pictures"] == 1
+    wanted = (made / "ä b" / "p0002.png").read_bytes()
+    assert (tmp_path / "masks" / "p0002.png").read_bytes() == wanted
+
+
+def test_without_pictures_both_commands_say_what_is_wanted(tmp_path, capsys):
+    for words in (["masks"], ["predict", str(tmp_path)]):
+        assert cli.main([*words, "--out", str(tmp_path / "out")]) == 2
+        assert (
+            "no pictures are given. Give a folder, files, or a pattern" in capsys.readouterr().err
+        )

@@ -1,5 +1,6 @@
 """Results at the pictures' relative paths: no two to one place, none mixed, none of others overwritten."""
 
+import io
 import json
 import shutil
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from maskdistill import api
 from maskdistill.errors import PictureError, RunError
@@ -31,6 +33,7 @@ def fill(
     *,
     seen: list[str] | None = None,
     made_with: dict | None = None,
+    progress: Progress | None = None,
     **others,
 ) -> dict:
     """Write each picture's path where its results go."""
@@ -49,7 +52,7 @@ def fill(
         title="test",
         made_with=made_with or {"method": "one"},
         settings=RunSettings(),
-        progress=Progress(quiet=True),
+        progress=progress or Progress(quiet=True),
         **others,
     )
 
@@ -242,3 +245,59 @@ def test_a_picture_that_does_not_fit_into_memory_is_refused_and_the_others_are_m
     assert (counts["refused"], counts["predicted"]) == (1, 3)
     (refused,) = json.loads((tmp_path / "out" / ".maskdistill" / "refused.json").read_text())
     assert "does not fit into memory" in refused["reason"]
+
+
+def test_what_is_no_picture_is_told_at_the_end(pictures, tmp_path):
+    (pictures / "slide.dcm").write_bytes(b"x")
+    (pictures / ".hidden").write_bytes(b"x")
+    stream = io.StringIO()
+    assert fill(pictures, tmp_path / "out", progress=Progress(stream=stream))["new"] == 3
+    assert stream.getvalue().splitlines()[-1] == "1 file passed over: 1 .dcm"
+
+
+def test_results_of_files_stand_at_their_paths_below_the_folder_that_holds_all(pictures, tmp_path):
+    for name in ("one", "two"):
+        (pictures / name).mkdir()
+        shutil.copy(pictures / "0001.png", pictures / name / "cat.png")
+    out = tmp_path / "out"
+    given = [pictures / "one" / "cat.png", pictures / "two" / "*.png"]
+    assert fill(given, out)["new"] == 2
+    assert sorted(path.relative_to(out).as_posix() for path in out.glob("[!.]*/*.json")) == [
+        "one/cat.json",
+        "two/cat.json",
+    ]
+    assert fill(given, out) == {"new": 0, "done before": 2, "refused": 0}
+
+
+def test_a_file_whose_results_would_go_where_those_of_another_lie_is_refused(pictures, tmp_path):
+    (tmp_path / "others").mkdir()
+    other = tmp_path / "others" / "0001.jpg"
+    shutil.copy(pictures / "0002.png", other)
+    out = tmp_path / "out"
+    assert fill(pictures / "0001.png", out)["new"] == 1
+    assert fill(pictures / "0002.png", out)["new"] == 1
+    with pytest.raises(RunError, match=r"0001\.json: holds what was made of .*pictures/0001\.png"):
+        fill(other, out)
+    same_name = other.with_name("0001.png")
+    shutil.copy(other, same_name)
+    with pytest.raises(RunError, match=r"and .*others/0001\.png would go there too"):
+        fill(same_name, out)
+    assert (out / "0001.json").read_text() == "0001.png"
+    (pictures / "0001.png").unlink()  # then its results are no loss
+    assert fill(other, out)["new"] == 1
+    assert (out / "0001.json").read_text() == "0001.jpg"
+
+
+def test_files_that_differ_in_their_extension_alone_go_to_two_places(pictures, tmp_path):
+    shutil.copy(pictures / "0002.png", pictures / "0001.jpg")
+    out = tmp_path / "out"
+    assert fill([pictures / "0001.jpg", pictures / "0001.png"], out)["new"] == 2
+    assert (out / "0001.jpg.json").read_text() == "0001.jpg"
+    assert (out / "0001.png.json").read_text() == "0001.png"
+
+
+def test_a_picture_is_never_overwritten_by_its_own_results(pictures):
+    for _ in range(2):
+        with pytest.raises(PictureError, match="Give another --out"):
+            fill(pictures / "0001.png", pictures)
+    assert np.array(Image.open(pictures / "0001.png")).shape == (32, 40, 3)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from maskdistill.errors import PictureError
-from maskdistill.pictures import find
+from maskdistill.pictures import find, search, told
 
 
 def put(folder: Path, *names: str) -> None:
@@ -113,7 +113,10 @@ def test_a_folder_named_like_a_picture_is_a_folder(tmp_path):
     "names, what",
     [
         ([], "is empty"),
-        (["a.txt", "b/c.mov"], "holds 2 files, but none of them is a picture. .*\\.jpg"),
+        (
+            ["a.txt", "b/c.mov"],
+            "holds 2 files, but none of them is a picture: 1 \\.mov, 1 \\.txt\\. .*\\.jpg",
+        ),
     ],
 )
 def test_a_folder_without_pictures_is_told_what_was_looked_for(tmp_path, names, what):
@@ -162,3 +165,42 @@ def test_a_folder_that_may_not_be_read_is_an_error_and_not_passed_over(tmp_path)
             find(tmp_path)
     finally:
         (tmp_path / "locked").chmod(0o700)
+
+
+def test_what_is_passed_over_is_counted_by_suffix_but_for_what_nobody_misses(tmp_path):
+    put(
+        tmp_path,
+        *("a.jpg", "b/1.dcm", "b/2.DCM", "c.jpg_large", "noname", "other", "third"),
+        *(".hidden.dcm", ".git/x.dcm", "b/Thumbs.db", "desktop.ini", "b/ehthumbs.db"),
+        *("run/config.yaml", "run/images.jsonl", "run/x.dcm", "out/y.dcm"),
+    )
+    found = search(tmp_path, exclude=[tmp_path / "out"])
+    assert found.paths == ["a.jpg"]
+    assert found.passed_over == {".dcm": 2, ".jpg_large": 1, "": 3}
+    assert told(found.passed_over) == (
+        "6 files passed over: 3 without suffix, 2 .dcm, 1 .jpg_large"
+    )
+
+
+def test_nothing_passed_over_is_no_sentence_and_one_file_is_one(tmp_path):
+    put(tmp_path, "a.jpg")
+    assert told(search(tmp_path).passed_over) == ""
+    put(tmp_path, "b.nef")
+    assert told(search(tmp_path).passed_over) == "1 file passed over: 1 .nef"
+
+
+def test_many_suffixes_make_no_long_sentence_and_odd_names_have_none(tmp_path):
+    put(tmp_path, "a.jpg", "Rome 1. May", "b.with a space", f"c.{'x' * 40}", "d.\x1b[31m")
+    put(tmp_path, *(f"{number}.{number:03}" for number in range(20)))
+    assert told(search(tmp_path).passed_over) == (
+        "24 files passed over: 4 without suffix, 1 .000, 1 .001, 1 .002, 1 .003, 1 .004, 1 .005, "
+        "1 .006, 13 of 13 other suffixes"
+    )
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems allow no such name")
+def test_a_suffix_that_is_not_utf_8_can_be_told(tmp_path):
+    put(tmp_path, "a.jpg")
+    with open(os.fsencode(tmp_path) + b"/b.\xff", "wb"):  # noqa: PTH123
+        pass
+    assert told(search(tmp_path).passed_over).encode() == b"1 file passed over: 1 without suffix"

@@ -1,5 +1,6 @@
 """scan: which pictures there are and which are held out: folders, fractions, lists, --only."""
 
+import json
 import random
 import shutil
 from pathlib import Path
@@ -10,7 +11,7 @@ from maskdistill import api
 from maskdistill.errors import RunError, SettingsError, StaleError
 from maskdistill.runs.ledger import Ledger
 from tests.made import states
-from tests.stages.scans import draw, held_out, many, rows, run, small, times
+from tests.stages.scans import BY_HAND, draw, held_out, many, rows, run, small, times
 
 
 @pytest.fixture(scope="module")
@@ -306,3 +307,18 @@ def test_a_list_for_only_that_is_missing_empty_or_names_others_is_refused_and_an
         run(pictures, out, only=str(file))
     with pytest.raises(StaleError, match=r"settings\.only: "):
         run(pictures, out)
+
+
+def test_a_fraction_of_one_picture_holds_nothing_out_and_says_so(tmp_path, capsys):
+    folder = many(tmp_path / "pictures", ["a.png"])
+    said = "validation 0.2: there is one picture alone, and none is held out"
+    settings = {**BY_HAND, "validation": "0.2"}
+    api.run(pictures=folder, out=tmp_path / "one", settings=settings, until="scan")
+    assert said in capsys.readouterr().err.splitlines()
+    assert held_out(tmp_path / "one") == set()
+    events = (tmp_path / "one" / "ledger.jsonl").read_text().splitlines()
+    assert said in [json.loads(event).get("what") for event in events]
+    many(folder, ["b.png"])
+    api.run(pictures=folder, out=tmp_path / "two", settings=settings, until="scan")
+    assert "held out" not in capsys.readouterr().err
+    assert len(held_out(tmp_path / "two")) == 1

@@ -11,7 +11,7 @@ from maskdistill import api
 from maskdistill.errors import PictureError, RunError, StaleError
 from maskdistill.runs.journal import Journal
 from tests.made import states
-from tests.stages.scans import draw, many, rows, run, small, times
+from tests.stages.scans import BY_HAND, draw, many, rows, run, small, times
 
 
 @pytest.fixture(scope="module")
@@ -296,3 +296,54 @@ def test_a_scan_that_was_stopped_just_before_its_end_goes_on(pictures, tmp_path)
         (out / "scan" / gone).unlink()
     run(pictures, out)
     assert (out / "images.jsonl").read_bytes() == whole
+
+
+def test_what_is_passed_over_is_told_counted_and_noted_and_moves_nothing_else(
+    pictures, tmp_path, capsys
+):
+    plain, mixed = tmp_path / "plain", tmp_path / "mixed"
+    run(pictures, plain)
+    for name in ("a.dcm", "b/c.dcm", "noname", ".hidden.dcm", "Thumbs.db"):
+        (pictures / name).parent.mkdir(exist_ok=True)
+        (pictures / name).write_bytes(b"x")
+    api.run(pictures=pictures, out=mixed, settings=BY_HAND, until="scan")
+    said = "3 files passed over: 2 .dcm, 1 without suffix"
+    assert said in capsys.readouterr().err.splitlines()
+    records = [json.loads((out / "scan/stage.json").read_text()) for out in (plain, mixed)]
+    assert "passed_over" not in records[0]["counts"]
+    assert records[1]["counts"] == {**records[0]["counts"], "passed_over": 3}
+    assert records[0]["fingerprint"] == records[1]["fingerprint"]
+    assert (plain / "images.jsonl").read_bytes() == (mixed / "images.jsonl").read_bytes()
+    events = [json.loads(line) for line in (mixed / "ledger.jsonl").read_text().splitlines()]
+    assert [event["what"] for event in events if event["event"] == "note"] == [said]
+    api.report(out=mixed, quiet=True)
+    assert said in (mixed / "report" / "index.html").read_text(encoding="utf-8")
+
+
+def test_another_file_that_is_no_picture_is_no_change_of_the_pictures(pictures, tmp_path):
+    run(pictures, tmp_path / "out")
+    before = times(tmp_path / "out")
+    (pictures / "notes.dcm").write_bytes(b"x")
+    run(pictures, tmp_path / "out")
+    assert times(tmp_path / "out") == before
+
+
+def test_pages_that_are_left_out_are_told_and_stand_in_no_row(tmp_path, capsys):
+    folder, out = tmp_path / "pictures", tmp_path / "out"
+    many(folder, ["a.png", "b.png"])
+    frames = [Image.new("L", (5, 3), 9 * number) for number in range(20)]
+    frames[0].save(folder / "stack.tif", save_all=True, append_images=frames[1:])
+    frames[0].save(folder / "few.gif", save_all=True, append_images=frames[1:4])
+    api.run(pictures=folder, out=out, settings=BY_HAND, until="scan")
+    said = "2 of 4 pictures have more pages: 22 pages left out, the first of each is read"
+    assert said in capsys.readouterr().err.splitlines()
+    record = json.loads((out / "scan" / "stage.json").read_text())
+    assert record["counts"]["pages_left_out"] == 22
+    assert {len(row) for row in rows(out)} == {9}
+    assert "pages" not in rows(out)[3]
+    events = [json.loads(line) for line in (out / "ledger.jsonl").read_text().splitlines()]
+    assert said in [event.get("what") for event in events]
+    (folder / "few.gif").unlink()
+    frames[0].save(folder / "stack.tif", save_all=True, append_images=frames[1:2])
+    api.run(pictures=folder, out=tmp_path / "one", settings=BY_HAND, until="scan")
+    assert "1 of 3 pictures has more pages: 1 page left out" in capsys.readouterr().err
