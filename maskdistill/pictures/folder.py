@@ -118,8 +118,8 @@ def search(folder: Path, *, exclude: Iterable[Path] = (), may_be_empty: bool = F
 def told(passed_over: Mapping[str, int]) -> str:
     """Return what was passed over as a sentence, the most frequent suffix first; "" for nothing.
 
-    >>> told({".avif": 1, "": 3, ".dcm": 2})
-    '6 files passed over: 3 without suffix, 2 .dcm, 1 .avif'
+    >>> told({".txt": 1, "": 3, ".dcm": 2})
+    '6 files passed over: 3 without suffix, 2 .dcm, 1 .txt'
     """
     n_files = sum(passed_over.values())
     if not n_files:
