@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
@@ -66,15 +67,8 @@ def drawn(position: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return rng.integers(0, 255, (240, 320, 3)).astype(np.uint8), masks, np.array([0, 1])
 
 
-def detector_step(batch: int) -> Callable[[], object]:
-    """Return one step of the small detector over pictures of 256 x 341."""
-    model = detector.build(size="small", n_clusters=5, short_side=256, max_side=512, seed=0)
-    sizes = {"short_side": 256, "max_side": 512}
-    batch_of = detector.batches(
-        drawn, n_pictures=8, batch=batch, seed=0, ranges=augment.Ranges(), **sizes
-    )
-    samples = batch_of(0)
-    loss_of = detector.losses(seed=0)
+def step_of(model: Any, samples: list[Any], loss_of: Any) -> Callable[[], object]:
+    """Return one step of a training, on samples that are there already."""
 
     def work() -> object:
         return fit(
@@ -89,6 +83,18 @@ def detector_step(batch: int) -> Callable[[], object]:
         )
 
     return work
+
+
+def detector_step(batch: int) -> Callable[[], object]:
+    """Return one step of the small detector over pictures of 256 x 341."""
+    model = detector.build(size="small", n_clusters=5, short_side=256, max_side=512, seed=0)
+    sizes = {"short_side": 256, "max_side": 512}
+    batch_of = detector.batches(
+        drawn, n_pictures=8, batch=batch, seed=0, ranges=augment.Ranges(), **sizes
+    )
+    samples = batch_of(0)
+    loss_of = detector.losses(seed=0)
+    return step_of(model, samples, loss_of)
 
 
 def segmenter_step(batch: int) -> Callable[[], object]:
@@ -103,20 +109,7 @@ def segmenter_step(batch: int) -> Callable[[], object]:
         sample, n_pictures=8, batch=batch, seed=0, side=256, ranges=augment.Ranges()
     )(0)
     loss_of = segmenter.losses(share=1.0)
-
-    def work() -> object:
-        return fit(
-            model,
-            Plan(steps=1, optimiser="adamw", learning_rate=1e-4, clip_norm=1.0),
-            batch_of=lambda step: samples,
-            loss_of=loss_of,
-            state=None,
-            on_step=lambda *given: None,
-            on_halved=lambda *given: None,
-            workers=0,
-        )
-
-    return work
+    return step_of(model, samples, loss_of)
 
 
 def prediction() -> Callable[[], object]:
