@@ -153,6 +153,7 @@ def score_instances(
     ground_truth: str | Path,
     only: str | Path | None = None,
     matching: str = "none",
+    crowds: str = "ignored",
     bootstrap: int = 200,
     seed: int = 0,
     weights: str = "",
@@ -165,11 +166,18 @@ def score_instances(
             both.
         matching: none: category ids are those of the truth; else they are clusters: overlap,
             release.
+        crowds: of the truth: ignored, as COCO has it; or objects.
         All other arguments, the result and the errors as `score_semantic` has them.
     """
     from maskdistill.measuring import score_files, score_instances
 
-    chosen = {"rule": matching, "only": only, "resamples": bootstrap, "seed": seed}
+    chosen = {
+        "rule": matching,
+        "crowds": crowds,
+        "only": only,
+        "resamples": bootstrap,
+        "seed": seed,
+    }
     return score_files.written(
         score_instances.score, Path(predictions), Path(ground_truth), out, chosen, weights=weights
     )

@@ -7,17 +7,17 @@ Out:  Known: a picture, its objects, its label map; nothing of it reaches what i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from maskdistill.datasets import truth as truths
+from maskdistill.datasets.names import join as join_names
 from maskdistill.engine.job import Image, Job
 from maskdistill.errors import GroundTruthError, listed, setting
 from maskdistill.masks import rle
-from maskdistill.settings import RunSettings
 
 
 class Known(NamedTuple):
@@ -32,46 +32,76 @@ class Known(NamedTuple):
         """Return whether the truth tells objects apart; a folder of label maps does not."""
         return self.key in self.source.objects
 
+    @property
+    def has_masks(self) -> bool:
+        """Return whether the truth knows shapes; a file of boxes alone does not."""
+        return self.source.has_masks
+
     def objects(self) -> list[dict[str, Any]]:
-        """Return the objects as records: rle, box, area, category (1 .. C), crowd."""
+        """Return the objects as records: box, area, category (1 .. C), crowd, and rle if known.
+
+        Box and area are those of the mask where there is one.
+        """
         found = self.source.objects[self.key]
-        boxes, areas = rle.boxes(found.rles), rle.areas(found.rles)
-        return [
-            {"rle": mask, "box": box, "category": which, "crowd": crowd, "area": int(area)}
-            for mask, box, which, crowd, area in zip(
-                found.rles, boxes, found.classes, found.crowds, areas, strict=True
-            )
-        ]
+        tight = zip(rle.boxes(found.rles), rle.areas(found.rles), strict=True)
+        records = []
+        for row in found.records:
+            record = {key: row[key] for key in ("rle", "category", "crowd") if key in row}
+            if "rle" in row:
+                box, area = next(tight)
+                records.append(record | {"box": box, "area": int(area)})
+            else:
+                box = np.array(row["box"], np.float32)
+                records.append(record | {"box": box, "area": int(row["area"])})
+        return records
 
     def label_map(self) -> np.ndarray:
         """Return the true label map (H, W) uint8: 0 background, 1 .. C, 255 ignored."""
         return self.source.label_map(self.key)
 
 
-def sources(settings: RunSettings) -> list[truths.Truth]:
-    """Read the ground truth that the settings name.
+def read(job: Job, paths: Sequence[str] | None = None) -> tuple[list[truths.Truth], list[str]]:
+    """Read sources of ground truth, of the objects those of the run's pictures alone.
 
+    Args:
+        paths: files and folders; None: those that the settings name.
+    Returns:
+        The sources, and the names of the classes 1 .. C of all of them; none without a source.
     Raises:
-        GroundTruthError: what is given cannot be read.
+        GroundTruthError: what is given cannot be read, or names other classes than another.
     """
-    return [truths.read(Path(source)) for source in settings.ground_truth]
+    pictures = {image.path: image.size for image in job.images}
+    found = [
+        truths.read(Path(path), pictures=pictures, crowds=job.settings.evaluate.crowds)
+        for path in (job.settings.ground_truth if paths is None else paths)
+    ]
+    names, found = truths.of_one_list(found) if found else ([], [])
+    return found, names
 
 
-def class_names(sources: Sequence[truths.Truth]) -> list[str]:
-    """Return the classes 1 .. C of all sources; a folder of label maps may lack the last ones.
+def sentences(
+    job: Job,
+    sources: Sequence[truths.Truth],
+    joined: Mapping[str, Sequence[Known]],
+    void: Mapping[str, tuple[int, int]],
+) -> list[str]:
+    """Return what stands beside every number: which pictures have a truth, what is odd in it.
 
-    Raises:
-        GroundTruthError: a source whose list is not the beginning of the longest one.
+    Args:
+        joined: split -> the pictures that have a truth.
+        void: split -> pixels of their truth that no label map counts, and all.
     """
-    longest = max((source.names for source in sources), key=len)
-    for source in sources:
-        if source.names != longest[: len(source.names)]:
-            raise GroundTruthError(
-                f"{source.source}: names other classes than another ground truth: "
-                f"{', '.join(source.names[:5])}, ... and {', '.join(longest[:5])}, ... "
-                "Give sources of one list of classes"
-            )
-    return longest
+    told, without = [], list[str]()
+    for split, images in job.in_splits().items():
+        known = {each.image.id for each in joined.get(split, ())}
+        without += [image.path for image in images if image.id not in known]
+        if images:
+            n_void, n = void.get(split, (0, 0))
+            share = f", {100 * n_void / n:.1f} % of their pixels void" if n else ""
+            told.append(f"{len(known)} of {len(images)} pictures of {split}{share}")
+    missing = [f"{len(without)} pictures have none: {listed(without, 3)}"] if without else []
+    notes = [f"{each.source.name}: {note}" for each in sources for note in each.notes]
+    return ["; ".join(told), *missing, *notes]
 
 
 def by_split(
@@ -114,7 +144,7 @@ def join(
     found = []
     left = {image.path: image for image in images}
     for source in sources:
-        for path, key in truths.join(source.keys, list(left)).items():
+        for path, key in join_names(source.keys, list(left)).items():
             image = left.pop(path)
             size = source.size(key)
             if size != image.size:

@@ -150,6 +150,8 @@ class ScoreInstances:
     # a mask votes for the object that it meets with IoU >= 0.5 (overlap), or for that of highest
     # box IoU, none met too (release)
     matching: Literal["none", "overlap", "release"] = "none"
+    # of the truth: a crowd (iscrowd) is ignored, as COCO has it; or it is an object
+    crowds: Literal["ignored", "objects"] = "ignored"
     # a list of names, one a line, plain or gzipped: these pictures alone (a split of VOC, COCO20k)
     only: Path | None = None
     bootstrap: int = 200  # samples of the pictures for the intervals; 0: no intervals

@@ -7,18 +7,23 @@ Out:      Results: records by image id, with what was found odd; what cannot be 
 from __future__ import annotations
 
 import json
-import math
 from collections import Counter
-from collections.abc import Callable, Container
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from maskdistill.datasets import streamed
-from maskdistill.datasets.coco import Instances, Record, xyxy
-from maskdistill.datasets.truth import join, mask_of
+from maskdistill.datasets import checks, fields, streamed
+from maskdistill.datasets.coco import Instances, Record
+from maskdistill.datasets.fields import Key
+from maskdistill.datasets.findings import Findings
+from maskdistill.datasets.image_rows import Listed, listed_images
+from maskdistill.datasets.names import join
+from maskdistill.datasets.segmentations import mask_of
 from maskdistill.errors import PredictionError, listed
 from maskdistill.masks import rle
+
+WANTED = "Wanted: [{image_id, category_id, score, segmentation or bbox}, ...]"
 
 
 @dataclass(frozen=True)
@@ -60,38 +65,35 @@ def read(
     loaded = _load(source)
     rows = loaded.get("annotations") if isinstance(loaded, dict) else loaded
     if not isinstance(rows, list):
-        raise PredictionError(
-            f"{source}: not a list of results. Wanted: [{{image_id, category_id, score, ...}}, ...]"
-        )
+        raise PredictionError(f"{source}: not a list of results. {WANTED}")
     if not rows:
         raise PredictionError(
             f"{source}: holds no result. Nothing was predicted, or the file was cut short"
         )
-    try:
-        n_all = len(rows)
-        if isinstance(loaded, dict) and "images" in loaded:
-            rows = _by_name(source, loaded["images"], rows, truth, some=kept is not None)
-        _refuse_unknown(source, rows, truth, same_categories)
-        rows = [row for row in rows if kept is None or row["image_id"] in kept]
-        if not rows:
-            raise PredictionError(
-                f"{source}: none of its {n_all} results is of the images that were chosen"
-            )
-        has_masks, has_boxes = (_all_or_none(source, rows, key) for key in ("segmentation", "bbox"))
-        if not has_masks and not has_boxes:
-            raise PredictionError(f"{source}: its records have neither segmentation nor bbox")
-        records: dict[int, list[Record]] = {
-            number: [] for number in truth.files if kept is None or number in kept
-        }
-        for place, row in enumerate(rows):
-            record = _result(source, place, row, truth, has_masks, has_boxes)
-            records[row["image_id"]].append(record)
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
+    n_all, found = len(rows), Findings()
+    image_of: Mapping[Key, int] = truth.image_of
+    elsewhere: frozenset[Key] = frozenset()
+    if isinstance(loaded, dict) and isinstance(loaded.get("images"), list):
+        images = listed_images(source, loaded["images"], found, PredictionError)
+        image_of, elsewhere = _by_name(source, images, rows, truth, some=kept is not None)
+    rows = _known(source, rows, truth, image_of, elsewhere, same_categories)
+    rows = [row for row in rows if kept is None or row["image_id"] in kept]
+    if not rows:
         raise PredictionError(
-            f"{source}: not a list of results ({type(error).__name__}: {error}). "
-            "Wanted: [{image_id, category_id, score, segmentation or bbox}, ...]"
-        ) from error
+            f"{source}: none of its {n_all} results is of the images that were chosen"
+        )
+    has_masks, has_boxes = (_all_or_none(source, rows, key) for key in ("segmentation", "bbox"))
+    if not has_masks and not has_boxes:
+        raise PredictionError(f"{source}: its records have neither segmentation nor bbox")
+    records: dict[int, list[Record]] = {
+        number: [] for number in truth.files if kept is None or number in kept
+    }
+    for row in rows:
+        records[row["image_id"]].append(_result(source, row, truth, has_masks, has_boxes, found))
+    sizes = {number: truth.sizes[number] for number, each in records.items() if each}
+    checks.boxes(source, records, sizes, found, PredictionError)
     notes = _odd(rows, records, truth, has_boxes)
+    notes += [f"results: {sentence}" for sentence in found.sentences(objects=len(rows))]
     if len(rows) < n_all:
         notes.insert(
             0,
@@ -102,10 +104,9 @@ def read(
 
 
 def _by_name(
-    source: Path, images: list[Record], rows: list[Record], truth: Instances, *, some: bool
-) -> list[Record]:
-    """Return the results with the image ids of the truth in place of their file's own, by file
-    name.
+    source: Path, images: Listed, rows: list[Any], truth: Instances, *, some: bool
+) -> tuple[Mapping[Key, int], frozenset[Key]]:
+    """Return the truth's image of each id of a dataset, by file name, and the ids that have none.
 
     Where no image goes by a name of the truth, the ids are taken for those of the truth.
 
@@ -114,64 +115,96 @@ def _by_name(
             else they are refused.
     """
     number_of = {name: number for number, name in truth.files.items()}
-    names = {row["id"]: str(row["file_name"]) for row in images}
-    found = join(list(number_of), list(names.values()))
+    found = join(list(number_of), list(images.files.values()))
     if not found:
-        return rows
-    unknown = sorted(
-        {names[row["image_id"]] for row in rows if names[row["image_id"]] not in found}
-    )
-    if unknown and not some:
-        raise PredictionError(
-            f"{source}: has results of {len(unknown)} images that {truth.source.name} does not "
-            f"have: {listed(unknown)}. Give --only with a list of those that count, or the ground "
-            "truth of all"
-        )
-    of_truth = {number: number_of[found[name]] for number, name in names.items() if name in found}
-    return [
-        {**row, "image_id": of_truth[row["image_id"]]}
-        for row in rows
-        if row["image_id"] in of_truth
-    ]
-
-
-def _refuse_unknown(source: Path, rows: list[Any], truth: Instances, same_categories: bool) -> None:
-    """Raise PredictionError where an image, score or category cannot be counted."""
-    tests: list[tuple[str, Callable[[Any], bool], str]] = [
-        (
-            "image_id",
-            lambda value: value in truth.files,
-            f"which {truth.source.name} does not have",
-        ),
-        (
-            "score",
-            lambda value: isinstance(value, int | float) and math.isfinite(value),
-            "which is no number",
-        ),
-    ]
-    if same_categories:
-        known = (
-            f"which {truth.source.name} does not have "
-            f"(its {len(truth.names)} ids: {listed(sorted(truth.names))})"
-        )
-        tests.append(("category_id", lambda value: value in truth.names, known))
-    else:
-        tests.append(
-            (
-                "category_id",
-                lambda value: isinstance(value, int) and value >= 0,
-                "which is no cluster (0, 1, ...)",
-            )
-        )
-    for key, is_right, why in tests:
-        wrong = [row[key] for row in rows if not is_right(row[key])]
-        if wrong:
-            values = list(dict.fromkeys(map(str, wrong)))
+        return truth.image_of, frozenset()
+    names = {key: images.files[number] for key, number in images.number_of.items()}
+    elsewhere = frozenset(key for key, name in names.items() if name not in found)
+    if elsewhere and not some:
+        with_results = {_key(row.get("image_id")) for row in rows if isinstance(row, dict)}
+        unknown = sorted({names[key] for key in elsewhere & with_results})
+        if unknown:
             raise PredictionError(
-                f"{source}: {len(wrong)} of {len(rows)} results have a {key} {why}: "
-                f"{listed(values)}. They cannot be counted; take them out, or give the ground "
-                "truth that they were made for"
+                f"{source}: has results of {len(unknown)} images that {truth.source.name} does not "
+                f"have: {listed(unknown)}. Give --only with a list of those that count, or the "
+                "ground truth of all"
             )
+    of_truth = {key: number_of[found[name]] for key, name in names.items() if name in found}
+    return of_truth, elsewhere
+
+
+def _known(
+    source: Path,
+    rows: list[Any],
+    truth: Instances,
+    image_of: Mapping[Key, int],
+    elsewhere: Container[Key],
+    same_categories: bool,
+) -> list[Record]:
+    """Return the results with images and categories of the truth, a float as score, their place.
+
+    Raises:
+        PredictionError: a record that is none, or whose image, score or category cannot be counted:
+            how many, and the first of them.
+    """
+    wrong: dict[str, list[str]] = {"image_id": [], "score": [], "category_id": []}
+    made: list[Record] = []
+    for place, row in enumerate(rows):
+        if not isinstance(row, dict):
+            raise PredictionError(
+                f"{source}: not a list of results: number {place} is none. {WANTED}"
+            )
+        if missing := [name for name in wrong if name not in row]:
+            raise PredictionError(
+                f"{source}: not a list of results: number {place} has no {missing[0]}. {WANTED}"
+            )
+        image_id, category = _key(row["image_id"]), _key(row["category_id"])
+        if image_id in elsewhere:
+            continue
+        if same_categories:
+            category = truth.category_of.get(category) if category is not None else None
+        elif not isinstance(category, int) or category < 0:
+            category = None
+        try:
+            score = fields.number(row["score"])
+        except ValueError:
+            wrong["score"].append(str(row["score"]))
+            continue
+        image = image_of.get(image_id) if image_id is not None else None
+        if image is None:
+            wrong["image_id"].append(str(row["image_id"]))
+        elif category is None:
+            wrong["category_id"].append(str(row["category_id"]))
+        else:
+            own = {"image_id": image, "category_id": category, "score": score, "place": place}
+            made.append({**row, **own})
+    name = truth.source.name
+    why = {
+        "image_id": f"which {name} does not have",
+        "score": "which is no number",
+        "category_id": (
+            f"which {name} does not have "
+            f"(its {len(truth.names)} ids: {listed(sorted(truth.names))})"
+            if same_categories
+            else "which is no cluster (0, 1, ...)"
+        ),
+    }
+    for key, values in wrong.items():
+        if values:
+            raise PredictionError(
+                f"{source}: {len(values)} of {len(rows)} results have a {key} {why[key]}: "
+                f"{listed(list(dict.fromkeys(values)))}. They cannot be counted; take them out, or "
+                "give the ground truth that they were made for"
+            )
+    return made
+
+
+def _key(value: Any) -> Key | None:
+    """Return an id as lists have it; None where it is none."""
+    try:
+        return value if type(value) is int else fields.key(value)
+    except ValueError:
+        return None
 
 
 def _all_or_none(source: Path, rows: list[Any], key: str) -> bool:
@@ -186,32 +219,43 @@ def _all_or_none(source: Path, rows: list[Any], key: str) -> bool:
 
 def _result(
     source: Path,
-    place: int,
-    row: dict[str, Any],
+    row: Record,
     truth: Instances,
     has_masks: bool,
     has_boxes: bool,
+    found: Findings,
 ) -> Record:
-    """Return the record of one result, number `place` of its file."""
-    record: Record = {"category": row["category_id"], "score": float(row["score"])}
-    if has_masks:
-        size = truth.sizes[row["image_id"]]
-        try:
-            mask = mask_of(row["segmentation"], size, row.get("bbox"))
-        except (ValueError, RuntimeError, KeyError, TypeError) as error:
-            raise PredictionError(
-                f"{source}: result {place} holds no mask that can be read: {error} "
-                f"(image {truth.files[row['image_id']]})"
-            ) from error
-        assert mask is not None  # an empty one is none at all
-        if tuple(mask["size"]) != size:
-            raise PredictionError(
-                f"{source}: result {place} has a mask of {mask['size'][1]} x {mask['size'][0]} px, "
-                f"its image {truth.files[row['image_id']]} is {size[1]} x {size[0]}. "
-                "Resize masks to their images first"
-            )
-        record["rle"] = mask
-    record["box"] = xyxy(row["bbox"]) if has_boxes else rle.boxes([record["rle"]])[0].tolist()
+    """Return the record of one result."""
+    place, image = row["place"], row["image_id"]
+    record: Record = {"id": place, "category": row["category_id"], "score": row["score"]}
+    told = f"(image {truth.files[image]})"
+    if image not in truth.sizes:
+        raise PredictionError(
+            f"{truth.source}: its image {truth.files[image]} has no height and width, which the "
+            "results need. Give them in the list of images"
+        )
+    size = truth.sizes[image]
+    what = "mask"
+    try:
+        if has_masks:
+            mask = mask_of(row["segmentation"], size, row.get("bbox"), odd=found.add)
+            if mask is None:
+                raise ValueError("an empty one")
+            record["rle"] = mask
+        what = "box"
+        box = fields.xyxy(row["bbox"]) if has_boxes else None
+    except (ValueError, TypeError, RuntimeError) as error:
+        raise PredictionError(
+            f"{source}: result {place} holds no {what} that can be read: {error} {told}"
+        ) from error
+    if has_masks and tuple(record["rle"]["size"]) != size:
+        height, width = record["rle"]["size"]
+        raise PredictionError(
+            f"{source}: result {place} has a mask of {width} x {height} px, "
+            f"its image {truth.files[image]} is {size[1]} x {size[0]}. "
+            "Resize masks to their images first"
+        )
+    record["box"] = box if box is not None else rle.boxes([record["rle"]])[0].tolist()
     return record
 
 
@@ -226,14 +270,17 @@ def _odd(
             f"{len(without)} of {len(records)} images have no prediction: nothing was found in "
             f"them, their objects are missed: {listed(without)}"
         )
-    ids = Counter(row["id"] for row in rows if "id" in row)
+    ids = Counter(str(row["id"]) for row in rows if "id" in row)
     twice = [number for number, times in ids.items() if times > 1]
     if twice:
         notes.append(
             f"{len(twice)} ids of results stand more than once (all are counted): {listed(twice)}"
         )
     n_same = len(rows) - len(
-        {json.dumps({k: v for k, v in row.items() if k != "id"}, sort_keys=True) for row in rows}
+        {
+            json.dumps({k: v for k, v in row.items() if k not in ("id", "place")}, sort_keys=True)
+            for row in rows
+        }
     )
     if n_same:
         notes.append(

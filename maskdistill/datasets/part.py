@@ -11,8 +11,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from maskdistill.datasets.names import join
 from maskdistill.datasets.streamed import records
-from maskdistill.datasets.truth import join
 from maskdistill.errors import GroundTruthError, listed
 
 
@@ -20,7 +20,7 @@ def pieces(source: Path, names: Sequence[str]) -> Iterator[str]:
     """Yield the text piece by piece; read the file twice, for annotations may stand before images.
 
     Args:
-        names: joined to the file names as `truth.join` does.
+        names: joined to the file names as `names.join` does.
     Raises:
         GroundTruthError: no instances file; names that no image goes by (before the first piece).
 

@@ -9,21 +9,22 @@ Out:      Images: what the file says of pictures and categories; Found: a mask, 
 from __future__ import annotations
 
 import json
-import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from maskdistill.datasets import streamed
-from maskdistill.datasets.truth import mask_of
-from maskdistill.errors import PredictionError, listed
+from maskdistill.datasets import checks, fields, streamed
+from maskdistill.datasets.coco import Crowds
+from maskdistill.datasets.fields import Key, Size
+from maskdistill.datasets.findings import Findings
+from maskdistill.datasets.image_rows import listed_images
+from maskdistill.datasets.segmentations import mask_of
+from maskdistill.errors import PredictionError, listed, setting
 from maskdistill.masks import rle
 from maskdistill.types import Rle
 
-Key = int | str  # a picture's name in a file
-Size = tuple[int, int]  # (height, width)
 WANTED = "Wanted: a COCO results list or dataset, or a folder that `maskdistill masks` made"
 
 
@@ -35,11 +36,13 @@ class Images:
         paths: image id -> file name or relative path.
         sizes: image id -> (height, width), px, where the file has it.
         names: category id -> name; empty where the file has no categories.
+        notes: what was assumed, a sentence each.
     """
 
     paths: dict[Key, str]
     sizes: dict[Key, Size]
     names: dict[int, str]
+    notes: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,7 @@ class Tally:
             for.
         ids: how often each annotation id stands in the file.
         scored: the masks have scores.
+        notes: what was assumed of masks, a sentence each.
     """
 
     crowds: int = 0
@@ -76,6 +80,7 @@ class Tally:
     elsewhere: int = 0
     ids: Counter[Any] = field(default_factory=Counter)
     scored: bool = True
+    notes: list[str] = field(default_factory=list)
 
 
 def images(source: Path) -> Images | None:
@@ -86,37 +91,50 @@ def images(source: Path) -> Images | None:
     """
     try:
         if source.is_dir():
-            rows = [(str(path), about["path"], about["size"]) for path, about in _of_folder(source)]
+            files = [
+                (str(path), about["path"], about["size"]) for path, about in _of_folder(source)
+            ]
             found = Images(
-                {key: name for key, name, _ in rows}, {key: size for key, _, size in rows}, {}
+                {key: name for key, name, _ in files}, {key: size for key, _, size in files}, {}
             )
-            _refuse_twice(source, "pictures", [name for _, name, _ in rows])
+            _refuse_twice(source, "pictures", [name for _, name, _ in files])
             return found
         if streamed.is_list(source):
             return None
-        listed_images, names = [], []
+        rows: dict[str | None, list[Any]] = {"images": [], "categories": []}
         for key, row in streamed.records(source, ("images", "categories")):
-            if key == "images":
-                size = (
-                    (int(row["height"]), int(row["width"]))
-                    if "height" in row and "width" in row
-                    else None
-                )
-                listed_images.append((row["id"], str(row["file_name"]), size))
-            else:
-                names.append((int(row["id"]), str(row["name"])))
+            rows[key].append(row)
     except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
         raise _unreadable(source, error) from error
-    if not listed_images:
+    if not rows["images"]:
         raise PredictionError(f"{source}: lists no image. {WANTED}")
-    _refuse_twice(source, "image ids", [key for key, _, _ in listed_images])
-    _refuse_twice(source, "file names", [name for _, name, _ in listed_images])
-    _refuse_twice(source, "category ids", [number for number, _ in names])
+    told = Findings()
+    seen = listed_images(source, rows["images"], told, PredictionError)
+    paths = {key: seen.files[number] for key, number in seen.number_of.items()}
+    sizes = {key: seen.sizes[number] for key, number in seen.number_of.items()}
     return Images(
-        {key: name for key, name, _ in listed_images},
-        {key: size for key, _, size in listed_images if size is not None},
-        dict(names),
+        paths,
+        {key: size for key, size in sizes.items() if size is not None},
+        _categories(source, rows["categories"]),
+        told.sentences(),
     )
+
+
+def _categories(source: Path, rows: list[Any]) -> dict[int, str]:
+    names: dict[int, str] = {}
+    twice = []
+    for place, row in enumerate(rows, 1):
+        number = _id(row.get("id")) if isinstance(row, dict) else None
+        if not isinstance(number, int):
+            raise PredictionError(f"{source}: category number {place} has no number as its id")
+        if number in names:
+            twice.append(number)
+        names[number] = str(row.get("name") or f"category {number}")
+    if twice:
+        raise PredictionError(
+            f"{source}: {len(twice)} category ids stand more than once: {listed(twice)}"
+        )
+    return names
 
 
 def masks(
@@ -125,6 +143,8 @@ def masks(
     *,
     known: Callable[[Key], bool],
     categories: Mapping[int, str] | None,
+    crowds: Crowds = "ignored",
+    taken: str = "propose.import_crowds",
 ) -> Iterator[Found | Tally]:
     """Yield the masks of the images in `sizes`, one at a time; last of all a Tally of the others.
 
@@ -138,44 +158,54 @@ def masks(
             wanted are passed over.
         categories: category id -> name; a record's category must be one of the ids. Empty: any
             integer from 0. None: not looked at.
+        crowds: ignored: they are passed over; objects: they are masks as others.
+        taken: the setting that says so, for the message.
     Raises:
         PredictionError: what `images` raises; no record at all; records with an unknown image, a
             category or score out of range, without a mask, with one that cannot be read or is of
             another size: how many, and the first. It comes when the file was read to its end.
     """
-    tally, wrong, n_rows, n_scored = Tally(), _Wrong(), 0, 0
+    tally, wrong, told, n_rows, n_scored = Tally(), _Wrong(), Findings(), 0, 0
     try:
         for place, row in enumerate(_rows(source)):
             n_rows += 1
-            if (number := row.get("id")) is not None:
-                tally.ids[number] += 1
-            n_scored += "score" in row
-            if not known(row["image_id"]):
-                wrong.add("image_id", row["image_id"])
+            if not isinstance(row, dict):
+                wrong.add("record", f"number {place}")
                 continue
-            if "score" in row and not _is_share(row["score"]):
+            if (number := row.get("id")) is not None:
+                tally.ids[number if type(number) is int else str(number)] += 1
+            n_scored += "score" in row
+            image = _id(row.get("image_id"))
+            if image is None or not known(image):
+                wrong.add("image_id", row.get("image_id"))
+                continue
+            score = _share(row["score"]) if "score" in row else 1.0
+            if score is None:
                 wrong.add("score", row["score"])
                 continue
             category = row.get("category_id")
-            if (
-                categories is not None
-                and category is not None
-                and not _is_category(category, categories)
-            ):
-                wrong.add("category_id", category)
+            if categories is not None and category is not None:
+                category = _id(category)
+                if not _is_category(category, categories):
+                    wrong.add("category_id", row["category_id"])
+                    continue
+            try:
+                is_crowd = fields.flag(row.get("iscrowd"))
+            except ValueError as error:
+                wrong.add("iscrowd", f"number {place}: {error}")
                 continue
-            if row["image_id"] not in sizes:
+            if image not in sizes:
                 tally.elsewhere += 1
-            elif row.get("iscrowd"):
+            elif is_crowd and crowds == "ignored":
                 tally.crowds += 1
-            elif (mask := _mask(row, place, sizes[row["image_id"]], wrong)) is not None:
-                if not (area := int(rle.areas([mask])[0])):
+            elif (mask := _mask(row, image, place, sizes[image], wrong, told)) is not None:
+                if checks.is_empty(mask):
                     tally.empty += 1
                     continue
                 box = _box(row, place, wrong)
-                yield Found(
-                    row["image_id"], mask, area, box, category, float(row.get("score", 1.0))
-                )
+                whole = category if isinstance(category, int) else None
+                area = int(rle.areas([mask])[0])
+                yield Found(image, mask, area, box, whole, score)
     except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
         raise _unreadable(source, error) from error
     if not n_rows:
@@ -187,7 +217,13 @@ def masks(
             f"{source}: {n_scored} of {n_rows} masks have a score, the others not. Give it in all"
         )
     wrong.refuse(source, n_rows, categories)
+    if tally.crowds == n_rows:
+        raise PredictionError(
+            f"{source}: all {n_rows} masks are crowds (iscrowd 1), which are left out. Some tools "
+            f"write so for masks painted with a brush: take them with {setting(taken, 'objects')}"
+        )
     tally.scored = n_scored > 0
+    tally.notes = told.sentences(annotations=n_rows)
     yield tally
 
 
@@ -195,9 +231,11 @@ class _Wrong:
     """Count records that cannot be used, by the field that is wrong, and keep its first values."""
 
     WHY: Mapping[str, str] = {
+        "record": "no fields",
         "image_id": "an image_id that is not listed",
         "score": "a score that is no number in [0, 1]",
         "category_id": "a category_id out of range",
+        "iscrowd": "an iscrowd that is neither 0 nor 1",
         "segmentation": "no mask that can be read",
         "bbox": "a bbox that is not x, y, width, height",
         "size": "a mask of another size than its picture",
@@ -237,12 +275,8 @@ def _rows(source: Path) -> Iterator[dict[str, Any]]:
             for row in about["rows"]:
                 yield {**row, "image_id": str(path)}
         return
-    is_list = streamed.is_list(source)
     for _, row in streamed.records(source, ("annotations",)):
-        if is_list or "image_id" in row:
-            yield row
-        else:
-            raise ValueError(f"an annotation has no image_id: {listed(list(row))}")
+        yield row
 
 
 def _of_folder(source: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
@@ -282,15 +316,19 @@ def _of_picture(about: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _mask(row: dict[str, Any], place: int, size: Size, wrong: _Wrong) -> Rle | None:
+def _mask(
+    row: dict[str, Any], image: Key, place: int, size: Size, wrong: _Wrong, told: Findings
+) -> Rle | None:
+    if "segmentation" not in row:
+        wrong.add("segmentation", f"number {place} (it has no segmentation)")
+        return None
     try:
-        mask = mask_of(row["segmentation"], size, row.get("bbox"))
-    except (ValueError, RuntimeError, KeyError, TypeError, AttributeError) as error:
-        told = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
-        wrong.add("segmentation", f"number {place} of image {row['image_id']} ({told})")
+        mask = mask_of(row["segmentation"], size, row.get("bbox"), odd=told.add)
+    except (ValueError, RuntimeError, TypeError) as error:
+        wrong.add("segmentation", f"number {place} of image {image} ({error})")
         return None
     if mask is None:
-        wrong.add("segmentation", f"number {place} (an empty list of polygons)")
+        wrong.add("segmentation", f"number {place} (an empty one)")
     elif tuple(mask["size"]) != size:
         theirs = f"{mask['size'][1]} x {mask['size'][0]}"
         wrong.add("size", f"number {place}: {theirs} px, its picture {size[1]} x {size[0]}")
@@ -300,23 +338,31 @@ def _mask(row: dict[str, Any], place: int, size: Size, wrong: _Wrong) -> Rle | N
 
 
 def _box(row: dict[str, Any], place: int, wrong: _Wrong) -> list[float] | None:
-    if not row.get("bbox"):
-        return None
     try:
-        x, y, width, height = map(float, row["bbox"])
-        if not all(map(math.isfinite, (x, y, width, height))) or width < 0 or height < 0:
-            raise ValueError
-    except (ValueError, TypeError):
+        return fields.box(row.get("bbox"))
+    except ValueError:
         wrong.add("bbox", f"number {place}: {row['bbox']}")
         return None
-    return [x, y, x + width, y + height]
 
 
-def _is_share(value: Any) -> bool:
-    return isinstance(value, int | float) and 0 <= value <= 1  # nan fails
+def _id(value: Any) -> Key | None:
+    """Return an id as lists have it; None where it is none."""
+    try:
+        return value if type(value) is int else fields.key(value)
+    except ValueError:
+        return None
 
 
-def _is_category(value: Any, names: Mapping[int, str]) -> bool:
+def _share(value: Any) -> float | None:
+    """Return a score in [0, 1]; None where it is none."""
+    try:
+        score = fields.number(value)
+    except ValueError:
+        return None
+    return score if 0 <= score <= 1 else None
+
+
+def _is_category(value: Key | None, names: Mapping[int, str]) -> bool:
     return isinstance(value, int) and (value in names if names else value >= 0)
 
 

@@ -1,41 +1,53 @@
 """Ground truth: COCO instances or a folder of label maps, joined to pictures; only to evaluate.
 
 In:       a JSON file, or a folder of PNG label maps (palette or grey; 255 ignored)
-Out:      Truth: objects or label maps by key; `join` says which key each picture has
+Out:      Truth: objects or label maps by key; names.join says which key each picture has
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from maskdistill.datasets import walk
+from maskdistill.datasets import coco
+from maskdistill.datasets.coco import Crowds
+from maskdistill.datasets.fields import Size
 from maskdistill.errors import GroundTruthError
-from maskdistill.masks import rle, run_lengths
+from maskdistill.masks import rle
 from maskdistill.types import MOST_IDS, Rle
+
+Record = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Objects:
-    """Hold the objects of one picture; rles, classes and crowds are of one length, may be empty.
+    """Hold the objects of one picture.
 
     Attributes:
-        size: (height, width), px. classes: 1 .. C.
-        crowds: the object is a crowd, which label maps ignore.
+        size: (height, width), px.
+        records: one an object, maybe none: box (xyxy, px), category (1 .. C), crowd (bool), area
+            (px), and rle where the object has a mask. Label maps ignore crowds.
         ignored: pixels that no label map counts; None: there are none.
     """
 
-    size: tuple[int, int]
-    rles: list[Rle]
-    classes: list[int]
-    crowds: list[bool]
+    size: Size
+    records: list[Record]
     ignored: Rle | None = None
+
+    @property
+    def masked(self) -> list[Record]:
+        """Return the objects that have a mask, crowds too."""
+        return [row for row in self.records if "rle" in row]
+
+    @property
+    def rles(self) -> list[Rle]:
+        """Return the masks of those that have one."""
+        return [row["rle"] for row in self.masked]
 
 
 @dataclass(frozen=True)
@@ -44,21 +56,28 @@ class Truth:
 
     Attributes:
         names: of the classes 1 .. C; class 0 is background.
-        objects: key -> Objects, of a COCO file; else empty.
+        keys: of all pictures, in the order of the source.
+        objects: key -> Objects, of a COCO file, of the pictures that were asked for; else empty.
         label_maps: key -> PNG, of a folder; else empty.
+        used: classes that an object has.
+        notes: what is odd and was counted nevertheless, or assumed, a sentence each.
     """
 
     source: Path
     names: list[str]
+    keys: list[str]
     objects: dict[str, Objects] = field(default_factory=dict)
     label_maps: dict[str, Path] = field(default_factory=dict)
+    used: frozenset[int] = frozenset()
+    notes: list[str] = field(default_factory=list)
 
     @property
-    def keys(self) -> list[str]:
-        """Return the keys of all pictures, in the order of the source."""
-        return [*self.objects, *self.label_maps]
+    def has_masks(self) -> bool:
+        """Return whether the shape of things is known: label maps, or an object with a mask."""
+        with_objects = [each for each in self.objects.values() if each.records]
+        return not with_objects or any(each.masked for each in with_objects)
 
-    def size(self, key: str) -> tuple[int, int]:
+    def size(self, key: str) -> Size:
         """Return (height, width), px; of a label map only the head of its file is read.
 
         Raises:
@@ -77,8 +96,8 @@ class Truth:
     def label_map(self, key: str) -> np.ndarray:
         """Return the label map of a picture: 0 background, 1 .. C the classes, 255 ignored.
 
-        Of objects: crowds first, as 255; smaller ones lie on larger ones, of equal ones the later;
-        what the image calls `ignored` last, as 255.
+        Of objects: first, as 255, crowds and the boxes of objects without a mask; then smaller ones
+        lie on larger ones, of equal ones the later; what the image calls `ignored` last, as 255.
 
         Returns:
             (H, W) uint8; all 0 where the picture has no object.
@@ -89,23 +108,38 @@ class Truth:
             return read_map(self.label_maps[key])
         found = self.objects[key]
         label_map = np.zeros(found.size, np.uint8)
-        masks = rle.decode(found.rles, size=found.size)
+        for row in found.records:
+            if "rle" not in row:
+                x1, y1, x2, y2 = row["box"]
+                rows, columns = (
+                    slice(max(0, int(low)), max(0, int(np.ceil(high))))
+                    for low, high in ((y1, y2), (x1, x2))
+                )
+                label_map[rows, columns] = 255
+        masks = rle.decode([row["rle"] for row in found.masked], size=found.size)
+        crowds = [row["crowd"] for row in found.masked]
         areas = masks.sum(axis=(1, 2))
-        for row in sorted(
-            range(len(masks)), key=lambda row: (not found.crowds[row], -areas[row], row)
+        for place in sorted(
+            range(len(masks)), key=lambda place: (not crowds[place], -areas[place], place)
         ):
-            label_map[masks[row]] = 255 if found.crowds[row] else found.classes[row]
+            value = 255 if crowds[place] else found.masked[place]["category"]
+            label_map[masks[place]] = value
         if found.ignored is not None:
             label_map[rle.decode([found.ignored])[0]] = 255
         return label_map
 
 
-def read(source: Path) -> Truth:
+def read(
+    source: Path, *, pictures: Mapping[str, Size] | None = None, crowds: Crowds = "ignored"
+) -> Truth:
     """Read a JSON whole; of a folder of label maps read the names of its classes.
 
+    Args:
+        pictures: path -> (height, width), px: the objects of these pictures alone are read, and
+            sizes that a JSON lacks are theirs; None: of all images.
+        crowds: as `coco.read` takes it.
     Raises:
-        GroundTruthError: no such file or folder, another format, more classes than a label map
-            holds.
+        GroundTruthError: no such file or folder, another format, what `coco.read` refuses.
     """
     if source.is_dir():
         return _folder(source)
@@ -114,154 +148,67 @@ def read(source: Path) -> Truth:
             f"{source}: no such file or folder. "
             "Give a COCO instances JSON or a folder of label maps"
         )
-    try:
-        return _coco(source)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise GroundTruthError(
-            f"{source}: not a COCO instances file ({type(error).__name__}: {error}). "
-            "Wanted: an object with images, annotations, categories"
-        ) from error
+    return _of_instances(coco.read(source, pictures=pictures, crowds=crowds))
 
 
-def join(keys: Sequence[str], paths: Sequence[str]) -> dict[str, str]:
-    """Find each picture's key: by relative path, else by file name, else by name without extension.
+def of_one_list(truths: Sequence[Truth]) -> tuple[list[str], list[Truth]]:
+    """Return the classes 1 .. C of all sources, and the sources with these numbers.
 
-    A name counts only if it is unique among all keys and among all paths: of two pictures that
-    share one, neither is given a key by it, even where the other was joined by its path.
+    Classes that no object of any source has would only lengthen tables, and are left out; a folder
+    of label maps may lack the last ones.
 
-    Args:
-        keys: of the truth. paths: of the pictures.
-    Returns:
-        {path: key}; keys and paths without a partner are left out.
-
-    >>> join(["a/x.png", "b/y.png", "c/y.png"], ["a/x.png", "y.jpg"])
-    {'a/x.png': 'a/x.png'}
-    >>> join(["a/x.png", "b/y.png"], ["other/x.png", "y.jpg"])
-    {'other/x.png': 'a/x.png', 'y.jpg': 'b/y.png'}
-    """
-    found: dict[str, str] = {}
-    for name_of in (str, _file_name, _stem):
-        key_of, path_of = _unique(keys, name_of), _unique(paths, name_of)
-        for name, path in path_of.items():
-            key = key_of.get(name)
-            if key is not None and path not in found:
-                found[path] = key
-    return found
-
-
-def _file_name(path: str) -> str:
-    return PurePosixPath(path).name
-
-
-def _stem(path: str) -> str:
-    return PurePosixPath(path).stem
-
-
-def _unique(paths: Sequence[str], name_of: Callable[[str], str]) -> dict[str, str]:
-    counts = Counter(name_of(path) for path in paths)
-    return {name_of(path): path for path in paths if counts[name_of(path)] == 1}
-
-
-def _coco(source: Path) -> Truth:
-    objects: dict[str, Objects] = {}
-    objects_of: dict[int, Objects] = {}
-    name_of: dict[int, str] = {}
-    first_of: dict[Any, Any] = {}  # category id -> id of its first annotation
-
-    def begin(images: list[dict[str, Any]]) -> None:
-        for row in images:
-            if row["file_name"] in objects:
-                raise GroundTruthError(
-                    f"{source}: two images are called {row['file_name']}. "
-                    "Give each its relative path"
-                )
-            size = int(row["height"]), int(row["width"])
-            objects_of[row["id"]] = Objects(size, [], [], [], _ignored(source, row, size))
-            objects[row["file_name"]] = objects_of[row["id"]]
-            name_of[row["id"]] = row["file_name"]
-
-    def take(row: dict[str, Any]) -> None:
-        first_of.setdefault(row["category_id"], row.get("id"))
-        if row["image_id"] not in objects_of:
-            raise GroundTruthError(
-                f"{source}: annotation {row.get('id')} has image_id {row['image_id']}, "
-                "which is not listed"
-            )
-        place = objects_of[row["image_id"]]
-        try:
-            mask = mask_of(row["segmentation"], place.size, row.get("bbox"))
-        except (ValueError, RuntimeError) as error:
-            raise GroundTruthError(
-                f"{source}: annotation {row.get('id')} holds no mask that can be read: {error} "
-                f"(image {name_of[row['image_id']]})"
-            ) from error
-        if mask is not None:
-            if tuple(mask["size"]) != place.size:
-                raise GroundTruthError(
-                    f"{source}: annotation {row.get('id')} has a mask of "
-                    f"{mask['size'][1]} x {mask['size'][0]} px, "
-                    f"its image is {place.size[1]} x {place.size[0]}"
-                )
-            place.rles.append(mask)
-            place.classes.append(row["category_id"])
-            place.crowds.append(bool(row.get("iscrowd", 0)))
-
-    # Classes that no object has would only lengthen tables; their number must fit a label map.
-    found = walk.instances(source, begin=begin, take=take)
-    categories = [row for row in sorted(found, key=lambda row: row["id"]) if row["id"] in first_of]
-    if len(categories) > MOST_IDS:
-        raise GroundTruthError(
-            f"{source}: {len(categories)} categories have objects, a label map holds {MOST_IDS}"
-        )
-    class_of = {row["id"]: number for number, row in enumerate(categories, 1)}
-    for category, first in first_of.items():
-        if category not in class_of:
-            raise GroundTruthError(
-                f"{source}: annotation {first} has category_id {category}, which is not listed"
-            )
-    for each in objects.values():
-        each.classes[:] = [class_of[category] for category in each.classes]
-    return Truth(source=source, names=[row["name"] for row in categories], objects=objects)
-
-
-def _ignored(source: Path, row: dict[str, Any], size: tuple[int, int]) -> Rle | None:
-    """Return an image's `ignored` (ours): pixels that no label map counts, as the void of VOC."""
-    if not row.get("ignored"):
-        return None
-    try:
-        mask = mask_of(row["ignored"], size)
-    except (ValueError, RuntimeError) as error:
-        raise GroundTruthError(
-            f"{source}: image {row['id']}: `ignored` is no mask that can be read: {error}"
-        ) from error
-    if mask is not None and tuple(mask["size"]) != size:
-        raise GroundTruthError(
-            f"{source}: image {row['id']}: `ignored` is of another size than the image"
-        )
-    return mask
-
-
-def mask_of(segmentation: Any, size: tuple[int, int], bbox: Any = None) -> Rle | None:
-    """Convert polygons, plain or compressed run lengths; None for an empty list of polygons.
-
-    Args:
-        segmentation: as COCO's files have it. size: (height, width), px, that polygons are drawn
-            on; run lengths have their own.
-        bbox: of the same object, x, y, width, height, if the file has it: tells run lengths that
-            go row by row.
     Raises:
-        ValueError: run lengths that `run_lengths.checked` refuses, neither these nor polygons.
-        ValueError, RuntimeError, TypeError: polygons that cannot be read.
+        GroundTruthError: a source whose list is not the beginning of the longest one; more classes
+            than a label map holds.
     """
-    if isinstance(segmentation, list):
-        if any(isinstance(part, dict) for part in segmentation):
-            raise ValueError(
-                f"a list of {len(segmentation)} masks; wanted one: an object with size and counts"
+    longest = max((each.names for each in truths), key=len)
+    for each in truths:
+        if each.names != longest[: len(each.names)]:
+            raise GroundTruthError(
+                f"{each.source}: names other classes than another ground truth: "
+                f"{', '.join(each.names[:5])}, ... and {', '.join(longest[:5])}, ... "
+                "Give sources of one list of classes"
             )
-        return rle.from_polygons(segmentation, size) if segmentation else None
-    if not isinstance(segmentation, dict) or "counts" not in segmentation:
-        raise ValueError("neither polygons nor run lengths (an object with size and counts)")
-    return run_lengths.checked(segmentation["counts"], segmentation.get("size"), bbox)
+    used = sorted(frozenset().union(*(each.used for each in truths)))
+    if len(used) > MOST_IDS:
+        raise GroundTruthError(
+            f"{truths[0].source}: {len(used)} categories have objects, a label map holds {MOST_IDS}"
+        )
+    number_of = {old: new for new, old in enumerate(used, 1)}
+    return [longest[old - 1] for old in used], [_numbered(each, number_of) for each in truths]
+
+
+def _numbered(truth: Truth, number_of: Mapping[int, int]) -> Truth:
+    """Return a truth with other numbers of its classes; label maps have all of theirs already."""
+    objects = {
+        key: replace(
+            each,
+            records=[{**row, "category": number_of[row["category"]]} for row in each.records],
+        )
+        for key, each in truth.objects.items()
+    }
+    return replace(truth, objects=objects)
+
+
+def _of_instances(found: coco.Instances) -> Truth:
+    class_of = {category: number for number, category in enumerate(sorted(found.names), 1)}
+    objects = {
+        found.files[image]: Objects(
+            found.sizes[image],
+            [{**row, "category": class_of[row["category"]]} for row in rows],
+            found.ignored.get(image),
+        )
+        for image, rows in found.objects.items()
+        if image in found.sizes
+    }
+    return Truth(
+        source=found.source,
+        names=[found.names[category] for category in sorted(found.names)],
+        keys=list(found.files.values()),
+        objects=objects,
+        used=frozenset(class_of[category] for category in found.used),
+        notes=found.notes,
+    )
 
 
 def _folder(source: Path) -> Truth:
@@ -276,7 +223,11 @@ def _folder(source: Path) -> Truth:
         inside = label_map[label_map != 255]
         top = max(top, int(inside.max()) if inside.size else 0)
     return Truth(
-        source=source, names=[f"class {number}" for number in range(1, top + 1)], label_maps=files
+        source=source,
+        names=[f"class {number}" for number in range(1, top + 1)],
+        keys=list(files),
+        label_maps=files,
+        used=frozenset(range(1, top + 1)),
     )
 
 

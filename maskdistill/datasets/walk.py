@@ -13,7 +13,8 @@ from typing import Any
 from maskdistill import gc_paused
 from maskdistill.datasets.streamed import records
 
-LISTS = ("images", "annotations", "categories")
+NEEDED = ("images", "annotations")
+LISTS = (*NEEDED, "categories")
 # URLs and dates of 118 000 images are 100 MB.
 _OF_IMAGE = ("id", "file_name", "height", "width", "ignored")
 Record = dict[str, Any]
@@ -30,9 +31,11 @@ def instances(
     Args:
         begin: takes all images, each with its id, file_name, height, width and ignored alone.
         take: takes one annotation.
+    Returns:
+        The categories; none where the file has no list of them.
     Raises:
-        ValueError: no JSON, cut short, no object, images twice, one of the three lists missing or
-            no list. OSError: cannot be read.
+        ValueError: no JSON, cut short, no object, images twice, no list of images or of
+            annotations. OSError: cannot be read.
     """
     images: list[Record] = []
     categories: list[Record] = []
@@ -43,7 +46,9 @@ def instances(
             if key == "images":
                 if begun:
                     raise ValueError("images stand twice")
-                images.append({name: row[name] for name in _OF_IMAGE if name in row})
+                if isinstance(row, dict):  # what is none is refused by name, not here
+                    row = {name: row[name] for name in _OF_IMAGE if name in row}
+                images.append(row)
             elif key == "categories":
                 categories.append(row)
             elif images:
@@ -53,7 +58,7 @@ def instances(
                 take(row)
             else:
                 early.append(row)
-    if missing := [key for key in LISTS if key not in seen]:
+    if missing := [key for key in NEEDED if key not in seen]:
         raise ValueError(f"there is no list {' and no list '.join(missing)}")
     if not begun:
         begin(images)

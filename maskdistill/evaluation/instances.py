@@ -137,8 +137,8 @@ def votes(
         truth: records with rle, box, category (0 .. n_classes - 1), crowd.
         results: records with rle, box, cluster.
         rule: `release`: for the class of the object of highest box IoU, the first if all are 0, so
-            that a mask on nothing votes too. `overlap`: for that of highest mask IoU, if it is at
-            least 0.5.
+            that a mask on nothing votes too. `overlap`: for that of highest mask IoU (by box in
+            pictures where an object has no mask), if it is at least 0.5.
     Raises:
         ValueError: another rule.
     """
@@ -152,7 +152,12 @@ def votes(
         if rule == "release":
             iou, at_least = box_ops.iou(boxes(found), boxes(objects)), 0.0
         else:
-            iou = rle.iou([row["rle"] for row in found], [row["rle"] for row in objects])
+            by_mask = all("rle" in row for row in objects)
+            iou = (
+                rle.iou([row["rle"] for row in found], [row["rle"] for row in objects])
+                if by_mask
+                else box_ops.iou(boxes(found), boxes(objects))
+            )
             at_least = HIT
         classes = class_of_best(
             iou, np.array([row["category"] for row in objects]), at_least=at_least

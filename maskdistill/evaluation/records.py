@@ -1,7 +1,7 @@
 """Objects and masks of pictures, as the metrics of masks take them: a mapping for each of them.
 
-In:   of an object: rle, box (xyxy, half-open), category, crowd; of a mask: rle, box, score, and
-      cluster or category; picture by picture, by id
+In:   of an object: box (xyxy, half-open), category, crowd, and rle if its shape is known; of a
+      mask: rle, box, score, and cluster or category; picture by picture, by id
 Out:  what several metrics need of them
 """
 
@@ -23,6 +23,12 @@ Records = Mapping[int, Sequence[Record]]  # picture id -> its records, none wher
 def solid(objects: Iterable[Record]) -> list[Record]:
     """Return the objects that are no crowds, in their order."""
     return [row for row in objects if not row["crowd"]]
+
+
+def with_masks(truth: Records) -> Records | None:
+    """Return the objects whose shape is known, of all pictures; None where only boxes are known."""
+    found = {number: [row for row in rows if "rle" in row] for number, rows in truth.items()}
+    return found if any(found.values()) or not any(map(len, truth.values())) else None
 
 
 def best(masks: Iterable[Record]) -> Record | None:

@@ -20,21 +20,22 @@ def of_masks(
 ) -> list[Measure]:
     """Return the numbers of masks of one class: CorLoc, mean best IoU, boundary IoU, AP, AR.
 
+    Objects without a mask count by their box alone; where none has one, so do all numbers.
+
     Args:
         refused: pictures that the stage could not use: they have no masks, and their objects are
             missed; where there was nothing to find they do not count as right.
     """
-    ious = records.ious(truth, masks)
-    found = [
-        Measure(
-            stage, "CorLoc", corloc.PROTOCOL.format(what="mask"), corloc.statistic(truth, masks)
-        ),
-        Measure(stage, "mean_best_iou", mean_best_iou.PROTOCOL, mean_best_iou.statistic(ious)),
-        Measure(
-            stage, "boundary_iou", boundary.OF_MASKS, boundary.of_best_masks(truth, masks, ious)
-        ),
-        *curves(stage, truth, masks, classes=None),
-    ]
+    text = corloc.PROTOCOL.format(what="mask")
+    found = [Measure(stage, "CorLoc", text, corloc.statistic(truth, masks))]
+    if (shaped := records.with_masks(truth)) is not None:
+        ious = records.ious(shaped, masks)
+        outlines = boundary.of_best_masks(shaped, masks, ious)
+        found += [
+            Measure(stage, "mean_best_iou", mean_best_iou.PROTOCOL, mean_best_iou.statistic(ious)),
+            Measure(stage, "boundary_iou", boundary.OF_MASKS, outlines),
+        ]
+    found += curves(stage, truth, masks, classes=None)
     counted = false_mask_rate.counted(truth, refused=refused)
     if counted.any():
         text = false_mask_rate.PROTOCOL.format(n=int(counted.sum()))
@@ -47,7 +48,7 @@ def of_masks(
 def curves(
     stage: str, truth: Records, masks: Records, *, classes: str | None, single: bool = False
 ) -> list[Measure]:
-    """Return AP and AR by mask, then by box.
+    """Return AP and AR by mask, of objects that have one, then by box.
 
     Args:
         classes: how clusters were given their class; None: all masks are of one class.
@@ -57,13 +58,15 @@ def curves(
     if single:
         which = "most confident mask a picture against the object whose box it overlaps most"
     suffix = f"{'_agnostic' if classes is None else ''}{'_single' if single else ''}"
-    kinds: tuple[tuple[Literal["segm", "bbox"], str, str], ...] = (
-        ("segm", "mask", ""),
-        ("bbox", "box", "box_"),
+    kinds: tuple[tuple[Literal["segm", "bbox"], str, str, Records | None], ...] = (
+        ("segm", "mask", "", records.with_masks(truth)),
+        ("bbox", "box", "box_", truth),
     )
-    found = []
-    for iou_type, by, prefix in kinds:
-        of = Curves(truth, masks, iou_type=iou_type, class_agnostic=classes is None)
+    found: list[Measure] = []
+    for iou_type, by, prefix, objects in kinds:
+        if objects is None:
+            continue
+        of = Curves(objects, masks, iou_type=iou_type, class_agnostic=classes is None)
         protocol = f"COCO by {by}, {which}, {classes or 'one class'}"
         for name in NAMES:
             # AR100 is always of one class here, so that its name says all.

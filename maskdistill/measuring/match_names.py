@@ -42,8 +42,7 @@ def work(job: Job, labelled: list[Path]) -> list[dict[str, Any]]:
         GroundTruthError: no labelled picture is one of the run's. RunError: nothing is clustered
             yet.
     """
-    sources = [truths.read(source) for source in labelled]
-    classes = ground_truth.class_names(sources)
+    sources, classes = ground_truth.read(job, [str(source) for source in labelled])
     joined = ground_truth.join(job, sources, job.images, partial=True)
     if not joined:
         raise GroundTruthError(
@@ -121,12 +120,10 @@ def _counts(
 def _met(rles: list[Any], source: truths.Truth, key: str, size: tuple[int, int]) -> np.ndarray:
     """Return (n,) the class 1 .. C of each mask, 0 or less where it shows nothing labelled."""
     if key in source.objects:
-        found = source.objects[key]
-        solid = [place for place, crowd in enumerate(found.crowds) if not crowd]
-        iou = rle.iou(rles, [found.rles[place] for place in solid])
-        return clusters.class_of_best(
-            iou, np.array(found.classes, np.int64)[solid], at_least=MATCHED
-        )
+        solid = [row for row in source.objects[key].masked if not row["crowd"]]
+        iou = rle.iou(rles, [row["rle"] for row in solid])
+        classes = np.array([row["category"] for row in solid], np.int64)
+        return clusters.class_of_best(iou, classes, at_least=MATCHED)
     label_map = source.label_map(key)
     return np.array(
         [

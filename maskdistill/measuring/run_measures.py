@@ -52,11 +52,14 @@ class Measured:
         measures: trivial answers first, then stage by stage.
         confusions: stage -> (classes, classes + 1) pixels, rows truth, the last column no class.
         notes: stage -> what became of pictures that it has nothing of; it is in the protocols too.
+        void: pixels of the truth that no label map counts, and all; of none where the truth was
+            not looked at by pixels.
     """
 
     measures: list[Measure]
     confusions: dict[str, np.ndarray]
     notes: dict[str, str]
+    void: tuple[int, int] = (0, 0)
 
 
 def measured(
@@ -84,7 +87,10 @@ def measured(
     found = [each for each in found if same or not same_for_all(each.stage)]
     stages = dict.fromkeys(each.stage for each in found)
     return Measured(
-        found, confusions, {name: run.notes[name] for name in stages if name in run.notes}
+        found,
+        confusions,
+        {name: run.notes[name] for name in stages if name in run.notes},
+        run.void,
     )
 
 
@@ -102,6 +108,9 @@ class _Run:
             if self.has_objects
             else {}
         )
+        # Of boxes alone no label map can be made.
+        self.has_maps = any(known.has_masks for known in joined)
+        self.void = 0, 0
         self.images = [known.image for known in joined]
         self.notes: dict[str, str] = {}
         self.refused: dict[str, frozenset[int]] = {}
@@ -126,12 +135,14 @@ class _Run:
         """Return how well the clusters of proposals that meet an object agree with its class."""
         if not self.has_objects or not self.outputs.complete("cluster"):
             return []
+        if records.with_masks(self.objects) is None:
+            return []
         at: list[int] = []
         ids: list[int] = []
         classes: list[int] = []
         place = {number: row for row, number in enumerate(self.known)}
         for known, found in self._clustered():
-            objects = records.solid(self.objects[known.image.id])
+            objects = [row for row in records.solid(self.objects[known.image.id]) if "rle" in row]
             iou = rle.iou(found.rles, [each["rle"] for each in objects])
             categories = np.array([each["category"] for each in objects], np.int64)
             met = clusters.class_of_best(iou, categories, at_least=HIT)
@@ -197,14 +208,17 @@ class _Run:
         stages = [f"{BASELINE}{name}" for name in baselines.LABEL_MAPS] if trivial else []
         stages += ["cluster"] if self.outputs.complete("cluster") else []
         stages += self._mapped()
+        stages = stages if self.has_maps else []
         columns = {stage: 1 + self._n_clusters(stage) for stage in stages}
         counts: dict[str, list[sparse.csr_array]] = {stage: [] for stage in stages}
         for truth, maps in self._maps(stages):
+            n_void = int(np.count_nonzero(truth == semantic.NO_CLASS))
+            self.void = self.void[0] + n_void, self.void[1] + truth.size
             for stage, label_map in maps.items():
                 one = semantic.confusion(label_map, truth, len(self.names), columns=columns[stage])
                 counts[stage].append(sparse.csr_array(one))
         of = {stage: LabelMaps(each, rule=self.settings.matching) for stage, each in counts.items()}
-        bands: dict[str, list[np.ndarray]] = {stage: [] for stage in self._mapped()}
+        bands: dict[str, list[np.ndarray]] = {stage: [] for stage in self._mapped() if stage in of}
         for truth, maps in self._maps(list(bands)):
             for stage, label_map in maps.items():
                 named = matching.rename_map(label_map, of[stage].mapping)

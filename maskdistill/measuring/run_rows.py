@@ -42,6 +42,7 @@ def of_run(
         made.rows += rows.rounded(rows.built(found.measures, samples, split=split))
         made.confusions |= {(split, stage): counts for stage, counts in found.confusions.items()}
         made.notes |= {(split, stage): note for stage, note in found.notes.items()}
+        made.void[split] = found.void
     return made
 
 

@@ -23,6 +23,7 @@ from maskdistill.evaluation import (
     corloc,
     instances,
     matching,
+    records,
     rows,
 )
 from maskdistill.evaluation.curves import NAMES, Curves
@@ -41,6 +42,7 @@ def score(
     ground_truth: Path,
     *,
     rule: Literal["none", "overlap", "release"],
+    crowds: coco.Crowds,
     only: Path | None,
     resamples: int,
     seed: int,
@@ -52,6 +54,7 @@ def score(
         ground_truth: a COCO instances file, JSON.
         rule: none: the category ids are those of the truth; else they are clusters, matched to
             classes one to one (Hungarian) by votes: overlap or release.
+        crowds: of the truth: ignored, as COCO has it, or objects.
         only: a file with a list of file names: their images alone are scored; None: all.
         resamples: samples of images that each interval is made of; 0: no intervals.
         seed: of these samples.
@@ -62,7 +65,7 @@ def score(
         SettingsError: overlap is asked for, and a file has no masks.
     """
     names = None if only is None else coco.read_list(only)
-    everything = coco.read(ground_truth, objects_of=names)
+    everything = coco.read(ground_truth, objects_of=names, crowds=crowds)
     truth = everything if names is None else coco.only(everything, names)
     found = coco_results.read(
         predictions,
@@ -88,6 +91,7 @@ def score(
         number: [{**row, "category": categories[row["category"]]} for row in each]
         for number, each in truth.objects.items()
     }
+    shaped = records.with_masks(objects) or {}
     results = _named(found.records, objects, categories, rule)
     clusters = (
         "category ids are classes"
@@ -101,10 +105,11 @@ def score(
     for (iou_type, by), agnostic in itertools.product(kinds, (False, True)):
         classes = "one class" if agnostic else clusters
         way = _Way(iou_type=iou_type, by=by, agnostic=agnostic, classes=classes)
+        counted = shaped if iou_type == "segm" else objects
         if agnostic:
-            made += _instance_rows("baseline:whole", way, objects, everywhere, samples)
-        made += _instance_rows("score", way, objects, results, samples, areas=areas)
-        best = instances.most_confident(objects, results)
+            made += _instance_rows("baseline:whole", way, counted, everywhere, samples)
+        made += _instance_rows("score", way, counted, results, samples, areas=areas)
+        best = instances.most_confident(counted, results)
         made += _instance_rows("score", replace(way, single=True), *best, samples, areas=areas)
     text = corloc.PROTOCOL.format(what="result")
     measures = [

@@ -15,7 +15,8 @@ from typing import Literal
 import numpy as np
 
 from maskdistill.datasets import coco, voc
-from maskdistill.datasets.truth import join, read_map
+from maskdistill.datasets.names import join
+from maskdistill.datasets.truth import read_map
 from maskdistill.errors import GroundTruthError, PredictionError, SettingsError, listed
 from maskdistill.evaluation import bootstrap, label_map_counts, matching
 from maskdistill.evaluation.rows import built

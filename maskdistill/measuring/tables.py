@@ -39,7 +39,9 @@ ROWS = (
 )
 CLASSES = ("split", "class", "stage", "value", "low", "high", "seeds", "spread", "of", "source")
 NO_CLASS = "no class"  # the column of predictions that are none: clusters without a class
-MOST_NOTES = 2  # lines of a summary, which has ten: its first and last, and six stages at most
+MOST_NOTES = (
+    2  # lines of a summary, which has ten: its first and last, the truth, and six stages at most
+)
 
 
 @dataclass
@@ -52,6 +54,8 @@ class Evaluated:
         names: of the classes, background first.
         confusions: (split, stage) -> (classes, classes + 1) pixels.
         notes: (split, stage) -> what became of pictures that the stage has nothing of.
+        void: split -> pixels of the truth that no label map counts, and all.
+        truth: sentences on the ground truth: what has one, what is void, what is odd in it.
     """
 
     rows: list[dict[str, Any]] = field(default_factory=list)
@@ -59,6 +63,8 @@ class Evaluated:
     names: list[str] = field(default_factory=list)
     confusions: dict[tuple[str, str], np.ndarray] = field(default_factory=dict)
     notes: dict[tuple[str, str], str] = field(default_factory=dict)
+    void: dict[str, tuple[int, int]] = field(default_factory=dict)
+    truth: list[str] = field(default_factory=list)
 
     def sentences(self) -> list[str]:
         """Return the notes as lines of text, each with its stage and split."""
@@ -79,6 +85,7 @@ def write(folder: EvaluateFolder, made: Evaluated, settings: RunSettings) -> lis
         "format": 1,
         "weights": weights,
         "metrics": made.rows,
+        "truth": made.truth,
         "notes": made.sentences(),
         "published": published,
     }
@@ -112,6 +119,7 @@ def text(made: Evaluated, settings: RunSettings) -> str:
         ]
         parts.append(tables.markdown([*head, *body]))
     parts += [
+        "\n".join(f"- ground truth: {sentence}" for sentence in made.truth),
         "\n".join(f"- {sentence}" for sentence in made.sentences()),
         tables.on_seeds(made.rows),
         f"Weights: {weights_used.line(weights_used.used(settings))}",
@@ -120,7 +128,9 @@ def text(made: Evaluated, settings: RunSettings) -> str:
 
 
 def summary(made: Evaluated, folder: EvaluateFolder) -> str:
-    """Return at most ten lines: one number a stage, on held-out pictures where it has one there.
+    """Return ten lines or so: one number a stage, on held-out pictures where it has one there.
+
+    What is odd in the ground truth has a line each: it says what the numbers are of.
 
     Args:
         folder: of the run's evaluation, where all are.
@@ -145,6 +155,7 @@ def summary(made: Evaluated, folder: EvaluateFolder) -> str:
         [
             "evaluate, in per cent with 95 % intervals:",
             *(f"  {line}" for line in shown),
+            *(f"  - ground truth: {sentence}" for sentence in made.truth),
             *(f"  - {note}" for note in notes),
             f"All {len(made.rows)} numbers: {folder.table}, or maskdistill evaluate {folder.path.parent} --all",
         ]

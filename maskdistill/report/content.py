@@ -135,6 +135,7 @@ class ReportContent:
         metrics: rows of metrics.json: stage, name, split, value, interval, pictures, protocol,
             maybe seeds and spread.
         published: figures of others: name, value, source, protocol.
+        truth: sentences on the ground truth, which stand below the numbers.
         weights: rows of stage, weights, licence, source.
         confusion: (caption, names of the classes, (classes, classes + 1) pixels), the last column
             no class.
@@ -158,6 +159,7 @@ class ReportContent:
     coverage: Mapping[str, Sequence[float]] = field(default_factory=dict)
     metrics: Sequence[Mapping[str, Any]] = ()
     published: Sequence[Mapping[str, Any]] = ()
+    truth: Sequence[str] = ()
     weights: Sequence[Mapping[str, str]] = ()
     confusion: tuple[str, Sequence[str], np.ndarray] | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)

@@ -65,6 +65,7 @@ def render(content: ReportContent) -> str:
         summary=summary(content.metrics),
         tables=tables(content.metrics),
         splits=[split for split, _ in tables(content.metrics)],
+        truth=content.truth,
         published=[row for row in content.published if not row["name"].startswith("IoU/")],
         classes=list(_classes(content)),
         seeds=on_seeds(content.metrics),

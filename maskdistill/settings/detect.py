@@ -41,6 +41,8 @@ class DetectSettings:
     import_clusters: Literal["categories", "one", "again"] = "categories"
     # COCO dataset that lists the images of a results list; without it image ids are the run's
     import_images: str = ""
+    # crowds (iscrowd) of that file: left out, or taken as others are
+    import_crowds: Literal["ignored", "objects"] = "ignored"
     # imported detections a picture, the best by score; 0: all
     import_top: Annotated[int, Range(0)] = 0
 

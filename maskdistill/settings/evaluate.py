@@ -18,6 +18,9 @@ class EvaluateSettings:
     # what names a detection's cluster: the object that the mask meets with IoU >= 0.5 (overlap), or
     # whatever object has the highest box IoU, none met too (release)
     votes: Literal["overlap", "release"] = "overlap"
+    # of COCO instances: a crowd (iscrowd) is no object, as COCO has it; or it is one, for files of
+    # tools that mark every mask so
+    crowds: Literal["ignored", "objects"] = "ignored"
     # CSV of others' figures by class, shown beside ours: class, value (per cent), source; "": none
     published: str = ""
     # resamplings of the pictures for the intervals; 0: no intervals

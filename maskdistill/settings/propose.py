@@ -128,6 +128,8 @@ class ProposeSettings:
     import_file: Annotated[str, tyro.conf.arg(name="import")] = ""
     # COCO dataset that lists the images of a results list; without it image ids are the run's
     import_images: str = ""
+    # crowds (iscrowd) of that file: left out, or taken as others are
+    import_crowds: Literal["ignored", "objects"] = "ignored"
     import_top: Annotated[int, Range(0)] = 0  # imported masks a picture, the best by score; 0: all
     maskdistill: MaskDistillSettings = field(default_factory=MaskDistillSettings)
     lost: LostSettings = field(default_factory=LostSettings)

@@ -35,11 +35,13 @@ def parts(settings: RunSettings) -> dict[str, Any]:
     """Return what the choice depends on, for the fingerprint; nothing where none is made."""
     if settings.segment.keep != BEST:
         return {}
-    judged = {
+    judged: dict[str, str] = {
         "matching": settings.evaluate.matching,
         "protocol": settings.evaluate.protocol,
         "pixels": settings.segment.pixels,  # of what is looked at
     }
+    if settings.evaluate.crowds != "ignored":
+        judged["crowds"] = settings.evaluate.crowds
     truth = [_content(Path(source)) for source in settings.ground_truth]
     return {"keep": BEST, "looks": settings.segment.looks, **judged, "ground_truth": truth}
 
@@ -75,8 +77,7 @@ class Looks:
             folder.parts.best,
         )
         self.said = folder.parts.best_look
-        sources = ground_truth.sources(job.settings)
-        self.names = ground_truth.class_names(sources) if sources else []
+        sources, self.names = ground_truth.read(job)
         splits = [
             ground_truth.join(job, sources, images)
             for images in reversed(job.in_splits().values())

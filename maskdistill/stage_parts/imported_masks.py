@@ -18,7 +18,9 @@ from typing import IO, Any
 import numpy as np
 
 from maskdistill.datasets import result_files
-from maskdistill.datasets.result_files import Found, Size, Tally
+from maskdistill.datasets.coco import Crowds
+from maskdistill.datasets.fields import Size
+from maskdistill.datasets.result_files import Found, Tally
 from maskdistill.engine.job import Job
 from maskdistill.errors import PredictionError, listed, setting
 from maskdistill.masks import rle
@@ -99,6 +101,7 @@ def read(
     kept: Kept,
     *,
     categories: Mapping[int, str] | None,
+    crowds: Crowds,
     digest: str,
 ) -> None:
     """Read every mask of the file into `kept`; tell what was passed over.
@@ -106,6 +109,7 @@ def read(
     Args:
         folder: of the stage.
         categories: category id -> name, where masks must have one of these; None: any.
+        crowds: ignored or objects.
         digest: of the file's content, for the ledger.
     Raises:
         PredictionError: a mask that cannot be taken; nothing is imported then.
@@ -114,7 +118,12 @@ def read(
     job.progress.say(f"{folder.path.name}: masks are imported from {source}")
     tally = Tally()
     for each in result_files.masks(
-        source, found.sizes, known=found.listed.__contains__, categories=categories
+        source,
+        found.sizes,
+        known=found.listed.__contains__,
+        categories=categories,
+        crowds=crowds,
+        taken=f"{folder.path.name}.import_crowds",
     ):
         if isinstance(each, Tally):
             tally = each
@@ -141,6 +150,8 @@ def read(
     for count, what in told:
         if count:
             _warn(job, folder.path.name, f"{count} {what}")
+    for note in (*found.notes, *tally.notes):
+        _warn(job, folder.path.name, f"{source.name}: {note}")
     for image in found.missing:
         job.ledger.write(
             "refused", stage=folder.path.name, picture=image.path, reason=_reason(source)

@@ -8,12 +8,12 @@ Out:  Joined: which picture each image is, and the pictures that the file does n
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from maskdistill.datasets import result_files
-from maskdistill.datasets.result_files import Key, Size
-from maskdistill.datasets.truth import join
+from maskdistill.datasets.fields import Key, Size
+from maskdistill.datasets.names import join
 from maskdistill.engine.job import Image, Job
 from maskdistill.errors import PredictionError, SettingsError, listed, setting
 from maskdistill.settings.detect import DetectSettings
@@ -30,6 +30,7 @@ class Joined:
         sizes: image id -> (height, width) of the picture, px.
         listed: image ids that the file's masks may have.
         names: category id -> name; empty where the file has none.
+        notes: what was assumed of the list of images, a sentence each.
         missing: pictures of the run that the file does not list: their masks are unknown.
     """
 
@@ -39,6 +40,7 @@ class Joined:
     listed: frozenset[Key]
     names: Mapping[int, str]
     missing: list[Image]
+    notes: list[str] = field(default_factory=list)
 
 
 def joined(job: Job, own: ProposeSettings | DetectSettings) -> Joined:
@@ -96,4 +98,5 @@ def joined(job: Job, own: ProposeSettings | DetectSettings) -> Joined:
         frozenset(about.paths),
         about.names,
         [image for image in job.images if image.path not in pairs],
+        about.notes,
     )

@@ -7,7 +7,6 @@ Out:  plain values, for page_pictures.py and stages/report.py
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -125,7 +124,7 @@ class PageSources:
             if self.records[stage]
         }
 
-    def evaluated(self, key: Literal["metrics", "published"]) -> list[Mapping[str, Any]]:
+    def evaluated(self, key: Literal["metrics", "published", "truth"]) -> list[Any]:
         """Return one list of metrics.json; older files have no figures of others."""
         path = self.folder.evaluate.metrics
         return json.loads(path.read_text(encoding="utf-8")).get(key, []) if path.exists() else []

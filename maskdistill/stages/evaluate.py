@@ -67,12 +67,13 @@ def work(job: Job, folder: EvaluateFolder, asked: Beside) -> Done:
         if what := Outputs(each).stale():
             job.ledger.write("warning", stage="evaluate", what=what)
             job.progress.say(f"evaluate: {what}. Until then they are not measured")
-    made, joined, names = Evaluated(), dict[str, Sequence[Known]](), list[str]()
-    if sources := ground_truth.sources(job.settings):
-        names = ground_truth.class_names(sources)
+    made, joined = Evaluated(), dict[str, Sequence[Known]]()
+    sources, names = ground_truth.read(job)
+    if sources:
         beside = published.beside(job.settings, names)
         joined.update(ground_truth.by_split(job, sources))
         made = replace(run_rows.of_run(job, joined, names), published=beside)
+        made.truth = ground_truth.sentences(job, sources, joined, made.void)
         made, of_seeds = run_rows.of_seeds(job, made, joined, names, repeated)
         for number, twin in repeated.items():
             twin.folder.evaluate.record.unlink(missing_ok=True)  # of an evaluation of its own
@@ -96,6 +97,5 @@ def check_truth(job: Job) -> None:
     Raises:
         GroundTruthError: as `work` has it.
     """
-    if sources := ground_truth.sources(job.settings):
-        ground_truth.class_names(sources)
+    if sources := ground_truth.read(job)[0]:
         ground_truth.by_split(job, sources, early=True)

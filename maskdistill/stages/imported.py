@@ -42,7 +42,9 @@ def propose(job: Job, folder: ProposeFolder) -> Done:
     with imported_masks.spilled(folder) as spill:
         kept = imported_masks.Kept(spill, found)
         digest = content(own.import_file)
-        imported_masks.read(job, folder, found, kept, categories=None, digest=digest)
+        imported_masks.read(
+            job, folder, found, kept, categories=None, crowds=own.import_crowds, digest=digest
+        )
         counts = imported_masks.write(
             job, folder.masks, found, kept, top=own.import_top, cluster_of=None
         )
@@ -61,7 +63,9 @@ def detect(job: Job, folder: DetectFolder) -> Done:
         kept = imported_masks.Kept(spill, found)
         by_category = own.import_clusters == "categories"
         known, digest = found.names if by_category else None, content(own.import_file)
-        imported_masks.read(job, folder, found, kept, categories=known, digest=digest)
+        imported_masks.read(
+            job, folder, found, kept, categories=known, crowds=own.import_crowds, digest=digest
+        )
         categories = imported_masks.categories(found, kept) if by_category else []
         cluster_of = {category: number for number, category in enumerate(categories)}
         counts = imported_masks.write(
@@ -82,7 +86,9 @@ def detect(job: Job, folder: DetectFolder) -> Done:
 
 def _parts(own: ProposeSettings | DetectSettings) -> dict[str, Any]:
     images = {"images": content(own.import_images)} if own.import_images else {}
-    return {"masks": content(own.import_file), **images, "top": own.import_top}
+    # A setting of its own only where it is given: what was imported before it is the same.
+    crowds = {} if own.import_crowds == "ignored" else {"crowds": own.import_crowds}
+    return {"masks": content(own.import_file), **images, **crowds, "top": own.import_top}
 
 
 def content(source: str) -> str:

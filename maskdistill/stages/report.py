@@ -76,6 +76,7 @@ def content_of(sources: PageSources) -> ReportContent:
         coverage=coverage,
         metrics=sources.evaluated("metrics"),
         published=sources.evaluated("published"),
+        truth=sources.evaluated("truth"),
         weights=weights_used.used(settings),
         confusion=sources.confusion(),
         settings=as_dict(settings),

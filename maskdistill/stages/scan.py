@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from maskdistill.datasets.coco import read_list
-from maskdistill.datasets.truth import join
+from maskdistill.datasets.names import join
 from maskdistill.engine.job import Job
 from maskdistill.engine.stage import Done, Stage
 from maskdistill.errors import GroundTruthError, PictureError, RunError, SettingsError

@@ -1,7 +1,6 @@
 """Which pictures of a run have which truth."""
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -43,7 +42,7 @@ def warnings(job: Job) -> list[str]:
 
 
 def test_each_split_has_its_pictures_that_are_known_and_the_others_are_counted(job) -> None:
-    sources = ground_truth.sources(job.settings)
+    sources, _ = ground_truth.read(job)
     joined = ground_truth.by_split(job, sources, early=True)
     paths = {split: [known.image.path for known in each] for split, each in joined.items()}
     assert paths == {
@@ -56,7 +55,7 @@ def test_each_split_has_its_pictures_that_are_known_and_the_others_are_counted(j
 
 
 def test_objects_and_the_label_map_of_a_picture_are_of_one_truth(job) -> None:
-    known = ground_truth.by_split(job, ground_truth.sources(job.settings))["train"][0]
+    known = ground_truth.by_split(job, ground_truth.read(job)[0])["train"][0]
     assert known.has_objects
     objects, label_map = known.objects(), known.label_map()
     assert label_map.shape == SMALL_SIZE
@@ -72,19 +71,18 @@ def test_a_folder_of_label_maps_may_lack_the_last_classes_and_tells_no_objects(j
         label_map[3:9, 3:9] = value
         Picture.fromarray(label_map).save(tmp_path / folder / f"p000{value}.png")
     folders = [str(tmp_path / folder) for folder in ("one", "two")]
-    sources = ground_truth.sources(replace(job.settings, ground_truth=tuple(folders)))
-    assert ground_truth.class_names(sources) == ["class 1", "class 2"]
+    sources, names = ground_truth.read(job, folders)
+    assert names == ["class 1", "class 2"]
     known = ground_truth.join(job, sources, job.images, partial=True)
     assert [each.has_objects for each in known] == [False, False]
     assert [int(each.label_map().max()) for each in known] == [1, 2]
-    both = [*ground_truth.sources(job.settings), *sources]
     with pytest.raises(GroundTruthError, match="names other classes than another ground truth"):
-        ground_truth.class_names(both)
+        ground_truth.read(job, [*job.settings.ground_truth, *folders])
 
 
 def test_a_truth_of_another_size_is_named(job, tmp_path) -> None:
     (tmp_path / "maps").mkdir()
     Picture.fromarray(np.zeros((5, 7), np.uint8)).save(tmp_path / "maps" / "p0001.png")
-    sources = ground_truth.sources(replace(job.settings, ground_truth=(str(tmp_path / "maps"),)))
+    sources, _ = ground_truth.read(job, [str(tmp_path / "maps")])
     with pytest.raises(GroundTruthError, match=r"p0001\.png is 7 x 5 px, its picture .* 56 x 40"):
         ground_truth.by_split(job, sources)

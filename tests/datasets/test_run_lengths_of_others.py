@@ -68,9 +68,9 @@ def dataset(segmentation: Any, **image: Any) -> dict[str, Any]:
         "images": [{"id": 4, "file_name": "b/x.png", "height": 9, "width": 14} | image],
         "annotations": [
             good | {"id": 71, "segmentation": WHOLE},
-            good | {"id": 72, "segmentation": segmentation},
+            good | {"id": 72, "segmentation": segmentation, "category_id": 3},
         ],
-        "categories": [{"id": 2, "name": "boat"}],
+        "categories": [{"id": 2, "name": "boat"}, {"id": 3, "name": "bus"}],
     }
 
 

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from maskdistill.datasets import truth
+from maskdistill.datasets.names import join
 from maskdistill.errors import GroundTruthError
 from maskdistill.masks import rle
 from tests.reference.masks import run_lengths
@@ -55,7 +56,8 @@ def written(folder, annotations, **changes):
 def test_polygons_plain_and_compressed_run_lengths_are_read(tmp_path):
     mask = square(1, 2, 2)
     forms = [[[2, 1, 4, 1, 4, 3, 2, 3]], plain(mask), rle.encode(mask[None])[0]]
-    found = truth.read(written(tmp_path, [annotation(n, form) for n, form in enumerate(forms)]))
+    rows = [annotation(n, form, category_id=(7, 8, 90)[n]) for n, form in enumerate(forms)]
+    found = truth.read(written(tmp_path, rows))
     objects = found.objects["a/x.jpg"]
     np.testing.assert_array_equal(rle.decode(objects.rles), [mask, mask, mask])
     assert objects.size == SIZE
@@ -70,9 +72,9 @@ def test_classes_are_numbered_from_1_by_category_id_and_those_without_objects_ar
         annotation(1, plain(square(0, 0, 1)), category_id=90),
         annotation(2, plain(square(0, 0, 1))),
     ]
-    found = truth.read(written(tmp_path, rows))
-    assert found.names == ["train", "toothbrush"]
-    assert found.objects["a/x.jpg"].classes == [2, 1]
+    names, (found,) = truth.of_one_list([truth.read(written(tmp_path, rows))])
+    assert names == ["train", "toothbrush"]
+    assert [row["category"] for row in found.objects["a/x.jpg"].records] == [2, 1]
 
 
 def test_smaller_objects_lie_on_larger_ones_and_crowds_are_ignored_below_both(tmp_path):
@@ -81,7 +83,8 @@ def test_smaller_objects_lie_on_larger_ones_and_crowds_are_ignored_below_both(tm
         annotation(2, plain(square(0, 0, 3)), category_id=90),
         annotation(3, plain(square(0, 0, 4)), category_id=8, iscrowd=1),
     ]
-    label_map = truth.read(written(tmp_path, rows)).label_map("a/x.jpg")
+    _, (found,) = truth.of_one_list([truth.read(written(tmp_path, rows))])
+    label_map = found.label_map("a/x.jpg")
     wanted = np.zeros(SIZE, np.uint8)
     wanted[:4, :4], wanted[:3, :3], wanted[:2, :2] = 255, 3, 1
     np.testing.assert_array_equal(label_map, wanted)
@@ -125,7 +128,7 @@ def test_an_annotation_that_does_not_fit_is_named(tmp_path, change, said):
 
 def test_two_images_of_one_name_are_refused(tmp_path):
     images = [{"id": number, "file_name": "x.jpg", "height": 4, "width": 7} for number in (5, 6)]
-    with pytest.raises(GroundTruthError, match=r"two images are called x\.jpg"):
+    with pytest.raises(GroundTruthError, match=r"1 file names stand more than once: x\.jpg"):
         truth.read(written(tmp_path, [], images=images))
 
 
@@ -135,8 +138,9 @@ def test_more_classes_than_a_label_map_holds_are_refused(tmp_path):
     ]
     categories = [{"id": number, "name": str(number)} for number in range(1, 256)]
     with pytest.raises(GroundTruthError, match="255 categories"):
-        truth.read(written(tmp_path, rows, categories=categories))
-    assert len(truth.read(written(tmp_path, rows[:254], categories=categories)).names) == 254
+        truth.of_one_list([truth.read(written(tmp_path, rows, categories=categories))])
+    most = truth.read(written(tmp_path, rows[:254], categories=categories))
+    assert len(truth.of_one_list([most])[0]) == 254
 
 
 @pytest.mark.parametrize(
@@ -205,27 +209,27 @@ def test_a_label_map_cut_short_is_named(tmp_path):
 
 
 def test_truth_is_joined_by_relative_path_before_file_name():
-    assert truth.join(["a/x.jpg", "b/x.jpg"], ["b/x.jpg", "a/x.jpg"]) == {
+    assert join(["a/x.jpg", "b/x.jpg"], ["b/x.jpg", "a/x.jpg"]) == {
         "a/x.jpg": "a/x.jpg",
         "b/x.jpg": "b/x.jpg",
     }
 
 
 def test_truth_is_joined_by_file_name_where_that_is_unique():
-    assert truth.join(["x.jpg", "y.jpg"], ["a/x.jpg", "b/z.jpg"]) == {"a/x.jpg": "x.jpg"}
-    assert truth.join(["x.jpg"], ["a/x.jpg", "b/x.jpg"]) == {}
-    assert truth.join(["c/x.jpg", "d/x.jpg"], ["a/x.jpg"]) == {}
+    assert join(["x.jpg", "y.jpg"], ["a/x.jpg", "b/z.jpg"]) == {"a/x.jpg": "x.jpg"}
+    assert join(["x.jpg"], ["a/x.jpg", "b/x.jpg"]) == {}
+    assert join(["c/x.jpg", "d/x.jpg"], ["a/x.jpg"]) == {}
 
 
 def test_a_label_map_is_joined_to_a_picture_of_another_extension():
-    assert truth.join(["maps/x.png", "y.png"], ["a/x.jpg", "y.png"]) == {
+    assert join(["maps/x.png", "y.png"], ["a/x.jpg", "y.png"]) == {
         "a/x.jpg": "maps/x.png",
         "y.png": "y.png",
     }
 
 
 def test_a_name_that_two_pictures_share_is_nobodys_even_where_one_was_joined_by_its_path():
-    assert truth.join(["a/x.jpg", "x.jpg"], ["a/x.jpg", "b/x.jpg"]) == {"a/x.jpg": "a/x.jpg"}
+    assert join(["a/x.jpg", "x.jpg"], ["a/x.jpg", "b/x.jpg"]) == {"a/x.jpg": "a/x.jpg"}
 
 
 paths = st.lists(
@@ -243,7 +247,7 @@ paths = st.lists(
 
 @given(paths, paths)
 def test_no_truth_is_given_to_two_pictures_and_equal_paths_always_meet(keys, pictures):
-    found = truth.join(keys, pictures)
+    found = join(keys, pictures)
     assert len(set(found.values())) == len(found)
     assert set(found) <= set(pictures)
     assert set(found.values()) <= set(keys)

@@ -162,7 +162,7 @@ def test_objects_become_instances_with_the_class_of_their_pixels(devkit, tmp_pat
     assert made["annotations"][0]["bbox"] == [2, 2, 5, 4]
     path = tmp_path / "voc.json"
     path.write_text(json.dumps(made))
-    assert truth.read(path).names == ["dog", "person"]
+    assert truth.of_one_list([truth.read(path)])[0] == ["dog", "person"]
     assert coco.read(path).notes == []
 
 

@@ -332,16 +332,45 @@ def test_duplicates_among_results_are_told_and_cost(files, tmp_path) -> None:
     assert values(after)["AP"] < values(before)["AP"]
 
 
-@pytest.mark.parametrize(
-    "what, kind", [("images", "image"), ("annotations", "annotation"), ("categories", "category")]
-)
-def test_ids_of_the_truth_that_stand_twice_are_refused(files, tmp_path, what, kind) -> None:
+@pytest.mark.parametrize("what", ["images", "annotations", "categories"])
+def test_what_stands_twice_in_the_truth_counts_once_and_is_told(files, tmp_path, what) -> None:
     dataset, found, _, _ = files
+    before = api.score_instances(**written(tmp_path, dataset, found), bootstrap=0)
     dataset[what].append(dataset[what][0])
-    with pytest.raises(
-        GroundTruthError, match=f"1 {kind} ids stand more than once: {dataset[what][0]['id']}"
-    ):
+    after = api.score_instances(**written(tmp_path, dataset, found), bootstrap=0)
+    assert values(after) == values(before)
+    told = {
+        "images": f"1 images stand twice in the list: taken once: {dataset[what][0]['file_name']}"
+        if what == "images"
+        else "",
+        "annotations": "1 objects stand twice (image, category and shape are the same)",
+        "categories": "",
+    }[what]
+    assert any(told in note for note in after.notes)
+
+
+@pytest.mark.parametrize(
+    "what, change, said",
+    [
+        ("images", {"file_name": "other.jpg"}, "1 image ids stand more than once: "),
+        ("categories", {"name": "other"}, r"category id \d+ stands twice, as \w+ and other"),
+    ],
+)
+def test_two_things_of_one_id_are_refused(files, tmp_path, what, change, said) -> None:
+    dataset, found, _, _ = files
+    dataset[what].append({**dataset[what][0], **change})
+    with pytest.raises(GroundTruthError, match=said):
         api.score_instances(**written(tmp_path, dataset, found))
+
+
+def test_two_objects_of_one_id_both_count_and_are_told(files, tmp_path) -> None:
+    dataset, found, _, _ = files
+    before = api.score_instances(**written(tmp_path, dataset, found), bootstrap=0)
+    dataset["annotations"][1]["id"] = dataset["annotations"][0]["id"]
+    after = api.score_instances(**written(tmp_path, dataset, found), bootstrap=0)
+    assert values(after) == values(before)
+    told = "1 annotation ids stand more than once; each annotation counts"
+    assert any(told in note for note in after.notes)
 
 
 @pytest.mark.parametrize(
@@ -371,7 +400,8 @@ def test_annotations_without_mask_and_box_are_told_and_left_out(files, tmp_path)
     before = values(api.score_instances(**written(tmp_path, dataset, found), bootstrap=0))
     dataset["annotations"].append(empty)
     score = api.score_instances(**written(tmp_path, dataset, found), bootstrap=0)
-    assert "99: 1 annotations of the ground truth have neither mask nor box" in score.notes
+    told = f"1 of {len(dataset['annotations'])} annotations have neither mask nor box: left out: 99"
+    assert told in score.notes
     assert values(score) == before
 
 

@@ -21,10 +21,24 @@ def test_a_file_of_which_nothing_remains_gives_pictures_without_masks(
     small, scanned, tmp_path
 ) -> None:
     _, truth = small
-    crowds = {**truth, "annotations": [{**row, "iscrowd": 1} for row in truth["annotations"]]}
-    rows = imported(scanned, saved(tmp_path / "crowds.json", crowds))
+    nothing = rle.encode(np.zeros((1, *SIZE), bool))[0]
+    empty = {
+        **truth,
+        "annotations": [{**row, "segmentation": nothing} for row in truth["annotations"]],
+    }
+    rows = imported(scanned, saved(tmp_path / "empty.json", empty))
     assert all(row["masks"] == [] for row in rows)
-    assert any("are crowds: left out" in what for what in warnings_of(scanned))
+    assert any("have no pixel: left out" in what for what in warnings_of(scanned))
+
+
+def test_a_file_of_crowds_alone_is_refused_or_taken_as_asked_for(small, scanned, tmp_path) -> None:
+    _, truth = small
+    crowds = {**truth, "annotations": [{**row, "iscrowd": "1"} for row in truth["annotations"]]}
+    source = saved(tmp_path / "crowds.json", crowds)
+    n = len(truth["annotations"])
+    assert f"all {n} masks are crowds" in refusal(scanned, source)
+    rows = imported(scanned, source, import_crowds="objects")
+    assert sum(len(row["masks"]) for row in rows) == n
 
 
 def test_what_is_odd_is_counted_and_told(small, scanned, tmp_path) -> None:
@@ -128,10 +142,10 @@ def test_categories_out_of_range_are_refused_by_detect_and_passed_over_by_propos
         ("[]", "holds no mask"),
         ('{"images": [], "annotations": []}', "lists no image"),
         ('[{"image_id": 1, "sco', "cut short"),
-        ('{"images": [{"id": 1}]}', "KeyError: 'file_name'"),
-        ("[3]", "AttributeError"),
+        ('{"images": [{"id": 1}]}', "image 1 has no file_name"),
+        ("[3]", "1 of 1 masks have no fields: number 0"),
         ("nonsense", "wanted a list or an object"),
-        ("[{}]", "KeyError: 'image_id'"),
+        ("[{}]", "1 of 1 masks have an image_id that is not listed: None"),
     ],
 )
 def test_files_of_another_format_empty_or_cut_short_are_refused(

@@ -68,8 +68,8 @@ def test_average_precision_is_that_of_the_runs_files(tiny) -> None:
             own = source.objects[names[row["id"]]]
             boxes = rle.boxes(own.rles)
             objects[row["id"]] = [
-                {"rle": mask, "box": box, "category": which, "crowd": False}
-                for mask, box, which in zip(own.rles, boxes, own.classes, strict=True)
+                {**each, "box": box, "crowd": False}
+                for each, box in zip(own.masked, boxes, strict=True)
             ]
             found[row["id"]] = row["masks"]
     measured = metrics(tiny.out)

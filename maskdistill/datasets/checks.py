@@ -1,0 +1,168 @@
+"""Checks at the door: objects of a truth that say less than they seem to, counted by kind.
+
+In:       objects by image, with the sizes of the images
+Out:      findings for beside the numbers; what cannot be meant is refused
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from maskdistill.datasets.fields import Size
+from maskdistill.datasets.findings import Findings
+from maskdistill.errors import GroundTruthError, PredictionError
+from maskdistill.masks import rle
+from maskdistill.types import Rle
+
+NOTHING = "{n} of {annotations} annotations have neither mask nor box: left out"
+EMPTY = "{n} of {annotations} annotations have a mask without a pixel, which is taken for none"
+NO_MASK = "{n} of {objects} objects have no mask: box metrics alone count them"
+BOX_OF_MASK = "{n} of {objects} boxes have no inside: those of the masks are taken"
+AREA = "{n} of {annotations} areas are no sizes: they are counted anew"
+SIZE_OF_MASK = "{n} images have no height and width: those of their run lengths are taken"
+TWICE = "{n} objects stand twice (image, category and shape are the same): each counts once"
+OUTSIDE = "{n} of {objects} boxes lie outside their picture: no prediction can meet them"
+BEYOND = "{n} of {objects} boxes reach beyond their picture by more than 1 px"
+CORNERS = (
+    "{n} of {objects} boxes reach beyond their picture, and would not as corners (x1, y1, x2, y2); "
+    "COCO's are x, y, width, height"
+)
+SMALL = "{n} of {objects} boxes have a side below 1 px"
+UNLIKE = "{n} of {objects} boxes overlap the box of their mask by less than half"
+SCALE = (
+    "no object of {objects} reaches beyond {share} % of the width or of the height of its picture: "
+    "are they of pictures of another scale?"
+)
+_MANY = 20  # objects from which on it is no chance that all keep to one corner
+_CORNER = 0.6  # of both sides
+_Objects = Mapping[int, list[dict[str, Any]]]
+
+
+def is_empty(mask: Rle) -> bool:
+    """Return whether a mask has no pixel: whether it is one run of zeros."""
+    # Seven signs hold any number of pixels; more are several runs.
+    return len(mask["counts"]) <= 7 and not int(rle.areas([mask])[0])
+
+
+def objects(
+    source: Path,
+    found: _Objects,
+    sizes: Mapping[int, Size],
+    files: Mapping[int, str],
+    findings: Findings,
+) -> None:
+    """Take objects that stand twice out of `found`, and tell what is odd in the others.
+
+    Args:
+        source: the file, for messages.
+        found: image -> its records, with box (xyxy, px), id and maybe rle.
+        sizes: image -> (height, width), px. files: image -> name, for messages.
+    Raises:
+        GroundTruthError: all boxes are within one pixel of the corner: fractions of the picture.
+    """
+    for number, rows in found.items():
+        if len(rows) > 1:
+            _once(rows, files[number], findings)
+    every = [row for rows in found.values() for row in rows]
+    if not every:
+        return
+    _tell(NO_MASK, np.array(["rle" not in row for row in every]), every, findings)
+    boxes(source, found, sizes, findings, GroundTruthError)
+
+
+def _once(rows: list[dict[str, Any]], file: str, findings: Findings) -> None:
+    """Take those out of the objects of an image that repeat an earlier one."""
+    seen: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for row in rows:
+        shape = row["rle"]["counts"] if "rle" in row else tuple(row["box"])
+        seen.setdefault((shape, row["category"], row["crowd"]), row)
+    if len(seen) < len(rows):
+        findings.add(TWICE, file, n=len(rows) - len(seen))
+        rows[:] = seen.values()
+
+
+def boxes(
+    source: Path,
+    found: _Objects,
+    sizes: Mapping[int, Size],
+    findings: Findings,
+    error_of: type[GroundTruthError] | type[PredictionError],
+) -> None:
+    """Tell of boxes that cannot be, of objects or of results; all at once, for there are millions.
+
+    Args:
+        source, found, sizes: as for `objects`.
+        error_of: what is raised.
+    Raises:
+        error_of: all boxes are within one pixel of the corner: fractions of the picture.
+    """
+    every = [row for rows in found.values() for row in rows]
+    if not every:
+        return
+    counts = [len(rows) for rows in found.values()]
+    shown = [sizes[number] for number, rows in found.items() if rows]
+    sides = np.repeat(np.array(shown, np.float64), [n for n in counts if n], axis=0)[:, ::-1]
+    corners = np.fromiter(chain.from_iterable(row["box"] for row in every), np.float64)
+    corners = corners.reshape(-1, 4)
+    low, high = corners[:, :2], corners[:, 2:]
+    in_corner = (high <= 1.001).all() and (low >= -0.001).all() and (sides > 2).all()
+    if in_corner and (corners % 1 > 0).any():
+        raise error_of(
+            f"{source}: all {len(every)} boxes lie within one pixel of the upper left corner of "
+            "their pictures: its coordinates seem to be fractions of width and height. Give them "
+            "in pixels"
+        )
+    outside = ((low >= sides) | (high <= 0)).any(axis=1)
+    beyond = ((high > sides + 1) | (low < -1)).any(axis=1)
+    lengths = high - low
+    is_corners = (
+        (lengths > low).all(axis=1) & (lengths <= sides + 1).all(axis=1) & (low >= 0).all(axis=1)
+    )
+    small = (lengths < 1).any(axis=1)
+    for kind, which in (
+        (CORNERS, beyond & is_corners),
+        (OUTSIDE, outside & ~(beyond & is_corners)),
+        (BEYOND, beyond & ~is_corners & ~outside),
+        (SMALL, small),
+    ):
+        _tell(kind, which, every, findings)
+    _unlike(corners, every, findings)
+    share = (high / sides).max()
+    if len(every) >= _MANY and len(shown) > 1 and share <= _CORNER:
+        kind = SCALE.replace("{share}", f"{100 * share:.0f}")
+        findings.add(kind, n=len(every))
+
+
+def _unlike(corners: np.ndarray, every: list[dict[str, Any]], findings: Findings) -> None:
+    """Tell of boxes that are not those of their masks."""
+    places = [place for place, row in enumerate(every) if "rle" in row]
+    if not places:
+        return
+    own = rle.boxes([every[place]["rle"] for place in places]).astype(np.float64)
+    given = corners[places]
+    shared = np.minimum(own[:, 2:], given[:, 2:]) - np.maximum(own[:, :2], given[:, :2])
+    both = shared.clip(0).prod(axis=1)
+    areas = [(each[:, 2:] - each[:, :2]).prod(axis=1) for each in (own, given)]
+    unlike = np.zeros(len(every), bool)
+    # Masks are drawn on pixels and boxes are not: of small ones half is no fault.
+    large = np.minimum(*areas) >= 64
+    differ = both < 0.5 * np.maximum(sum(areas) - both, 1e-9)
+    unlike[places] = differ & (large | (np.maximum(*areas) >= 256))
+    _tell(UNLIKE, unlike, every, findings)
+
+
+def _tell(kind: str, which: Any, every: list[dict[str, Any]], findings: Findings) -> None:
+    n = int(which.sum())
+    for place in np.flatnonzero(which)[:6].tolist():
+        findings.add(kind, _named(every[place]))
+    if n > 6:
+        findings.add(kind, n=n - 6)
+
+
+def _named(row: Mapping[str, Any]) -> str:
+    return str(row["id"]) if row["id"] is not None else "one without an id"

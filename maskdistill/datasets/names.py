@@ -1,0 +1,67 @@
+"""Names: which picture a file of others means, by relative path, else file name, else stem.
+
+In:       names as files have them: with folders or none, with "/" or Windows' backslash
+Out:      pairs of names that are nobody else's
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import PurePosixPath
+
+
+def join(keys: Sequence[str], paths: Sequence[str]) -> dict[str, str]:
+    """Find each picture's key: by relative path, else by file name, else by name without extension.
+
+    A name counts only if it is unique among all keys and among all paths: of two pictures that
+    share one, neither is given a key by it, even where the other was joined by its path. A
+    backslash is read as the border of a folder, and accents are compared composed (NFC), as macOS
+    does not write them.
+
+    Args:
+        keys: of the truth. paths: of the pictures.
+    Returns:
+        {path: key}; keys and paths without a partner are left out.
+
+    >>> join(["a/x.png", "b/y.png", "c/y.png"], ["a/x.png", "y.jpg"])
+    {'a/x.png': 'a/x.png'}
+    >>> join(["a/x.png", "b/y.png"], ["other/x.png", "y.jpg"])
+    {'other/x.png': 'a/x.png', 'y.jpg': 'b/y.png'}
+    >>> join(["set\\\\x.png"], ["set/x.png"])
+    {'set/x.png': 'set\\\\x.png'}
+    """
+    found: dict[str, str] = {}
+    for name_of in (str, as_path, _file_name, _stem):
+        key_of, path_of = _unique(keys, name_of), _unique(paths, name_of)
+        for name, path in path_of.items():
+            key = key_of.get(name)
+            if key is not None and path not in found:
+                found[path] = key
+    return found
+
+
+def as_path(name: str) -> str:
+    """Return a name with "/" between folders, without a leading "./", its accents composed.
+
+    >>> as_path(".\\\\set\\\\x.jpg")
+    'set/x.jpg'
+    """
+    plain = name.replace("\\", "/")
+    plain = plain if plain.isascii() else unicodedata.normalize("NFC", plain)
+    return plain.removeprefix("./")
+
+
+def _file_name(path: str) -> str:
+    return as_path(path).rpartition("/")[2]
+
+
+def _stem(path: str) -> str:
+    return PurePosixPath(_file_name(path)).stem
+
+
+def _unique(paths: Sequence[str], name_of: Callable[[str], str]) -> dict[str, str]:
+    names = [name_of(path) for path in paths]
+    counts = Counter(names)
+    return {name: path for name, path in zip(names, paths, strict=True) if counts[name] == 1}
