@@ -46,7 +46,7 @@ class Known(NamedTuple):
         tight = zip(rle.boxes(found.rles), rle.areas(found.rles), strict=True)
         records = []
         for row in found.records:
-            record = {key: row[key] for key in ("rle", "category", "crowd") if key in row}
+            record = {key: row[key] for key in ("rle", "region", "category", "crowd") if key in row}
             if "rle" in row:
                 box, area = next(tight)
                 records.append(record | {"box": box, "area": int(area)})

@@ -21,7 +21,10 @@ from maskdistill.types import Rle
 
 NOTHING = "{n} of {annotations} annotations have neither mask nor box: left out"
 EMPTY = "{n} of {annotations} annotations have a mask without a pixel, which is taken for none"
-NO_MASK = "{n} of {objects} objects have no mask: box metrics alone count them"
+NO_MASK = (
+    "{n} of {objects} objects have no mask: box metrics alone count them, numbers by mask ignore "
+    "their boxes"
+)
 BOX_OF_MASK = "{n} of {objects} boxes have no inside: those of the masks are taken"
 AREA = "{n} of {annotations} areas are no sizes: they are counted anew"
 SIZE_OF_MASK = "{n} images have no height and width: those of their run lengths are taken"
@@ -49,6 +52,17 @@ def is_empty(mask: Rle) -> bool:
     return len(mask["counts"]) <= 7 and not int(rle.areas([mask])[0])
 
 
+def is_of_fractions(shape: Any, mask: Rle) -> bool:
+    """Return whether polygons and their mask look as if coordinates were shares of the sides."""
+    # A mask of one pixel at most has three runs, the last of them long.
+    if type(shape) is not list or len(mask["counts"]) > 9:
+        return False
+    values = [value for part in shape if type(part) is list for value in part]
+    return all(type(value) in (int, float) and 0 <= value <= 1.001 for value in values) and any(
+        value % 1 for value in values
+    )
+
+
 def objects(
     source: Path,
     found: _Objects,
@@ -57,6 +71,9 @@ def objects(
     findings: Findings,
 ) -> None:
     """Take objects that stand twice out of `found`, and tell what is odd in the others.
+
+    Where some objects have a mask and others not, the record of one without gets a `region`: its
+    box as a mask, which numbers by mask ignore as they ignore a crowd.
 
     Args:
         source: the file, for messages.
@@ -71,7 +88,15 @@ def objects(
     every = [row for rows in found.values() for row in rows]
     if not every:
         return
-    _tell(NO_MASK, np.array(["rle" not in row for row in every]), every, findings)
+    bare = np.array(["rle" not in row for row in every])
+    _tell(NO_MASK, bare, every, findings)
+    if bare.any() and not bare.all():
+        for number, rows in found.items():
+            for row in rows:
+                if "rle" not in row:
+                    x1, y1, x2, y2 = row["box"]
+                    outline = [[x1, y1, x2, y1, x2, y2, x1, y2]]
+                    row["region"] = rle.from_polygons(outline, sizes[number])
     boxes(source, found, sizes, findings, GroundTruthError)
 
 

@@ -41,7 +41,8 @@ class Instances:
         names: category -> name, of all categories of the file.
         objects: image -> one record an object, of all images in the order of their ids; may be
             empty. A record has id, box (xyxy, px), category, crowd (bool), area (px), and rle
-            where the object has a mask of at least one pixel.
+            where the object has a mask of at least one pixel; else, where others have one, its box
+            as a mask, the region.
         used: categories that an annotation has, of whatever image.
         ignored: image -> pixels that no label map counts; images without any have no entry.
         image_of, category_of: id in the file -> image, category.
@@ -73,6 +74,7 @@ def read(
     objects_of: Sequence[str] | None = None,
     pictures: Mapping[str, Size] | None = None,
     crowds: Crowds = "ignored",
+    taken: str = setting("evaluate.crowds", "objects"),
 ) -> Instances:
     """Read an instances file, a record at a time.
 
@@ -85,13 +87,14 @@ def read(
         pictures: path -> (height, width), px, of pictures that are joined to the images: the
             objects of those alone are read, and an image without a size has its picture's.
         crowds: ignored: a crowd is none of the objects, as COCO has it; objects: it is one.
+        taken: the setting that makes them objects, for the message.
     Raises:
         GroundTruthError: no such file, another format; images, categories or objects that cannot
             be meant, with how many and which; crowds alone, while these are ignored.
     """
     if not source.is_file():
         raise GroundTruthError(f"{source}: no such file")
-    reader = _Reader(source, objects_of, pictures, crowds)
+    reader = _Reader(source, objects_of, pictures, crowds, taken)
     try:
         categories = walk.instances(source, begin=reader.begin, take=reader.take)
     except (OSError, ValueError) as error:
@@ -162,16 +165,17 @@ class _Reader:
         objects_of: Sequence[str] | None,
         pictures: Mapping[str, Size] | None,
         crowds: Crowds,
+        taken: str,
     ) -> None:
         self.source, self.objects_of, self.pictures = source, objects_of, pictures
-        self.crowds = crowds
+        self.crowds, self.taken = crowds, taken
         self.found = Findings()
         self.listed = Listed({}, {}, {}, {})
         self.objects: dict[int, list[Record]] = {}
         self.chosen: set[int] | None = None
         self.ids: Counter[Any] = Counter()
         self.first_of: dict[Key | None, str] = {}  # category id -> its first annotation
-        self.n_rows = self.n_crowds = self.n_read = 0
+        self.n_rows = self.n_crowds = self.n_read = self.n_fractions = 0
 
     def begin(self, images: list[Record]) -> None:
         """Take the images."""
@@ -230,16 +234,13 @@ class _Reader:
             raise GroundTruthError(
                 f"{self.source}: all {self.n_rows} annotations are crowds (iscrowd 1), which no "
                 "number counts. Some tools write so for masks painted with a brush: "
-                f"{setting('evaluate.crowds', 'objects')} reads them as objects"
+                f"{self.taken} reads them as objects"
             )
-        if (
-            self.n_read
-            and self.found.count(checks.EMPTY) == self.n_read
-            and not any(self.objects.values())
-        ):
+        if self.n_read and self.n_fractions == self.n_read:
             raise GroundTruthError(
-                f"{self.source}: none of its {self.n_read} masks has a pixel in its picture: are "
-                "the coordinates fractions of width and height? Give them in pixels"
+                f"{self.source}: none of its {self.n_read} masks covers more than a pixel of its "
+                "picture: their coordinates seem to be fractions of width and height. Give them in "
+                "pixels"
             )
         if self.n_crowds:
             told = "no objects" if self.crowds == "ignored" else "objects, as asked for"
@@ -277,8 +278,8 @@ class _Reader:
             if size is None:
                 raise self._wrong(
                     row,
-                    f"its image {self.listed.files[image]} has no height and width, which its "
-                    "objects need. Give them in the list of images",
+                    f"is of image {self.listed.files[image]}, which has no height and width. Give "
+                    "them in the list of images",
                 )
             mask = mask_of(shape, size, row.get("bbox"), odd=self.found.add) if shape else None
             kind = "box"
@@ -292,6 +293,8 @@ class _Reader:
                 row,
                 f"has a mask of {width} x {height} px, its image is {size[1]} x {size[0]}",
             )
+        if mask is not None and checks.is_of_fractions(shape, mask):
+            self.n_fractions += 1
         if mask is not None and checks.is_empty(mask):
             self.found.add(checks.EMPTY, self._named(row, short=True))
             mask = None

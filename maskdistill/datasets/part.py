@@ -41,14 +41,14 @@ def pieces(source: Path, names: Sequence[str]) -> Iterator[str]:
         for key, row in records(source, ("annotations", *small)):
             if key in small:
                 small[key].append(row)
-            elif row["image_id"] in ids:
+            elif isinstance(row, dict) and row.get("image_id") in ids:
                 yield before + json.dumps(row)
                 before = ", "
         yield ', "annotations": [' if before != ", " else ""
         yield "]" + "".join(f', "{key}": {json.dumps(rows)}' for key, rows in small.items()) + "}\n"
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, TypeError) as error:
         raise GroundTruthError(
-            f"{source}: not a COCO instances file ({type(error).__name__}: {error}). "
+            f"{source}: not a COCO instances file ({error}). "
             "Wanted: an object with images, annotations, categories"
         ) from error
 
@@ -56,6 +56,9 @@ def pieces(source: Path, names: Sequence[str]) -> Iterator[str]:
 def _images(source: Path, names: Sequence[str]) -> list[dict[str, Any]]:
     """Return the images that the names go by, in the file's order; GroundTruthError without one."""
     images = [row for _, row in records(source, ("images",))]
+    for row in images:
+        if not isinstance(row, dict) or not {"id", "file_name"} <= set(row):
+            raise ValueError(f"an image has no id or no file_name: {row}")
     found = join([row["file_name"] for row in images], list(names))
     missing = [name for name in names if name not in found]
     if missing:

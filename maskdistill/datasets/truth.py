@@ -31,7 +31,8 @@ class Objects:
     Attributes:
         size: (height, width), px.
         records: one an object, maybe none: box (xyxy, px), category (1 .. C), crowd (bool), area
-            (px), and rle where the object has a mask. Label maps ignore crowds.
+            (px), and rle where the object has a mask; else maybe its region, as `coco.read` has
+            it. Label maps ignore crowds and regions.
         ignored: pixels that no label map counts; None: there are none.
     """
 
@@ -98,6 +99,7 @@ class Truth:
 
         Of objects: first, as 255, crowds and the boxes of objects without a mask; then smaller ones
         lie on larger ones, of equal ones the later; what the image calls `ignored` last, as 255.
+        Of boxes alone nothing is known: all is 255.
 
         Returns:
             (H, W) uint8; all 0 where the picture has no object.
@@ -107,15 +109,13 @@ class Truth:
         if key in self.label_maps:
             return read_map(self.label_maps[key])
         found = self.objects[key]
+        if found.records and not self.has_masks:
+            return np.full(found.size, 255, np.uint8)
         label_map = np.zeros(found.size, np.uint8)
-        for row in found.records:
-            if "rle" not in row:
-                x1, y1, x2, y2 = row["box"]
-                rows, columns = (
-                    slice(max(0, int(low)), max(0, int(np.ceil(high))))
-                    for low, high in ((y1, y2), (x1, x2))
-                )
-                label_map[rows, columns] = 255
+        for region in rle.decode(
+            [row["region"] for row in found.records if "region" in row], size=found.size
+        ):
+            label_map[region] = 255
         masks = rle.decode([row["rle"] for row in found.masked], size=found.size)
         crowds = [row["crowd"] for row in found.masked]
         areas = masks.sum(axis=(1, 2))

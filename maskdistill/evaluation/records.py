@@ -1,7 +1,7 @@
 """Objects and masks of pictures, as the metrics of masks take them: a mapping for each of them.
 
-In:   of an object: box (xyxy, half-open), category, crowd, and rle if its shape is known; of a
-      mask: rle, box, score, and cluster or category; picture by picture, by id
+In:   of an object: box (xyxy, half-open), category, crowd, and rle if its shape is known, else
+      its region; of a mask: rle, box, score, and cluster or category; picture by picture, by id
 Out:  what several metrics need of them
 """
 
@@ -26,9 +26,21 @@ def solid(objects: Iterable[Record]) -> list[Record]:
 
 
 def with_masks(truth: Records) -> Records | None:
-    """Return the objects whose shape is known, of all pictures; None where only boxes are known."""
-    found = {number: [row for row in rows if "rle" in row] for number, rows in truth.items()}
-    return found if any(found.values()) or not any(map(len, truth.values())) else None
+    """Return objects as numbers by mask count them; None where boxes alone are known.
+
+    An object without a mask is a crowd that fills its box, its `region`: a mask there is neither
+    right nor wrong.
+    """
+    if any(map(len, truth.values())) and not any(
+        "rle" in row for rows in truth.values() for row in rows
+    ):
+        return None
+    return {
+        number: [
+            row if "rle" in row else {**row, "rle": row["region"], "crowd": True} for row in rows
+        ]
+        for number, rows in truth.items()
+    }
 
 
 def best(masks: Iterable[Record]) -> Record | None:

@@ -65,7 +65,7 @@ def score(
         SettingsError: overlap is asked for, and a file has no masks.
     """
     names = None if only is None else coco.read_list(only)
-    everything = coco.read(ground_truth, objects_of=names, crowds=crowds)
+    everything = coco.read(ground_truth, objects_of=names, crowds=crowds, taken="--crowds objects")
     truth = everything if names is None else coco.only(everything, names)
     found = coco_results.read(
         predictions,

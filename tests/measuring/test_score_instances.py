@@ -247,10 +247,8 @@ def test_a_dataset_of_results_is_joined_by_file_name_whatever_its_ids(files, tmp
     (tmp_path / "list.txt").write_text("\n".join(row["file_name"] for row in dataset["images"]))
     some = api.score_instances(**paths, bootstrap=0, only=tmp_path / "list.txt")
     assert values(some) == values(wanted)
-    assert (
-        some.notes[0]
-        == f"1 of {len(rows) + 1} results are of images that were not chosen, and not counted"
-    )
+    told = f"1 of {len(rows) + 1} results are of images that were not chosen, and not counted"
+    assert told in some.notes
 
 
 def test_images_without_a_prediction_are_told(files, tmp_path) -> None:
@@ -353,7 +351,7 @@ def test_what_stands_twice_in_the_truth_counts_once_and_is_told(files, tmp_path,
     "what, change, said",
     [
         ("images", {"file_name": "other.jpg"}, "1 image ids stand more than once: "),
-        ("categories", {"name": "other"}, r"category id \d+ stands twice, as \w+ and other"),
+        ("categories", {"name": "other"}, r"category id \d+ stands twice, as .+ and other"),
     ],
 )
 def test_two_things_of_one_id_are_refused(files, tmp_path, what, change, said) -> None:
