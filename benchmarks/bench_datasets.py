@@ -2,12 +2,14 @@
 
     python benchmarks/bench_datasets.py make --out runs/coco-size.json
     python benchmarks/bench_datasets.py open runs/coco-size.json
+    python benchmarks/bench_datasets.py doors runs/coco-size.json
 
 `make` draws 118 000 images with 860 000 objects: polygons of as many points as COCO's have (mean about 28), one in
 eight in two parts, one object in 85 a crowd with plain run lengths: about as many bytes as instances_train2017.json
 (470 MB). `open` reads it in a process of its own each time, the ways that `score instances`,
 `evaluate` and plain json do, and prints seconds (by the clock, and of the
 processor: other work beside it does not count there) and peak memory (resident, of the whole process).
+`doors` reads it with and without the checks at the door in turn, in one process, and prints what they add.
 """
 
 from __future__ import annotations
@@ -121,7 +123,7 @@ def open_one(source: Path, how: str) -> None:
         known = truth.read(source)
         n_images, n_objects = (
             len(known.objects),
-            sum(len(each.rles) for each in known.objects.values()),
+            sum(len(each.records) for each in known.objects.values()),
         )
     seconds, of_processor = time.perf_counter() - began, time.process_time() - used
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
@@ -129,6 +131,36 @@ def open_one(source: Path, how: str) -> None:
         f"| {how} | {n_images} | {n_objects} | {seconds:.1f} s | {of_processor:.1f} s | {peak:.2f} GiB |",
         flush=True,
     )
+
+
+def doors(source: Path, rounds: int) -> None:
+    """Print processor seconds of reading with and without the checks, a round each, and the ratio.
+
+    Without: no object is looked for twice, no box looked at, no mask asked whether it is empty.
+    """
+    from unittest import mock
+
+    from maskdistill.datasets import checks, coco
+
+    names = {"objects": None, "is_empty": False, "is_of_fractions": False}
+    ratios = []
+    for number in range(rounds):
+        seconds = {}
+        for is_on in (True, False) if number % 2 else (False, True):
+            off = {name: lambda *_, value=value: value for name, value in names.items()}
+            as_is = {name: getattr(checks, name) for name in names}
+            with mock.patch.multiple(checks, **(as_is if is_on else off)):
+                began = time.process_time()
+                found = coco.read(source)
+                seconds[is_on] = time.process_time() - began
+        n_objects = sum(map(len, found.objects.values()))
+        ratios.append(seconds[True] / seconds[False])
+        print(
+            f"{len(found.files)} images, {n_objects} objects: {seconds[True]:.1f} s with the checks, "
+            f"{seconds[False]:.1f} s without, ratio {ratios[-1]:.3f}",
+            flush=True,
+        )
+    print(f"median {np.median(ratios):.3f} (lowest {min(ratios):.3f}, highest {max(ratios):.3f})")
 
 
 def main() -> None:
@@ -146,8 +178,13 @@ def main() -> None:
     opening.add_argument(
         "--alone", action="store_true", help="in this process; else each in one of its own"
     )
+    checking = commands.add_parser("doors")
+    checking.add_argument("source", type=Path)
+    checking.add_argument("--rounds", type=int, default=5)
     given = parser.parse_args()
-    if given.what == "make":
+    if given.what == "doors":
+        doors(given.source, given.rounds)
+    elif given.what == "make":
         make(given.out, given.images, given.objects)
     elif given.alone:
         for how in given.how:

@@ -55,7 +55,7 @@ def is_empty(mask: Rle) -> bool:
 def is_of_fractions(shape: Any, mask: Rle) -> bool:
     """Return whether polygons and their mask look as if coordinates were shares of the sides."""
     # A mask of one pixel at most has three runs, the last of them long.
-    if type(shape) is not list or len(mask["counts"]) > 9:
+    if len(mask["counts"]) > 9 or type(shape) is not list:
         return False
     values = [value for part in shape if type(part) is list for value in part]
     return all(type(value) in (int, float) and 0 <= value <= 1.001 for value in values) and any(
