@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from maskdistill.datasets import truth as truths
+from maskdistill.datasets.map_files import Reading
 from maskdistill.engine.job import Image, Job
 from maskdistill.errors import GroundTruthError, listed, setting
 from maskdistill.masks import rle
@@ -54,7 +55,12 @@ def sources(settings: RunSettings) -> list[truths.Truth]:
     Raises:
         GroundTruthError: what is given cannot be read.
     """
-    return [truths.read(Path(source)) for source in settings.ground_truth]
+    return [truths.read(Path(source), reading(settings)) for source in settings.ground_truth]
+
+
+def reading(settings: RunSettings) -> Reading:
+    """Return how the settings read label maps of others."""
+    return Reading(values=settings.evaluate.label_values, void=settings.evaluate.void)
 
 
 def class_names(sources: Sequence[truths.Truth]) -> list[str]:

@@ -1,6 +1,6 @@
 """Ground truth: COCO instances or a folder of label maps, joined to pictures; only to evaluate.
 
-In:       a JSON file, or a folder of PNG label maps (palette or grey; 255 ignored)
+In:       a JSON file, or a folder of label maps (label_maps.py)
 Out:      Truth: objects or label maps by key; `join` says which key each picture has
 """
 
@@ -13,9 +13,10 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
-from maskdistill.datasets import walk
+from maskdistill.datasets import label_maps, walk
+from maskdistill.datasets.label_maps import LabelMaps
+from maskdistill.datasets.map_files import NUMBERS, Reading
 from maskdistill.errors import GroundTruthError
 from maskdistill.masks import rle, run_lengths
 from maskdistill.types import MOST_IDS, Rle
@@ -45,34 +46,30 @@ class Truth:
     Attributes:
         names: of the classes 1 .. C; class 0 is background.
         objects: key -> Objects, of a COCO file; else empty.
-        label_maps: key -> PNG, of a folder; else empty.
+        label_maps: of a folder; else None.
+        notes: sentences on what is odd in it, for beside the numbers.
     """
 
     source: Path
     names: list[str]
     objects: dict[str, Objects] = field(default_factory=dict)
-    label_maps: dict[str, Path] = field(default_factory=dict)
+    label_maps: LabelMaps | None = None
+    notes: list[str] = field(default_factory=list)
 
     @property
     def keys(self) -> list[str]:
         """Return the keys of all pictures, in the order of the source."""
-        return [*self.objects, *self.label_maps]
+        return [*self.objects, *(self.label_maps.files if self.label_maps else ())]
 
     def size(self, key: str) -> tuple[int, int]:
-        """Return (height, width), px; of a label map only the head of its file is read.
+        """Return (height, width), px.
 
         Raises:
             GroundTruthError: a label map that cannot be read.
         """
-        if key in self.objects:
-            return self.objects[key].size
-        try:
-            with Image.open(self.label_maps[key]) as file:
-                return file.height, file.width
-        except (OSError, ValueError, SyntaxError) as error:
-            raise GroundTruthError(
-                f"{self.label_maps[key]}: cannot be read as a label map: {error}"
-            ) from error
+        if self.label_maps is not None:
+            return self.label_maps.size(key)
+        return self.objects[key].size
 
     def label_map(self, key: str) -> np.ndarray:
         """Return the label map of a picture: 0 background, 1 .. C the classes, 255 ignored.
@@ -85,8 +82,8 @@ class Truth:
         Raises:
             GroundTruthError: a label map that cannot be read.
         """
-        if key in self.label_maps:
-            return read_map(self.label_maps[key])
+        if self.label_maps is not None:
+            return self.label_maps.read(key)
         found = self.objects[key]
         label_map = np.zeros(found.size, np.uint8)
         masks = rle.decode(found.rles, size=found.size)
@@ -100,15 +97,17 @@ class Truth:
         return label_map
 
 
-def read(source: Path) -> Truth:
-    """Read a JSON whole; of a folder of label maps read the names of its classes.
+def read(source: Path, reading: Reading = NUMBERS) -> Truth:
+    """Read a JSON whole, or look at all maps of a folder of label maps.
 
+    Args:
+        reading: how the values of label maps become class numbers.
     Raises:
         GroundTruthError: no such file or folder, another format, more classes than a label map
-            holds.
+            holds, label maps that cannot be meant.
     """
     if source.is_dir():
-        return _folder(source)
+        return _folder(source, reading)
     if not source.is_file():
         raise GroundTruthError(
             f"{source}: no such file or folder. "
@@ -264,35 +263,7 @@ def mask_of(segmentation: Any, size: tuple[int, int], bbox: Any = None) -> Rle |
     return run_lengths.checked(segmentation["counts"], segmentation.get("size"), bbox)
 
 
-def _folder(source: Path) -> Truth:
-    files = {path.relative_to(source).as_posix(): path for path in sorted(source.rglob("*.png"))}
-    if not files:
-        raise GroundTruthError(
-            f"{source}: holds no .png. Wanted: label maps (palette or grey), one a picture"
-        )
-    top = 0
-    for path in files.values():
-        label_map = read_map(path)
-        inside = label_map[label_map != 255]
-        top = max(top, int(inside.max()) if inside.size else 0)
-    return Truth(
-        source=source, names=[f"class {number}" for number in range(1, top + 1)], label_maps=files
-    )
-
-
-def read_map(path: Path) -> np.ndarray:
-    """Read a label map, palette or grey -> (H, W) uint8, the values as they stand in the file.
-
-    Raises:
-        GroundTruthError: no picture, or one of another mode.
-    """
-    try:
-        with Image.open(path) as picture:
-            if picture.mode not in ("P", "L", "1"):
-                raise GroundTruthError(
-                    f"{path}: its mode is {picture.mode}. "
-                    "A label map is a palette or grey PNG, 8 bit, of class numbers"
-                )
-            return np.array(picture, np.uint8)
-    except (OSError, ValueError, SyntaxError) as error:
-        raise GroundTruthError(f"{path}: cannot be read as a label map: {error}") from error
+def _folder(source: Path, reading: Reading) -> Truth:
+    maps = label_maps.whole(source, reading)
+    names = [f"class {number}" for number in range(1, maps.top + 1)]
+    return Truth(source=source, names=names, label_maps=maps, notes=list(maps.notes))

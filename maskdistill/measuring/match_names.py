@@ -42,7 +42,7 @@ def work(job: Job, labelled: list[Path]) -> list[dict[str, Any]]:
         GroundTruthError: no labelled picture is one of the run's. RunError: nothing is clustered
             yet.
     """
-    sources = [truths.read(source) for source in labelled]
+    sources = [truths.read(source, ground_truth.reading(job.settings)) for source in labelled]
     classes = ground_truth.class_names(sources)
     joined = ground_truth.join(job, sources, job.images, partial=True)
     if not joined:

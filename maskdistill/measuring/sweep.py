@@ -10,13 +10,11 @@ import itertools
 import json
 import shutil
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from maskdistill.artifacts import ground_truth
-from maskdistill.datasets import truth as truths
 from maskdistill.discovery.find import PictureFeatures, discover, features_of
 from maskdistill.discovery.recipe import METHODS, Input, Recipe, recipe_of
 from maskdistill.engine import networks
@@ -148,7 +146,7 @@ def _chosen(job: Job, n_pictures: int) -> tuple[list[Image], dict[int, list[Rle]
         The pictures, and image id -> its objects, of all pictures that have any.
     """
     joined: dict[int, list[Rle]] = {}
-    sources = [truths.read(Path(source)) for source in job.settings.ground_truth]
+    sources = ground_truth.sources(job.settings)
     for image, source, key in ground_truth.join(job, sources, job.images) if sources else []:
         seen = source.objects.get(key)
         rles = (

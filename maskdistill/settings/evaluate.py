@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from maskdistill.settings.ranges import Range, check_ranges
+from maskdistill.types import LabelValues
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,6 +19,12 @@ class EvaluateSettings:
     # what names a detection's cluster: the object that the mask meets with IoU >= 0.5 (overlap), or
     # whatever object has the highest box IoU, none met too (release)
     votes: Literal["overlap", "release"] = "overlap"
+    # values of label maps of others: class numbers; two_valued: 0 and 255 (or 1), masks of one
+    # class; voc_colours: by colour, of palettes too
+    label_values: LabelValues = "indices"
+    # the number in label maps of others whose pixels are not counted, beside 255; 0: unlabelled,
+    # and no background is left
+    void: Annotated[int, Range(0, 255)] = 255
     # CSV of others' figures by class, shown beside ours: class, value (per cent), source; "": none
     published: str = ""
     # resamplings of the pictures for the intervals; 0: no intervals
