@@ -7,7 +7,6 @@ Out:      LabelMaps: (H, W) uint8 a picture, 0 background, 1 .. 254 classes, 255
 
 from __future__ import annotations
 
-import zlib
 from collections import Counter
 from collections.abc import Iterable
 from functools import lru_cache
@@ -28,9 +27,9 @@ from maskdistill.datasets.map_files import (
 from maskdistill.datasets.map_palettes import Palettes
 from maskdistill.errors import GroundTruthError, PredictionError, listed
 
-# Compressed maps of one folder that stay in memory; VOC's 2913 take 15 MiB. What does not fit is
-# decoded again.
-KEPT_BYTES = 128 << 20
+# Maps of one folder that stay in memory, as they are: to pack and unpack them takes longer than to
+# decode them again, as is done with what does not fit (docs/log/datasets.md, 2026-11-30).
+KEPT_BYTES = 256 << 20
 ONE_A_PICTURE = "Wanted: label maps (palette or grey PNG), one a picture"
 
 
@@ -71,7 +70,7 @@ class LabelMaps:
         self.counts = np.zeros(256, np.int64)  # pixels of each number, as read
         self._stored = np.zeros(256, np.int64)  # pixels of each value, as it stands in the file
         self._seen: set[str] = set()
-        self._kept: dict[str, tuple[tuple[int, int], bytes]] = {}
+        self._kept: dict[str, np.ndarray] = {}
         self._kept_bytes = 0
         self._findings = Findings()
         self._both_ends = False  # one file holds 0 and 255
@@ -89,7 +88,7 @@ class LabelMaps:
             GroundTruthError, PredictionError: a file that is no picture.
         """
         if key in self._kept:
-            return self._kept[key][0]
+            return self._kept[key].shape[0], self._kept[key].shape[1]
         try:
             return size_of(self.files[key])
         except FileError as problem:
@@ -102,8 +101,7 @@ class LabelMaps:
             GroundTruthError, PredictionError: a file that cannot be read as a label map.
         """
         if key in self._kept:
-            size, packed = self._kept[key]
-            return np.frombuffer(zlib.decompress(packed), np.uint8).reshape(size).copy()
+            return self._kept[key].copy()
         try:
             made = decoded(self.files[key], self.reading)
         except FileError as problem:
@@ -116,10 +114,9 @@ class LabelMaps:
                 self._findings.add(kind, key)
             if made.palette is not None and self.palettes is not None:
                 self.palettes.look(key, made.palette, made.stored)
-        if self.keep and self._kept_bytes < KEPT_BYTES:
-            packed = zlib.compress(made.label_map.tobytes(), 1)
-            self._kept[key] = (made.label_map.shape[0], made.label_map.shape[1]), packed
-            self._kept_bytes += len(packed)
+        if self.keep and self._kept_bytes + made.label_map.nbytes <= KEPT_BYTES:
+            self._kept[key] = made.label_map.copy()
+            self._kept_bytes += made.label_map.nbytes
         return made.label_map
 
     def _look(self, key: str, stored: np.ndarray, counts: np.ndarray) -> None:
@@ -165,8 +162,8 @@ class LabelMaps:
                 f"{reading.void_words}: {_share(int(self.counts[VOID]), total)} of the truth's "
                 "pixels are not counted"
             )
-            if gap := self._gap():
-                notes.append(gap)
+            if lone := self._lone_class():
+                notes.append(lone)
         notes += self._findings.sentences(maps=len(self._seen), void=reading.void_words)
         if self.palettes is not None:
             notes += self.palettes.sentences(len(self._seen), reading)
@@ -175,15 +172,12 @@ class LabelMaps:
         self.notes = notes
         return notes
 
-    def _gap(self) -> str:
-        """Return a sentence where most numbers below the highest have no pixel, else ""."""
-        held = np.flatnonzero(self.counts[1:VOID]) + 1
-        if 2 * len(held) >= self.top:
+    def _lone_class(self) -> str:
+        """Return a sentence where the only class is not number 1, as in masks of 0 and 128."""
+        held = np.flatnonzero(self.counts[:VOID])
+        if len(held[held > 0]) != 1 or self.top == 1:
             return ""
-        return (
-            f"the highest class is {self.top}, but only {len(held)} of the numbers 1 to {self.top} "
-            f"have a pixel: {listed(held.tolist())}"
-        )
+        return f"the only class that occurs is {self.top}; 1 to {self.top - 1} have no pixel"
 
 
 def read_map(path: Path) -> np.ndarray:

@@ -9,6 +9,7 @@ Differs:  grey of 1, 2 or 4 bits a pixel is taken as the numbers that stand in t
 from __future__ import annotations
 
 import struct
+import warnings
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +22,7 @@ from PIL import Image
 
 from maskdistill.datasets import voc_colours
 from maskdistill.errors import listed, setting
+from maskdistill.numba_jit import compiled
 from maskdistill.types import LabelValues
 
 VOID = 255
@@ -150,17 +152,16 @@ def decoded(path: Path, reading: Reading) -> Decoded:
                 "Save the map as PNG from where it was made"
             )
         if picture.mode in ("P", "L", "1"):
-            numbers, stored = _numbers(picture, findings)
+            numbers = _numbers(picture, findings)
             if picture.mode == "P":
                 palette = np.array(picture.getpalette("RGB") or [], np.uint8).reshape(-1, 3)
         elif reading.values == "voc_colours" and picture.mode in ("RGB", "RGBA"):
             numbers = _of_colours(path, _bands(picture, findings))
-            stored = np.bincount(numbers.ravel(), minlength=256)
         elif reading.values == "two_valued" and picture.mode in BANDS:
             numbers = _of_equal_bands(path, picture)
-            stored = np.bincount(numbers.ravel(), minlength=256)
         else:
             raise FileError(_of_other_mode(path, picture, reading))
+    stored = pixels_of_each(numbers)
     if reading.values == "voc_colours" and palette is not None:
         if reading.own_palettes and not _is_vocs(palette, stored):
             findings.append(OWN_PALETTE)
@@ -183,7 +184,8 @@ def decoded(path: Path, reading: Reading) -> Decoded:
 def _opened(path: Path) -> Iterator[Image.Image]:
     """Open a file; what Pillow raises, then and at decoding, becomes a FileError that names it."""
     try:
-        with Image.open(path) as picture:
+        # What Pillow warns of is in its words; of a damaged file it raises, too, or reads it.
+        with warnings.catch_warnings(action="ignore"), Image.open(path) as picture:
             yield picture
     except FileError:
         raise
@@ -200,22 +202,43 @@ def _opened(path: Path) -> Iterator[Image.Image]:
         raise FileError(f"{path}: cannot be read as a label map: {error}") from error
 
 
-def _numbers(picture: Image.Image, findings: list[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Return the numbers (H, W) uint8 of a palette or grey picture, and the pixels of each."""
+def _numbers(picture: Image.Image, findings: list[str]) -> np.ndarray:
+    """Return the numbers (H, W) uint8 of a palette or grey picture."""
     tiles = getattr(picture, "tile", None)  # how the file's rows are stored; of files alone
     spread = SPREAD.get(str(tiles[0][3]), 1) if tiles else 1
     numbers = np.array(picture, np.uint8)  # mode 1: 0 and 1
-    # Counted by Pillow: an eighth of the time of numpy's count.
-    stored = np.array(picture.histogram(), np.int64)
-    if picture.mode == "1":
-        stored[1], stored[VOID] = stored[VOID], 0
     if spread > 1:
         findings.append(FEW_BITS)
-        few = stored[::spread]
-        stored = np.zeros(256, np.int64)
-        stored[: len(few)] = few
         numbers //= spread
-    return numbers, stored
+    return numbers
+
+
+def pixels_of_each(numbers: np.ndarray) -> np.ndarray:
+    """Return how many pixels have each number, (256,) int64, of numbers (H, W) uint8.
+
+    Label maps are areas: eight pixels at a time are mostly the eight before. numpy's bincount takes
+    longer than decoding the file (docs/log/datasets.md, 2026-11-30).
+    """
+    flat = np.ascontiguousarray(numbers).ravel()
+    whole = len(flat) // 8 * 8
+    counts = np.bincount(flat[whole:], minlength=256)
+    _count(flat[:whole].view(np.uint64), counts)
+    return counts
+
+
+@compiled()
+def _count(words: np.ndarray, counts: np.ndarray) -> None:
+    """Add eight numbers a word to counts (256,) int64; words (n,) uint64."""
+    last, times = np.uint64(0), 0
+    for word in words:
+        if word == last:
+            times += 1
+            continue
+        for shift in range(0, 64, 8):
+            counts[(last >> np.uint64(shift)) & np.uint64(255)] += times
+        last, times = word, 1
+    for shift in range(0, 64, 8):
+        counts[(last >> np.uint64(shift)) & np.uint64(255)] += times
 
 
 def _bands(picture: Image.Image, findings: list[str]) -> np.ndarray:
