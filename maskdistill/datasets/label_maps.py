@@ -7,6 +7,7 @@ Out:      LabelMaps: (H, W) uint8 a picture, 0 background, 1 .. 254 classes, 255
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterable
 from functools import lru_cache
@@ -241,19 +242,16 @@ def listing(
     files: dict[str, Path] = {}
     jpegs: list[Path] = []
     others: Counter[str] = Counter()
-    for path in sorted(folder.rglob("*")):
-        below = path.relative_to(folder)
-        if any(part.startswith(".") or part == "__MACOSX" for part in below.parts):
-            continue
-        if path.is_dir() or path.name == "Thumbs.db":
-            continue
-        suffix = path.suffix.lower()
+    for key in _below(folder):
+        *_, name = key.split("/")
+        stem, dot, suffix = name.rpartition(".")
+        suffix = f".{suffix.lower()}" if stem and dot else "no suffix"
         if suffix == ".png":
-            files[below.as_posix()] = path
+            files[key] = folder / key
             continue
-        others[suffix or "no suffix"] += 1
+        others[suffix] += 1
         if suffix in (".jpg", ".jpeg", ".jpe", ".jfif"):
-            jpegs.append(path)
+            jpegs.append(folder / key)
     if not files:
         lossy = (
             " JPEG blurs numbers into their neighbours, so that no label map can be read from it: "
@@ -272,6 +270,19 @@ def listing(
             "are grey pictures"
         )
     return files, others
+
+
+def _below(folder: Path) -> list[str]:
+    """Return the files of a folder and all below it, with /, in the order of their paths' parts."""
+    found = []
+    for place, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".") and name != "__MACOSX"]
+        below = os.path.relpath(place, folder).replace(os.sep, "/")
+        start = "" if below == "." else f"{below}/"
+        found += [
+            start + name for name in names if not name.startswith(".") and name != "Thumbs.db"
+        ]
+    return sorted(found, key=lambda key: key.split("/"))
 
 
 def listed_in(folder: Path) -> list[tuple[str, Path]]:

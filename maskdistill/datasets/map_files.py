@@ -14,6 +14,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -154,7 +155,7 @@ def decoded(path: Path, reading: Reading) -> Decoded:
         if picture.mode in ("P", "L", "1"):
             numbers = _numbers(picture, findings)
             if picture.mode == "P":
-                palette = np.array(picture.getpalette("RGB") or [], np.uint8).reshape(-1, 3)
+                palette = _palette(bytes(picture.getpalette("RGB") or []))
         elif reading.values == "voc_colours" and picture.mode in ("RGB", "RGBA"):
             numbers = _of_colours(path, _bands(picture, findings))
         elif reading.values == "two_valued" and picture.mode in BANDS:
@@ -200,6 +201,12 @@ def _opened(path: Path) -> Iterator[Image.Image]:
         Image.DecompressionBombError,
     ) as error:
         raise FileError(f"{path}: cannot be read as a label map: {error}") from error
+
+
+@lru_cache(maxsize=16)
+def _palette(colours: bytes) -> np.ndarray:
+    """Return the palette (n, 3) uint8 RGB, the same array for the same colours."""
+    return np.frombuffer(colours, np.uint8).reshape(-1, 3)
 
 
 def _numbers(picture: Image.Image, findings: list[str]) -> np.ndarray:

@@ -44,6 +44,10 @@ class Palettes:
             dict(enumerate(_colours(voc_colours.PALETTE))) if voc else {}
         )
         self._findings = Findings()
+        # The palette before, and which of its numbers were looked at and not odd: most folders have
+        # one palette throughout.
+        self._last: np.ndarray | None = None
+        self._agree = np.zeros(256, bool)
 
     def look(self, key: str, palette: np.ndarray, stored: np.ndarray) -> None:
         """Compare the palette of a map.
@@ -52,7 +56,13 @@ class Palettes:
             palette: (n, 3) uint8 RGB. stored: (256,) pixels of each number; those of no colour in
                 the palette are passed over, and 255, whose colour is anybody's.
         """
-        used = np.flatnonzero(stored[: min(len(palette), VOID)]).tolist()
+        held = np.flatnonzero(stored[: min(len(palette), VOID)])
+        if palette is not self._last:
+            self._last = palette
+            self._agree[:] = False
+        if self._agree[held].all():
+            return
+        used = held.tolist()
         if (palette[used] == np.array(used, np.uint8).reshape(-1, 1)).all():  # grey, as it stands
             return
         colours = dict(zip(used, _colours(palette[used]), strict=True))
@@ -62,6 +72,7 @@ class Palettes:
             if self._colour_of.setdefault(number, colour) != colour
         }
         if not odd:
+            self._agree[held] = True
             return
         _, strange = voc_colours.numbers(palette[used])
         if not strange.any() and len(set(colours.values())) == len(used):

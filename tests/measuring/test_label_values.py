@@ -138,7 +138,7 @@ def test_maps_in_vocs_colours_score_as_those_of_numbers(tmp_path, rng, mode) -> 
     score = api.score_semantic(**coloured, **options, label_values="voc_colours")
     assert (score.rows, score.notes) == (usual.rows, usual.notes)
     if mode == "RGB":
-        with pytest.raises(GroundTruthError, match="mode is RGB.*--label-values voc_colours"):
+        with pytest.raises(GroundTruthError, match=r"mode is RGB.*--label-values voc_colours"):
             api.score_semantic(**coloured, **options)
         return
     read_by_number = api.score_semantic(**coloured, **options).notes
