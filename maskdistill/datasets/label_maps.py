@@ -286,7 +286,7 @@ def _below(folder: Path) -> list[str]:
 
 
 def listed_in(folder: Path) -> list[tuple[str, Path]]:
-    """Return (key, file) of the label maps of a folder; none where it has none that can be meant."""
+    """Return (key, file) of the label maps of a folder; none of one that `listing` refuses."""
     try:
         return list(listing(folder, GroundTruthError)[0].items())
     except GroundTruthError:

@@ -57,12 +57,12 @@ class Reading:
     """Say how the values of a file become class numbers.
 
     Attributes:
-        values: indices: as they stand; two_valued: 0 is background, 255 (or 1) class 1; voc_colours:
-            colours are VOC's, of palettes too, grey as it stands.
+        values: indices: as they stand; two_valued: 0 is background, 255 (or 1) class 1;
+            voc_colours: colours are VOC's, of palettes too, grey as it stands.
         void: the number whose pixels are not counted, beside 255, which is a class of `two_valued`
             alone.
-        own_palettes: a palette of other colours than VOC's is the file's own, as predictions may have
-            it: read by number, also by `voc_colours`.
+        own_palettes: a palette of other colours than VOC's is the file's own, as predictions may
+            have it: read by number, also by `voc_colours`.
         of_run: messages name settings of a run; else flags of `maskdistill score semantic`.
     """
 

@@ -34,8 +34,8 @@ class Palettes:
 
     Args:
         voc: with VOC's; else each number with its colour in the first map that has it.
-        renumbered_alone: tell maps in VOC's colours under other numbers, and not those in colours of
-            their own, as predictions may have.
+        renumbered_alone: tell maps in VOC's colours under other numbers, and not those in colours
+            of their own, as predictions may have.
     """
 
     def __init__(self, *, voc: bool = False, renumbered_alone: bool = False) -> None:
