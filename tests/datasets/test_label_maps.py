@@ -15,8 +15,9 @@ from PIL import Image
 
 from maskdistill.datasets import label_maps, truth, voc_colours
 from maskdistill.datasets.label_maps import LabelMaps
-from maskdistill.datasets.map_files import NUMBERS, FileError, Reading, decoded, pixels_of_each
+from maskdistill.datasets.map_files import NUMBERS, FileError, Reading, decoded
 from maskdistill.datasets.map_palettes import Palettes
+from maskdistill.datasets.pixel_counts import pixels_of_each
 from maskdistill.errors import GroundTruthError, PredictionError
 
 TWO_VALUED = Reading(values="two_valued")
