@@ -31,6 +31,8 @@ from maskdistill.errors import GroundTruthError, PredictionError, listed
 # Maps of one folder that stay in memory, as they are: to pack and unpack them takes longer than to
 # decode them again, as is done with what does not fit (docs/log/datasets.md, 2026-11-30).
 KEPT_BYTES = 256 << 20
+# Soft edges have more numbers than most sets have classes, on few pixels: fewer than void.
+MANY_SHADES, SOFT_SHARE = 32, 0.1
 ONE_A_PICTURE = "Wanted: label maps (palette or grey PNG), one a picture"
 
 
@@ -163,8 +165,7 @@ class LabelMaps:
                 f"{reading.void_words}: {_share(int(self.counts[VOID]), total)} of the truth's "
                 "pixels are not counted"
             )
-            if lone := self._lone_class():
-                notes.append(lone)
+            notes += self._of_masks(total)
         notes += self._findings.sentences(maps=len(self._seen), void=reading.void_words)
         if self.palettes is not None:
             notes += self.palettes.sentences(len(self._seen), reading)
@@ -173,12 +174,20 @@ class LabelMaps:
         self.notes = notes
         return notes
 
-    def _lone_class(self) -> str:
-        """Return a sentence where the only class is not number 1, as in masks of 0 and 128."""
-        held = np.flatnonzero(self.counts[:VOID])
-        if len(held[held > 0]) != 1 or self.top == 1:
-            return ""
-        return f"the only class that occurs is {self.top}; 1 to {self.top - 1} have no pixel"
+    def _of_masks(self, total: int) -> list[str]:
+        """Return sentences where numbers look like shades: masks of 0 and 128, or of soft edges."""
+        held = np.flatnonzero(self.counts[1:VOID]) + 1
+        if len(held) == 1 and self.top > 1:
+            return [f"the only class that occurs is {self.top}; 1 to {self.top - 1} have no pixel"]
+        n_others = int(self.counts[held].sum())
+        is_soft = len(held) >= MANY_SHADES and n_others < min(self.counts[VOID], SOFT_SHARE * total)
+        if not is_soft:
+            return []
+        return [
+            f"0 and 255 fill all but {_share(n_others, total)} of the pixels, and the rest has "
+            f"{len(held)} numbers, each a class: masks of two values with soft edges look so. Cut "
+            f"them at 128, then {self.reading.named('label_values', 'two_valued')}"
+        ]
 
 
 def read_map(path: Path) -> np.ndarray:

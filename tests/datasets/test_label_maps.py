@@ -201,6 +201,18 @@ def test_a_lone_class_of_a_high_number_is_told(tmp_path) -> None:
     assert len(truth.read(tmp_path).notes) == 1
 
 
+def test_masks_with_soft_edges_are_told_and_sparse_labels_are_not(tmp_path) -> None:
+    values = np.zeros((40, 100), np.uint8)
+    values[:, 60:] = 255
+    values[0, 50:90] = np.arange(10, 250, 6)
+    save(tmp_path / "x.png", values)
+    said = "0 and 255 fill all but 1.0 % of the pixels, and the rest has 40 numbers, each a class"
+    assert said in "".join(truth.read(tmp_path).notes)
+    values[0, 50:90] = np.arange(40) % 21  # scribbles
+    save(tmp_path / "x.png", values)
+    assert len(truth.read(tmp_path).notes) == 1
+
+
 @given(
     st.lists(st.tuples(st.integers(0, 255), st.integers(1, 40)), min_size=1, max_size=9),
     st.booleans(),
