@@ -342,6 +342,14 @@ def test_palettes_that_an_editor_numbered_anew_are_told(tmp_path) -> None:
     assert len(by_colour.notes) == 1
 
 
+def test_maps_whose_palettes_contradict_each_other_are_told(tmp_path) -> None:
+    save(tmp_path / "a.png", [[0, 1, 2]], palette=voc_colours.PALETTE)
+    save(tmp_path / "b.png", [[0, 1, 2]], palette=voc_colours.PALETTE)
+    assert len(truth.read(tmp_path).notes) == 1
+    save(tmp_path / "c.png", [[0, 1, 2]], palette=voc_colours.PALETTE[[0, 2, 1]])
+    assert "1 of 3 label maps give VOC's colours other numbers" in truth.read(tmp_path).notes[1]
+
+
 def test_palettes_of_other_colours_are_told_of_truths_and_grey_ones_are_not(tmp_path) -> None:
     own = np.tile([[10, 20, 30]], (256, 1))
     save(tmp_path / "a.png", OBJECT, palette=own)
