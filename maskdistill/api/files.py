@@ -110,6 +110,8 @@ def score_semantic(
     matching: str = "none",
     protocol: str = "occurring",
     missing: str = "refuse",
+    label_values: str = "indices",
+    void: int = 255,
     bootstrap: int = 200,
     seed: int = 0,
     weights: str = "",
@@ -119,13 +121,16 @@ def score_semantic(
 
     Args:
         predictions: folder; joined with the truth by relative path, else file name.
-        ground_truth: folder; 255 is ignored.
+        ground_truth: folder; 255 is not counted.
         classes: voc, or a file with a name a line, background first.
         only: a list of names, one a line: these pictures alone.
         matching: none: ids are classes; else clusters are matched with classes: iou, pixels,
             majority.
         protocol: occurring: mIoU over the classes in the truth; paper: absent ones are 0.
         missing: a truth without prediction: refuse, or it counts as background.
+        label_values: of both folders: indices: class numbers; two_valued: 0 and 255 (or 1), masks
+            of one class; voc_colours: by colour, of palettes too.
+        void: the number in truths that is not counted, beside 255.
         bootstrap: samples for the intervals; 0: none.
         seed: of the samples.
         weights: of the network that predicted, and their licence, in words, for the files;
@@ -141,7 +146,8 @@ def score_semantic(
     from maskdistill.measuring import score_files, score_semantic
 
     options = {"classes": str(classes), "rule": matching, "protocol": protocol, "missing": missing}
-    chosen = {**options, "only": only, "resamples": bootstrap, "seed": seed}
+    options |= {"label_values": label_values}
+    chosen = {**options, "void": void, "only": only, "resamples": bootstrap, "seed": seed}
     return score_files.written(
         score_semantic.score, Path(predictions), Path(ground_truth), out, chosen, weights=weights
     )

@@ -14,10 +14,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from maskdistill.datasets import truth as truths
+from maskdistill.datasets.map_files import Reading
 from maskdistill.datasets.names import join as join_names
 from maskdistill.engine.job import Image, Job
 from maskdistill.errors import GroundTruthError, listed, setting
 from maskdistill.masks import rle
+from maskdistill.settings import RunSettings
 
 
 class Known(NamedTuple):
@@ -71,12 +73,18 @@ def read(job: Job, paths: Sequence[str] | None = None) -> tuple[list[truths.Trut
         GroundTruthError: what is given cannot be read, or names other classes than another.
     """
     pictures = {image.path: image.size for image in job.images}
+    how, crowds = reading(job.settings), job.settings.evaluate.crowds
     found = [
-        truths.read(Path(path), pictures=pictures, crowds=job.settings.evaluate.crowds)
+        truths.read(Path(path), how, pictures=pictures, crowds=crowds)
         for path in (job.settings.ground_truth if paths is None else paths)
     ]
     names, found = truths.of_one_list(found) if found else ([], [])
     return found, names
+
+
+def reading(settings: RunSettings) -> Reading:
+    """Return how the settings read label maps of others."""
+    return Reading(values=settings.evaluate.label_values, void=settings.evaluate.void)
 
 
 def sentences(

@@ -119,7 +119,7 @@ class ScoreSemantic:
 
     # folder of label maps; joined by relative path, else file name, with or without extension
     predictions: Path
-    ground_truth: Path  # folder of label maps, 255 ignored
+    ground_truth: Path  # folder of label maps, 255 not counted
     classes: str  # voc, or a file with a name a line, background first
     # none: ids are classes; else clusters are matched: one to one by iou or pixels, or majority
     # (several may share one)
@@ -127,6 +127,11 @@ class ScoreSemantic:
     # mIoU over classes in the truth; paper: absent ones are 0
     protocol: Literal["occurring", "paper"] = "occurring"
     missing: Literal["refuse", "background"] = "refuse"  # a truth without prediction
+    # values of both folders: class numbers; two_valued: 0 and 255 (or 1), masks of one class;
+    # voc_colours: by colour, of palettes too
+    label_values: Literal["indices", "two_valued", "voc_colours"] = "indices"
+    # the number in truths whose pixels are not counted, beside 255; 0: unlabelled
+    void: int = 255
     # a list of names, one a line, plain or gzipped: these pictures alone (a split of VOC, COCO20k)
     only: Path | None = None
     bootstrap: int = 200  # samples of the pictures for the intervals; 0: no intervals

@@ -1,6 +1,6 @@
 """Ground truth: COCO instances or a folder of label maps, joined to pictures; only to evaluate.
 
-In:       a JSON file, or a folder of PNG label maps (palette or grey; 255 ignored)
+In:       a JSON file, or a folder of label maps (label_maps.py)
 Out:      Truth: objects or label maps by key; names.join says which key each picture has
 """
 
@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
-from maskdistill.datasets import coco
+from maskdistill.datasets import coco, label_maps
 from maskdistill.datasets.coco import Crowds
 from maskdistill.datasets.fields import Size
+from maskdistill.datasets.label_maps import LabelMaps
+from maskdistill.datasets.map_files import NUMBERS, Reading
 from maskdistill.errors import GroundTruthError
 from maskdistill.masks import rle
 from maskdistill.types import MOST_IDS, Rle
@@ -59,7 +60,7 @@ class Truth:
         names: of the classes 1 .. C; class 0 is background.
         keys: of all pictures, in the order of the source.
         objects: key -> Objects, of a COCO file, of the pictures that were asked for; else empty.
-        label_maps: key -> PNG, of a folder; else empty.
+        label_maps: of a folder; else None.
         used: classes that an object has.
         notes: what is odd and was counted nevertheless, or assumed, a sentence each.
     """
@@ -68,7 +69,7 @@ class Truth:
     names: list[str]
     keys: list[str]
     objects: dict[str, Objects] = field(default_factory=dict)
-    label_maps: dict[str, Path] = field(default_factory=dict)
+    label_maps: LabelMaps | None = None
     used: frozenset[int] = frozenset()
     notes: list[str] = field(default_factory=list)
 
@@ -79,20 +80,14 @@ class Truth:
         return not with_objects or any(each.masked for each in with_objects)
 
     def size(self, key: str) -> Size:
-        """Return (height, width), px; of a label map only the head of its file is read.
+        """Return (height, width), px.
 
         Raises:
             GroundTruthError: a label map that cannot be read.
         """
-        if key in self.objects:
-            return self.objects[key].size
-        try:
-            with Image.open(self.label_maps[key]) as file:
-                return file.height, file.width
-        except (OSError, ValueError, SyntaxError) as error:
-            raise GroundTruthError(
-                f"{self.label_maps[key]}: cannot be read as a label map: {error}"
-            ) from error
+        if self.label_maps is not None:
+            return self.label_maps.size(key)
+        return self.objects[key].size
 
     def label_map(self, key: str) -> np.ndarray:
         """Return the label map of a picture: 0 background, 1 .. C the classes, 255 ignored.
@@ -106,8 +101,8 @@ class Truth:
         Raises:
             GroundTruthError: a label map that cannot be read.
         """
-        if key in self.label_maps:
-            return read_map(self.label_maps[key])
+        if self.label_maps is not None:
+            return self.label_maps.read(key)
         found = self.objects[key]
         if found.records and not self.has_masks:
             return np.full(found.size, 255, np.uint8)
@@ -130,19 +125,25 @@ class Truth:
 
 
 def read(
-    source: Path, *, pictures: Mapping[str, Size] | None = None, crowds: Crowds = "ignored"
+    source: Path,
+    reading: Reading = NUMBERS,
+    *,
+    pictures: Mapping[str, Size] | None = None,
+    crowds: Crowds = "ignored",
 ) -> Truth:
-    """Read a JSON whole; of a folder of label maps read the names of its classes.
+    """Read a JSON whole, or look at all maps of a folder of label maps.
 
     Args:
+        reading: how the values of label maps become class numbers.
         pictures: path -> (height, width), px: the objects of these pictures alone are read, and
             sizes that a JSON lacks are theirs; None: of all images.
         crowds: as `coco.read` takes it.
     Raises:
-        GroundTruthError: no such file or folder, another format, what `coco.read` refuses.
+        GroundTruthError: no such file or folder, another format, what `coco.read` refuses, label
+            maps that cannot be meant.
     """
     if source.is_dir():
-        return _folder(source)
+        return _folder(source, reading)
     if not source.is_file():
         raise GroundTruthError(
             f"{source}: no such file or folder. "
@@ -211,39 +212,14 @@ def _of_instances(found: coco.Instances) -> Truth:
     )
 
 
-def _folder(source: Path) -> Truth:
-    files = {path.relative_to(source).as_posix(): path for path in sorted(source.rglob("*.png"))}
-    if not files:
-        raise GroundTruthError(
-            f"{source}: holds no .png. Wanted: label maps (palette or grey), one a picture"
-        )
-    top = 0
-    for path in files.values():
-        label_map = read_map(path)
-        inside = label_map[label_map != 255]
-        top = max(top, int(inside.max()) if inside.size else 0)
+def _folder(source: Path, reading: Reading) -> Truth:
+    maps = label_maps.whole(source, reading)
+    numbers = range(1, maps.top + 1)
     return Truth(
         source=source,
-        names=[f"class {number}" for number in range(1, top + 1)],
-        keys=list(files),
-        label_maps=files,
-        used=frozenset(range(1, top + 1)),
+        names=[f"class {number}" for number in numbers],
+        keys=list(maps.files),
+        label_maps=maps,
+        used=frozenset(numbers),
+        notes=list(maps.notes),
     )
-
-
-def read_map(path: Path) -> np.ndarray:
-    """Read a label map, palette or grey -> (H, W) uint8, the values as they stand in the file.
-
-    Raises:
-        GroundTruthError: no picture, or one of another mode.
-    """
-    try:
-        with Image.open(path) as picture:
-            if picture.mode not in ("P", "L", "1"):
-                raise GroundTruthError(
-                    f"{path}: its mode is {picture.mode}. "
-                    "A label map is a palette or grey PNG, 8 bit, of class numbers"
-                )
-            return np.array(picture, np.uint8)
-    except (OSError, ValueError, SyntaxError) as error:
-        raise GroundTruthError(f"{path}: cannot be read as a label map: {error}") from error

@@ -1,6 +1,7 @@
 """score semantic: a folder of label maps against another, anybody's.
 
-In:   predictions and truth as PNG, palette or grey, joined by relative path, else file name
+In:   predictions and truth as folders of label maps (datasets/label_maps.py), joined by relative
+      path, else file name
 Out:  Score; what does not fit is refused by name, what is odd stands beside the numbers; protocol:
       docs/reproduce.md, `semantic`
 """
@@ -15,13 +16,16 @@ from typing import Literal
 import numpy as np
 
 from maskdistill.datasets import coco, voc
+from maskdistill.datasets.label_maps import LabelMaps
+from maskdistill.datasets.map_files import Reading
+from maskdistill.datasets.map_palettes import Palettes
 from maskdistill.datasets.names import join
-from maskdistill.datasets.truth import read_map
 from maskdistill.errors import GroundTruthError, PredictionError, SettingsError, listed
 from maskdistill.evaluation import bootstrap, label_map_counts, matching
 from maskdistill.evaluation.rows import built
 from maskdistill.evaluation.semantic import NO_CLASS, confusion
 from maskdistill.measuring.score_files import Score
+from maskdistill.types import LabelValues
 
 
 def score(
@@ -33,6 +37,8 @@ def score(
     protocol: Literal["occurring", "paper"],
     missing: Literal["refuse", "background"],
     only: Path | None,
+    label_values: LabelValues,
+    void: int,
     resamples: int,
     seed: int,
 ) -> Score:
@@ -41,6 +47,8 @@ def score(
     Args:
         classes: voc, or a file with a name a line, background first.
         only: a list of names of truths: these alone are scored.
+        label_values: how the values of both folders become class numbers (map_files.Reading).
+        void: the number in truths whose pixels are not counted, beside 255.
         rule: none: ids are classes; else of matching.match_label_maps.
         missing: what a truth without a prediction does: refuse, or count as background.
         resamples, seed: of the samples of pictures for the intervals; 0 resamples: no intervals.
@@ -48,14 +56,15 @@ def score(
         GroundTruthError, PredictionError: what does not fit, how many and which.
     """
     names = class_names(classes)
-    truths, found = _maps(ground_truth, GroundTruthError), _maps(predictions, PredictionError)
+    truth_maps, found = _opened(predictions, ground_truth, classes, rule, label_values, void)
+    truths = truth_maps.files
     if only is not None:
         truths = _kept(truths, ground_truth, only)
-    pairs, notes = _paired(predictions, found, ground_truth, truths, missing)
+    pairs, notes = _paired(predictions, found.files, ground_truth, truths, missing)
     by_picture, seen, other_sizes = [], np.zeros(256, np.int64), []
     for key, path in truths.items():
-        truth = read_map(path)
-        prediction = _prediction(found[pairs[key]]) if key in pairs else np.zeros_like(truth)
+        truth = truth_maps.read(key)
+        prediction = found.read(pairs[key]) if key in pairs else np.zeros_like(truth)
         if prediction.shape != truth.shape:
             other_sizes.append(f"{pairs[key]} is {_size(prediction)}, {key} {_size(truth)}")
             continue
@@ -68,6 +77,7 @@ def score(
                 f"{path}: {error}. Give the classes that it was made with: --classes"
             ) from error
         seen += np.bincount(prediction[truth != NO_CLASS], minlength=256)
+    odd = truth_maps.check() + found.check(truth=False)
     if other_sizes:
         raise PredictionError(
             f"{predictions}: {len(other_sizes)} of {len(truths)} predictions have another size "
@@ -77,9 +87,9 @@ def score(
     columns = len(names) if rule == "none" else used + 1
     by_picture = [_folded(each, columns) for each in by_picture]
     of = label_map_counts.LabelMaps(by_picture, rule=None if rule == "none" else rule)
-    notes += _on_ids(seen, of, names, rule)
+    notes += _on_ids(seen, of, names, rule) + odd
     text = "ids are classes" if rule == "none" else f"{matching.RULES[rule]}, background fixed"
-    text = f"{len(truths)} label maps; {text}; 255 ignored"
+    text = f"{len(truths)} label maps; {text}; {truth_maps.reading.ignored} ignored"
     background = label_map_counts.LabelMaps(
         [_folded(each.sum(axis=1, keepdims=True), len(names)) for each in by_picture], rule=None
     )
@@ -111,17 +121,33 @@ def class_names(classes: str) -> list[str]:
     return names
 
 
-def _maps(
-    folder: Path, error_of: type[GroundTruthError] | type[PredictionError]
-) -> dict[str, Path]:
-    if not folder.is_dir():
-        raise error_of(f"{folder}: no such folder. Wanted: label maps (PNG), one a picture")
-    files = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*.png"))}
-    if not files:
-        raise error_of(
-            f"{folder}: holds no .png. Wanted: label maps (palette or grey), one a picture"
-        )
-    return files
+def _opened(
+    predictions: Path, ground_truth: Path, classes: str, rule: str, values: LabelValues, void: int
+) -> tuple[LabelMaps, LabelMaps]:
+    """Return the label maps of the truth and of the predictions, none of them read yet.
+
+    Raises:
+        SettingsError: a void that no label map holds.
+        GroundTruthError, PredictionError: no folder, no label maps.
+    """
+    if not 0 <= void <= NO_CLASS:
+        raise SettingsError(f"void must be in 0 .. {NO_CLASS}, got {void}")
+    is_voc = classes == "voc"
+    # Each is read once, so nothing is kept. Palettes of clusters are anybody's.
+    truths = LabelMaps(
+        ground_truth,
+        Reading(values=values, void=void, of_run=False),
+        palettes=Palettes(voc=is_voc),
+        keep=False,
+    )
+    found = LabelMaps(
+        predictions,
+        Reading(values=values, of_run=False, own_palettes=True),
+        error=PredictionError,
+        palettes=Palettes(voc=True, renumbered_alone=True) if is_voc and rule == "none" else None,
+        keep=False,
+    )
+    return truths, found
 
 
 def _kept(truths: Mapping[str, Path], ground_truth: Path, only: Path) -> dict[str, Path]:
@@ -135,13 +161,6 @@ def _kept(truths: Mapping[str, Path], ground_truth: Path, only: Path) -> dict[st
             f"{listed(missing)}"
         )
     return {key: truths[key] for key in sorted(found.values())}
-
-
-def _prediction(path: Path) -> np.ndarray:
-    try:
-        return read_map(path)
-    except GroundTruthError as error:
-        raise PredictionError(str(error)) from error
 
 
 def _paired(

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from maskdistill.settings.ranges import Range, check_ranges
+from maskdistill.types import LabelValues
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,6 +22,12 @@ class EvaluateSettings:
     # of COCO instances: a crowd (iscrowd) is no object, as COCO has it; or it is one, for files of
     # tools that mark every mask so
     crowds: Literal["ignored", "objects"] = "ignored"
+    # values of label maps of others: class numbers; two_valued: 0 and 255 (or 1), masks of one
+    # class; voc_colours: by colour, of palettes too
+    label_values: LabelValues = "indices"
+    # the number in label maps of others whose pixels are not counted, beside 255; 0: unlabelled,
+    # and no background is left
+    void: Annotated[int, Range(0, 255)] = 255
     # CSV of others' figures by class, shown beside ours: class, value (per cent), source; "": none
     published: str = ""
     # resamplings of the pictures for the intervals; 0: no intervals

@@ -20,6 +20,8 @@ from torch import Tensor, nn
 
 from maskdistill.artifacts import ground_truth
 from maskdistill.artifacts.ground_truth import Known
+from maskdistill.datasets import label_maps
+from maskdistill.datasets.map_files import NUMBERS
 from maskdistill.engine.job import Job
 from maskdistill.errors import PictureError, SettingsError, setting
 from maskdistill.evaluation import bootstrap, label_map_counts, semantic
@@ -35,7 +37,7 @@ def parts(settings: RunSettings) -> dict[str, Any]:
     """Return what the choice depends on, for the fingerprint; nothing where none is made."""
     if settings.segment.keep != BEST:
         return {}
-    judged: dict[str, str] = {
+    judged: dict[str, Any] = {
         "matching": settings.evaluate.matching,
         "protocol": settings.evaluate.protocol,
         "pixels": settings.segment.pixels,  # of what is looked at
@@ -43,6 +45,9 @@ def parts(settings: RunSettings) -> dict[str, Any]:
     if settings.evaluate.crowds != "ignored":
         judged["crowds"] = settings.evaluate.crowds
     truth = [_content(Path(source)) for source in settings.ground_truth]
+    reading = ground_truth.reading(settings)
+    if reading != NUMBERS:  # the usual one stays out, so that earlier runs are not stale
+        judged |= {"label_values": reading.values, "void": reading.void}
     return {"keep": BEST, "looks": settings.segment.looks, **judged, "ground_truth": truth}
 
 
@@ -149,8 +154,7 @@ def _content(source: Path) -> str:
     """Return the digest of a ground truth: of its bytes, of a folder those of its label maps."""
     if source.is_file():
         return fingerprints.sha256_file(source)
-    maps = {
-        path.relative_to(source).as_posix(): fingerprints.sha256_file(path)
-        for path in source.rglob("*.png")
-    }
+    if not source.is_dir():
+        return "missing"
+    maps = {key: fingerprints.sha256_file(path) for key, path in label_maps.listed_in(source)}
     return fingerprints.digest(maps) if maps else "missing"

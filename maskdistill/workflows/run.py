@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from maskdistill.datasets import label_maps
 from maskdistill.engine.job import Job
 from maskdistill.engine.stage import Stage, elsewhere, perform
 from maskdistill.errors import GroundTruthError, RunError, SettingsError, setting
@@ -72,12 +73,16 @@ def check_truth(settings: RunSettings) -> None:
     They are read when all is done. Raise GroundTruthError where they are not there.
     """
     for source in map(Path, settings.ground_truth):
-        if not source.exists() or (source.is_dir() and next(source.rglob("*.png"), None) is None):
-            what = "holds no .png" if source.exists() else "no such file or folder"
+        try:
+            if source.is_dir():
+                label_maps.listing(source, GroundTruthError)
+            elif not source.exists():
+                raise GroundTruthError(f"{source}: no such file or folder")
+        except GroundTruthError as problem:
             raise GroundTruthError(
-                f"{source}: {what}. Give --ground-truth a COCO instances JSON or a folder of label "
+                f"{problem}. Give --ground-truth a COCO instances JSON or a folder of label "
                 "maps; what is given stands in place of what the run's config.yaml has"
-            )
+            ) from problem
     published = settings.evaluate.published
     if published and not Path(published).is_file():
         raise GroundTruthError(

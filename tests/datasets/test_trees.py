@@ -5,7 +5,7 @@ import json
 import numpy as np
 import scipy.io
 
-from maskdistill.datasets import coco, truth, voc
+from maskdistill.datasets import coco, label_maps, voc
 from tests.datasets import trees
 
 
@@ -36,7 +36,7 @@ def test_the_devkit_with_sbd_has_its_splits_maps_and_boxes(tmp_path):
     assert len(trainaug) == 4 + 4
     mat = scipy.io.loadmat(own / "benchmark_RELEASE" / "dataset" / "cls" / f"{trainaug[0]}.mat")
     inside = mat["GTcls"][0]["Segmentation"][0]  # as torchvision's SBDataset reads it
-    label_map = truth.read_map(found.class_maps / f"{trainaug[0]}.png")
+    label_map = label_maps.read_map(found.class_maps / f"{trainaug[0]}.png")
     np.testing.assert_array_equal(inside[label_map != 255], label_map[label_map != 255])
 
 

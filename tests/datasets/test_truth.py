@@ -177,9 +177,10 @@ def test_a_folder_of_palette_and_grey_label_maps_is_read(tmp_path):
     assert found.names == [f"class {number}" for number in range(1, 21)]
 
 
-def test_a_folder_that_is_ignored_whole_has_no_classes(tmp_path):
+def test_a_folder_that_is_void_throughout_is_refused(tmp_path):
     saved(tmp_path / "x.png", [[255, 255]], "L")
-    assert truth.read(tmp_path).names == []
+    with pytest.raises(GroundTruthError, match="nothing is left to count"):
+        truth.read(tmp_path)
 
 
 def test_a_folder_without_label_maps_is_refused(tmp_path):

@@ -239,7 +239,8 @@ LEAST = {
     "warm_up": 0,
     "checkpoint_seconds": 0,
 }
-RULED_OTHERWISE = {"block", "short_side", "max_side"}  # any block; sides: see below
+# any block; sides: see below; void: a value of a label map, 0 .. 255
+RULED_OTHERWISE = {"block", "short_side", "max_side", "void"}
 
 
 @pytest.mark.parametrize("cls, name", fields_of(int), ids=named)

@@ -191,6 +191,20 @@ def test_another_ground_truth_makes_such_weights_stale_and_no_others(chosen, tin
     assert parts("average", tiny.truth) == parts("average", tiny.truth[:1])
 
 
+def test_another_reading_of_the_truth_makes_such_weights_stale_and_no_others(tiny):
+    def parts(keep: str, **how: Any) -> dict[str, Any]:
+        values = {**tiny.settings, "evaluate": how, "segment": {"keep": keep}}
+        return segment.train_parts(resolve(validate(values, source="test")))
+
+    usual, *others = [
+        parts(BEST, **how) for how in ({}, {"void": 0}, {"label_values": "two_valued"})
+    ]
+    assert not {"void", "label_values"} & set(usual)  # runs of before stay what they are
+    assert usual not in others
+    assert others[0] != others[1]
+    assert parts("average") == parts("average", void=0)
+
+
 def test_the_last_weights_are_those_of_a_training_without_average(tiny):
     def parts(**given: Any) -> dict[str, Any]:
         return segment.train_parts(
