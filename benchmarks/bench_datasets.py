@@ -111,10 +111,10 @@ def open_one(source: Path, how: str) -> None:
         loaded = json.loads(source.read_text(encoding="utf-8"))
         n_images, n_objects = len(loaded["images"]), len(loaded["annotations"])
     elif how == "score":
-        from maskdistill.datasets import coco
+        from maskdistill.datasets.coco import instances_file
 
         began, used = time.perf_counter(), time.process_time()
-        instances = coco.read(source)
+        instances = instances_file.read(source)
         n_images, n_objects = len(instances.files), sum(map(len, instances.objects.values()))
     else:
         from maskdistill.datasets import truth
@@ -140,7 +140,7 @@ def doors(source: Path, rounds: int) -> None:
     """
     from unittest import mock
 
-    from maskdistill.datasets import checks, coco
+    from maskdistill.datasets.coco import checks, instances_file
 
     names = {"objects": None, "is_empty": False, "is_of_fractions": False}
     ratios = []
@@ -151,7 +151,7 @@ def doors(source: Path, rounds: int) -> None:
             as_is = {name: getattr(checks, name) for name in names}
             with mock.patch.multiple(checks, **(as_is if is_on else off)):
                 began = time.process_time()
-                found = coco.read(source)
+                found = instances_file.read(source)
                 seconds[is_on] = time.process_time() - began
         n_objects = sum(map(len, found.objects.values()))
         ratios.append(seconds[True] / seconds[False])

@@ -31,7 +31,7 @@ from pycocotools.cocoeval import COCOeval
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # the plain twins stand among the tests
 
-from maskdistill.datasets import coco
+from maskdistill.datasets.coco import instances_file
 from maskdistill.evaluation import instances, matching, semantic
 from maskdistill.masks import rle
 from tests.reference import semantic as plain
@@ -134,7 +134,7 @@ def of_matching(repeats: int) -> None:
 
 def of_instances(repeats: int, copies: int) -> None:
     source = REFERENCE / "data" / "coco-dev" / "instances.json"
-    truth = coco.read(source)
+    truth = instances_file.read(source)
     loaded = json.loads(source.read_text())
     rng = np.random.default_rng(0)
     objects: dict[int, list[dict]] = {}

@@ -29,7 +29,7 @@ class Rle(TypedDict):
 # Of a block: the features that patches are compared by.
 Facet = Literal["keys", "queries", "values", "tokens"]
 FACETS: tuple[Facet, ...] = ("keys", "queries", "values", "tokens")
-# How the values of a label map of others become class numbers (datasets/map_files.py).
+# How the values of a label map of others become class numbers (datasets/label_maps/map_files.py).
 LabelValues = Literal["indices", "two_valued", "voc_colours"]
 
 

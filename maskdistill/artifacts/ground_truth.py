@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from maskdistill.datasets import truth as truths
-from maskdistill.datasets.map_files import Reading
+from maskdistill.datasets.label_maps.map_files import Reading
 from maskdistill.datasets.names import join as join_names
 from maskdistill.engine.job import Image, Job
 from maskdistill.errors import GroundTruthError, listed, setting

@@ -9,7 +9,10 @@ from __future__ import annotations
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Sequence
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
+
+from maskdistill.datasets import streamed
+from maskdistill.errors import GroundTruthError
 
 
 def join(keys: Sequence[str], paths: Sequence[str]) -> dict[str, str]:
@@ -51,6 +54,23 @@ def as_path(name: str) -> str:
     plain = name.replace("\\", "/")
     plain = plain if plain.isascii() else unicodedata.normalize("NFC", plain)
     return plain.removeprefix("./")
+
+
+def read_list(source: Path) -> list[str]:
+    """Read a list of names, one a line, in any encoding, packed by gzip or not; skip empty lines.
+
+    Raises:
+        GroundTruthError: no such file, no text, no name in it.
+    """
+    try:
+        with streamed.opened(source) as file:
+            text = file.read().decode()
+    except (OSError, ValueError) as error:
+        raise GroundTruthError(f"{source}: cannot be read as a list of names: {error}") from error
+    names = [line.strip() for line in text.splitlines() if line.strip()]
+    if not names:
+        raise GroundTruthError(f"{source}: holds no name. Wanted: one a line")
+    return names
 
 
 def _file_name(path: str) -> str:

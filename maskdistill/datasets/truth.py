@@ -1,6 +1,6 @@
 """Ground truth: COCO instances or a folder of label maps, joined to pictures; only to evaluate.
 
-In:       a JSON file, or a folder of label maps (label_maps.py)
+In:       a JSON file, or a folder of label maps (map_folder.py)
 Out:      Truth: objects or label maps by key; names.join says which key each picture has
 """
 
@@ -13,11 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from maskdistill.datasets import coco, label_maps
-from maskdistill.datasets.coco import Crowds
-from maskdistill.datasets.fields import Size
-from maskdistill.datasets.label_maps import LabelMaps
-from maskdistill.datasets.map_files import NUMBERS, Reading
+from maskdistill.datasets.coco import instances_file
+from maskdistill.datasets.coco.fields import Size
+from maskdistill.datasets.coco.instances_file import Crowds
+from maskdistill.datasets.label_maps import map_folder
+from maskdistill.datasets.label_maps.map_files import NUMBERS, Reading
+from maskdistill.datasets.label_maps.map_folder import LabelMaps
 from maskdistill.errors import GroundTruthError
 from maskdistill.masks import rle
 from maskdistill.types import MOST_IDS, Rle
@@ -32,8 +33,8 @@ class Objects:
     Attributes:
         size: (height, width), px.
         records: one an object, maybe none: box (xyxy, px), category (1 .. C), crowd (bool), area
-            (px), and rle where the object has a mask; else maybe its region, as `coco.read` has
-            it. Label maps ignore crowds and regions.
+            (px), and rle where the object has a mask; else maybe its region, as
+            `instances_file.read` has it. Label maps ignore crowds and regions.
         ignored: pixels that no label map counts; None: there are none.
     """
 
@@ -137,10 +138,10 @@ def read(
         reading: how the values of label maps become class numbers.
         pictures: path -> (height, width), px: the objects of these pictures alone are read, and
             sizes that a JSON lacks are theirs; None: of all images.
-        crowds: as `coco.read` takes it.
+        crowds: as `instances_file.read` takes it.
     Raises:
-        GroundTruthError: no such file or folder, another format, what `coco.read` refuses, label
-            maps that cannot be meant.
+        GroundTruthError: no such file or folder, another format, what `instances_file.read`
+            refuses, label maps that cannot be meant.
     """
     if source.is_dir():
         return _folder(source, reading)
@@ -149,7 +150,7 @@ def read(
             f"{source}: no such file or folder. "
             "Give a COCO instances JSON or a folder of label maps"
         )
-    return _of_instances(coco.read(source, pictures=pictures, crowds=crowds))
+    return _of_instances(instances_file.read(source, pictures=pictures, crowds=crowds))
 
 
 def of_one_list(truths: Sequence[Truth]) -> tuple[list[str], list[Truth]]:
@@ -191,7 +192,7 @@ def _numbered(truth: Truth, number_of: Mapping[int, int]) -> Truth:
     return replace(truth, objects=objects)
 
 
-def _of_instances(found: coco.Instances) -> Truth:
+def _of_instances(found: instances_file.Instances) -> Truth:
     class_of = {category: number for number, category in enumerate(sorted(found.names), 1)}
     objects = {
         found.files[image]: Objects(
@@ -213,7 +214,7 @@ def _of_instances(found: coco.Instances) -> Truth:
 
 
 def _folder(source: Path, reading: Reading) -> Truth:
-    maps = label_maps.whole(source, reading)
+    maps = map_folder.whole(source, reading)
     numbers = range(1, maps.top + 1)
     return Truth(
         source=source,

@@ -16,8 +16,8 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from maskdistill.datasets.coco import read_list
-from maskdistill.datasets.label_maps import read_map
+from maskdistill.datasets.label_maps.map_folder import read_map
+from maskdistill.datasets.names import read_list
 from maskdistill.errors import GroundTruthError, listed
 from maskdistill.masks import rle
 from maskdistill.masks.boxes import boxes_from_masks, xywh

@@ -18,7 +18,8 @@ from pathlib import Path, PurePosixPath
 
 from PIL import Image
 
-from maskdistill.datasets import coco, part
+from maskdistill.datasets.coco import part
+from maskdistill.datasets.names import read_list
 from maskdistill.datasets.streamed import records
 from maskdistill.downloads import download, fetch, fetched, run_command, sources, unpack
 from maskdistill.downloads.fetch import Fetch
@@ -67,7 +68,7 @@ def work(
         folder = how.out / FOLDER / "train2014"
         missing = _missing(folder, wanted)
         names_file = how.out / run_command.OURS / FOLDER / "names.txt"
-        if names_file.exists() and coco.read_list(names_file) != wanted:
+        if names_file.exists() and read_list(names_file) != wanted:
             raise DatasetError(
                 f"{names_file}: is another list than the one given now. Give another --out, or "
                 f"delete {folder}, {names_file} and what lies beside it"
@@ -132,7 +133,7 @@ def _names(
             )
             if wrong:
                 raise DatasetError(f"{source}: {wrong}. Give the list that the checksum is of")
-    found = coco.read_list(source)
+    found = read_list(source)
     if len({_name(name) for name in found}) < len(found):
         raise DatasetError(
             f"{source}: {len(found) - len({_name(name) for name in found})} names stand twice"

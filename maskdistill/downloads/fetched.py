@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from maskdistill.datasets.coco import read_list
+from maskdistill.datasets.names import read_list
 from maskdistill.downloads.download import Received
 from maskdistill.downloads.sources import Archive, Dataset
 from maskdistill.errors import DatasetError, GroundTruthError

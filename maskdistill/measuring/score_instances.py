@@ -15,7 +15,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from maskdistill.datasets import coco, coco_results
+from maskdistill.datasets.coco import instances_file, results_file
+from maskdistill.datasets.names import read_list
 from maskdistill.errors import SettingsError
 from maskdistill.evaluation import (
     baselines,
@@ -42,7 +43,7 @@ def score(
     ground_truth: Path,
     *,
     rule: Literal["none", "overlap", "release"],
-    crowds: coco.Crowds,
+    crowds: instances_file.Crowds,
     only: Path | None,
     resamples: int,
     seed: int,
@@ -64,10 +65,12 @@ def score(
         GroundTruthError, PredictionError: what does not fit, how many and which.
         SettingsError: overlap is asked for, and a file has no masks.
     """
-    names = None if only is None else coco.read_list(only)
-    everything = coco.read(ground_truth, objects_of=names, crowds=crowds, taken="--crowds objects")
-    truth = everything if names is None else coco.only(everything, names)
-    found = coco_results.read(
+    names = None if only is None else read_list(only)
+    everything = instances_file.read(
+        ground_truth, objects_of=names, crowds=crowds, taken="--crowds objects"
+    )
+    truth = everything if names is None else instances_file.only(everything, names)
+    found = results_file.read(
         predictions,
         everything,
         same_categories=rule == "none",

@@ -1,6 +1,6 @@
 """score semantic: a folder of label maps against another, anybody's.
 
-In:   predictions and truth as folders of label maps (datasets/label_maps.py), joined by relative
+In:   predictions and truth as folders of label maps (datasets/label_maps), joined by relative
       path, else file name
 Out:  Score; what does not fit is refused by name, what is odd stands beside the numbers; protocol:
       docs/reproduce.md, `semantic`
@@ -15,11 +15,11 @@ from typing import Literal
 
 import numpy as np
 
-from maskdistill.datasets import coco, voc
-from maskdistill.datasets.label_maps import LabelMaps
-from maskdistill.datasets.map_files import Reading
-from maskdistill.datasets.map_palettes import Palettes
-from maskdistill.datasets.names import join
+from maskdistill.datasets import voc
+from maskdistill.datasets.label_maps.map_files import Reading
+from maskdistill.datasets.label_maps.map_folder import LabelMaps
+from maskdistill.datasets.label_maps.map_palettes import Palettes
+from maskdistill.datasets.names import join, read_list
 from maskdistill.errors import GroundTruthError, PredictionError, SettingsError, listed
 from maskdistill.evaluation import bootstrap, label_map_counts, matching
 from maskdistill.evaluation.rows import built
@@ -110,7 +110,7 @@ def class_names(classes: str) -> list[str]:
     """
     if classes == "voc":
         return list(voc.CLASSES)
-    names = coco.read_list(Path(classes))
+    names = read_list(Path(classes))
     twice = [name for name, times in Counter(names).items() if times > 1]
     if twice:
         raise SettingsError(f"classes: {classes} names {twice[0]} more than once")
@@ -152,7 +152,7 @@ def _opened(
 
 def _kept(truths: Mapping[str, Path], ground_truth: Path, only: Path) -> dict[str, Path]:
     """Return the truths of a list of names, all of which must be there."""
-    wanted = [line.split()[0] for line in coco.read_list(only)]
+    wanted = [line.split()[0] for line in read_list(only)]
     found = join(list(truths), wanted)
     missing = [name for name in wanted if name not in found]
     if missing:

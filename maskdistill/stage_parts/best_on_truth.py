@@ -20,8 +20,8 @@ from torch import Tensor, nn
 
 from maskdistill.artifacts import ground_truth
 from maskdistill.artifacts.ground_truth import Known
-from maskdistill.datasets import label_maps
-from maskdistill.datasets.map_files import NUMBERS
+from maskdistill.datasets.label_maps import map_folder
+from maskdistill.datasets.label_maps.map_files import NUMBERS
 from maskdistill.engine.job import Job
 from maskdistill.errors import PictureError, SettingsError, setting
 from maskdistill.evaluation import bootstrap, label_map_counts, semantic
@@ -156,5 +156,5 @@ def _content(source: Path) -> str:
         return fingerprints.sha256_file(source)
     if not source.is_dir():
         return "missing"
-    maps = {key: fingerprints.sha256_file(path) for key, path in label_maps.listed_in(source)}
+    maps = {key: fingerprints.sha256_file(path) for key, path in map_folder.listed_in(source)}
     return fingerprints.digest(maps) if maps else "missing"

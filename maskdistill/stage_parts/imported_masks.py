@@ -1,6 +1,6 @@
 """Imported masks: read from a file of others to disk, and written as the lines of a stage.
 
-In:   a file or folder that datasets/result_files.py reads; its images as pictures (Joined)
+In:   a file or folder that datasets/coco/masks_file.py reads; its images as pictures (Joined)
 Out:  propose/proposals.jsonl or detect/detections.jsonl; what was left out stands in the ledger
 """
 
@@ -17,10 +17,10 @@ from typing import IO, Any
 
 import numpy as np
 
-from maskdistill.datasets import result_files
-from maskdistill.datasets.coco import Crowds
-from maskdistill.datasets.fields import Size
-from maskdistill.datasets.result_files import Found, Tally
+from maskdistill.datasets.coco import masks_file
+from maskdistill.datasets.coco.fields import Size
+from maskdistill.datasets.coco.instances_file import Crowds
+from maskdistill.datasets.coco.masks_file import Found, Tally
 from maskdistill.engine.job import Job
 from maskdistill.errors import PredictionError, listed, setting
 from maskdistill.masks import rle
@@ -117,7 +117,7 @@ def read(
     source = found.source
     job.progress.say(f"{folder.path.name}: masks are imported from {source}")
     tally = Tally()
-    for each in result_files.masks(
+    for each in masks_file.masks(
         source,
         found.sizes,
         known=found.listed.__contains__,

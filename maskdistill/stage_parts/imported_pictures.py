@@ -1,6 +1,6 @@
 """Pictures of imported masks: the images of a file of others, joined to the run's pictures.
 
-In:   a file or folder that datasets/result_files.py reads, maybe a list of its images; the run's
+In:   a file or folder that datasets/coco/masks_file.py reads, maybe a list of its images; the run's
       pictures
 Out:  Joined: which picture each image is, and the pictures that the file does not list
 """
@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from maskdistill.datasets import result_files
-from maskdistill.datasets.fields import Key, Size
+from maskdistill.datasets.coco import masks_file
+from maskdistill.datasets.coco.fields import Key, Size
 from maskdistill.datasets.names import join
 from maskdistill.engine.job import Image, Job
 from maskdistill.errors import PredictionError, SettingsError, listed, setting
@@ -55,7 +55,7 @@ def joined(job: Job, own: ProposeSettings | DetectSettings) -> Joined:
         SettingsError: there are two lists of images.
     """
     source = Path(own.import_file)
-    about = result_files.images(source)
+    about = masks_file.images(source)
     if own.import_images:
         if about is not None:
             stage = "propose" if isinstance(own, ProposeSettings) else "detect"
@@ -63,7 +63,7 @@ def joined(job: Job, own: ProposeSettings | DetectSettings) -> Joined:
                 f"import_images: {source} lists its images itself. "
                 f"Leave out {setting(f'{stage}.import_images')}"
             )
-        about = result_files.images(Path(own.import_images))
+        about = masks_file.images(Path(own.import_images))
         if about is None:
             raise PredictionError(f"{own.import_images}: lists no images. Wanted: a COCO dataset")
     if about is None:  # image ids are ours

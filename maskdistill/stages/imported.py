@@ -1,6 +1,6 @@
 """imported: masks of others in place of those of `propose` or `detect`.
 
-In:   a file or folder that datasets/result_files.py reads; images.jsonl
+In:   a file or folder that datasets/coco/masks_file.py reads; images.jsonl
 Out:  propose/proposals.jsonl; or detect/detections.jsonl, clusters.json, names.json
 """
 

@@ -12,8 +12,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from maskdistill.datasets.coco import read_list
-from maskdistill.datasets.names import join
+from maskdistill.datasets.names import join, read_list
 from maskdistill.engine.job import Job
 from maskdistill.engine.stage import Done, Stage
 from maskdistill.errors import GroundTruthError, PictureError, RunError, SettingsError

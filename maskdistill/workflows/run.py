@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from maskdistill.datasets import label_maps
+from maskdistill.datasets.label_maps import map_folder
 from maskdistill.engine.job import Job
 from maskdistill.engine.stage import Stage, elsewhere, perform
 from maskdistill.errors import GroundTruthError, RunError, SettingsError, setting
@@ -75,7 +75,7 @@ def check_truth(settings: RunSettings) -> None:
     for source in map(Path, settings.ground_truth):
         try:
             if source.is_dir():
-                label_maps.listing(source, GroundTruthError)
+                map_folder.listing(source, GroundTruthError)
             elif not source.exists():
                 raise GroundTruthError(f"{source}: no such file or folder")
         except GroundTruthError as problem:

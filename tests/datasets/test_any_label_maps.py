@@ -9,7 +9,7 @@ from hypothesis.extra import numpy as stnp
 from PIL import Image
 
 from maskdistill.datasets import truth
-from maskdistill.datasets.map_files import Reading
+from maskdistill.datasets.label_maps.map_files import Reading
 from maskdistill.errors import GroundTruthError
 
 MODES = ["1", "L", "L", "P", "P", "RGB", "RGBA", "LA", "I;16"]

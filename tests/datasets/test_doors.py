@@ -12,7 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from maskdistill import api
-from maskdistill.datasets import coco, coco_results, truth
+from maskdistill.datasets import truth
+from maskdistill.datasets.coco import instances_file, results_file
 from maskdistill.errors import GroundTruthError, PredictionError
 
 SIZE = (60, 80)  # height, width
@@ -201,11 +202,13 @@ def test_other_encodings_of_text_are_the_same_text(tmp_path, packing) -> None:
         path.write_bytes(gzip.compress(text.encode()))
     else:
         path.write_bytes(text.encode("utf-8-sig" if packing == "bom" else packing))
-    assert coco.read(path).objects == coco.read(saved(tmp_path, dataset())).objects
+    assert (
+        instances_file.read(path).objects == instances_file.read(saved(tmp_path, dataset())).objects
+    )
     with gzip.open(tmp_path / "results.json.gz", "wt", encoding="utf-8-sig") as file:
         json.dump(results(dataset()), file)
-    known = coco.read(path)
-    found = coco_results.read(tmp_path / "results.json.gz", known, same_categories=True)
+    known = instances_file.read(path)
+    found = results_file.read(tmp_path / "results.json.gz", known, same_categories=True)
     assert sum(map(len, found.records.values())) == 24
 
 
@@ -340,16 +343,16 @@ def test_boxes_that_cannot_be_are_counted_by_kind(tmp_path) -> None:
 
 
 def test_boxes_of_results_are_looked_at_alike(tmp_path) -> None:
-    known = coco.read(saved(tmp_path, dataset()))
+    known = instances_file.read(saved(tmp_path, dataset()))
     rows = results(each(corners)())
-    found = coco_results.read(saved(tmp_path, rows, "r.json"), known, same_categories=True)
+    found = results_file.read(saved(tmp_path, rows, "r.json"), known, same_categories=True)
     assert any("would not as corners" in note for note in found.notes)
     assert any("overlap the box of their mask by less than half" in note for note in found.notes)
     small = results(each(fractions)())
     for row in small:
         del row["segmentation"]
     with pytest.raises(PredictionError, match="fractions of width and height"):
-        coco_results.read(saved(tmp_path, small, "r.json"), known, same_categories=True)
+        results_file.read(saved(tmp_path, small, "r.json"), known, same_categories=True)
 
 
 def test_objects_of_another_scale_than_their_boxes_or_pictures_are_told(tmp_path) -> None:
@@ -453,7 +456,7 @@ def test_whatever_a_field_holds_there_is_a_number_or_our_own_error(tmp_path, cha
             rows[place % len(rows)][key] = value
     path = saved(tmp_path, made)
     ended = []
-    for read in (coco.read, truth.read):
+    for read in (instances_file.read, truth.read):
         try:
             read(path)
             ended.append("read")
@@ -461,10 +464,10 @@ def test_whatever_a_field_holds_there_is_a_number_or_our_own_error(tmp_path, cha
             ended.append(str(error))
     assert ended[0] == ended[1]  # one reader: no two judgements
     assert "Error" not in ended[0]
-    known = coco.read(saved(tmp_path, dataset(), "known.json"))
+    known = instances_file.read(saved(tmp_path, dataset(), "known.json"))
     said = ""
     try:
-        coco_results.read(saved(tmp_path, rows, "r.json"), known, same_categories=True)
+        results_file.read(saved(tmp_path, rows, "r.json"), known, same_categories=True)
     except PredictionError as error:
         said = str(error)
     assert "Error" not in said

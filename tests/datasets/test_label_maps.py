@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as stnp
 from PIL import Image
 
-from maskdistill.datasets import label_maps, truth, voc_colours
-from maskdistill.datasets.label_maps import LabelMaps
-from maskdistill.datasets.map_files import NUMBERS, FileError, Reading, decoded
-from maskdistill.datasets.map_palettes import Palettes
-from maskdistill.datasets.pixel_counts import pixels_of_each
+from maskdistill.datasets import truth
+from maskdistill.datasets.label_maps import map_folder, voc_colours
+from maskdistill.datasets.label_maps.map_files import NUMBERS, FileError, Reading, decoded
+from maskdistill.datasets.label_maps.map_folder import LabelMaps
+from maskdistill.datasets.label_maps.map_palettes import Palettes
+from maskdistill.datasets.label_maps.pixel_counts import pixels_of_each
 from maskdistill.errors import GroundTruthError, PredictionError
 
 TWO_VALUED = Reading(values="two_valued")
@@ -421,7 +422,7 @@ def n_decoded(monkeypatch) -> list[Path]:
         seen.append(path)
         return decoded(path, reading)
 
-    monkeypatch.setattr(label_maps, "decoded", counted)
+    monkeypatch.setattr(map_folder, "decoded", counted)
     return seen
 
 
@@ -441,7 +442,7 @@ def test_each_map_is_decoded_once_however_often_it_is_looked_at(tmp_path, n_deco
 
 
 def test_what_does_not_fit_into_memory_is_decoded_again(tmp_path, n_decoded, monkeypatch) -> None:
-    monkeypatch.setattr(label_maps, "KEPT_BYTES", OBJECT.size)
+    monkeypatch.setattr(map_folder, "KEPT_BYTES", OBJECT.size)
     for name in "abc":
         save(tmp_path / f"{name}.png", OBJECT)
     found = truth.read(tmp_path)

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from maskdistill.datasets import coco, coco_results, result_files, truth
+from maskdistill.datasets import truth
+from maskdistill.datasets.coco import instances_file, masks_file, results_file
 from maskdistill.errors import GroundTruthError, PredictionError
 from maskdistill.masks import rle
 from tests.reference.masks import run_lengths
@@ -87,9 +88,9 @@ def saved(path: Path, content: Any) -> Path:
     return path
 
 
-def imported(source: Path) -> list[result_files.Found]:
-    read = result_files.masks(source, {4: SIZE}, known=lambda key: key == 4, categories=None)
-    return [found for found in read if isinstance(found, result_files.Found)]
+def imported(source: Path) -> list[masks_file.Found]:
+    read = masks_file.masks(source, {4: SIZE}, known=lambda key: key == 4, categories=None)
+    return [found for found in read if isinstance(found, masks_file.Found)]
 
 
 @each
@@ -105,17 +106,17 @@ def test_the_truth_of_a_run_names_file_annotation_and_image(tmp_path, segmentati
 def test_the_truth_of_a_score_names_file_annotation_and_image(tmp_path, segmentation, said) -> None:
     source = saved(tmp_path / "theirs.json", dataset(segmentation))
     with pytest.raises(GroundTruthError, match=said) as raised:
-        coco.read(source)
+        instances_file.read(source)
     for where in ("theirs.json", "annotation 72", "image b/x.png"):
         assert where in str(raised.value)
 
 
 @each
 def test_results_name_file_place_and_image(tmp_path, segmentation, said) -> None:
-    known = coco.read(saved(tmp_path / "truth.json", dataset(WHOLE)))
+    known = instances_file.read(saved(tmp_path / "truth.json", dataset(WHOLE)))
     source = saved(tmp_path / "theirs.json", results(segmentation))
     with pytest.raises(PredictionError, match=said) as raised:
-        coco_results.read(source, known, same_categories=True)
+        results_file.read(source, known, same_categories=True)
     for where in ("theirs.json", "result 1 ", "image b/x.png"):
         assert where in str(raised.value)
 
@@ -136,7 +137,7 @@ def test_a_folder_of_files_names_the_file_of_a_picture(tmp_path) -> None:
     row = {"segmentation": plain([29, 4]), "predicted_iou": 0.9}
     image = {"file_name": "x.jpg", "height": 9, "width": 14}
     saved(folder / "sa_1.json", {"image": image, "annotations": [row]})
-    read = result_files.masks(folder, {"sa_1.json": SIZE}, known=lambda key: True, categories=None)
+    read = masks_file.masks(folder, {"sa_1.json": SIZE}, known=lambda key: True, categories=None)
     with pytest.raises(
         PredictionError, match=r"number 0 of image sa_1.json \(run lengths sum to 33"
     ):
@@ -152,11 +153,11 @@ def test_what_an_image_calls_ignored_is_checked_too(tmp_path) -> None:
 @pytest.mark.parametrize("form", [WHOLE, plain(run_lengths(MASK))], ids=["compressed", "plain"])
 def test_whole_run_lengths_are_read_as_they_are(tmp_path, form) -> None:
     source = saved(tmp_path / "theirs.json", dataset(form))
-    known = coco.read(source)
+    known = instances_file.read(source)
     assert [row["rle"] for row in known.objects[4]] == [WHOLE, WHOLE]
     assert truth.read(source).objects["b/x.png"].rles == [WHOLE, WHOLE]
     assert [found.rle for found in imported(source)] == [WHOLE, WHOLE]
-    found = coco_results.read(
+    found = results_file.read(
         saved(tmp_path / "results.json", results(form)), known, same_categories=True
     )
     assert [row["rle"] for row in found.records[4]] == [WHOLE, WHOLE]
@@ -178,7 +179,7 @@ def test_whatever_the_run_lengths_are_every_reader_ends_with_masks_or_our_own_er
     segmentation = {"size": size, "counts": counts}
     source = saved(tmp_path / "theirs.json", dataset(segmentation))
     listed = saved(tmp_path / "results.json", results(segmentation))
-    known = coco.read(saved(tmp_path / "truth.json", dataset(WHOLE)))
+    known = instances_file.read(saved(tmp_path / "truth.json", dataset(WHOLE)))
 
     def masks_or_none(read, error) -> int | None:
         try:
@@ -188,9 +189,9 @@ def test_whatever_the_run_lengths_are_every_reader_ends_with_masks_or_our_own_er
 
     ended = {
         masks_or_none(lambda: truth.read(source).objects["b/x.png"].rles, GroundTruthError),
-        masks_or_none(lambda: coco.read(source).objects[4], GroundTruthError),
+        masks_or_none(lambda: instances_file.read(source).objects[4], GroundTruthError),
         masks_or_none(
-            lambda: coco_results.read(listed, known, same_categories=True).records[4],
+            lambda: results_file.read(listed, known, same_categories=True).records[4],
             PredictionError,
         ),
     }

@@ -5,7 +5,9 @@ import json
 import numpy as np
 import scipy.io
 
-from maskdistill.datasets import coco, label_maps, voc
+from maskdistill.datasets import voc
+from maskdistill.datasets.coco import instances_file
+from maskdistill.datasets.label_maps import map_folder
 from tests.datasets import trees
 
 
@@ -36,7 +38,7 @@ def test_the_devkit_with_sbd_has_its_splits_maps_and_boxes(tmp_path):
     assert len(trainaug) == 4 + 4
     mat = scipy.io.loadmat(own / "benchmark_RELEASE" / "dataset" / "cls" / f"{trainaug[0]}.mat")
     inside = mat["GTcls"][0]["Segmentation"][0]  # as torchvision's SBDataset reads it
-    label_map = label_maps.read_map(found.class_maps / f"{trainaug[0]}.png")
+    label_map = map_folder.read_map(found.class_maps / f"{trainaug[0]}.png")
     np.testing.assert_array_equal(inside[label_map != 255], label_map[label_map != 255])
 
 
@@ -58,7 +60,7 @@ def test_the_single_archive_names_the_same_trainaug(tmp_path):
 
 def test_coco_has_polygons_and_a_crowd(tmp_path):
     path = trees.coco(tmp_path)
-    found = coco.read(path)
+    found = instances_file.read(path)
     assert found.notes == ["2 of 17 annotations are crowds, here no objects"]
     assert found.has_masks
     assert sum(row["crowd"] for rows in found.objects.values() for row in rows) >= 1

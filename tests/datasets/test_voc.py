@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 
 from maskdistill import api, cli
-from maskdistill.datasets import coco, truth, voc
+from maskdistill.datasets import truth, voc
+from maskdistill.datasets.coco import instances_file
 from maskdistill.errors import GroundTruthError
 from maskdistill.masks import rle
 from tests.datasets import trees
@@ -163,7 +164,7 @@ def test_objects_become_instances_with_the_class_of_their_pixels(devkit, tmp_pat
     path = tmp_path / "voc.json"
     path.write_text(json.dumps(made))
     assert truth.of_one_list([truth.read(path)])[0] == ["dog", "person"]
-    assert coco.read(path).notes == []
+    assert instances_file.read(path).notes == []
 
 
 def test_without_classes_there_is_one_category(devkit) -> None:
@@ -184,7 +185,7 @@ def test_boxes_become_instances_without_masks(devkit, tmp_path) -> None:
     assert [row["difficult"] for row in made["annotations"][:2]] == [0, 1]
     path = tmp_path / "boxes.json"
     path.write_text(json.dumps(made))
-    assert not coco.read(path).has_masks
+    assert not instances_file.read(path).has_masks
     results = [
         {
             "image_id": row["image_id"],

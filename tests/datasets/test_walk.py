@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 
-from maskdistill.datasets import coco, coco_results, part, result_files, truth, walk
+from maskdistill.datasets import truth
+from maskdistill.datasets.coco import instances_file, masks_file, part, results_file, walk
+from maskdistill.datasets.names import read_list
 from maskdistill.errors import GroundTruthError
 from tests.datasets import trees
 
@@ -33,7 +35,7 @@ def test_images_come_before_annotations_whatever_the_order_in_the_file(source, t
     walk.instances(path, begin=steps.append, take=steps.append)
     assert [len(steps[0]), *steps[1:]] == [5, *json.loads(source.read_text())["annotations"]]
     assert truth.read(path).objects == truth.read(source).objects
-    assert coco.read(path).objects == coco.read(source).objects
+    assert instances_file.read(path).objects == instances_file.read(source).objects
 
 
 @pytest.mark.parametrize("is_on", [True, False])
@@ -50,7 +52,7 @@ def test_the_collector_is_left_as_it_was_where_a_file_is_bad_too(source, tmp_pat
         gc.enable()
 
 
-@pytest.mark.parametrize("read", [truth.read, coco.read])
+@pytest.mark.parametrize("read", [truth.read, instances_file.read])
 @pytest.mark.parametrize("value", [None, 3, {}, {"item": []}], ids=repr)
 @pytest.mark.parametrize("gone", walk.NEEDED)
 def test_a_list_that_is_missing_is_named(source, tmp_path, gone, value, read):
@@ -66,11 +68,11 @@ def test_a_list_that_is_missing_is_named(source, tmp_path, gone, value, read):
 def test_a_list_that_is_empty_is_none_that_is_missing(source, tmp_path):
     path = tmp_path / "other.json"
     path.write_text(json.dumps({**json.loads(source.read_text()), "annotations": []}))
-    assert all(not rows for rows in coco.read(path).objects.values())
+    assert all(not rows for rows in instances_file.read(path).objects.values())
     assert truth.of_one_list([truth.read(path)])[0] == []
 
 
-@pytest.mark.parametrize("read", [truth.read, coco.read])
+@pytest.mark.parametrize("read", [truth.read, instances_file.read])
 def test_a_file_that_is_cut_short_is_named(source, tmp_path, read):
     text = source.read_text()
     path = tmp_path / "cut.json"
@@ -83,24 +85,26 @@ def test_a_file_that_is_cut_short_is_named(source, tmp_path, read):
 def test_only_the_objects_of_chosen_images_are_read_but_the_ids_of_all_are_looked_at(
     source, tmp_path
 ):
-    everything = coco.read(source)
+    everything = instances_file.read(source)
     names = list(everything.files.values())[1:3]
-    some = coco.read(source, objects_of=[f"train2014/{name}" for name in names])
+    some = instances_file.read(source, objects_of=[f"train2014/{name}" for name in names])
     assert (some.files, some.sizes, some.names) == (
         everything.files,
         everything.sizes,
         everything.names,
     )
     assert {everything.files[number] for number, rows in some.objects.items() if rows} == set(names)
-    assert coco.only(some, names).objects == coco.only(everything, names).objects
+    assert (
+        instances_file.only(some, names).objects == instances_file.only(everything, names).objects
+    )
     with pytest.raises(GroundTruthError, match=r"1 of 1 names of the list are no image of it"):
-        coco.read(source, objects_of=["nobody"])
+        instances_file.read(source, objects_of=["nobody"])
     loaded = json.loads(source.read_text())
     loaded["annotations"][-1]["category_id"] = 7
     bad = tmp_path / "bad.json"
     bad.write_text(json.dumps(loaded))
     with pytest.raises(GroundTruthError, match="has category_id 7, which is not listed"):
-        coco.read(bad, objects_of=names[:1])
+        instances_file.read(bad, objects_of=names[:1])
 
 
 def test_the_part_of_a_list_has_its_images_objects_and_all_categories(source, tmp_path):
@@ -145,20 +149,20 @@ def test_truth_results_and_lists_are_read_in_every_encoding_and_packed(
         return path
 
     instances = other(tmp_path / "instances.json", source.read_text())
-    wanted = coco.read(source)
-    assert coco.read(instances).objects == wanted.objects
+    wanted = instances_file.read(source)
+    assert instances_file.read(instances).objects == wanted.objects
     assert truth.read(instances).objects == truth.read(source).objects
     rows = [{**row, "score": 0.5} for row in json.loads(source.read_text())["annotations"]]
     plain = tmp_path / "plain.json"
     plain.write_text(json.dumps(rows))
     results = other(tmp_path / "results.json", json.dumps(rows))
-    read = [coco_results.read(path, wanted, same_categories=True) for path in (plain, results)]
+    read = [results_file.read(path, wanted, same_categories=True) for path in (plain, results)]
     assert read[0] == read[1]
     asked = {"known": wanted.files.__contains__, "categories": wanted.names}
-    masks = [list(result_files.masks(path, wanted.sizes, **asked)) for path in (plain, results)]
+    masks = [list(masks_file.masks(path, wanted.sizes, **asked)) for path in (plain, results)]
     assert masks[0] == masks[1]
     names = [*wanted.files.values(), "ä.jpg"]
-    assert coco.read_list(other(tmp_path / "list.txt", "\n".join(names))) == names
+    assert read_list(other(tmp_path / "list.txt", "\n".join(names))) == names
 
 
 def ignored(source: Path, out: Path, value: Any) -> Path:

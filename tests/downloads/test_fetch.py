@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from maskdistill import api, cli
-from maskdistill.datasets import coco, truth, voc
+from maskdistill.datasets import truth, voc
+from maskdistill.datasets.coco import instances_file
 from maskdistill.downloads import fetch, run_command, sources
 from maskdistill.downloads.fetch import Fetch
 from maskdistill.downloads.sources import Archive, Dataset
@@ -128,7 +129,7 @@ def test_with_sbd_beside_it_the_command_of_a_run_has_trainaug_val_and_the_truth(
     assert (home / "val.txt").read_text().split() == [
         f"{name}.jpg" for name in found.names("segmentation/val")
     ]
-    assert coco.read(home / "val.json").notes == []
+    assert instances_file.read(home / "val.json").notes == []
     before = (home / "val.json").stat().st_mtime_ns
     assert run_command.make("voc2012", out, Progress(quiet=True)) == [line]
     assert (home / "val.json").stat().st_mtime_ns == before
@@ -140,7 +141,7 @@ def test_2007_has_lists_of_both_splits(tmp_path):
     assert f"--only {tmp_path}/maskdistill/voc2007/trainval.txt" in line
     assert support.endswith("--cluster.support runs/voc07")
     assert len((tmp_path / "maskdistill" / "voc2007" / "test.txt").read_text().split()) == 3
-    assert coco.read(tmp_path / "maskdistill" / "voc2007" / "test.json").has_masks
+    assert instances_file.read(tmp_path / "maskdistill" / "voc2007" / "test.json").has_masks
 
 
 def test_an_archive_put_there_by_hand_is_checked_used_and_kept(made, tmp_path):

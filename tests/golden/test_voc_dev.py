@@ -5,7 +5,8 @@ import json
 import numpy as np
 
 from maskdistill import api
-from maskdistill.datasets import label_maps, voc
+from maskdistill.datasets import voc
+from maskdistill.datasets.label_maps import map_folder
 from maskdistill.evaluation import semantic
 from tests.reference import semantic as plain
 
@@ -18,7 +19,7 @@ def test_splits_maps_and_boxes_of_the_devkit(reference):
     maps = found.label_maps(train + val)
     n_inside = n_classes = 0
     for name, path in maps.items():
-        label_map = label_maps.read_map(path)
+        label_map = map_folder.read_map(path)
         assert (label_map == 255).any()
         objects = voc.boxes(found, name)
         for which in np.setdiff1d(np.unique(label_map), [0, 255]):
@@ -38,7 +39,7 @@ def test_a_perturbed_copy_is_scored_as_by_a_loop_over_classes(reference, tmp_pat
     found = voc.find(reference / "data" / "voc-dev")
     counted = np.zeros((3, 21), np.int64)
     for name, path in found.label_maps(found.names("segmentation/val")).items():
-        label_map = label_maps.read_map(path)
+        label_map = map_folder.read_map(path)
         moved = np.roll(label_map, tuple(rng.integers(-9, 10, 2)), (0, 1))
         moved = np.where(
             rng.random(moved.shape) < 0.05, rng.integers(0, 23, moved.shape), moved

@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from maskdistill import api, cli
-from maskdistill.datasets import label_maps, voc_colours
 from maskdistill.datasets import truth as truths
+from maskdistill.datasets.label_maps import map_folder, voc_colours
 from maskdistill.errors import GroundTruthError, PredictionError, SettingsError
 
 SIZES = {"a": (20, 31), "b/c": (16, 12), "d": (9, 14)}
@@ -203,13 +203,13 @@ def test_void_of_a_run_is_a_setting(two_valued, copied, capsys) -> None:
 
 
 def test_a_run_decodes_each_map_of_its_truth_once(two_valued, small_run, monkeypatch) -> None:
-    own, seen = label_maps.decoded, list[str]()
+    own, seen = map_folder.decoded, list[str]()
 
     def counted(path: Path, reading: Any) -> Any:
         seen.append(path.name)
         return own(path, reading)
 
-    monkeypatch.setattr(label_maps, "decoded", counted)
+    monkeypatch.setattr(map_folder, "decoded", counted)
     small_run(two_valued["01"])
     assert sorted(seen) == sorted(path.name for path in two_valued["01"].iterdir())
 

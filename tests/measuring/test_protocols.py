@@ -9,7 +9,8 @@ import pytest
 import yaml
 
 from maskdistill import api, cli
-from maskdistill.datasets import label_maps, truth, voc
+from maskdistill.datasets import truth, voc
+from maskdistill.datasets.label_maps import map_folder
 from maskdistill.downloads import run_command
 from maskdistill.runs.progress import Progress
 from tests.datasets import trees
@@ -48,7 +49,7 @@ def test_the_truth_that_is_made_ready_gives_the_label_maps_of_the_devkit(data):
     number_of = [voc.CLASSES.index(name) for name in ["background", *known.names]]
     n_void = 0
     for name, path in found.label_maps(found.names("segmentation/val")).items():
-        wanted = label_maps.read_map(path)
+        wanted = map_folder.read_map(path)
         ours = known.label_map(f"{name}.jpg")
         n_void += int((ours == 255).sum())
         np.testing.assert_array_equal(

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from maskdistill import api, cli
-from maskdistill.datasets import coco
+from maskdistill.datasets.coco import instances_file
 from maskdistill.errors import GroundTruthError, PredictionError, SettingsError
 from maskdistill.evaluation import instances
 from maskdistill.masks import rle
@@ -420,8 +420,8 @@ def test_the_command_writes_the_table(files, tmp_path, capsys) -> None:
 
 def test_a_list_of_names_keeps_its_images_alone(files, tmp_path) -> None:
     dataset, _, _, _ = files
-    truth = coco.read(written(tmp_path, dataset, [])["ground_truth"])
-    kept = coco.only(truth, ["train2014/3.jpg", "1.jpg"])
+    truth = instances_file.read(written(tmp_path, dataset, [])["ground_truth"])
+    kept = instances_file.only(truth, ["train2014/3.jpg", "1.jpg"])
     assert list(kept.objects) == [1, 3]
     assert kept.objects[3] == truth.objects[3]
     for names, said in (
@@ -429,7 +429,7 @@ def test_a_list_of_names_keeps_its_images_alone(files, tmp_path) -> None:
         (["1.jpg"] * 2, "stand twice"),
     ):
         with pytest.raises(GroundTruthError, match=said):
-            coco.only(truth, names)
+            instances_file.only(truth, names)
 
 
 def test_a_list_scores_its_images_alone_and_tells_of_the_others(files, tmp_path) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from maskdistill.datasets.fields import Size
+from maskdistill.datasets.coco.fields import Size
 from maskdistill.datasets.findings import Findings
 from maskdistill.errors import GroundTruthError, PredictionError
 from maskdistill.masks import rle

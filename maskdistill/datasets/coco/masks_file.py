@@ -15,12 +15,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from maskdistill.datasets import checks, fields, streamed
-from maskdistill.datasets.coco import Crowds
-from maskdistill.datasets.fields import Key, Size
+from maskdistill.datasets import streamed
+from maskdistill.datasets.coco import checks, fields
+from maskdistill.datasets.coco.fields import Key, Size
+from maskdistill.datasets.coco.image_rows import listed_images
+from maskdistill.datasets.coco.instances_file import Crowds
+from maskdistill.datasets.coco.segmentations import mask_of
 from maskdistill.datasets.findings import Findings
-from maskdistill.datasets.image_rows import listed_images
-from maskdistill.datasets.segmentations import mask_of
 from maskdistill.errors import PredictionError, listed, setting
 from maskdistill.masks import rle
 from maskdistill.types import Rle

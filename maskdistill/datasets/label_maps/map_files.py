@@ -21,8 +21,8 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from maskdistill.datasets import voc_colours
-from maskdistill.datasets.pixel_counts import pixels_of_each
+from maskdistill.datasets.label_maps import voc_colours
+from maskdistill.datasets.label_maps.pixel_counts import pixels_of_each
 from maskdistill.errors import listed, setting
 from maskdistill.types import LabelValues
 

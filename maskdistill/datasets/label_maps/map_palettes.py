@@ -13,9 +13,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from maskdistill.datasets import voc_colours
 from maskdistill.datasets.findings import Findings
-from maskdistill.datasets.map_files import VOID, Reading
+from maskdistill.datasets.label_maps import voc_colours
+from maskdistill.datasets.label_maps.map_files import VOID, Reading
 
 Colour = tuple[int, ...]
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from maskdistill.datasets.findings import Findings
-from maskdistill.datasets.map_files import (
+from maskdistill.datasets.label_maps.map_files import (
     NUMBERS,
     VOID,
     FileError,
@@ -25,7 +25,7 @@ from maskdistill.datasets.map_files import (
     is_grey_jpeg,
     size_of,
 )
-from maskdistill.datasets.map_palettes import Palettes
+from maskdistill.datasets.label_maps.map_palettes import Palettes
 from maskdistill.errors import GroundTruthError, PredictionError, listed
 
 # Maps of one folder that stay in memory, as they are: to pack and unpack them takes longer than to

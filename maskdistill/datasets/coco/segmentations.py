@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from maskdistill.datasets import fields
+from maskdistill.datasets.coco import fields
 from maskdistill.errors import listed
 from maskdistill.masks import rle, run_lengths
 from maskdistill.types import Rle

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from maskdistill.datasets import fields
-from maskdistill.datasets.fields import Key, Size
+from maskdistill.datasets.coco import fields
+from maskdistill.datasets.coco.fields import Key, Size
+from maskdistill.datasets.coco.segmentations import mask_of
 from maskdistill.datasets.findings import Findings
-from maskdistill.datasets.segmentations import mask_of
 from maskdistill.errors import GroundTruthError, PredictionError, listed
 from maskdistill.types import Rle
 

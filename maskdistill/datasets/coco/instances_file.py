@@ -13,12 +13,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from maskdistill.datasets import checks, fields, streamed, walk
-from maskdistill.datasets.fields import Key, Size
+from maskdistill.datasets.coco import checks, fields, walk
+from maskdistill.datasets.coco.fields import Key, Size
+from maskdistill.datasets.coco.image_rows import Listed, listed_images
+from maskdistill.datasets.coco.segmentations import mask_of
 from maskdistill.datasets.findings import Findings
-from maskdistill.datasets.image_rows import Listed, listed_images
 from maskdistill.datasets.names import join
-from maskdistill.datasets.segmentations import mask_of
 from maskdistill.errors import GroundTruthError, listed, setting
 from maskdistill.masks import rle
 from maskdistill.types import Rle
@@ -137,23 +137,6 @@ def _numbers(source: Path, files: Mapping[int, str], wanted: Sequence[str]) -> l
             f"or of several: {listed(missing)}. Give the instances file that the list was made for"
         )
     return sorted(number_of[key] for key in found.values())
-
-
-def read_list(source: Path) -> list[str]:
-    """Read a list of names, one a line, in any encoding, packed by gzip or not; skip empty lines.
-
-    Raises:
-        GroundTruthError: no such file, no text, no name in it.
-    """
-    try:
-        with streamed.opened(source) as file:
-            text = file.read().decode()
-    except (OSError, ValueError) as error:
-        raise GroundTruthError(f"{source}: cannot be read as a list of names: {error}") from error
-    names = [line.strip() for line in text.splitlines() if line.strip()]
-    if not names:
-        raise GroundTruthError(f"{source}: holds no name. Wanted: one a line")
-    return names
 
 
 class _Reader:

@@ -13,13 +13,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from maskdistill.datasets import checks, fields, streamed
-from maskdistill.datasets.coco import Instances, Record
-from maskdistill.datasets.fields import Key
+from maskdistill.datasets import streamed
+from maskdistill.datasets.coco import checks, fields
+from maskdistill.datasets.coco.fields import Key
+from maskdistill.datasets.coco.image_rows import Listed, listed_images
+from maskdistill.datasets.coco.instances_file import Instances, Record
+from maskdistill.datasets.coco.segmentations import mask_of
 from maskdistill.datasets.findings import Findings
-from maskdistill.datasets.image_rows import Listed, listed_images
 from maskdistill.datasets.names import join
-from maskdistill.datasets.segmentations import mask_of
 from maskdistill.errors import PredictionError, listed
 from maskdistill.masks import rle
 
