@@ -3,7 +3,9 @@
 Contract: find(folder) -> relative paths; search(folder) -> Found(paths, passed_over);
           told(passed_over) -> a sentence; gather(files, folders, patterns) -> Given;
           probe(path) -> Probe; read(path) -> (H, W, 3) uint8 RGB;
-          as_rgb(array or path) -> the same;
+          as_rgb(array or path) -> the same; probe_pages(path) -> a Probe a page;
+          name_of(path, page), parted(name) -> how pages are called;
+          grey_levels, sampled, limits_of: how many levels are used, and which a stretch takes;
           prefetched(items, load, workers=) -> (item, result or PictureError) in order;
           of_like_shape(shapes, size=) -> positions of the pictures that a device sees together
 Reads files, changes none. A file that cannot be read raises PictureError with file and reason.
@@ -12,22 +14,32 @@ Reads files, changes none. A file that cannot be read raises PictureError with f
 from maskdistill.pictures.batches import of_like_shape
 from maskdistill.pictures.folder import Found, find, search, told
 from maskdistill.pictures.given import Given, Pictures, check, gather
+from maskdistill.pictures.levels import FEW, Limits, limits_of
+from maskdistill.pictures.pages import name_of, parted
 from maskdistill.pictures.prefetch import prefetched
-from maskdistill.pictures.read import Probe, as_rgb, probe, read
+from maskdistill.pictures.read import Probe, as_rgb, grey_levels, probe, probe_pages, read, sampled
 
 __all__ = [
+    "FEW",
     "Found",
     "Given",
+    "Limits",
     "Pictures",
     "Probe",
     "as_rgb",
     "check",
     "find",
     "gather",
+    "grey_levels",
+    "limits_of",
+    "name_of",
     "of_like_shape",
+    "parted",
     "prefetched",
     "probe",
+    "probe_pages",
     "read",
+    "sampled",
     "search",
     "told",
 ]
