@@ -95,7 +95,7 @@ def by_split(
         raise GroundTruthError(
             f"{', '.join(job.settings.ground_truth)}: none of the {len(keys)} pictures there "
             f"({listed(keys, 2)}) is one of the run's {len(job.images)} "
-            f"({listed([image.path for image in job.images], 2)}). They are joined by relative "
+            f"({listed([image.name for image in job.images], 2)}). They are joined by relative "
             f"path or file name. Give the {setting('ground_truth')} of these pictures"
         )
     return joined
@@ -112,7 +112,7 @@ def join(
         GroundTruthError: a truth of another size than its picture.
     """
     found = []
-    left = {image.path: image for image in images}
+    left = {image.name: image for image in images}
     for source in sources:
         for path, key in truths.join(source.keys, list(left)).items():
             image = left.pop(path)
@@ -120,7 +120,7 @@ def join(
             if size != image.size:
                 raise GroundTruthError(
                     f"{source.source}: {key} is {size[1]} x {size[0]} px, "
-                    f"its picture {image.path} {image.width} x {image.height}. "
+                    f"its picture {image.name} {image.width} x {image.height}. "
                     f"Give the truth at the picture's own size, or another {setting('orientation')}"
                 )
             found.append(Known(image, source, key))

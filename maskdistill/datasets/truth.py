@@ -18,6 +18,8 @@ from PIL import Image
 from maskdistill.datasets import walk
 from maskdistill.errors import GroundTruthError
 from maskdistill.masks import rle, run_lengths
+from maskdistill.pictures.formats import suffixes
+from maskdistill.pictures.pages import parted
 from maskdistill.types import MOST_IDS, Rle
 
 
@@ -126,6 +128,9 @@ def read(source: Path) -> Truth:
 def join(keys: Sequence[str], paths: Sequence[str]) -> dict[str, str]:
     """Find each picture's key: by relative path, else by file name, else by name without extension.
 
+    A page of a file goes by `stack.tif#2`, as a label map also by `stack#2.png`; the first one by
+    the path alone too.
+
     A name counts only if it is unique among all keys and among all paths: of two pictures that
     share one, neither is given a key by it, even where the other was joined by its path.
 
@@ -140,7 +145,7 @@ def join(keys: Sequence[str], paths: Sequence[str]) -> dict[str, str]:
     {'other/x.png': 'a/x.png', 'y.jpg': 'b/y.png'}
     """
     found: dict[str, str] = {}
-    for name_of in (str, _file_name, _stem):
+    for name_of in (str, _first_page, _file_name, _stem):
         key_of, path_of = _unique(keys, name_of), _unique(paths, name_of)
         for name, path in path_of.items():
             key = key_of.get(name)
@@ -149,12 +154,29 @@ def join(keys: Sequence[str], paths: Sequence[str]) -> dict[str, str]:
     return found
 
 
+def _first_page(path: str) -> str:
+    """Return the path by which a first page goes: that of its file."""
+    file, page = parted(path)
+    return file if page == 1 else path
+
+
 def _file_name(path: str) -> str:
-    return PurePosixPath(path).name
+    return PurePosixPath(_first_page(path)).name
 
 
 def _stem(path: str) -> str:
-    return PurePosixPath(path).stem
+    """Return the file name without extension; of a page with its number: `stack#2`.
+
+    >>> _stem("a/stack.tif#2"), _stem("stack.tif#2.png"), _stem("stack#2.png"), _stem("b/x.y.jpg")
+    ('stack#2', 'stack#2', 'stack#2', 'x.y')
+    """
+    file, page = parted(path)
+    stem = PurePosixPath(file).stem
+    if page == 1 and (inner := parted(stem))[0] != stem:  # a label map named after a page
+        file, page = inner
+        bare = PurePosixPath(file)
+        stem = bare.stem if bare.suffix.lower() in suffixes() else file
+    return stem if page == 1 else f"{stem}#{page}"
 
 
 def _unique(paths: Sequence[str], name_of: Callable[[str], str]) -> dict[str, str]:

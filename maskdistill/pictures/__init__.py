@@ -5,7 +5,7 @@ Contract: find(folder) -> relative paths; search(folder) -> Found(paths, passed_
           probe(path) -> Probe; read(path) -> (H, W, 3) uint8 RGB;
           as_rgb(array or path) -> the same; probe_pages(path) -> a Probe a page;
           name_of(path, page), parted(name) -> how pages are called;
-          grey_levels, sampled, limits_of: how many levels are used, and which a stretch takes;
+          grey_levels(path), limits_of_set(files): how many levels are used, and which a stretch takes;
           prefetched(items, load, workers=) -> (item, result or PictureError) in order;
           of_like_shape(shapes, size=) -> positions of the pictures that a device sees together
 Reads files, changes none. A file that cannot be read raises PictureError with file and reason.
@@ -14,10 +14,19 @@ Reads files, changes none. A file that cannot be read raises PictureError with f
 from maskdistill.pictures.batches import of_like_shape
 from maskdistill.pictures.folder import Found, find, search, told
 from maskdistill.pictures.given import Given, Pictures, check, gather
-from maskdistill.pictures.levels import FEW, Limits, limits_of
+from maskdistill.pictures.levels import FEW, Limits
 from maskdistill.pictures.pages import name_of, parted
+from maskdistill.pictures.picture_set import limits_of_set
 from maskdistill.pictures.prefetch import prefetched
-from maskdistill.pictures.read import Probe, as_rgb, grey_levels, probe, probe_pages, read, sampled
+from maskdistill.pictures.read import (
+    Probe,
+    as_rgb,
+    count_pages,
+    grey_levels,
+    probe,
+    probe_pages,
+    read,
+)
 
 __all__ = [
     "FEW",
@@ -28,10 +37,11 @@ __all__ = [
     "Probe",
     "as_rgb",
     "check",
+    "count_pages",
     "find",
     "gather",
     "grey_levels",
-    "limits_of",
+    "limits_of_set",
     "name_of",
     "of_like_shape",
     "parted",
@@ -39,7 +49,6 @@ __all__ = [
     "probe",
     "probe_pages",
     "read",
-    "sampled",
     "search",
     "told",
 ]

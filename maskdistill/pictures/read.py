@@ -118,6 +118,20 @@ def probe_pages(
     return found
 
 
+def count_pages(
+    path: Path,
+    *,
+    max_megapixels: float = 100.0,
+    bands: Sequence[int] | None = None,
+) -> int:
+    """Return how many pages a file has, at least 1: also where it cannot be read."""
+    try:
+        with opened(path, max_megapixels, bands=bands) as source:
+            return source.n_pages
+    except PictureError:
+        return 1
+
+
 def read(
     path: Path,
     *,
@@ -188,17 +202,16 @@ def grey_levels(
 def sampled(
     path: Path,
     *,
-    stride: int,
+    most: int,
     max_megapixels: float = 100.0,
     bands: Sequence[int] | None = None,
     page: int = 1,
 ) -> np.ndarray | None:
-    """Return every so many a pixel of a deep picture, for the levels of a whole set.
+    """Return pixels of a deep picture, evenly spread over it, for the levels of a whole set.
 
     Args:
         path: of the file; the others as in `read`.
-        stride: each of so many pixels, row by row, at least 1; made odd to the picture's width, so
-            that no column is taken alone.
+        most: pixels that are taken about, at least 1; all of a picture that has no more.
     Returns:
         (n, 1) values of all its bands, or (n, bands) where bands are chosen; None of a picture of 8
         bits.
@@ -210,7 +223,8 @@ def sampled(
         if found is None or (found.bits == 8 and not found.each_band):
             return None
         height, width, n_bands = found.values.shape
-        while np.gcd(stride, width) > 1:
+        stride = -(-height * width // most)
+        while np.gcd(stride, width) > 1:  # else whole columns would be passed over
             stride += 1
         values = found.values.reshape(height * width, n_bands)[::stride]
         return np.array(values if found.each_band else values.reshape(-1, 1))

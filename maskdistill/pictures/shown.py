@@ -9,10 +9,12 @@ Differs:  transparent pixels are laid on white; colour profiles are not applied;
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
+from maskdistill.errors import PictureError
 from maskdistill.pictures import levels, tiff, tiff_samples
 from maskdistill.pictures.opened import DEEP_GREY, LOW_BYTES, Opened
 
@@ -53,6 +55,12 @@ def rgb(source: Opened, wanted: Levels) -> np.ndarray:
     if found is None:
         assert source.picture is not None
         return _of_eight_bits(source.picture)
+    n_bands = found.values.shape[2]
+    if not isinstance(wanted, str) and len(wanted) not in (1, n_bands):
+        raise PictureError(
+            f"{source.path}: shows {n_bands} bands, and the levels of the set are of "
+            f"{len(wanted)}. Choose its own levels: --levels stretch"
+        )
     made = eight_bits(found, wanted)
     return np.repeat(made, 3, axis=2) if made.shape[2] == 1 else np.ascontiguousarray(made)
 
@@ -134,16 +142,15 @@ def _of_deep_png(source: Opened) -> Samples:
     """
     assert source.picture is not None
     source.picture.load()
-    high = np.asarray(source.picture).astype(np.uint16)
+    high: np.ndarray = np.asarray(source.picture).astype(np.uint16)
     source.file.seek(0)
     with Image.open(source.file, formats=("PNG",)) as picture:
-        picture.tile = [
-            part._replace(args=LOW_BYTES[str(part.args)])  # type: ignore[attr-defined]
-            for part in picture.tile
-        ]
-        picture.load()
-        both = (high << 8) | np.asarray(picture)
-    alpha = (both[..., 3] >> 8).astype(np.uint8) if both.shape[2] == 4 else None
+        first: Any = picture
+        first.tile = [part._replace(args=LOW_BYTES[str(part.args)]) for part in first.tile]
+        low = np.asarray(picture)
+    both: Any = (high << 8) | low
+    n_bands = both.shape[-1]
+    alpha = (both[..., 3] >> 8).astype(np.uint8) if n_bands == 4 else None
     return Samples(both[..., :3], 16, alpha=alpha)
 
 

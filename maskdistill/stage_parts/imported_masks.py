@@ -143,7 +143,7 @@ def read(
             _warn(job, folder.path.name, f"{count} {what}")
     for image in found.missing:
         job.ledger.write(
-            "refused", stage=folder.path.name, picture=image.path, reason=_reason(source)
+            "refused", stage=folder.path.name, picture=image.name, reason=_reason(source)
         )
 
 

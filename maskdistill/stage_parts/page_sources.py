@@ -19,6 +19,7 @@ from maskdistill.artifacts.mask_lines import MaskFile
 from maskdistill.engine.job import Image, Job
 from maskdistill.errors import MaskDistillError
 from maskdistill.measuring import tables
+from maskdistill.pictures.pages import name_of
 from maskdistill.report.measured import where_by_class
 from maskdistill.runs import lines, record
 from maskdistill.runs.stages import RECLUSTER, STAGES
@@ -65,8 +66,12 @@ class PageSources:
         The ledger also has those that were mended since.
         """
         path = self.folder.scan.refused
-        found = [(row["path"], row["refused"]) for row in lines.read(path)] if path.exists() else []
-        path_of = {image.id: image.path for image in self.job.images}
+        found = (
+            [(name_of(row["path"], row.get("page")), row["refused"]) for row in lines.read(path)]
+            if path.exists()
+            else []
+        )
+        path_of = {image.id: image.name for image in self.job.images}
         for file in self.files.values():
             reasons = file.reasons.items() if file else ()
             found += [(path_of[number], reason) for number, reason in reasons]
