@@ -6,6 +6,7 @@ Out:      Truth: objects or label maps by key; `join` says which key each pictur
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -16,11 +17,12 @@ import numpy as np
 from PIL import Image
 
 from maskdistill.datasets import walk
+from maskdistill.datasets.page_names import parted
 from maskdistill.errors import GroundTruthError
 from maskdistill.masks import rle, run_lengths
-from maskdistill.pictures.formats import suffixes
-from maskdistill.pictures.pages import parted
 from maskdistill.types import MOST_IDS, Rle
+
+_SUFFIX = re.compile(r"\.[A-Za-z][A-Za-z0-9]{1,4}")  # of the picture, in a page's label map
 
 
 @dataclass(frozen=True)
@@ -175,7 +177,7 @@ def _stem(path: str) -> str:
     if page == 1 and (inner := parted(stem))[0] != stem:  # a label map named after a page
         file, page = inner
         bare = PurePosixPath(file)
-        stem = bare.stem if bare.suffix.lower() in suffixes() else file
+        stem = bare.stem if _SUFFIX.fullmatch(bare.suffix) else file
     return stem if page == 1 else f"{stem}#{page}"
 
 

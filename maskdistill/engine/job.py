@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from maskdistill.datasets.page_names import name_of
 from maskdistill.errors import PictureError, RunError, setting
 from maskdistill.runs import fingerprints, lines, record
 from maskdistill.runs.layout import RunFolder
@@ -39,7 +40,7 @@ class Image:
     @property
     def name(self) -> str:
         """Return the path, and the number of the page from the second one on: `stack.tif#2`."""
-        return self.path if self.page in (None, 1) else f"{self.path}#{self.page}"
+        return name_of(self.path, self.page)
 
     @property
     def size(self) -> tuple[int, int]:

@@ -10,10 +10,10 @@ from pathlib import Path
 
 from maskdistill.artifacts import cluster_names, clusterings, freshness
 from maskdistill.artifacts.mask_lines import with_clusters
+from maskdistill.datasets.page_names import name_of
 from maskdistill.engine.opening import settings_of
 from maskdistill.errors import RunError, SettingsError
 from maskdistill.exports import coco as coco_file
-from maskdistill.pictures import name_of
 from maskdistill.runs import atomic, lines
 from maskdistill.runs.layout import RunFolder
 from maskdistill.runs.ledger import Ledger

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from maskdistill.datasets.page_names import name_of
 from maskdistill.errors import MaskDistillError, PictureError, RunError
 from maskdistill.pictures import (
     Given,
@@ -22,7 +23,6 @@ from maskdistill.pictures import (
     count_pages,
     gather,
     limits_of_set,
-    name_of,
     prefetched,
     read,
     told,

@@ -4,7 +4,6 @@ Contract: find(folder) -> relative paths; search(folder) -> Found(paths, passed_
           told(passed_over) -> a sentence; gather(files, folders, patterns) -> Given;
           probe(path) -> Probe; read(path) -> (H, W, 3) uint8 RGB;
           as_rgb(array or path) -> the same; probe_pages(path) -> a Probe a page;
-          name_of(path, page), parted(name) -> how pages are called;
           grey_levels(path), limits_of_set(files): how many levels are used, and which a stretch takes;
           prefetched(items, load, workers=) -> (item, result or PictureError) in order;
           of_like_shape(shapes, size=) -> positions of the pictures that a device sees together
@@ -15,7 +14,6 @@ from maskdistill.pictures.batches import of_like_shape
 from maskdistill.pictures.folder import Found, find, search, told
 from maskdistill.pictures.given import Given, Pictures, check, gather
 from maskdistill.pictures.levels import FEW, Limits
-from maskdistill.pictures.pages import name_of, parted
 from maskdistill.pictures.picture_set import limits_of_set
 from maskdistill.pictures.prefetch import prefetched
 from maskdistill.pictures.read import (
@@ -42,9 +40,7 @@ __all__ = [
     "gather",
     "grey_levels",
     "limits_of_set",
-    "name_of",
     "of_like_shape",
-    "parted",
     "prefetched",
     "probe",
     "probe_pages",

@@ -166,7 +166,7 @@ def _of_eight_bits(picture: Image.Image) -> np.ndarray:
 def _seen(picture: Image.Image) -> Image.Image:
     """Return a TIFF with alpha as RGBA; whole where its alpha is 0 everywhere: nobody filled it."""
     made = picture.convert("RGBA")
-    if made.getextrema()[3] == (0, 0):
+    if not np.asarray(made)[..., 3].any():
         stored = picture.convert("RGB") if picture.mode != "RGBa" else made.convert("RGB")
         stored.putalpha(255)
         return stored

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from maskdistill.datasets.page_names import parted
 from maskdistill.engine.job import Job
 from maskdistill.errors import listed
-from maskdistill.pictures import FEW, parted, told
+from maskdistill.pictures import FEW, told
 from maskdistill.stage_parts.picture_rows import Seen
 
 

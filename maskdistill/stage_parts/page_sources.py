@@ -16,10 +16,10 @@ import numpy as np
 from maskdistill.artifacts import clusterings, freshness, label_maps
 from maskdistill.artifacts.finished_stages import Outputs
 from maskdistill.artifacts.mask_lines import MaskFile
+from maskdistill.datasets.page_names import name_of
 from maskdistill.engine.job import Image, Job
 from maskdistill.errors import MaskDistillError
 from maskdistill.measuring import tables
-from maskdistill.pictures.pages import name_of
 from maskdistill.report.measured import where_by_class
 from maskdistill.runs import lines, record
 from maskdistill.runs.stages import RECLUSTER, STAGES

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from maskdistill.datasets.page_names import name_of
 from maskdistill.errors import PictureError
-from maskdistill.pictures import FEW, Probe, grey_levels, name_of, probe, probe_pages
+from maskdistill.pictures import FEW, Probe, grey_levels, probe, probe_pages
 from maskdistill.settings import RunSettings
 
 Row = dict[str, Any]

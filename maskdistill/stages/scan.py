@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from maskdistill.datasets.coco import read_list
+from maskdistill.datasets.page_names import name_of
 from maskdistill.datasets.truth import join
 from maskdistill.engine.job import Job
 from maskdistill.engine.stage import Done, Stage
@@ -68,7 +69,7 @@ def work(job: Job, folder: ScanFolder) -> Done:
 
 
 def _scanned(job: Job, folder: ScanFolder) -> Done:
-    from maskdistill.pictures import name_of, prefetched
+    from maskdistill.pictures import prefetched
 
     settings = job.settings
     found, passed_over = listing(job)
