@@ -76,10 +76,13 @@ def limits_of(values: np.ndarray, *, each_band: bool = False) -> Limits:
 
 
 def stretched(values: np.ndarray, limits: Sequence[tuple[float, float]]) -> np.ndarray:
-    """Return samples as 8 bits between two values: linear, rounded to the nearest.
+    """Return samples as 8 bits between two values: linear, the fraction cut off.
+
+    So do scripts that stretch to 8 bits (`astype` cuts off): masks are those of a picture that was
+    stretched before (docs/log/datasets.md, 2026-11-30).
 
     >>> stretched(np.array([[[90], [100], [110], [120], [130]]]), [(100, 120)])[0, :, 0].tolist()
-    [0, 0, 128, 255, 255]
+    [0, 0, 127, 255, 255]
 
     Args:
         values: (H, W, bands); nan is black.
@@ -92,15 +95,15 @@ def stretched(values: np.ndarray, limits: Sequence[tuple[float, float]]) -> np.n
     if len(limits) not in (1, values.shape[-1]):
         raise ValueError(f"limits: wanted 1 or {values.shape[-1]}, got {len(limits)}")
     black, white = np.array(limits, np.float64).T
-    scale = np.where(white > black, 255 / np.where(white > black, white - black, 1), 0)
+    width = np.where(white > black, white - black, np.inf)
     made = np.empty(values.shape, np.uint8)
     # By rows: in float64 a large picture is eight times the bytes of one in 8 bits.
     step = max(1, 2**22 // max(1, values[0].size)) if len(values) else 1
     for start in range(0, len(values), step):
         part = np.asarray(values[start : start + step], np.float64)
         with np.errstate(invalid="ignore", over="ignore"):
-            part = np.clip((part - black) * scale, 0, 255)
-        made[start : start + step] = np.rint(np.nan_to_num(part, nan=0.0)).astype(np.uint8)
+            part = np.clip((part - black) / width * 255, 0, 255)
+        made[start : start + step] = np.nan_to_num(part, nan=0.0).astype(np.uint8)
     return made
 
 
