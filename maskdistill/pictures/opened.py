@@ -86,7 +86,13 @@ class Opened:
         assert self.picture is not None
         if number > len(self.frames):
             raise _no_page(self.path, number, len(self.frames))
-        self.picture.seek(self.frames[number - 1])
+        try:
+            self.picture.seek(self.frames[number - 1])
+        except Exception as error:  # Pillow's parsers raise whatever they stumble on
+            raise PictureError(
+                f"{self.path}: page {number} cannot be decoded: {error or type(error).__name__}. "
+                "The file is damaged or cut short"
+            ) from error
         check_size(self.path, self.picture.size, self.max_megapixels)
 
 
