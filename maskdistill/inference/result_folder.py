@@ -11,7 +11,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 
@@ -20,9 +20,12 @@ from maskdistill.errors import MaskDistillError, PictureError, RunError
 from maskdistill.pictures import (
     Given,
     Pictures,
-    count_pages,
+    few_told,
     gather,
+    has_few_levels,
+    header,
     limits_of_set,
+    pages_told,
     prefetched,
     read,
     told,
@@ -106,9 +109,16 @@ def fill(
                 _check_held(out, journal, files)
             counts["done before"] = len(paths) - len(pending)
 
+            pages: dict[str, int] = {}  # of each file that was read
+            few: dict[str, bool] = {}  # whether it has few grey levels
+
             def load(path: str) -> np.ndarray:
                 file, page = place_of[path]
-                return read(root / file, page=page, **reading)
+                rgb = read(root / file, page=page, **reading)
+                pages[path], is_deep = header(root / file, **_of_file(reading))
+                if is_deep and reading["levels"] == "full":
+                    few[path] = has_few_levels(root / file, page=page, **_of_file(reading))
+                return rgb
 
             with progress.bar(
                 title, total=len(paths), done=counts["done before"], unit="pictures"
@@ -137,7 +147,11 @@ def fill(
         counts["refused"] = len(refused)
         _list(own / "refused.json", refused)
     progress.left_out(list(refused.values()), names=f"{own / 'refused.json'} names")
-    if what := told(found.passed_over):
+    said = [told(found.passed_over)] if found.passed_over else []
+    if not all_pages:
+        said += pages_told(list(pages.values()))
+    names_of_few = [path for path in paths if few.get(path)]
+    for what in [*said, *few_told(names_of_few, len(pages))]:
         progress.say(what)
     return dict(counts)
 
@@ -206,17 +220,23 @@ def _pages(
     """
     places: dict[str, tuple[str, int]] = {}
     for path in found.paths:
-        n_pages = (
-            count_pages(
-                found.root / path, max_megapixels=reading["max_megapixels"], bands=reading["bands"]
-            )
-            if all_pages
-            else 1
-        )
+        n_pages = 1
+        if all_pages:
+            n_pages, _ = header(found.root / path, **_of_file(reading))
         places |= {name_of(path, page): (path, page) for page in range(1, n_pages + 1)}
         if limit and len(places) >= limit:
             break
     return dict(list(places.items())[: limit or None])
+
+
+class _OfFile(TypedDict):
+    max_megapixels: float
+    bands: tuple[int, ...] | None
+
+
+def _of_file(reading: Reading) -> _OfFile:
+    """Return what of `reading` decides whether a file can be read, and not how it looks."""
+    return {"max_megapixels": reading["max_megapixels"], "bands": reading["bands"]}
 
 
 def _key(path: str, file: Path, target: str) -> int:

@@ -13,21 +13,21 @@ Reads files, changes none. A file that cannot be read raises PictureError with f
 from maskdistill.pictures.batches import of_like_shape
 from maskdistill.pictures.folder import Found, find, search, told
 from maskdistill.pictures.given import Given, Pictures, check, gather
-from maskdistill.pictures.levels import FEW, Limits
+from maskdistill.pictures.levels import Limits
+from maskdistill.pictures.notices import few_told, has_few_levels, pages_told
 from maskdistill.pictures.picture_set import limits_of_set
 from maskdistill.pictures.prefetch import prefetched
 from maskdistill.pictures.read import (
     Probe,
     as_rgb,
-    count_pages,
     grey_levels,
+    header,
     probe,
     probe_pages,
     read,
 )
 
 __all__ = [
-    "FEW",
     "Found",
     "Given",
     "Limits",
@@ -35,12 +35,15 @@ __all__ = [
     "Probe",
     "as_rgb",
     "check",
-    "count_pages",
+    "few_told",
     "find",
     "gather",
     "grey_levels",
+    "has_few_levels",
+    "header",
     "limits_of_set",
     "of_like_shape",
+    "pages_told",
     "prefetched",
     "probe",
     "probe_pages",

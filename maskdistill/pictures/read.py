@@ -118,18 +118,19 @@ def probe_pages(
     return found
 
 
-def count_pages(
-    path: Path,
-    *,
-    max_megapixels: float = 100.0,
-    bands: Sequence[int] | None = None,
-) -> int:
-    """Return how many pages a file has, at least 1: also where it cannot be read."""
+def header(
+    path: Path, *, max_megapixels: float = 100.0, bands: Sequence[int] | None = None
+) -> tuple[int, bool]:
+    """Return how many pages a file has, and whether its first one has more than 8 bits.
+
+    Returns:
+        (1, False) of a file that cannot be read: whoever needs its pixels will say so.
+    """
     try:
         with opened(path, max_megapixels, bands=bands) as source:
-            return source.n_pages
+            return source.n_pages, source.is_deep
     except PictureError:
-        return 1
+        return 1, False
 
 
 def read(

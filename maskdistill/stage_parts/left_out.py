@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from maskdistill.datasets.page_names import parted
 from maskdistill.engine.job import Job
 from maskdistill.errors import listed
-from maskdistill.pictures import FEW, told
+from maskdistill.pictures import few_told, pages_told, told
 from maskdistill.stage_parts.picture_rows import Seen
 
 
@@ -32,23 +32,14 @@ def tell(
     if passed_over:
         counts["passed_over"] = sum(passed_over.values())
         said.append(told(passed_over))
-    n_pictures, n_left = len(seen), sum(each.pages - 1 for each in seen)
-    if n_left:
-        counts["pages_left_out"] = n_left
-        n_files = sum(each.pages > 1 for each in seen)
-        said.append(
-            f"{n_files} of {n_pictures} pictures {'has' if n_files == 1 else 'have'} more pages: "
-            f"{n_left} {'page' if n_left == 1 else 'pages'} left out, the first of each is read"
-        )
-        said.append("Each page as a picture of its own: --pages all")
+    n_pictures, pages = len(seen), [each.pages for each in seen]
+    if sum(pages) > n_pictures:
+        counts["pages_left_out"] = sum(pages) - n_pictures
+        said += pages_told(pages)
     few = [each.name for each in seen if each.has_few_levels]
     if few:
         counts["few_grey_levels"] = len(few)
-        said.append(
-            f"{len(few)} of {n_pictures} pictures use fewer than {FEW} of the 256 grey levels "
-            f"({listed(few, 3)}): what they show is hardly seen. Stretch each: "
-            f"--levels stretch; or all alike: --levels stretch_all"
-        )
+        said += few_told(few, n_pictures)
     unused = [each.name for each in seen if each.n_unused]
     if unused:
         counts["bands_left_out"] = sum(each.n_unused for each in seen)

@@ -13,7 +13,7 @@ from typing import Any
 
 from maskdistill.datasets.page_names import name_of
 from maskdistill.errors import PictureError
-from maskdistill.pictures import FEW, Probe, grey_levels, probe, probe_pages
+from maskdistill.pictures import Probe, has_few_levels, probe, probe_pages
 from maskdistill.settings import RunSettings
 
 Row = dict[str, Any]
@@ -99,25 +99,14 @@ def _row(file: Path, number: int, seen: Probe, settings: RunSettings) -> Row:
     }
     if seen.is_deep:
         row[_DEEP] = True
-        if settings.levels == "full" and _has_few_levels(file, number, settings):
+        reading = settings.reading
+        if settings.levels == "full" and has_few_levels(
+            file, page=number, max_megapixels=reading["max_megapixels"], bands=reading["bands"]
+        ):
             row[_FEW] = True
     if seen.n_unused:
         row[_UNUSED] = seen.n_unused
     return row
-
-
-def _has_few_levels(file: Path, number: int, settings: RunSettings) -> bool:
-    """Return whether a stretch would show a deep picture with twice the levels, and it has few."""
-    try:
-        full, stretched = grey_levels(
-            file,
-            page=number,
-            max_megapixels=settings.max_megapixels,
-            bands=settings.reading["bands"],
-        )
-    except PictureError:  # whoever needs its pixels will say so
-        return False
-    return full < FEW and stretched >= 2 * full
 
 
 def _first_page(file: Path, **how: Any) -> list[Probe | PictureError]:

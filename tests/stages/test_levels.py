@@ -1,6 +1,7 @@
 """Levels and bands as settings of scan: what is said, what counts, and that all stages see them."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -87,6 +88,26 @@ def test_few_grey_levels_are_told_with_the_setting_and_only_then(folders, tmp_pa
         for out in ("full", "eight")
     ]
     assert counts[0] == {**counts[1], "few_grey_levels": 4}
+
+
+def test_masks_tell_few_grey_levels_and_pages_too(folders, tmp_path, capsys):
+    given = tmp_path / "pictures"
+    given.mkdir()
+    shutil.copy(folders[0] / "0.png", given)
+    shutil.copy(folders[1] / "1.png", given)
+    with Image.open(folders[1] / "2.png") as page:
+        page.save(given / "stack.tif", save_all=True, append_images=[page, page])
+    for levels, pages in (("full", "first"), ("stretch", "all")):
+        api.masks(
+            pictures=given, out=tmp_path / levels, backbone="handcrafted",
+            settings={"levels": levels, "pages": pages, "threads": 1},
+        )  # fmt: skip
+        said = capsys.readouterr().err
+        for what in (
+            "1 of 3 pictures uses fewer than 64 of the 256 grey levels (0.png): ",
+            "1 of 3 pictures has more pages: 2 pages left out, the first of each is read\n",
+        ):
+            assert (what in said) == (levels == "full")
 
 
 def test_levels_of_all_pictures_are_taken_once_and_used_by_each_stage(folders, tmp_path):
