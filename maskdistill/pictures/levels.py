@@ -79,7 +79,7 @@ def stretched(values: np.ndarray, limits: Sequence[tuple[float, float]]) -> np.n
     """Return samples as 8 bits between two values: linear, the fraction cut off.
 
     So do scripts that stretch to 8 bits (`astype` cuts off): masks are those of a picture that was
-    stretched before (docs/log/datasets.md, 2026-11-30).
+    stretched before (docs/log/pictures.md, 2026-11-30).
 
     >>> stretched(np.array([[[90], [100], [110], [120], [130]]]), [(100, 120)])[0, :, 0].tolist()
     [0, 0, 127, 255, 255]
