@@ -103,7 +103,8 @@ def masks(
             extension; with it where two would meet.
         limit: the first pictures by path alone; 0: all.
         separate: a black and white PNG a mask too, in <name>.masks/.
-        settings: as `discover` takes them, and pages, threads, workers; or all settings as RunSettings.
+        settings: as `discover` takes them, and pages, threads, workers; or all settings as
+            RunSettings.
         quiet: no progress on stderr.
     Returns:
         Counts: pictures, masks, without masks (made now); done before; refused (why:

@@ -4,7 +4,9 @@ Contract: find(folder) -> relative paths; search(folder) -> Found(paths, passed_
           told(passed_over) -> a sentence; gather(files, folders, patterns) -> Given;
           probe(path) -> Probe; read(path) -> (H, W, 3) uint8 RGB;
           as_rgb(array or path) -> the same; probe_pages(path) -> a Probe a page;
-          grey_levels(path), limits_of_set(files): how many levels are used, and which a stretch takes;
+          grey_levels(path) -> how many levels are used; has_few_levels(path);
+          limits_of_set(files) -> the levels that a stretch of all of them takes;
+          header(path) -> pages, more than 8 bits; pages_told, few_told -> sentences;
           prefetched(items, load, workers=) -> (item, result or PictureError) in order;
           of_like_shape(shapes, size=) -> positions of the pictures that a device sees together
 Reads files, changes none. A file that cannot be read raises PictureError with file and reason.

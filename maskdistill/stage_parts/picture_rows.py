@@ -24,7 +24,7 @@ _PAGES, _MORE, _DEEP, _FEW, _UNUSED = "pages", "more", "deep", "few", "unused"
 
 @dataclass(frozen=True)
 class Seen:
-    """What was seen of a row's picture, beside the row.
+    """Hold what was seen of a row's picture, beside the row.
 
     Attributes:
         name: of the picture, with its page.
