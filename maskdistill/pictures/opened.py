@@ -176,7 +176,7 @@ def _tiff(
         try:
             picture = Image.open(file, formats=("TIFF",))
         except UnidentifiedImageError:
-            if page.photometric not in (tiff.WHITE_IS_ZERO, tiff.BLACK_IS_ZERO, tiff.RGB):
+            if page.photometric not in tiff.MEASURED:
                 raise
         else:
             with picture:
@@ -200,7 +200,9 @@ def _is_deep(picture: Image.Image) -> bool:
 def checked_bands(
     path: Path, page: tiff.Directory, bands: Sequence[int] | None
 ) -> tuple[int, ...] | None:
-    """Return the bands of a page that are chosen, from 0; None where it has a single one.
+    """Return the bands of a page that are chosen, from 0.
+
+    None of a page that has a single one, or inks, a palette, luma and chroma.
 
     Raises:
         PictureError: a band that it has not; more than four bands, and none are chosen.
@@ -212,7 +214,7 @@ def checked_bands(
                 "from 1: --bands 3,2,1, or one to be seen as a grey: --bands 4"
             )
         return None
-    if page.n_bands == 1:
+    if page.n_bands == 1 or page.photometric not in tiff.MEASURED:
         return None
     if max(bands) > page.n_bands:
         raise PictureError(

@@ -16,7 +16,7 @@ from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 HEADS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 WHITE_IS_ZERO, BLACK_IS_ZERO, RGB = 0, 1, 2  # PhotometricInterpretation
-_GREY = (WHITE_IS_ZERO, BLACK_IS_ZERO)
+MEASURED = (WHITE_IS_ZERO, BLACK_IS_ZERO, RGB)  # each sample is a brightness of its own
 _CORELS_ALPHA = 999  # that Corel Draw writes for a fourth band that is alpha; Pillow reads it so
 _SMALLER_OR_MASK = 0b101  # NewSubfileType: a reduced resolution (pyramid, thumbnail), a mask
 _MOST_PAGES = 1_000_000
@@ -85,14 +85,14 @@ class Directory:
     @property
     def n_unused(self) -> int:
         """Return how many bands are neither shown nor alpha."""
-        if self.photometric not in (*_GREY, RGB):
+        if self.photometric not in MEASURED:
             return 0
         return max(0, self.n_bands - self.n_shown - self.has_alpha)
 
     @property
     def is_multispectral(self) -> bool:
         """Return whether there are more bands than colours and alpha can be."""
-        return self.n_bands > 4 and self.photometric in (*_GREY, RGB)
+        return self.n_bands > 4 and self.photometric in MEASURED
 
     def is_plain(self, *, levels_matter: bool) -> bool:
         """Return whether Pillow's own reading of the picture is the right one.
@@ -103,7 +103,7 @@ class Directory:
         Args:
             levels_matter: the picture is not to be seen at its full range.
         """
-        if self.photometric not in (*_GREY, RGB):
+        if self.photometric not in MEASURED:
             return True
         if self.n_bands > self.n_shown and not self.has_alpha:
             return False

@@ -150,6 +150,8 @@ def test_more_bands_than_four_are_refused_with_the_setting_and_missing_ones_too(
 def test_bands_leave_pictures_of_one_band_and_of_other_formats_alone(tmp_path):
     Image.new("RGB", (3, 2), (1, 2, 3)).save(tmp_path / "a.png")
     assert read(tmp_path / "a.png", bands=(3, 2, 9))[0, 0].tolist() == [1, 2, 3]
+    Image.new("CMYK", (3, 2), (0, 255, 255, 0)).save(tmp_path / "b.tif")
+    assert read(tmp_path / "b.tif", bands=(3, 2, 1))[0, 0].tolist() == [255, 0, 0]
     path = tiffs.write(tmp_path / "a.tif", np.full((2, 3), 7, np.uint8))
     assert read(path, bands=(3, 2, 9))[0, 0].tolist() == [7, 7, 7]
 
