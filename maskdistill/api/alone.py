@@ -44,7 +44,7 @@ def discover(
         device: auto, cpu, cuda, cuda:N.
         settings: all else that `propose` can be told, as in a YAML file
             ({"block": -2, "lost": {"short_side": 480}}), and precision, orientation,
-            max_megapixels.
+            max_megapixels, levels, bands.
     Returns:
         A dict a mask, by falling score, none where nothing is found: segmentation (H, W) bool; bbox
         [x, y, w, h]; area in pixels; score in [0, 1], and the same as predicted_iou, for code that
@@ -66,7 +66,11 @@ def discover(
         "pixels": pixels,
     }
     chosen = _settings_of_masks(
-        given, {"device": device}, weights, settings, ("precision", "orientation", "max_megapixels")
+        given,
+        {"device": device},
+        weights,
+        settings,
+        ("precision", "orientation", "max_megapixels", "levels", "bands"),
     )
     return one_picture.of_picture(picture, chosen)
 
@@ -99,7 +103,8 @@ def masks(
             extension; with it where two would meet.
         limit: the first pictures by path alone; 0: all.
         separate: a black and white PNG a mask too, in <name>.masks/.
-        settings: as `discover` takes them, and threads, workers; or all settings as RunSettings.
+        settings: as `discover` takes them, and pages, threads, workers; or all settings as
+            RunSettings.
         quiet: no progress on stderr.
     Returns:
         Counts: pictures, masks, without masks (made now); done before; refused (why:
@@ -121,7 +126,8 @@ def masks(
         "min_score": min_score,
         "pixels": pixels,
     }
-    others = ("precision", "orientation", "max_megapixels", "threads", "workers")
+    of_pictures = ("precision", "orientation", "max_megapixels", "levels", "bands")
+    others = (*of_pictures, "pages", "threads", "workers")
     chosen = _settings_of_masks(
         given, {"device": device, "limit": limit}, weights, settings, others
     )

@@ -32,6 +32,7 @@ def predict(
     out: str | Path,
     device: str = "auto",
     crf: bool = False,
+    pages: str | None = None,
     quiet: bool = False,
 ) -> dict[str, int]:
     """Write label maps (palette PNG) and instances (JSON) of new pictures, at their relative paths.
@@ -43,6 +44,8 @@ def predict(
         out: folder for the results; the same call goes on where it was stopped.
         device: auto, cpu, cuda, cuda:N.
         crf: draw label maps to the edges of the picture by a dense CRF, whatever the run's setting.
+        pages: first or all, of stacks, animations and MPO files; None: as the run has it. Each page
+            has its own results, those of the second one at `stack.tif#2`.
     Returns:
         Counts: predicted, done before, refused.
     """
@@ -50,7 +53,9 @@ def predict(
     from maskdistill.pictures import check
 
     check(pictures)  # before the networks are read
-    return stage.work(Path(run), pictures, Path(out), device=device, crf=crf, quiet=quiet)
+    return stage.work(
+        Path(run), pictures, Path(out), device=device, crf=crf, pages=pages, quiet=quiet
+    )
 
 
 def export(

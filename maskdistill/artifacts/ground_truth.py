@@ -72,7 +72,7 @@ def read(job: Job, paths: Sequence[str] | None = None) -> tuple[list[truths.Trut
     Raises:
         GroundTruthError: what is given cannot be read, or names other classes than another.
     """
-    pictures = {image.path: image.size for image in job.images}
+    pictures = {image.name: image.size for image in job.images}
     how, crowds = reading(job.settings), job.settings.evaluate.crowds
     found = [
         truths.read(Path(path), how, pictures=pictures, crowds=crowds)
@@ -102,7 +102,7 @@ def sentences(
     told, without = [], list[str]()
     for split, images in job.in_splits().items():
         known = {each.image.id for each in joined.get(split, ())}
-        without += [image.path for image in images if image.id not in known]
+        without += [image.name for image in images if image.id not in known]
         if images:
             n_void, n = void.get(split, (0, 0))
             share = f", {100 * n_void / n:.1f} % of their pixels void" if n else ""
@@ -133,7 +133,7 @@ def by_split(
         raise GroundTruthError(
             f"{', '.join(job.settings.ground_truth)}: none of the {len(keys)} pictures there "
             f"({listed(keys, 2)}) is one of the run's {len(job.images)} "
-            f"({listed([image.path for image in job.images], 2)}). They are joined by relative "
+            f"({listed([image.name for image in job.images], 2)}). They are joined by relative "
             f"path or file name. Give the {setting('ground_truth')} of these pictures"
         )
     return joined
@@ -150,7 +150,7 @@ def join(
         GroundTruthError: a truth of another size than its picture.
     """
     found = []
-    left = {image.path: image for image in images}
+    left = {image.name: image for image in images}
     for source in sources:
         for path, key in join_names(source.keys, list(left)).items():
             image = left.pop(path)
@@ -158,7 +158,7 @@ def join(
             if size != image.size:
                 raise GroundTruthError(
                     f"{source.source}: {key} is {size[1]} x {size[0]} px, "
-                    f"its picture {image.path} {image.width} x {image.height}. "
+                    f"its picture {image.name} {image.width} x {image.height}. "
                     f"Give the truth at the picture's own size, or another {setting('orientation')}"
                 )
             found.append(Known(image, source, key))

@@ -132,6 +132,8 @@ class Predict:
     device: str = "auto"  # auto | cpu | cuda | cuda:N
     # draw label maps to the edges of the picture by a dense CRF, as the paper does
     crf: bool = False
+    # of stacks, animations and MPO files: the first page, or each one; the run's own if left out
+    pages: Literal["first", "all"] | None = None
     quiet: bool = False  # no progress
 
 
@@ -192,14 +194,17 @@ def names_of(cls: Any) -> tuple[str, ...]:
 OF_RUN = Chosen(names=names_of(RunSettings), shown=RunSettings)
 OF_RUN_IN_SHORT = Chosen(names=names_of(CommonSettings), shown=RunSettings)
 OF_SCAN = Chosen(
-    names=("validation", "only", "limit", "seed", "max_megapixels", "orientation"),
+    names=(
+        *("validation", "only", "limit", "seed"),
+        *("max_megapixels", "orientation", "levels", "bands", "pages"),
+    ),
     shown=RunSettings,
 )
 # Nothing is imported by `masks`, and pictures are seen one by one.
 OF_MASKS = Chosen(
     names=(
         *("propose", "device", "threads", "limit"),
-        *("precision", "workers", "max_megapixels", "orientation"),
+        *("precision", "workers", "max_megapixels", "orientation", "levels", "bands", "pages"),
     ),
     bare="propose",
     without=("import_file", "import_images", "import_top", "gpu_batch"),

@@ -6,17 +6,24 @@ Out:      pairs of names that are nobody else's
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path, PurePosixPath
 
 from maskdistill.datasets import streamed
+from maskdistill.datasets.page_names import parted
 from maskdistill.errors import GroundTruthError
+
+_SUFFIX = re.compile(r"\.[A-Za-z][A-Za-z0-9]{1,4}")  # of the picture, in a page's label map
 
 
 def join(keys: Sequence[str], paths: Sequence[str]) -> dict[str, str]:
     """Find each picture's key: by relative path, else by file name, else by name without extension.
+
+    A page of a file goes by `stack.tif#2`, as a label map also by `stack#2.png`; the first one by
+    the path alone too.
 
     A name counts only if it is unique among all keys and among all paths: of two pictures that
     share one, neither is given a key by it, even where the other was joined by its path. A
@@ -36,7 +43,7 @@ def join(keys: Sequence[str], paths: Sequence[str]) -> dict[str, str]:
     {'set/x.png': 'set\\\\x.png'}
     """
     found: dict[str, str] = {}
-    for name_of in (str, as_path, _file_name, _stem):
+    for name_of in (str, as_path, _first_page, _file_name, _stem):
         key_of, path_of = _unique(keys, name_of), _unique(paths, name_of)
         for name, path in path_of.items():
             key = key_of.get(name)
@@ -73,12 +80,29 @@ def read_list(source: Path) -> list[str]:
     return names
 
 
+def _first_page(path: str) -> str:
+    """Return the path by which a first page goes: that of its file."""
+    file, page = parted(as_path(path))
+    return file if page == 1 else as_path(path)
+
+
 def _file_name(path: str) -> str:
-    return as_path(path).rpartition("/")[2]
+    return PurePosixPath(_first_page(path)).name
 
 
 def _stem(path: str) -> str:
-    return PurePosixPath(_file_name(path)).stem
+    """Return the file name without extension; of a page with its number: `stack#2`.
+
+    >>> _stem("a/stack.tif#2"), _stem("stack.tif#2.png"), _stem("stack#2.png"), _stem("b/x.y.jpg")
+    ('stack#2', 'stack#2', 'stack#2', 'x.y')
+    """
+    file, page = parted(as_path(path))
+    stem = PurePosixPath(file).stem
+    if page == 1 and (inner := parted(stem))[0] != stem:  # a label map named after a page
+        file, page = inner
+        bare = PurePosixPath(file)
+        stem = bare.stem if _SUFFIX.fullmatch(bare.suffix) else file
+    return stem if page == 1 else f"{stem}#{page}"
 
 
 def _unique(paths: Sequence[str], name_of: Callable[[str], str]) -> dict[str, str]:

@@ -6,18 +6,20 @@ Out:  Image rows; pictures as arrays, which are those that were scanned
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from maskdistill.datasets.page_names import name_of
 from maskdistill.errors import PictureError, RunError, setting
 from maskdistill.runs import fingerprints, lines, record
 from maskdistill.runs.layout import RunFolder
 from maskdistill.runs.ledger import Ledger
 from maskdistill.runs.progress import Progress
-from maskdistill.settings import RunSettings
+from maskdistill.settings import Reading, RunSettings
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,12 @@ class Image:
     sha256: str
     split: str  # train | validation
     root: str = "pictures"  # pictures | validation: the folder that `path` is relative to
+    page: int | None = None  # from 1; None: the file's only one, or the first alone counts
+
+    @property
+    def name(self) -> str:
+        """Return the path, and the number of the page from the second one on: `stack.tif#2`."""
+        return name_of(self.path, self.page)
 
     @property
     def size(self) -> tuple[int, int]:
@@ -63,6 +71,7 @@ class Job:
     verified: set[Path] = field(default_factory=set)
     replaced: dict[int, str] = field(default_factory=dict)
     _images: list[Image] | None = field(default=None, repr=False)
+    _reading: Reading | None = field(default=None, repr=False)
     # Image id -> (bytes, time of change) of its file, and SHA-256 of it then.
     _contents: dict[int, tuple[tuple[int, int], str]] = field(default_factory=dict, repr=False)
     # Fingerprint of the proposals, and what they say of pictures that were not those of the scan.
@@ -81,6 +90,13 @@ class Job:
         if self._images is None:
             self._images = [Image(**row) for row in lines.read(self.folder.images)]
         return self._images
+
+    @property
+    def reading(self) -> Reading:
+        """Return how the pictures of the run are read."""
+        if self._reading is None:
+            self._reading = reading_of(self.settings, self.folder)
+        return self._reading
 
     def in_splits(self) -> dict[str, list[Image]]:
         """Return the pictures by split, train first."""
@@ -120,9 +136,8 @@ class Job:
         from maskdistill.pictures import read
 
         path = self.picture_path(image)
-        own = self.settings
         try:
-            rgb = read(path, orientation=own.orientation, max_megapixels=own.max_megapixels)
+            rgb = read(path, page=image.page or 1, **self.reading)
         except PictureError:
             try:
                 with path.open("rb") as file:
@@ -168,6 +183,29 @@ class Job:
             others = {row["id"]: row["content"] for row in rows if "content" in row}
             self._others = entry.fingerprint, others
         return self._others[1]
+
+
+def reading_of(settings: RunSettings, folder: RunFolder) -> Reading:
+    """Return how the pictures of a run are read, and new ones that its networks are shown.
+
+    Raises:
+        RunError: the levels of all pictures are not there, or damaged.
+    """
+    reading = settings.reading
+    if settings.levels != "stretch_all":
+        return reading
+    path = folder.scan.levels
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))["limits"]
+        limits = tuple((float(black), float(white)) for black, white in found)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RunError(
+            f"{path}: cannot be read ({error}). Scan again: maskdistill run --out {folder.root} "
+            "--from scan"
+        ) from error
+    if limits:  # else no picture of the scan has more than 8 bits
+        reading["levels"] = limits
+    return reading
 
 
 def _gone(path: Path, error: OSError) -> RunError:

@@ -95,12 +95,12 @@ def over_batches(
     def keep(image: Image, record: Record) -> None:
         if (content := job.replaced.pop(image.id, None)) is not None:
             record = {**record, "content": content}
-            told = {"picture": image.path, "what": "is not the picture that was scanned"}
+            told = {"picture": image.name, "what": "is not the picture that was scanned"}
             job.ledger.write("warning", stage=folder.path.name, **told)
-            others.append(image.path)
+            others.append(image.name)
         journal.add(image.id, record)
         if reason := record.get("refused"):
-            job.ledger.write("refused", stage=folder.path.name, picture=image.path, reason=reason)
+            job.ledger.write("refused", stage=folder.path.name, picture=image.name, reason=reason)
             refused.append(reason)
         bar.advance()
 

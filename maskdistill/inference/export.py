@@ -10,6 +10,7 @@ from pathlib import Path
 
 from maskdistill.artifacts import cluster_names, clusterings, freshness
 from maskdistill.artifacts.mask_lines import with_clusters
+from maskdistill.datasets.page_names import name_of
 from maskdistill.engine.opening import settings_of
 from maskdistill.errors import RunError, SettingsError
 from maskdistill.exports import coco as coco_file
@@ -56,10 +57,11 @@ def coco(root: Path, *, of: str, out: Path | None, polygons: bool = False) -> Pa
     words = cluster_names.of(clustering.folder) if is_clustered else ["cluster 0"]
     path = out or folder.export(of)
     atomic.make_folder(path.parent)
+    rows = lines.read(folder.images)
     with atomic.writing(path, "w") as stream:
         n_left_out = coco_file.write(
             stream,
-            lines.read(folder.images),
+            ({**row, "path": name_of(row["path"], row.get("page"))} for row in rows),
             with_clusters(clustering.masks, file),
             words,
             tolerance_px=POLYGON_PX if polygons else None,

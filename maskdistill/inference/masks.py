@@ -58,7 +58,12 @@ def work(
         "weights": propose.weights(job),
         "orientation": settings.orientation,
         "separate": separate,
+        **{name: value for name, value in _of_reading(settings).items() if value},
     }
+    all_pages = settings.pages == "all"
+    reading = settings.reading
+    if settings.levels == "stretch_all":
+        reading = result_folder.of_set(out, pictures, settings, progress)
     network = networks.backbone(job, "propose", own.backbone)
     recipe = recipe_of(own)
 
@@ -90,6 +95,8 @@ def work(
         masks,
         title="masks",
         made_with=made_with,
+        reading=reading,
+        all_pages=all_pages,
         settings=settings,
         progress=progress,
         begin=begin,
@@ -151,6 +158,15 @@ def write(
         "notes": [[note.value, value] for note, value in notes],
     }
     atomic.write_json(result_folder.file_of(target, ".json"), about)
+
+
+def _of_reading(settings: RunSettings) -> dict[str, Any]:
+    """Return settings of how pictures are read, None where they are as ever."""
+    return {
+        "levels": settings.levels if settings.levels != "full" else None,
+        "bands": settings.bands,
+        "pages": settings.pages if settings.pages != "first" else None,
+    }
 
 
 def _check_folders(names: Mapping[str, str]) -> None:

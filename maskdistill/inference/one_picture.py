@@ -33,7 +33,7 @@ def of_picture(picture: np.ndarray | str | Path, settings: RunSettings) -> list[
         PictureError, WeightsError: what cannot be read.
         ValueError, TypeError: `picture` is an array of another form, or something else.
     """
-    rgb = as_rgb(picture, orientation=settings.orientation, max_megapixels=settings.max_megapixels)
+    rgb = as_rgb(picture, **settings.reading)
     network = networks.kept(Job.alone(settings), "propose", settings.propose.backbone)
     recipe = recipe_of(settings.propose)
     found = discover(lambda: rgb, size=rgb.shape[:2], backbone=network, recipe=recipe)

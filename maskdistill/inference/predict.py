@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from maskdistill.artifacts import label_maps
+from maskdistill.errors import SettingsError
 from maskdistill.inference import result_folder
 from maskdistill.inference import trained_run as models
 from maskdistill.pictures import Pictures
@@ -25,7 +26,14 @@ from maskdistill.types import Detections, Prediction
 
 
 def work(
-    root: Path, pictures: Pictures, out: Path, *, device: str, crf: bool, quiet: bool
+    root: Path,
+    pictures: Pictures,
+    out: Path,
+    *,
+    device: str,
+    crf: bool,
+    pages: str | None,
+    quiet: bool,
 ) -> dict[str, int]:
     """Predict every picture that is not predicted yet; the same call goes on where it was stopped.
 
@@ -33,11 +41,15 @@ def work(
         root: the run's folder.
         out: the folder of the results.
         crf: draw label maps to the edges of the picture, whatever the run's setting.
+        pages: first | all; None: as the run has it.
     Returns:
         Counts: predicted, done before, refused.
     Raises:
         RunError: as `trained_run.load`, or `out` holds results of other networks or settings.
+        SettingsError: other pages.
     """
+    if pages not in (None, "first", "all"):
+        raise SettingsError(f"pages: wanted first or all, found {pages!r}")
     model = models.load(root, device=device, crf=crf)
     progress = Progress(quiet=quiet)
     if model.segmenter is None:
@@ -49,12 +61,16 @@ def work(
         write(target, path, model.predict(rgb))
         return {}
 
+    all_pages = (pages or model.settings.pages) == "all"
+    made_with = _made_with(RunFolder(root), model.settings, model.names)
     counts = result_folder.fill(
         out,
         pictures,
         predict,
         title="predict",
-        made_with=_made_with(RunFolder(root), model.settings, model.names),
+        made_with={**made_with, **({"pages": "all"} if all_pages else {})},
+        reading=model.reading,
+        all_pages=all_pages,
         settings=model.settings,
         progress=progress,
         exclude=[root],

@@ -11,17 +11,30 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 
+from maskdistill.datasets.page_names import name_of
 from maskdistill.errors import MaskDistillError, PictureError, RunError
-from maskdistill.pictures import Pictures, gather, prefetched, read, told
+from maskdistill.pictures import (
+    Given,
+    Pictures,
+    few_told,
+    gather,
+    has_few_levels,
+    header,
+    limits_of_set,
+    pages_told,
+    prefetched,
+    read,
+    told,
+)
 from maskdistill.runs import atomic, fingerprints
 from maskdistill.runs.journal import Journal
 from maskdistill.runs.lock import RunLock
 from maskdistill.runs.progress import Progress
-from maskdistill.settings import RunSettings
+from maskdistill.settings import Reading, RunSettings
 
 OWN = ".maskdistill"
 SUFFIXES = (".png", ".json")
@@ -40,6 +53,8 @@ def fill(
     made_with: Mapping[str, Any],
     settings: RunSettings,
     progress: Progress,
+    reading: Reading | None = None,
+    all_pages: bool = False,
     exclude: Iterable[Path] = (),
     begin: Callable[[Mapping[str, str]], None] = lambda names: None,
     limit: int = 0,
@@ -55,6 +70,8 @@ def fill(
         write: writes the results of one picture and returns what is to be counted.
         title: beside the bar of progress.
         made_with: what the results depend on: a folder that was made with other values is refused.
+        reading: how pictures are read; None: as the settings say.
+        all_pages: each page of a file is a picture of its own.
         exclude: folders whose pictures do not count.
         begin: is handed the targets by picture, and may refuse them, before anything is made.
         limit: do the first pictures by path alone; 0: all.
@@ -67,7 +84,9 @@ def fill(
     """
     found = gather(pictures, exclude=[out, *exclude])
     root = found.root
-    paths = found.paths[: limit or None]
+    reading = settings.reading if reading is None else reading
+    place_of = _pages(found, reading, all_pages, limit)
+    paths = list(place_of)
     names = targets(paths)
     begin(names)
     own = out / OWN
@@ -83,18 +102,23 @@ def fill(
         with Journal(own / "parts") as journal:
             # The journal knows a picture by path, size and time: pictures may come, go and be
             # replaced between calls.
-            keys = {path: _key(root, path, names[path]) for path in paths}
+            keys = {path: _key(path, root / place_of[path][0], names[path]) for path in paths}
             pending = [path for path in paths if keys[path] not in journal]
             if not found.is_folder:
-                _check_held(out, journal, {path: names[path] for path in pending}, root)
+                files = {names[path]: root / place_of[path][0] for path in pending}
+                _check_held(out, journal, files)
             counts["done before"] = len(paths) - len(pending)
 
+            pages: dict[str, int] = {}  # of each file that was read
+            few: dict[str, bool] = {}  # whether it has few grey levels
+
             def load(path: str) -> np.ndarray:
-                return read(
-                    root / path,
-                    orientation=settings.orientation,
-                    max_megapixels=settings.max_megapixels,
-                )
+                file, page = place_of[path]
+                rgb = read(root / file, page=page, **reading)
+                pages[path], is_deep = header(root / file, **_of_file(reading))
+                if is_deep and reading["levels"] == "full":
+                    few[path] = has_few_levels(root / file, page=page, **_of_file(reading))
+                return rgb
 
             with progress.bar(
                 title, total=len(paths), done=counts["done before"], unit="pictures"
@@ -115,15 +139,53 @@ def fill(
                         except PictureError as error:  # it does not fit into memory
                             refused[path] = str(error)
                         else:
-                            journal.add(keys[path], _held(root, path, names[path]))
+                            journal.add(
+                                keys[path], _held(path, root / place_of[path][0], names[path])
+                            )
                             counts["new"] += 1
                     bar.advance()
         counts["refused"] = len(refused)
         _list(own / "refused.json", refused)
     progress.left_out(list(refused.values()), names=f"{own / 'refused.json'} names")
-    if what := told(found.passed_over):
+    said = [told(found.passed_over)] if found.passed_over else []
+    if not all_pages:
+        said += pages_told(list(pages.values()))
+    names_of_few = [path for path in paths if few.get(path)]
+    for what in [*said, *few_told(names_of_few, len(pages))]:
         progress.say(what)
     return dict(counts)
+
+
+def of_set(out: Path, pictures: Pictures, settings: RunSettings, progress: Progress) -> Reading:
+    """Return how pictures are read whose levels are those of all of them together.
+
+    They are taken once, of the pictures that are there then, and kept beside the results: so
+    pictures that come later are seen as the first ones are.
+
+    Raises:
+        RunError: what is kept is damaged.
+        PictureError: `pictures` names no pictures.
+    """
+    reading = settings.reading
+    kept = out / OWN / "levels.json"
+    if kept.exists():
+        limits = tuple((float(low), float(high)) for low, high in _read(kept)["limits"])
+    else:
+        found = gather(pictures, exclude=[out])
+        places = _pages(found, reading, settings.pages == "all", settings.limit)
+        with progress.bar("levels", total=len(places), unit="pictures") as bar:
+            limits = limits_of_set(
+                [(found.root / path, page) for path, page in places.values()],
+                workers=settings.workers,
+                max_megapixels=settings.max_megapixels,
+                bands=reading["bands"],
+                advance=bar.advance,
+            )
+        atomic.make_folder(out / OWN)
+        atomic.write_json(kept, {"limits": limits})
+    if limits:
+        reading["levels"] = limits
+    return reading
 
 
 def targets(paths: list[str]) -> dict[str, str]:
@@ -149,22 +211,50 @@ def file_of(target: Path, suffix: str) -> Path:
     return target.with_name(target.name + suffix)
 
 
-def _key(pictures: Path, path: str, target: str) -> int:
+def _pages(
+    found: Given, reading: Reading, all_pages: bool, limit: int
+) -> dict[str, tuple[str, int]]:
+    """Return name of each picture -> path and page, in their order.
+
+    A file whose pages cannot be counted is one: what is wrong with it is told when it is read.
+    """
+    places: dict[str, tuple[str, int]] = {}
+    for path in found.paths:
+        n_pages = 1
+        if all_pages:
+            n_pages, _ = header(found.root / path, **_of_file(reading))
+        places |= {name_of(path, page): (path, page) for page in range(1, n_pages + 1)}
+        if limit and len(places) >= limit:
+            break
+    return dict(list(places.items())[: limit or None])
+
+
+class _OfFile(TypedDict):
+    max_megapixels: float
+    bands: tuple[int, ...] | None
+
+
+def _of_file(reading: Reading) -> _OfFile:
+    """Return what of `reading` decides whether a file can be read, and not how it looks."""
+    return {"max_megapixels": reading["max_megapixels"], "bands": reading["bands"]}
+
+
+def _key(path: str, file: Path, target: str) -> int:
     """Return the key that the journal knows a picture by: of path, target, size and time."""
     try:
-        found = (pictures / path).stat()
+        found = file.stat()
         content: dict[str, int | None] = {"bytes": found.st_size, "time": found.st_mtime_ns}
     except OSError:  # gone since, or a link to nowhere: reading it will say so
         content = {"bytes": None, "time": None}
     return int(fingerprints.digest({"path": path, "target": target, **content})[:15], 16)
 
 
-def _held(root: Path, path: str, target: str) -> dict[str, str]:
+def _held(path: str, file: Path, target: str) -> dict[str, str]:
     """Return the journal's record of a picture that is done: its results, and what they are of."""
-    return {"path": path, "target": target, "file": str((root / path).absolute())}
+    return {"path": path, "target": target, "file": str(file.absolute())}
 
 
-def _check_held(out: Path, journal: Journal, names: Mapping[str, str], root: Path) -> None:
+def _check_held(out: Path, journal: Journal, files: Mapping[str, Path]) -> None:
     """Check that results of other files, which were given one by one, are not overwritten.
 
     Those of a file that is gone are no loss: it was renamed, or its folder moved.
@@ -173,8 +263,8 @@ def _check_held(out: Path, journal: Journal, names: Mapping[str, str], root: Pat
         RunError: the place of a picture's results holds those of another.
     """
     holders = {row["target"]: row["file"] for _, row in journal.records() if "file" in row}
-    for path, target in names.items():
-        mine, other = (root / path).absolute(), holders.get(target)
+    for target, file in files.items():
+        mine, other = file.absolute(), holders.get(target)
         if other is not None and Path(other) != mine and Path(other).exists():
             raise RunError(
                 f"{file_of(out / target, '.json')}: holds what was made of {other}, and {mine} "

@@ -16,7 +16,7 @@ import torch
 
 from maskdistill.artifacts import cluster_names, clusterings, freshness
 from maskdistill.artifacts.mask_lines import detections
-from maskdistill.engine.job import Job
+from maskdistill.engine.job import Job, reading_of
 from maskdistill.engine.opening import settings_of
 from maskdistill.errors import PictureError, RunError
 from maskdistill.memory import in_halves
@@ -24,7 +24,7 @@ from maskdistill.pictures import as_rgb
 from maskdistill.runs import record
 from maskdistill.runs.layout import RunFolder
 from maskdistill.runs.stages import DETECT_TRAIN, RECLUSTER, SEGMENT_TRAIN
-from maskdistill.settings import RunSettings
+from maskdistill.settings import Reading, RunSettings
 from maskdistill.stages import cluster, detect, segment
 from maskdistill.types import Detections, Prediction
 
@@ -39,6 +39,7 @@ class Model:
         names: of the clusters, by number.
         assign: from a picture and the instances in it to their clusters (n,) int64, where label
             maps count in a second clustering; None: instances keep those of the detector.
+        reading: how files are read: as the run's pictures were.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class Model:
         segmenter: Any | None,
         names: list[str],
         assign: Callable[[np.ndarray, Detections], np.ndarray] | None = None,
+        reading: Reading | None = None,
     ) -> None:
         self.settings, self.detector, self.segmenter, self.names = (
             settings,
@@ -56,6 +58,7 @@ class Model:
             names,
         )
         self.assign = assign
+        self.reading = settings.reading if reading is None else reading
 
     def predict(self, picture: np.ndarray | str | Path) -> Prediction:
         """Predict the instances and, with a segmenter, the label map of one picture.
@@ -68,10 +71,7 @@ class Model:
             PictureError: the file cannot be decoded, or the picture does not fit into memory.
             ValueError: an array of another shape or dtype.
         """
-        settings = self.settings
-        picture = as_rgb(
-            picture, orientation=settings.orientation, max_megapixels=settings.max_megapixels
-        )
+        picture = as_rgb(picture, **self.reading)
         (made,) = in_halves([picture], lambda some: [self._predicted(some[0])])
         if made is None:
             height, width = picture.shape[:2]
@@ -147,7 +147,7 @@ def load(root: Path, *, device: str = "auto", crf: bool = False) -> Model:
             f"cluster {number}"
             for number in range(len(detector.roi_heads.box_predictor.cls_score.bias) - 1)
         ]
-    return Model(settings, detector, segmenter, words, assign)
+    return Model(settings, detector, segmenter, words, assign, reading_of(settings, folder))
 
 
 def _check_clusters(folder: RunFolder, settings: RunSettings) -> None:

@@ -82,9 +82,9 @@ def work(
 def _common(job: Job, other: Job, split: str) -> dict[int, Image]:
     """Return id here -> the same picture there: of equal path, content, size and split."""
     # The size too: --orientation turns the same file, and masks of two sizes cannot be compared.
-    there = {(image.path, image.sha256, image.size): image for image in other.in_splits()[split]}
+    there = {(image.name, image.sha256, image.size): image for image in other.in_splits()[split]}
     pairs = {
-        image.id: there.get((image.path, image.sha256, image.size))
+        image.id: there.get((image.name, image.sha256, image.size))
         for image in job.in_splits()[split]
     }
     return {number: image for number, image in pairs.items() if image is not None}

@@ -256,7 +256,7 @@ class _Run:
         if left_out:
             is_of_masks = stage in ("propose", "detect")
             cost = "no masks, so misses" if is_of_masks else "all their pixels count as wrong"
-            paths = [image.path for image in self.images if image.id in left_out]
+            paths = [image.name for image in self.images if image.id in left_out]
             parts.append(f"{len(left_out)} of {n} pictures refused ({listed(paths, 3)}): {cost}")
         if stage == "label":
             empty = refused.unmapped(self.outputs.folder, self.images) - left_out

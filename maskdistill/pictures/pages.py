@@ -1,7 +1,7 @@
-"""Pages: how many pictures a file holds, of which the first alone is read.
+"""Pages: the pictures that a file holds: slices of a stack, frames of an animation, of an MPO.
 
 In:       an opened picture of Pillow's
-Out:      the number of its pages: slices of a stack, frames of an animation, pictures of an MPO
+Out:      which of its frames are pages
 Differs:  what shows the first page again, smaller, or only where it is seen through, is no page
 """
 
@@ -11,41 +11,22 @@ from typing import Any
 
 from PIL import Image
 
-_SUBFILE = 254  # TIFF's NewSubfileType
-_SMALLER_OR_MASK = (
-    0b101  # of it: a reduced resolution (a pyramid, a thumbnail), a transparency mask
-)
 _ENTRIES = 0xB002  # of an MPO's index
 
 
-def n_pages(picture: Image.Image) -> int:
-    """Return the number of pages of an opened picture, at least 1; pixels are not decoded.
+def frames(picture: Image.Image) -> list[int]:
+    """Return which frames of an opened picture are its pages, at least the first; none is decoded.
 
-    A file whose later pages are damaged counts those before: the first one may well be in order.
-    The picture may stand at another page afterwards.
+    Of a TIFF `tiff.pages` tells them.
     """
     try:
-        if picture.format == "TIFF":
-            return _of_tiff(picture)
-        if picture.format == "MPO":
-            entries = picture.mpinfo[_ENTRIES]  # type: ignore[attr-defined]
-            return 1 + sum(not _is_preview(entry) for entry in entries[1:])
-        return max(1, int(getattr(picture, "n_frames", 1)))
+        n_frames = max(1, int(getattr(picture, "n_frames", 1)))
+        if picture.format != "MPO":
+            return list(range(n_frames))
+        entries = picture.mpinfo[_ENTRIES]  # type: ignore[attr-defined]
+        return [0] + [at for at in range(1, n_frames) if not _is_preview(entries[at])]
     except Exception:  # Pillow's parsers raise whatever they stumble on
-        return 1
-
-
-def _of_tiff(picture: Image.Image) -> int:
-    """Return the number of a TIFF's pages, leaving out pyramids, thumbnails and masks."""
-    count = 1
-    try:
-        for page in range(1, picture.n_frames):  # type: ignore[attr-defined]
-            picture.seek(page)
-            kind = int(picture.tag_v2.get(_SUBFILE, 0))  # type: ignore[attr-defined]
-            count += not kind & _SMALLER_OR_MASK
-    except Exception:  # a damaged page ends the count
-        return count
-    return count
+        return [0]
 
 
 def _is_preview(entry: Any) -> bool:

@@ -90,6 +90,7 @@ class ScanFolder(StageFolder):
     """scan/; its main result, images.jsonl, lies beside it."""
 
     refused = File("refused.jsonl")  # pictures that were left out, a line each, with the reason
+    levels = File("levels.json")  # black and white of all pictures, where `levels` is stretch_all
 
 
 class ProposeFolder(StageFolder):

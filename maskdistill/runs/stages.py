@@ -48,7 +48,7 @@ STAGES: tuple[StageEntry, ...] = (
         name="scan",
         verb="scan",
         reads=(),
-        writes=("images.jsonl", "scan/refused.jsonl"),
+        writes=("images.jsonl", "scan/refused.jsonl", "scan/levels.json"),
         help="a folder of pictures -> rows with ids, sizes, content hashes",
         does="Every picture gets a number, a size, a content hash.",
     ),

@@ -21,7 +21,7 @@ from maskdistill.settings.load import (
 )
 from maskdistill.settings.propose import FACETS, METHODS
 from maskdistill.settings.resolve import resolve
-from maskdistill.settings.run import WEIGHT_STAGES, CommonSettings, RunSettings
+from maskdistill.settings.run import WEIGHT_STAGES, CommonSettings, Reading, RunSettings
 
 __all__ = [
     "DESCRIBES",
@@ -30,6 +30,7 @@ __all__ = [
     "PRESETS",
     "WEIGHT_STAGES",
     "CommonSettings",
+    "Reading",
     "RunSettings",
     "about",
     "as_dict",

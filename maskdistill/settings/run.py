@@ -1,8 +1,9 @@
 """Every setting of a run: what concerns all stages, and one dataclass a stage."""
 
+import re
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypedDict
 
 import tyro
 
@@ -20,6 +21,18 @@ WEIGHT_STAGES = ("propose", "cluster", "detect", "segment")
 HANDCRAFTED = "handcrafted"
 DINO_VITS = ("dino_vits16", "dino_vits8", "dino_vitb16", "dino_vitb8")
 NETWORKS = ("dino_resnet50", "moco_v2_resnet50")  # start weights of detector and segmenter by name
+
+
+_BANDS = r"\s*[1-9][0-9]{0,4}\s*(,\s*[1-9][0-9]{0,4}\s*,\s*[1-9][0-9]{0,4}\s*)?"
+
+
+class Reading(TypedDict):
+    """Hold the keyword arguments of `pictures.read` that settings say."""
+
+    orientation: str
+    max_megapixels: float
+    levels: str | tuple[tuple[float, float], ...]
+    bands: tuple[int, ...] | None
 
 
 def is_name(what: str) -> bool:
@@ -93,6 +106,14 @@ class RunSettings(CommonSettings):
     # turn pictures as their EXIF tag says, or leave them as stored
     orientation: Literal["exif", "stored"] = "exif"
     max_megapixels: Annotated[float, Range(0, low_open=True)] = 100.0  # larger pictures are refused
+    # of pictures of more than 8 bits: full: the range of their type; stretch: the 0.1 percentile of
+    # each is black, the 99.9 white; stretch_all: those of all pictures, for sensors that compare
+    levels: Literal["full", "stretch", "stretch_all"] = "full"
+    # R,G,B: of TIFFs with several bands those that are red, green and blue, counted from 1, as
+    # 3,2,1; or one to be seen as a grey
+    bands: str | None = None
+    # of stacks, animations and MPO files: the first page, or each page as a picture of its own
+    pages: Literal["first", "all"] = "first"
     # of clusters and all after them; None: as seed; each run of --seeds has its own
     chain_seed: Annotated[int | None, Range(0)] = None
 
@@ -103,6 +124,27 @@ class RunSettings(CommonSettings):
     segment: SegmentSettings = field(default_factory=SegmentSettings)
     evaluate: EvaluateSettings = field(default_factory=EvaluateSettings)
     report: ReportSettings = field(default_factory=ReportSettings)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.bands is not None and not re.fullmatch(_BANDS, self.bands):
+            raise ValueError(
+                f"bands: {self.bands!r} is neither three numbers of bands, counted from 1, as 3,2,1, "
+                "nor one"
+            )
+
+    @property
+    def reading(self) -> "Reading":
+        """Return how a picture is read that is no part of a set: its own levels are the set's."""
+        bands = None
+        if self.bands is not None:
+            bands = tuple(int(band) for band in self.bands.split(","))
+        return {
+            "orientation": self.orientation,
+            "max_megapixels": self.max_megapixels,
+            "levels": "full" if self.levels == "full" else "stretch",
+            "bands": bands,
+        }
 
     @property
     def seed_of_chain(self) -> int:

@@ -154,7 +154,7 @@ def read(
         _warn(job, folder.path.name, f"{source.name}: {note}")
     for image in found.missing:
         job.ledger.write(
-            "refused", stage=folder.path.name, picture=image.path, reason=_reason(source)
+            "refused", stage=folder.path.name, picture=image.name, reason=_reason(source)
         )
 
 

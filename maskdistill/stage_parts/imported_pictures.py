@@ -71,9 +71,9 @@ def joined(job: Job, own: ProposeSettings | DetectSettings) -> Joined:
         return Joined(
             source, {image.id: image.id for image in job.images}, sizes, frozenset(sizes), {}, []
         )
-    pictures = {image.path: image for image in job.images}
+    pictures = {image.name: image for image in job.images}
     key_of = {path: key for key, path in about.paths.items()}
-    pairs = join(list(key_of), [image.path for image in job.images])
+    pairs = join(list(key_of), [image.name for image in job.images])
     if not pairs:
         raise PredictionError(
             f"{source}: none of its {len(key_of)} images ({listed(list(key_of), 2)}) is one of the run's "
@@ -97,6 +97,6 @@ def joined(job: Job, own: ProposeSettings | DetectSettings) -> Joined:
         {key: image.size for key, image in of.items()},
         frozenset(about.paths),
         about.names,
-        [image for image in job.images if image.path not in pairs],
+        [image for image in job.images if image.name not in pairs],
         about.notes,
     )

@@ -186,7 +186,7 @@ def check_alignment(job: Job) -> None:
             size := (row["height"], row["width"])
         ) != image.size:  # the same files, turned by another --orientation
             raise SettingsError(
-                f"cluster.align_to: {image.path} is {size[1]} x {size[0]} px in {root}, "
+                f"cluster.align_to: {image.name} is {size[1]} x {size[0]} px in {root}, "
                 f"{image.width} x {image.height} here, so that no masks can overlap. "
                 f"Give a run with the {setting('orientation')} of this one"
             )

@@ -49,7 +49,7 @@ class PagePictures:
                 tiles=[
                     Tile(
                         image=self._overlay(stage, image),
-                        path=image.path,
+                        path=image.name,
                         caption="validation" if image.split == "validation" else "",
                     )
                     for image in self.images
@@ -126,7 +126,7 @@ class PagePictures:
             for stage in ("propose", "detect", "segment")
         }
         return Story(
-            path=image.path,
+            path=image.name,
             picture=overlays.thumbnail(self.rgb[image.id], self.side),
             proposals=made["propose"],
             detections=made["detect"],

@@ -15,6 +15,7 @@ import numpy as np
 from maskdistill.artifacts import clusterings, freshness, label_maps
 from maskdistill.artifacts.finished_stages import Outputs
 from maskdistill.artifacts.mask_lines import MaskFile
+from maskdistill.datasets.page_names import name_of
 from maskdistill.engine.job import Image, Job
 from maskdistill.errors import MaskDistillError
 from maskdistill.measuring import tables
@@ -64,8 +65,12 @@ class PageSources:
         The ledger also has those that were mended since.
         """
         path = self.folder.scan.refused
-        found = [(row["path"], row["refused"]) for row in lines.read(path)] if path.exists() else []
-        path_of = {image.id: image.path for image in self.job.images}
+        found = (
+            [(name_of(row["path"], row.get("page")), row["refused"]) for row in lines.read(path)]
+            if path.exists()
+            else []
+        )
+        path_of = {image.id: image.name for image in self.job.images}
         for file in self.files.values():
             reasons = file.reasons.items() if file else ()
             found += [(path_of[number], reason) for number, reason in reasons]

@@ -100,7 +100,7 @@ def work(job: Job, folder: ProposeFolder) -> Done:
         for note, value in found.notes:
             if note in TOLD:
                 job.ledger.write(
-                    "note", stage="propose", picture=image.path, what=note.value, value=value
+                    "note", stage="propose", picture=image.name, what=note.value, value=value
                 )
         notes = [[note.value, value] for note, value in found.notes]
         return {"masks": mask_rows(found), "notes": notes}

@@ -1,7 +1,8 @@
 """scan: a folder of pictures -> images.jsonl, one row a picture, ids frozen.
 
 In:   the picture folder, a list of those that count, and the validation folder, list or fraction
-Out:  images.jsonl, scan/refused.jsonl (pictures left out, each with its reason)
+Out:  images.jsonl, scan/refused.jsonl (pictures left out, each with its reason), scan/levels.json
+      (where all pictures are stretched alike)
 """
 
 from __future__ import annotations
@@ -13,17 +14,17 @@ from pathlib import Path
 from typing import Any
 
 from maskdistill.datasets.names import join, read_list
+from maskdistill.datasets.page_names import name_of
 from maskdistill.engine.job import Job
 from maskdistill.engine.stage import Done, Stage
 from maskdistill.errors import GroundTruthError, PictureError, RunError, SettingsError
-from maskdistill.runs import fingerprints, lines, record
+from maskdistill.pictures import Limits
+from maskdistill.runs import atomic, fingerprints, lines, record
 from maskdistill.runs.fingerprints import sha256_file
 from maskdistill.runs.journal import Journal
 from maskdistill.runs.layout import ScanFolder
 from maskdistill.settings import RunSettings
-from maskdistill.stage_parts import left_out
-
-_PAGES = "pages"  # of a row of the journal, where there are several; images.jsonl has none
+from maskdistill.stage_parts import left_out, picture_rows
 
 
 def parts(settings: RunSettings) -> dict[str, Any]:
@@ -34,8 +35,14 @@ def parts(settings: RunSettings) -> dict[str, Any]:
     """
     # A setting of its own only where it is given: runs that were made before it are the same.
     only = {} if settings.only is None else {"only": _content_of(settings.only)}
+    read = {
+        name: getattr(settings, name)
+        for name, usual in (("levels", "full"), ("bands", None), ("pages", "first"))
+        if getattr(settings, name) != usual
+    }
     return {
         **only,
+        **read,
         "validation": _kind_of(settings.validation),
         "validation_seed": settings.seed if _fraction(settings.validation) is not None else None,
         "limit": settings.limit,
@@ -61,7 +68,7 @@ def work(job: Job, folder: ScanFolder) -> Done:
 
 
 def _scanned(job: Job, folder: ScanFolder) -> Done:
-    from maskdistill.pictures import prefetched, probe
+    from maskdistill.pictures import prefetched
 
     settings = job.settings
     found, passed_over = listing(job)
@@ -78,14 +85,7 @@ def _scanned(job: Job, folder: ScanFolder) -> Done:
 
         def describe(position: int) -> dict[str, Any]:
             root, path = found[position]
-            seen = probe(
-                job.roots[root] / path,
-                max_megapixels=settings.max_megapixels,
-                orientation=settings.orientation,
-            )
-            size = {"width": seen.width, "height": seen.height, "orientation": seen.orientation}
-            row = {"root": root, "path": path, **size, "bytes": seen.bytes, "sha256": seen.sha256}
-            return {**row, _PAGES: seen.pages} if seen.pages > 1 else row
+            return picture_rows.described(job.roots[root] / path, root, path, settings)
 
         with job.progress.bar(
             "scan", total=len(found), done=len(found) - len(pending), unit="pictures"
@@ -99,17 +99,23 @@ def _scanned(job: Job, folder: ScanFolder) -> Done:
                     journal.add(position + 1, row)
                 bar.advance()
         journal.flush()
-        rows = [row for _, row in journal.records()]
-    accepted = [row for row in rows if "refused" not in row]
-    refused = [row for row in rows if "refused" in row]
-    pages = [row.pop(_PAGES, 1) for row in accepted]  # for the journal alone
+        # (row, what was seen) of each picture; None of one that is refused.
+        rows = [each for _, row in journal.records() for each in picture_rows.expanded(row)]
+    rows = _limited(settings, rows, by_list)
+    accepted = [row for row, seen in rows if seen is not None]
+    seen = [seen for _, seen in rows if seen is not None]
+    refused = [row for row, seen in rows if seen is None]
+    for row in refused:
+        if "page" in row:
+            name = name_of(row["path"], row["page"])
+            job.ledger.write("refused", stage="scan", picture=name, reason=row["refused"])
     job.progress.left_out([row["refused"] for row in refused])
     if not accepted:
         raise PictureError(
             f"{job.roots['pictures']}: none of the {len(rows)} pictures can be read. The first: {refused[0]['refused']}"
         )
     held_out = _held_out(settings, job, accepted, by_list)
-    n_validation = len(held_out)
+    n_validation = sum((row["root"], row["path"]) in held_out for row in accepted)
     if n_validation == len(accepted):
         raise SettingsError(
             f"validation {settings.validation}: holds all {n_validation} pictures; none is left to train on"
@@ -126,14 +132,55 @@ def _scanned(job: Job, folder: ScanFolder) -> Done:
         ),
     )
     lines.write(folder.refused, refused)
+    outputs = [job.folder.images, folder.refused]
+    if settings.levels == "stretch_all":
+        deep = [row for row, about in zip(accepted, seen, strict=True) if about.is_deep]
+        atomic.write_json(folder.levels, {"limits": _levels(job, deep)})
+        outputs.append(folder.levels)
     counts = {
         "pictures": len(accepted),
         "train": len(accepted) - n_validation,
         "validation": n_validation,
         "refused": len(refused),
     }
-    counts |= left_out.tell(job, passed_over, pages, n_held_out=n_validation)
-    return Done(outputs=[job.folder.images, folder.refused], counts=counts)
+    counts |= left_out.tell(job, passed_over, seen, n_held_out=n_validation)
+    return Done(outputs=outputs, counts=counts)
+
+
+def _limited(
+    settings: RunSettings,
+    rows: list[tuple[dict[str, Any], picture_rows.Seen | None]],
+    by_list: set[str] | None,
+) -> list[tuple[dict[str, Any], picture_rows.Seen | None]]:
+    """Return the first `limit` pictures of what is trained on and of what is held out by name.
+
+    The files were counted before; where each page is a picture, there are more of these.
+    """
+    if settings.pages == "first" or not settings.limit:
+        return rows
+    n_taken: Counter[tuple[str, bool]] = Counter()
+    taken = []
+    for row, seen in rows:
+        part = row["root"], settings.only is not None and row["path"] in (by_list or ())
+        n_taken[part] += 1
+        if n_taken[part] <= settings.limit:
+            taken.append((row, seen))
+    return taken
+
+
+def _levels(job: Job, rows: list[dict[str, Any]]) -> Limits:
+    """Return the black and the white of all pictures together."""
+    from maskdistill.pictures import limits_of_set
+
+    files = [(job.roots[row["root"]] / row["path"], row.get("page", 1)) for row in rows]
+    with job.progress.bar("scan: levels", total=len(files), unit="pictures") as bar:
+        return limits_of_set(
+            files,
+            workers=job.settings.workers,
+            max_megapixels=job.settings.max_megapixels,
+            bands=job.settings.reading["bands"],
+            advance=bar.advance,
+        )
 
 
 def listing(job: Job) -> tuple[list[tuple[str, str]], Counter[str]]:
@@ -220,8 +267,11 @@ def check_unchanged(job: Job) -> None:
     if not job.folder.images.exists() or not all(root.is_dir() for root in job.roots.values()):
         return
     refused = list(lines.read(job.folder.scan.refused))
-    frozen = {(image.root, image.path): image.bytes for image in job.images}
-    frozen |= {(row["root"], row["path"]): None for row in refused}
+    frozen: dict[tuple[str, str], int | None] = {
+        (row["root"], row["path"]): None for row in refused
+    }
+    # Of a file of which one page is refused the others tell its size.
+    frozen |= {(image.root, image.path): image.bytes for image in job.images}
     now, _ = listing(job)
     added = sorted(set(now) - set(frozen))
     gone = set(frozen) - set(now)
@@ -301,7 +351,8 @@ def _held_out(
     settings: RunSettings, job: Job, rows: list[dict[str, Any]], by_list: set[str] | None
 ) -> set[tuple[str, str]]:
     """Return (root, path) of the validation pictures."""
-    paths = [row["path"] for row in rows]
+    # Of files: the pages of one are alike, and stay on one side.
+    paths = list(dict.fromkeys(row["path"] for row in rows))
     if settings.validation is None:
         return set()
     if by_list is not None:
