@@ -2,8 +2,8 @@
 
 import pytest
 
-from maskdistill.datasets.page_names import name_of, parted
 from maskdistill.datasets.names import join
+from maskdistill.datasets.page_names import name_of, parted
 
 PAGES = ["s/stack.tif", "s/stack.tif#2", "s/stack.tif#3", "z.png"]
 
