@@ -96,9 +96,9 @@ def test_exports_and_imports_name_the_pages(both, tmp_path):
 
 def test_a_truth_of_label_maps_is_joined_by_page(both, tmp_path):
     _, _, of_files, of_pages = both
-    truths = tmp_path / "by-file", tmp_path / "by-page"
+    truths = tmp_path / "by-file" / "truth", tmp_path / "by-page" / "truth"
     for folder in truths:
-        folder.mkdir()
+        folder.mkdir(parents=True)
     for row in rows(of_files):
         number = row["id"]
         label_map = np.zeros((row["height"], row["width"]), np.uint8)
