@@ -41,6 +41,21 @@ def test_a_file_of_crowds_alone_is_refused_or_taken_as_asked_for(small, scanned,
     assert sum(len(row["masks"]) for row in rows) == n
 
 
+def test_boxes_of_imports_are_looked_at_as_those_of_a_truth(small, scanned, tmp_path) -> None:
+    _, truth = small
+    odd = copy.deepcopy(truth)
+    for row in odd["annotations"]:
+        x, y, width, height = row["bbox"]
+        row["bbox"] = [x, y, x + width, y + height]
+    small = copy.deepcopy(truth)
+    for row in small["annotations"]:
+        row["bbox"] = [value / 100 for value in row["bbox"]]
+    assert "fractions of width and height" in refusal(scanned, saved(tmp_path / "f.json", small))
+    imported(scanned, saved(tmp_path / "corners.json", odd))
+    told = "\n".join(warnings_of(scanned))
+    assert "boxes reach beyond their picture, and would not as corners" in told
+
+
 def test_what_is_odd_is_counted_and_told(small, scanned, tmp_path) -> None:
     _, truth = small
     odd = copy.deepcopy(truth)

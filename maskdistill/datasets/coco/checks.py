@@ -6,7 +6,7 @@ Out:      findings for beside the numbers; what cannot be meant is refused
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -89,7 +89,7 @@ def objects(
     if not every:
         return
     bare = np.array(["rle" not in row for row in every])
-    _tell(NO_MASK, bare, every, findings)
+    _tell(NO_MASK, bare, lambda place: _named(every[place]), findings)
     if bare.any() and not bare.all():
         for number, rows in found.items():
             for row in rows:
@@ -118,27 +118,57 @@ def boxes(
     findings: Findings,
     error_of: type[GroundTruthError] | type[PredictionError],
 ) -> None:
-    """Tell of boxes that cannot be, of objects or of results; all at once, for there are millions.
+    """Tell of the boxes of records, of objects or of results, that cannot be.
 
     Args:
         source, found, sizes: as for `objects`.
         error_of: what is raised.
     Raises:
-        error_of: all boxes are within one pixel of the corner: fractions of the picture.
+        error_of: as `corners` says.
     """
     every = [row for rows in found.values() for row in rows]
     if not every:
         return
     counts = [len(rows) for rows in found.values()]
     shown = [sizes[number] for number, rows in found.items() if rows]
-    sides = np.repeat(np.array(shown, np.float64), [n for n in counts if n], axis=0)[:, ::-1]
-    corners = np.fromiter(chain.from_iterable(row["box"] for row in every), np.float64)
-    corners = corners.reshape(-1, 4)
-    low, high = corners[:, :2], corners[:, 2:]
+    sides = np.repeat(np.array(shown, np.float64), [n for n in counts if n], axis=0)
+    given = np.fromiter(chain.from_iterable(row["box"] for row in every), np.float64)
+    own = np.full((len(every), 4), np.nan)
+    with_mask = [place for place, row in enumerate(every) if "rle" in row]
+    own[with_mask] = rle.boxes([every[place]["rle"] for place in with_mask])
+
+    def name_of(place: int) -> str:
+        return _named(every[place])
+
+    corners(source, given.reshape(-1, 4), own, sides, name_of, findings, error_of)
+
+
+def corners(
+    source: Path,
+    given: np.ndarray,
+    own: np.ndarray,
+    sides: np.ndarray,
+    name_of: Callable[[int], str],
+    findings: Findings,
+    error_of: type[GroundTruthError] | type[PredictionError],
+) -> None:
+    """Tell of boxes that cannot be; all at once, for there may be a million.
+
+    Args:
+        source: the file, for messages.
+        given: (n, 4) float64 xyxy, px, as the file has them.
+        own: (n, 4) float64 xyxy, px, of the masks; nan where there is none.
+        sides: (n, 2) height and width of the pictures, px.
+        name_of: returns the name of a place in these arrays.
+        error_of: what is raised.
+    Raises:
+        error_of: all boxes are within one pixel of the corner: fractions of the picture.
+    """
+    low, high, sides = given[:, :2], given[:, 2:], sides[:, ::-1]
     in_corner = (high <= 1.001).all() and (low >= -0.001).all() and (sides > 2).all()
-    if in_corner and (corners % 1 > 0).any():
+    if in_corner and (given % 1 > 0).any():
         raise error_of(
-            f"{source}: all {len(every)} boxes lie within one pixel of the upper left corner of "
+            f"{source}: all {len(given)} boxes lie within one pixel of the upper left corner of "
             "their pictures: its coordinates seem to be fractions of width and height. Give them "
             "in pixels"
         )
@@ -148,43 +178,36 @@ def boxes(
     is_corners = (
         (lengths > low).all(axis=1) & (lengths <= sides + 1).all(axis=1) & (low >= 0).all(axis=1)
     )
-    small = (lengths < 1).any(axis=1)
     for kind, which in (
         (CORNERS, beyond & is_corners),
         (OUTSIDE, outside & ~(beyond & is_corners)),
         (BEYOND, beyond & ~is_corners & ~outside),
-        (SMALL, small),
+        (SMALL, (lengths < 1).any(axis=1)),
+        (UNLIKE, _unlike(given, own)),
     ):
-        _tell(kind, which, every, findings)
-    _unlike(corners, every, findings)
+        _tell(kind, which, name_of, findings)
     share = (high / sides).max()
-    if len(every) >= _MANY and len(shown) > 1 and share <= _CORNER:
+    if len(given) >= _MANY and share <= _CORNER:
         kind = SCALE.replace("{share}", f"{100 * share:.0f}")
-        findings.add(kind, n=len(every))
+        findings.add(kind, n=len(given))
 
 
-def _unlike(corners: np.ndarray, every: list[dict[str, Any]], findings: Findings) -> None:
-    """Tell of boxes that are not those of their masks."""
-    places = [place for place, row in enumerate(every) if "rle" in row]
-    if not places:
-        return
-    own = rle.boxes([every[place]["rle"] for place in places]).astype(np.float64)
-    given = corners[places]
+def _unlike(given: np.ndarray, own: np.ndarray) -> np.ndarray:
+    """Return (n,) bool: the box is not that of its mask; False where there is no mask."""
+    own = np.nan_to_num(own)
     shared = np.minimum(own[:, 2:], given[:, 2:]) - np.maximum(own[:, :2], given[:, :2])
     both = shared.clip(0).prod(axis=1)
     areas = [(each[:, 2:] - each[:, :2]).prod(axis=1) for each in (own, given)]
-    unlike = np.zeros(len(every), bool)
     # Masks are drawn on pixels and boxes are not: of small ones half is no fault.
-    large = np.minimum(*areas) >= 64
+    large = (np.minimum(*areas) >= 64) | (np.maximum(*areas) >= 256)
     differ = both < 0.5 * np.maximum(sum(areas) - both, 1e-9)
-    unlike[places] = differ & (large | (np.maximum(*areas) >= 256))
-    _tell(UNLIKE, unlike, every, findings)
+    return np.asarray(differ & large & (areas[0] > 0))
 
 
-def _tell(kind: str, which: Any, every: list[dict[str, Any]], findings: Findings) -> None:
+def _tell(kind: str, which: Any, name_of: Callable[[int], str], findings: Findings) -> None:
     n = int(which.sum())
     for place in np.flatnonzero(which)[:6].tolist():
-        findings.add(kind, _named(every[place]))
+        findings.add(kind, name_of(place))
     if n > 6:
         findings.add(kind, n=n - 6)
 

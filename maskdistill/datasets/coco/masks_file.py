@@ -20,6 +20,7 @@ from maskdistill.datasets.coco import checks, fields
 from maskdistill.datasets.coco.fields import Key, Size
 from maskdistill.datasets.coco.image_rows import listed_images
 from maskdistill.datasets.coco.instances_file import Crowds
+from maskdistill.datasets.coco.record_faults import Boxes, Wrong
 from maskdistill.datasets.coco.segmentations import mask_of
 from maskdistill.datasets.findings import Findings
 from maskdistill.errors import PredictionError, listed, setting
@@ -166,7 +167,8 @@ def masks(
             category or score out of range, without a mask, with one that cannot be read or is of
             another size: how many, and the first. It comes when the file was read to its end.
     """
-    tally, wrong, told, n_rows, n_scored = Tally(), _Wrong(), Findings(), 0, 0
+    tally, wrong, told, n_rows, n_scored = Tally(), Wrong(), Findings(), 0, 0
+    n_fractions, boxes = 0, Boxes()
     try:
         for place, row in enumerate(_rows(source)):
             n_rows += 1
@@ -200,10 +202,13 @@ def masks(
             elif is_crowd and crowds == "ignored":
                 tally.crowds += 1
             elif (mask := _mask(row, image, place, sizes[image], wrong, told)) is not None:
+                n_fractions += checks.is_of_fractions(row["segmentation"], mask)
                 if checks.is_empty(mask):
                     tally.empty += 1
                     continue
                 box = _box(row, place, wrong)
+                if box is not None:
+                    boxes.add(place, box, mask)
                 whole = category if isinstance(category, int) else None
                 area = int(rle.areas([mask])[0])
                 yield Found(image, mask, area, box, whole, score)
@@ -223,50 +228,15 @@ def masks(
             f"{source}: all {n_rows} masks are crowds (iscrowd 1), which are left out. Some tools "
             f"write so for masks painted with a brush: take them with {setting(taken, 'objects')}"
         )
-    tally.scored = n_scored > 0
-    tally.notes = told.sentences(annotations=n_rows)
-    yield tally
-
-
-class _Wrong:
-    """Count records that cannot be used, by the field that is wrong, and keep its first values."""
-
-    WHY: Mapping[str, str] = {
-        "record": "no fields",
-        "image_id": "an image_id that is not listed",
-        "score": "a score that is no number in [0, 1]",
-        "category_id": "a category_id out of range",
-        "iscrowd": "an iscrowd that is neither 0 nor 1",
-        "segmentation": "no mask that can be read",
-        "bbox": "a bbox that is not x, y, width, height",
-        "size": "a mask of another size than its picture",
-    }
-
-    def __init__(self) -> None:
-        self.counts: Counter[str] = Counter()
-        self.first: dict[str, dict[str, None]] = {}
-
-    def add(self, key: str, value: Any) -> None:
-        """Count one record whose field `key` is wrong."""
-        self.counts[key] += 1
-        values = self.first.setdefault(key, {})
-        if len(values) < 6:
-            values[str(value)] = None
-
-    def refuse(self, source: Path, n_rows: int, categories: Mapping[int, str] | None) -> None:
-        """Raise PredictionError if a record was counted."""
-        if not self.counts:
-            return
-        lines = [
-            f"{self.counts[key]} of {n_rows} masks have {why}: {listed(list(self.first[key]))}"
-            for key, why in self.WHY.items()
-            if self.counts[key]
-        ]
-        if self.counts["category_id"] and categories:
-            lines.append(f"its {len(categories)} categories: {listed(sorted(categories))}")
+    if n_fractions == n_rows:
         raise PredictionError(
-            f"{source}: {'; '.join(lines)}. Mend them or take them out: nothing was imported"
+            f"{source}: none of its {n_rows} masks covers more than a pixel of its picture: their "
+            "coordinates seem to be fractions of width and height. Give them in pixels"
         )
+    boxes.check(source, told)
+    tally.scored = n_scored > 0
+    tally.notes = told.sentences(annotations=n_rows, objects=n_rows)
+    yield tally
 
 
 def _rows(source: Path) -> Iterator[dict[str, Any]]:
@@ -318,7 +288,7 @@ def _of_picture(about: dict[str, Any]) -> dict[str, Any]:
 
 
 def _mask(
-    row: dict[str, Any], image: Key, place: int, size: Size, wrong: _Wrong, told: Findings
+    row: dict[str, Any], image: Key, place: int, size: Size, wrong: Wrong, told: Findings
 ) -> Rle | None:
     if "segmentation" not in row:
         wrong.add("segmentation", f"number {place} (it has no segmentation)")
@@ -338,7 +308,7 @@ def _mask(
     return None
 
 
-def _box(row: dict[str, Any], place: int, wrong: _Wrong) -> list[float] | None:
+def _box(row: dict[str, Any], place: int, wrong: Wrong) -> list[float] | None:
     try:
         return fields.box(row.get("bbox"))
     except ValueError:
