@@ -41,6 +41,7 @@ SCALE = (
     "no object of {objects} reaches beyond {share} % of the width or of the height of its picture: "
     "are they of pictures of another scale?"
 )
+FEW_SIGNS = 9  # of a mask's string, which one pixel or none needs at most
 _MANY = 20  # objects from which on it is no chance that all keep to one corner
 _CORNER = 0.6  # of both sides
 _Objects = Mapping[int, list[dict[str, Any]]]
@@ -55,7 +56,7 @@ def is_empty(mask: Rle) -> bool:
 def is_of_fractions(shape: Any, mask: Rle) -> bool:
     """Return whether polygons and their mask look as if coordinates were shares of the sides."""
     # A mask of one pixel at most has three runs, the last of them long.
-    if len(mask["counts"]) > 9 or type(shape) is not list:
+    if len(mask["counts"]) > FEW_SIGNS or type(shape) is not list:
         return False
     values = [value for part in shape if type(part) is list for value in part]
     return all(type(value) in (int, float) and 0 <= value <= 1.001 for value in values) and any(
@@ -102,13 +103,14 @@ def objects(
 
 def _once(rows: list[dict[str, Any]], file: str, findings: Findings) -> None:
     """Take those out of the objects of an image that repeat an earlier one."""
-    seen: dict[tuple[Any, ...], dict[str, Any]] = {}
-    for row in rows:
-        shape = row["rle"]["counts"] if "rle" in row else tuple(row["box"])
-        seen.setdefault((shape, row["category"], row["crowd"]), row)
-    if len(seen) < len(rows):
-        findings.add(TWICE, file, n=len(rows) - len(seen))
-        rows[:] = seen.values()
+    keys = [
+        (row["rle"]["counts"] if "rle" in row else tuple(row["box"]), row["category"], row["crowd"])
+        for row in rows
+    ]
+    if n_more := len(keys) - len(set(keys)):
+        findings.add(TWICE, file, n=n_more)
+        first = dict(zip(reversed(keys), reversed(rows), strict=True))
+        rows[:] = [first[key] for key in dict.fromkeys(keys)]
 
 
 def boxes(

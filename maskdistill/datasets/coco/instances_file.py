@@ -276,9 +276,10 @@ class _Reader:
                 row,
                 f"has a mask of {width} x {height} px, its image is {size[1]} x {size[0]}",
             )
-        if mask is not None and checks.is_of_fractions(shape, mask):
+        is_small = mask is not None and len(mask["counts"]) <= checks.FEW_SIGNS
+        if mask is not None and is_small and checks.is_of_fractions(shape, mask):
             self.n_fractions += 1
-        if mask is not None and checks.is_empty(mask):
+        if mask is not None and is_small and checks.is_empty(mask):
             self.found.add(checks.EMPTY, self._named(row, short=True))
             mask = None
         elif mask is None and not row.get("bbox"):
