@@ -31,6 +31,6 @@ def of(settings: RunSettings, outputs: Outputs) -> list[str]:
             "The segmenter's weights are the best of many by the ground truth it is REPORTED ON: "
             "its numbers are higher than those of a network that nobody chose so, and stand under their own name."
         )
-    if given == "none":
+    if given == "none" and propose.backbone != "handcrafted":
         found.append("The backbone's weights are random: its masks mean nothing.")
     return found
