@@ -18,8 +18,8 @@ _FLAGS = {"0": False, "1": True, "false": False, "true": True, "": False}
 def key(value: Any) -> Key:
     """Return an id; digits in a string and whole floats are the integer, so that lists agree.
 
-    >>> [key(value) for value in (7, "7", 7.0, "a7", "007")]
-    [7, 7, 7, 'a7', '007']
+    >>> [key(value) for value in (7, "007", 7.0, "a7")]
+    [7, 7, 7, 'a7']
 
     Raises:
         ValueError: neither an integer nor a string with signs in it.
@@ -29,9 +29,8 @@ def key(value: Any) -> Key:
     if isinstance(value, float) and value.is_integer():
         return int(value)
     if isinstance(value, str) and (text := value.strip()):
-        is_number = text.isdecimal() and text.isascii() and (text == "0" or text[0] != "0")
-        # Beyond a few digits it is a name; Python itself refuses very long numbers.
-        return int(text) if is_number and len(text) <= 18 else text
+        # Beyond so many digits it is a name; Python itself refuses very long numbers.
+        return int(text) if text.isdecimal() and text.isascii() and len(text) <= 18 else text
     raise ValueError(f"{_shown(value)} is no id")
 
 

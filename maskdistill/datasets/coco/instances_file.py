@@ -339,23 +339,35 @@ class _Reader:
         if not rows and self.first_of:
             self.found.add("there is no list of categories: classes are called by their id")
             ids = {key: f"category {key}" for key in self.first_of if key is not None}
+        by_name = {name: number for number, name in ids.items()}
+        given_names = {
+            category: by_name[category]
+            for category in self.first_of
+            if category not in ids and category in by_name and len(by_name) == len(ids)
+        }
+        for each in given_names:
+            self.found.add("{n} categories are given by name in the annotations", each)
         for category, first in self.first_of.items():
-            if category not in ids:
+            if category not in ids and category not in given_names:
                 raise GroundTruthError(
                     f"{self.source}: {first} has category_id {category}, which is not listed"
                 )
         number_of: dict[Key | None, int] = dict(fields.numbers(ids).items())
+        for category, key in given_names.items():
+            number_of[category] = number_of[key]
         order = sorted(ids, key=fields.sort_key)
         return {number_of[key]: ids[key] for key in order}, number_of
 
     def _tell_ids(self) -> None:
+        if not self.n_rows:
+            self.found.add("there is no annotation in it: no picture has an object")
         without = self.ids.pop("None", 0)
         if without:
             self.found.add("{n} of {annotations} annotations have no id", n=without)
         twice = [number for number, times in self.ids.items() if times > 1]
         for number in twice:
             self.found.add(
-                "{n} annotation ids stand more than once; each annotation counts", number
+                "{n} annotation ids stand more than once: nothing goes by them here", number
             )
         if 0 in self.ids:
             self.found.add(
