@@ -5,6 +5,7 @@ import typing
 
 import pytest
 
+from maskdistill.errors import SettingsError
 from maskdistill.settings import PRESETS, load, resolve
 
 
