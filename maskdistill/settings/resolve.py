@@ -50,13 +50,20 @@ def resolve(settings: RunSettings) -> RunSettings:
     affinity = propose.tokencut.affinity
     if affinity == "auto":
         affinity = "gaussian" if by_hand else "threshold"
+    short_side = 0 if by_hand else settings.features.short_side
+    lost, tokencut = propose.lost, replace(propose.tokencut, affinity=affinity)
+    if lost.short_side is None:
+        lost = replace(lost, short_side=short_side)
+    if tokencut.short_side is None:
+        tokencut = replace(tokencut, short_side=short_side)
     propose = replace(
         propose,
         method=method,
         centre_keys=centre,
         pixels=pixels,
         max_patches=propose.max_patches or (2400 if by_hand else MOST_PATCHES),
-        tokencut=replace(propose.tokencut, affinity=affinity),
+        lost=lost,
+        tokencut=tokencut,
     )
     if method in ("tokencut", "maskcut") and propose.max_patches > MOST_PATCHES:
         raise ValueError(
