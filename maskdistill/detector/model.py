@@ -24,6 +24,8 @@ from torchvision.ops import boxes as box_ops
 from maskdistill.detector.roi_align import SeparableRoIAlign, fix_scales
 from maskdistill.training import bodies
 
+SMALL_SIDES = ((16,), (32,), (64,), (128,), (256,))  # px of anchors, a map each, of small pictures
+
 
 def build(
     *,
@@ -54,9 +56,7 @@ def build(
         raise ValueError(f"n_clusters must be at least 1, got {n_clusters}")
     small = size == "small"
     width = 64 if small else 256
-    sides = (
-        ((16,), (32,), (64,), (128,), (256,)) if small else ((32,), (64,), (128,), (256,), (512,))
-    )
+    sides = SMALL_SIDES if small else ((32,), (64,), (128,), (256,), (512,))
     anchors = AnchorGenerator(sides, ((0.5, 1.0, 2.0),) * len(sides))
     with torch.random.fork_rng(devices=[]):
         # torch.manual_seed would seed GPUs too: nothing restores them.
@@ -64,20 +64,7 @@ def build(
         body = bodies.build(size, frozen_norm=True, frozen_layers=0 if small else 1)
         heads: dict[str, Any] = {"num_classes": n_clusters + 1}
         if small:
-            heads = {
-                "box_roi_pool": SeparableRoIAlign(7),
-                "mask_roi_pool": SeparableRoIAlign(14),
-                "box_head": TwoMLPHead(width * 49, 256),
-                "box_predictor": SharedBoxes(256, n_clusters + 1),
-                "mask_head": MaskRCNNHeads(width, (64, 64), 1, norm_layer=bodies.grouped),
-                "mask_predictor": SharedMask(64, 64, n_clusters + 1),
-                "box_batch_size_per_image": 32,
-                "rpn_batch_size_per_image": 64,
-                "rpn_pre_nms_top_n_train": 500,
-                "rpn_post_nms_top_n_train": 300,
-                "rpn_pre_nms_top_n_test": 500,
-                "rpn_post_nms_top_n_test": 300,
-            }
+            heads = small_heads(n_clusters, width=width, pooling=SeparableRoIAlign)
         model = MaskRCNN(
             bodies.Pyramid(body, width, norm=bodies.grouped if small else None),
             min_size=short_side,
@@ -88,6 +75,38 @@ def build(
             box_detections_per_img=max_detections,
             **heads,
         )
+    in_our_ways(model)
+    return model.eval()
+
+
+def small_heads(n_clusters: int, *, width: int, pooling: type[SeparableRoIAlign]) -> dict[str, Any]:
+    """Return what torchvision's MaskRCNN is told of small heads, their weights drawn.
+
+    Args:
+        width: channels of the maps. pooling: from maps to boxes.
+    """
+    return {
+        "box_roi_pool": pooling(7),
+        "mask_roi_pool": pooling(14),
+        "box_head": TwoMLPHead(width * 49, 256),
+        "box_predictor": SharedBoxes(256, n_clusters + 1),
+        "mask_head": MaskRCNNHeads(width, (64, 64), 1, norm_layer=bodies.grouped),
+        "mask_predictor": SharedMask(64, 64, n_clusters + 1),
+        "box_batch_size_per_image": 32,
+        "rpn_batch_size_per_image": 64,
+        "rpn_pre_nms_top_n_train": 500,
+        "rpn_post_nms_top_n_train": 300,
+        "rpn_pre_nms_top_n_test": 500,
+        "rpn_post_nms_top_n_test": 300,
+    }
+
+
+def in_our_ways(model: Any) -> None:
+    """Change in place where a detector draws, decodes, pools and chooses otherwise than torchvision.
+
+    Args:
+        model: with torchvision's `rpn` and `roi_heads`.
+    """
     for pooling in (model.roi_heads.box_roi_pool, model.roi_heads.mask_roi_pool):
         fix_scales(pooling)
     for sampler in (model.rpn, model.roi_heads):
@@ -97,7 +116,6 @@ def build(
     for head in (model.rpn.head, model.roi_heads.box_predictor):
         head.register_forward_hook(_as_float32)
     model.roi_heads.postprocess_detections = MethodType(_best_cluster_of_each_box, model.roi_heads)
-    return model.eval()
 
 
 def _as_float32(head: nn.Module, given: Any, found: tuple[Any, Any]) -> tuple[Any, Any]:
@@ -176,8 +194,8 @@ class Sampler:
         return chosen
 
 
-def seed_samplers(model: MaskRCNN, seed: int) -> None:
-    """Give both samplers a generator of their own for the coming step."""
+def seed_samplers(model: Any, seed: int) -> None:
+    """Give both samplers of a detector a generator of their own for the coming step."""
     for owner in (model.rpn, model.roi_heads):
         owner.fg_bg_sampler.generator = torch.Generator().manual_seed(seed)
 

@@ -18,7 +18,9 @@ from torchvision.models.detection import MaskRCNN
 from torchvision.models.detection.roi_heads import paste_masks_in_image
 from torchvision.models.detection.transform import resize_boxes
 
+from maskdistill.detector.token_rcnn import TokenRCNN
 from maskdistill.detector.train import resized
+from maskdistill.detector.views import View
 from maskdistill.masks import rle
 from maskdistill.types import Detections, Rle
 
@@ -92,6 +94,26 @@ def unpasted_many(model: MaskRCNN, pictures: Sequence[np.ndarray]) -> list[Unpas
     return [
         _sorted(each, image_size, rgb.shape[:2], model.roi_heads.score_thresh)
         for each, image_size, rgb in zip(found, images.image_sizes, pictures, strict=True)
+    ]
+
+
+@torch.inference_mode()
+def unpasted_of_views(
+    model: TokenRCNN, views: Sequence[View], sizes: Sequence[tuple[int, int]]
+) -> list[Unpasted]:
+    """Return the detections of each picture from its tokens, by one forward, before pasting.
+
+    Beside others a picture's scores move in their last bits.
+
+    Args:
+        model: in eval mode. views: of any grids; none gives none.
+        sizes: (height, width) of each picture, in px of which boxes are.
+    """
+    if not len(views):
+        return []
+    return [
+        _sorted(each, view.frame, size, model.roi_heads.score_thresh)
+        for each, view, size in zip(model(views), views, sizes, strict=True)
     ]
 
 
