@@ -1,7 +1,11 @@
 """Agreement: how far two results agree, without ground truth: two runs, two rounds, two seeds.
 
-In:       joint pixel counts of two label maps, or IoU of the masks of two results, by picture
-Out:      shares in [0, 1]; the same whichever result comes first, and whatever clusters are called
+A result and the same of mirrored pictures, and training masks and detections, are such two.
+
+In:       joint pixel counts of two label maps, the maps, or IoU of the masks of two results, by
+          picture
+Out:      shares in [0, 1], counts; of two runs the same whichever comes first, and whatever
+          clusters are called
 """
 
 from __future__ import annotations
@@ -45,6 +49,42 @@ def partners(iou: np.ndarray) -> int:
         return 0
     rows, columns = linear_sum_assignment(-(iou >= HIT).astype(np.float64))
     return int((iou[rows, columns] >= HIT).sum())
+
+
+def found_again(iou: np.ndarray) -> int:
+    """Return how many training masks of a picture its best detections meet: max_j IoU_ij >= 0.5.
+
+    Over all pictures, the sum by the number of training masks is the found-again share. No ground
+    truth is in it: a detector that has learnt finds most of its own training masks again, one that
+    has not puts the same blot into every picture.
+
+    Args:
+        iou: (n training masks, m detections) of one picture, the n detections of highest score or
+            fewer. Two masks may be met by one detection.
+
+    >>> found_again(np.array([[0.5, 0.1], [0.6, 0.0], [0.4, 0.49]]))
+    2
+    """
+    return int((iou.max(axis=1) >= HIT).sum()) if iou.size else 0
+
+
+def equal(label_map: np.ndarray, other: np.ndarray) -> tuple[int, int]:
+    """Return on how many pixels two label maps of one picture are equal, and how many there are.
+
+    The share of equal pixels is the ratio of the sums over pictures. Clusters are not matched: both
+    maps are one network's, of the picture and of the mirrored one, turned back.
+
+    Args:
+        label_map, other: (H, W) integers.
+    Raises:
+        ValueError: unlike shapes.
+
+    >>> equal(np.array([[0, 1, 2]]), np.array([[0, 2, 2]]))
+    (2, 3)
+    """
+    if label_map.shape != other.shape:
+        raise ValueError(f"label maps must have one shape, got {label_map.shape}, {other.shape}")
+    return int((label_map == other).sum()), label_map.size
 
 
 def of_label_maps(joint: Sequence[np.ndarray]) -> Statistic:

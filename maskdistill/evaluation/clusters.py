@@ -94,6 +94,26 @@ def ari(counts: np.ndarray) -> float:
     return float(2 * (both * neither - missed * false) / below)
 
 
+def entropy(counts: np.ndarray) -> float:
+    """Return how evenly things are spread over clusters: -sum_c p_c ln p_c / ln k, in [0, 1].
+
+    0 where one cluster holds all, 1 where all hold the same; of k = 1 it is 0. No ground truth is
+    in it.
+
+    Args:
+        counts: (k,) masks or pixels of each cluster, p_c their shares; nan where there are none.
+
+    >>> entropy(np.array([3, 3])), entropy(np.array([5, 0, 0]))
+    (1.0, 0.0)
+    """
+    total = counts.sum()
+    if not total:
+        return float("nan")
+    shares = counts[counts > 0] / total
+    # A sum of -0 is no share of anything.
+    return float(-(shares * np.log(shares)).sum() / np.log(len(counts))) if len(shares) > 1 else 0.0
+
+
 class Samples:
     """Masks of many pictures with cluster and class: agreement for any samples of the pictures.
 

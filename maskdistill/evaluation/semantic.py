@@ -2,7 +2,7 @@
 
 In:       label maps (H, W) of any integer type
 Out:      confusion (classes, columns + 1) int64, rows truth; the last column counts any other
-          prediction, a miss
+          prediction, a miss; shares; pixels of foreground
 """
 
 from __future__ import annotations
@@ -119,6 +119,21 @@ def mean_iou(counts: np.ndarray, *, protocol: str = "occurring") -> float:
         return float(np.nan_to_num(each).mean())
     occurring = counts.sum(axis=1) > 0
     return float(np.nan_to_num(each[occurring]).mean()) if occurring.any() else float("nan")
+
+
+def foreground(label_map: np.ndarray) -> tuple[int, int]:
+    """Return how many pixels of a label map are no background, and how many are not ignored.
+
+    The foreground share is the ratio of the sums over pictures. No ground truth is in it.
+
+    Args:
+        label_map: (H, W) integers: 0 background, 255 ignored, else a cluster.
+
+    >>> foreground(np.array([[0, 1, 7, 255]]))
+    (2, 3)
+    """
+    valid = label_map != NO_CLASS
+    return int((label_map[valid] > 0).sum()), int(valid.sum())
 
 
 def pixel_accuracy(counts: np.ndarray) -> float:

@@ -15,10 +15,9 @@ from maskdistill.artifacts import clusterings
 from maskdistill.artifacts.mask_lines import MaskFile
 from maskdistill.engine.job import Image, Job
 from maskdistill.engine.stage import identity
+from maskdistill.evaluation import agreement
 from maskdistill.masks import rle
 from maskdistill.runs import record
-
-MET = 0.5  # IoU from which a detection counts as a mask found again
 
 
 class TrainedOn:
@@ -84,5 +83,5 @@ class TrainedOn:
             n_masks += len(wanted)
             if best:
                 iou = rle.iou([mask["rle"] for mask in wanted], [mask["rle"] for mask in best])
-                n_met += int((iou.max(axis=1) >= MET).sum())
+                n_met += agreement.found_again(iou)
         return n_masks, n_met
