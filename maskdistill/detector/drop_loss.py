@@ -46,6 +46,6 @@ def box_losses(
     each = functional.cross_entropy(logits, labels, reduction="none")
     classifier = (each * counts).sum() / n_proposals
     positive = torch.where((labels > 0) & counts)[0]
-    own = moves.view(len(labels), -1, 4)[positive, labels[positive]]
+    own = moves.view(*logits.shape, 4)[positive, labels[positive]]
     box = functional.smooth_l1_loss(own, wanted[positive], beta=1 / 9, reduction="sum")
     return classifier, box / n_proposals

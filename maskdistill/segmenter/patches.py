@@ -82,7 +82,9 @@ def drawn(
         chosen = np.sort(order[: quotas[number]])
         until = done + len(chosen)
         by_patch = tokens.reshape(len(tokens), rows, -1)[:, chosen]  # (blocks, chosen, channels)
-        made.tokens[done:until] = by_patch.transpose(1, 0, 2).reshape(len(chosen), -1)
+        made.tokens[done:until] = by_patch.transpose(1, 0, 2).reshape(
+            len(chosen), made.tokens.shape[1]
+        )
         made.views[done:until], made.class_tokens[number] = number, class_token
         made.labels[done:until] = flat[chosen]
         done = until

@@ -68,3 +68,18 @@ def test_clusters_are_matched_over_all_pictures_and_a_weight_is_as_many_copies(r
 def test_as_many_partners_as_can_be_are_found():
     # The first mask would take the only partner that the second one has.
     assert agreement.partners(np.array([[0.9, 0.6], [0.7, 0.0]])) == 2
+
+
+def test_training_masks_are_found_again_where_a_detection_meets_them_by_half():
+    iou = np.array([[0.5, 0.1, 0.0], [0.6, 0.0, 0.2], [0.4, 0.49, 0.3]])
+    assert agreement.found_again(iou) == 2  # both by the first detection
+    assert agreement.found_again(iou.T) == 1
+    assert agreement.found_again(np.zeros((3, 0))) == agreement.found_again(np.zeros((0, 3))) == 0
+
+
+def test_equal_pixels_are_counted_without_matching_clusters():
+    one = np.array([[0, 1, 2], [255, 2, 0]], np.uint8)
+    assert agreement.equal(one, one) == (6, 6)
+    assert agreement.equal(one, np.array([[0, 2, 2], [255, 1, 1]])) == (3, 6)
+    with pytest.raises(ValueError, match="one shape"):
+        agreement.equal(one, one[:, :2])

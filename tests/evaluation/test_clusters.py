@@ -92,3 +92,14 @@ def test_one_single_cluster_reaches_the_share_of_the_most_frequent_class():
         np.array([0, 0, 1]), np.array([0, 1, 1]), np.array([2, 2, 0]), n_clusters=2, n_classes=3
     )
     np.testing.assert_allclose(of.largest_class(np.array([[1, 1], [0, 1]])), [2 / 3, 0])
+
+
+def test_entropy_is_one_for_even_clusters_and_zero_for_one_alone():
+    assert clusters.entropy(np.array([7, 7, 7])) == pytest.approx(1)
+    assert clusters.entropy(np.array([0, 9, 0])) == clusters.entropy(np.array([4])) == 0
+    # Shares 3/4 and 1/4 of two clusters: 2 ln 2 - 3/4 ln 3 over ln 2.
+    wanted = (2 * np.log(2) - 0.75 * np.log(3)) / np.log(2)
+    assert clusters.entropy(np.array([3, 1])) == pytest.approx(wanted)
+    # Of four clusters, two of them empty: half of it.
+    assert clusters.entropy(np.array([3, 0, 1, 0])) == pytest.approx(wanted / 2)
+    assert np.isnan(clusters.entropy(np.zeros(3, int)))

@@ -103,3 +103,8 @@ def test_maps_of_unlike_shape_are_refused():
 def test_a_truth_outside_its_classes_is_refused(value, kind):
     with pytest.raises(ValueError, match=r"wanted 0\.\.3 or 255"):
         semantic.confusion(np.zeros((1, 2), kind), np.array([[0, value]]).astype(kind), 4)
+
+
+def test_foreground_is_what_is_neither_background_nor_ignored():
+    assert semantic.foreground(np.array([[0, 1, 254], [255, 0, 0]], np.uint8)) == (2, 5)
+    assert semantic.foreground(np.full((2, 2), 255)) == (0, 0)
