@@ -1,7 +1,7 @@
 """The chain on photographs with heads on the frozen ViT that proposes: what each stage gives, in memory, no run.
 
     python benchmarks/bench_heads.py --out runs/heads                       # both sets, seed 0
-    python benchmarks/bench_heads.py --out runs/heads --sets voc --seeds 3
+    python benchmarks/bench_heads.py --out runs/heads --sets voc --seeds 3 --one-detector --crf
     python benchmarks/bench_heads.py --out runs/heads --sets coco --drop 0 --share 0.3
 
 Prints a table of Markdown a set: proposals, detector, clustering of its detections, label maps, patch head, CRF, on
@@ -54,6 +54,9 @@ NETWORK = "timm/deit_tiny_patch16_224"  # vit_tiny's tensors, with the mean and 
 WEIGHTS = REFERENCE / "data" / "weights" / "vit_tiny_patch16_224_supervised_in1k.npz"
 SHORT_SIDE, BLOCKS, PATCH = 480, (-4, -2, -1), 16
 OF_DETECTOR = (-2, -1)
+# Scores of detections: painted from the first on (docs/log/segmenter.md), clusters fitted on from the second,
+# looked at from the third: between, 255.
+PAINTED, FITTED, SEEN = 0.6, 0.5, 0.3
 MASKS, MAPS = ("CorLoc", "AP50", "best IoU", "finds again", "agreement"), ("mIoU", "foreground")
 Rows = list[dict[str, Any]]
 
@@ -227,23 +230,17 @@ def detected(model: Any, each: Photograph, *, mirrored: bool = False) -> Detecti
 
 
 def embedded(each: Photograph, rows: Rows) -> np.ndarray:
-    """(n, 2 * width): the class token of each mask's crop, and the mean of the tokens inside the mask."""
+    """(n, width): the class token of each mask's crop."""
     net = network()
     if not rows:
-        return np.zeros((0, 2 * net.width), np.float32)
+        return np.zeros((0, net.width), np.float32)
 
     def prepare(pixels: np.ndarray) -> torch.Tensor:
         return padded(normalised(pixels, mean=net.mean, std=net.std), net.patch)
 
-    masks, boxes = decoded(each, rows), np.array([row["box"] for row in rows])
+    boxes = np.array([row["box"] for row in rows])
     views = crops.crops(each.rgb, boxes, min_side=224, max_side=512)
-    of_crops = crops.embed(views, backbone=net, prepare=prepare, pack=256)
-    tokens, _, shown = each.views[0]
-    means = []
-    for mask in masks:
-        inside = segmenter.soft_labels.shares(mask.astype(np.uint8), shown, n_classes=2)[..., 1]
-        means.append(np.tensordot(inside / max(inside.sum(), 1e-6), tokens[-1].astype(np.float32)))
-    return np.concatenate([of_crops, np.stack(means)], axis=1)
+    return crops.embed(views, backbone=net, prepare=prepare, pack=256)
 
 
 def named(vectors: np.ndarray, fitted_on: np.ndarray, *, k: int, seed: int) -> np.ndarray:
@@ -262,9 +259,9 @@ def painted(each: Photograph, rows: Rows, clusters: np.ndarray) -> np.ndarray:
 def training_map(each: Photograph, rows: Rows, clusters: np.ndarray) -> np.ndarray:
     """Sure detections painted (the best one else), 255 where unsure ones lie and nothing is painted."""
     scores = np.array([row["score"] for row in rows])
-    sure = labels.select(scores, min_score=0.5)
+    sure = labels.select(scores, min_score=PAINTED)
     label_map = painted(each, rows[: len(sure)], clusters[: len(sure)])
-    unsure = [row for row in rows[len(sure) :] if row["score"] >= 0.3]
+    unsure = rows[len(sure) :]
     covered = decoded(each, unsure).any(axis=0) if unsure else np.zeros(each.size, bool)
     return np.where(covered & (label_map == 0), 255, label_map).astype(np.uint8)
 
@@ -365,65 +362,103 @@ def of_maps(
     return {"mIoU": bootstrap.value(whole.mean_iou(), len(counts)), "foreground": float(objects)}
 
 
-def chain(
+@dataclass
+class Looked:
+    """What the detector of a seed found: detections, those from SEEN on and their embeddings, numbers; CPU seconds."""
+
+    rows: list[Rows]
+    seen: list[Rows]
+    vectors: np.ndarray
+    of_proposals: np.ndarray
+    numbers: dict[str, float]
+    seconds: dict[str, float]
+
+
+class Laps(dict[str, float]):
+    """CPU seconds by what was done."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.started = time.process_time()
+
+    def end(self, what: str) -> None:
+        now = time.process_time()
+        self[what], self.started = round(now - self.started, 1), now
+
+
+def looked(
     name: str, photographs: list[Photograph], given: argparse.Namespace, seed: int
-) -> dict[str, dict[str, float]]:
-    """The numbers of each stage."""
-    k, by, seconds = 20, SETS[name][1], {}
-    numbers: dict[str, dict[str, float]] = {}
-
-    def lap(what: str) -> None:
-        nonlocal started
-        seconds[what], started = round(time.process_time() - started, 1), time.process_time()
-
-    started = time.process_time()
-    proposals = [each.proposals for each in photographs]
-    vectors = np.concatenate([embedded(each, each.proposals) for each in photographs])
-    clusters = split(named(vectors, np.arange(len(vectors)), k=k, seed=seed), proposals)
-    maps = [painted(*each) for each in zip(photographs, proposals, clusters, strict=True)]
-    numbers["proposals"] = of_masks(photographs, proposals, by) | of_maps(
-        photographs, maps, name, k
-    )
-    lap("clustering of proposals")
+) -> Looked:
+    """Train the detector, and show it every picture and every mirrored one."""
+    laps, proposals = Laps(), [each.proposals for each in photographs]
     model = trained_detector(name, photographs, given, seed)
-    lap("detector")
-    found = [detected(model, each) for each in photographs]
-    lap("detections")
-    rows = [as_rows(each.rles, each.scores) for each in found]
-    numbers["detections"] = of_masks(photographs, rows, by)
+    laps.end("detector")
+    rows = [as_rows(each.rles, each.scores) for each in (detected(model, p) for p in photographs)]
+    laps.end("detections")
+    numbers = of_masks(photographs, rows, SETS[name][1])
     mirrored = [turned_back(detected(model, each, mirrored=True), each) for each in photographs]
-    # Detections from the score that label maps look at: below, most are twins of nothing.
-    sure = [[row for row in each if row["score"] >= 0.3] for each in rows]
-    turned = [[row for row in each if row["score"] >= 0.3] for each in mirrored]
-    ious = [rle_iou(*pair) for pair in zip(sure, turned, strict=True)]
-    numbers["detections"]["agreement"] = bootstrap.value(agreement.of_masks(ious), len(ious))
+    seen, turned = (
+        [[row for row in each if row["score"] >= SEEN] for each in found]
+        for found in (rows, mirrored)
+    )
+    ious = [rle_iou(*pair) for pair in zip(seen, turned, strict=True)]
+    numbers["agreement"] = bootstrap.value(agreement.of_masks(ious), len(ious))
     met = [
         agreement.found_again(rle_iou(wanted, best[: len(wanted)]))
         for wanted, best in zip(proposals, rows, strict=True)
     ]
-    numbers["detections"]["finds again"] = sum(met) / sum(map(len, proposals))
-    lap("numbers of detections")
-    vectors = np.concatenate([embedded(*each) for each in zip(photographs, sure, strict=True)])
-    lap("crops of detections")
-    scores = np.array([row["score"] for each in sure for row in each])
-    clusters = split(named(vectors, np.flatnonzero(scores >= 0.3), k=k, seed=seed), sure)
-    labelled = [training_map(*each) for each in zip(photographs, sure, clusters, strict=True)]
+    numbers["finds again"] = sum(met) / sum(map(len, proposals))
+    laps.end("numbers of detections")
+    vectors, of_proposals = (
+        np.concatenate([embedded(*pair) for pair in zip(photographs, found, strict=True)])
+        for found in (seen, proposals)
+    )
+    laps.end("crops")
+    return Looked(rows, seen, vectors, of_proposals, numbers, laps)
+
+
+def chain(
+    name: str,
+    photographs: list[Photograph],
+    of: Looked,
+    given: argparse.Namespace,
+    seed: int,
+) -> dict[str, dict[str, float]]:
+    """The numbers of each stage."""
+    k, laps, proposals = 20, Laps(), [each.proposals for each in photographs]
+    ids = named(of.of_proposals, np.arange(len(of.of_proposals)), k=k, seed=seed)
+    clusters = split(ids, proposals)
+    maps = [painted(*each) for each in zip(photographs, proposals, clusters, strict=True)]
+    numbers = {
+        "proposals": of_masks(photographs, proposals, SETS[name][1])
+        | of_maps(photographs, maps, name, k),
+        "detections": of.numbers,
+    }
+    # One clustering of proposals and sure detections names both: more crops to fit on.
+    scores = np.array([row["score"] for each in of.seen for row in each])
+    every = np.concatenate([of.of_proposals, of.vectors])
+    fitted_on = np.flatnonzero(np.concatenate([np.ones(len(ids), bool), scores >= FITTED]))
+    clusters = split(named(every, fitted_on, k=k, seed=seed)[len(ids) :], of.seen)
+    labelled = [training_map(*each) for each in zip(photographs, of.seen, clusters, strict=True)]
     plain = [np.where(each == 255, 0, each).astype(np.uint8) for each in labelled]
     numbers["label maps"] = of_maps(photographs, plain, name, k)
-    lap("label maps")
+    laps.end("clusterings, label maps")
     head = trained_head(photographs, labelled, given, k=k, seed=seed)
-    lap("patch head")
+    laps.end("patch head")
     maps = [segmented(head, each) for each in photographs]
-    lap("predictions")
+    laps.end("predictions")
     numbers["patch head"] = of_maps(photographs, maps, name, k)
     others = [segmented(head, each, mirrored=True) for each in photographs]
-    equal = [agreement.equal(*pair) for pair in zip(maps, others, strict=True)]
-    numbers["patch head"]["agreement"] = sum(pair[0] for pair in equal) / sum(
-        pair[1] for pair in equal
+    right, pixels = np.sum(
+        [agreement.equal(*pair) for pair in zip(maps, others, strict=True)], axis=0
     )
-    drawn = [segmented(head, each, drawn=True) for each in photographs]
-    numbers["patch head, CRF"] = of_maps(photographs, drawn, name, k)
-    print(f"{name}, seed {seed}, CPU seconds: {seconds}", flush=True)
+    numbers["patch head"]["agreement"] = right / pixels
+    laps.end("predictions of mirrored pictures")
+    if given.crf:
+        drawn = [segmented(head, each, drawn=True) for each in photographs]
+        numbers["patch head, CRF"] = of_maps(photographs, drawn, name, k)
+        laps.end("CRF")
+    print(f"{name}, seed {seed}, CPU seconds: {of.seconds | laps}", flush=True)
     return numbers
 
 
@@ -451,11 +486,17 @@ def main() -> None:
     parser.add_argument(
         "--hidden", type=int, default=384, help="width of the patch head, 0: linear"
     )
+    parser.add_argument("--one-detector", action="store_true", help="that of seed 0 for all seeds")
+    parser.add_argument("--crf", action="store_true", help="the CRF behind the patch head too")
     given = parser.parse_args()
     torch.set_num_threads(1)
     for name in given.sets:
         photographs = prepared(name, given.out)
-        made = [chain(name, photographs, given, seed) for seed in range(given.seeds)]
+        made, of = [], None
+        for seed in range(given.seeds):
+            if of is None or not given.one_detector:
+                of = looked(name, photographs, given, seed)
+            made.append(chain(name, photographs, of, given, seed))
         print(f"\n{name}, {len(photographs)} pictures, {given.seeds} seeds, SUPERVISED DeiT-Tiny\n")
         print(f"| stage | {' | '.join((*MASKS, *MAPS))} |\n{'| --- ' * (1 + len(MASKS + MAPS))}|")
         for stage in made[0]:

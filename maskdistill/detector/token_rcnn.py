@@ -210,7 +210,7 @@ class TokenRCNN(nn.Module):
 
 
 class InsideRoIAlign(SeparableRoIAlign):
-    """Pool boxes picture by picture, from the cells of each alone: at an edge the last one counts."""
+    """Pool boxes picture by picture, from its own cells: beyond an edge the last one counts."""
 
     def forward(
         self, x: dict[str, Tensor], boxes: list[Tensor], image_shapes: list[tuple[int, int]]
