@@ -29,6 +29,7 @@ from maskdistill import crf, detector, labels, segmenter
 from maskdistill.clusters import crops, kmeans, whitening
 from maskdistill.datasets import truth as truths
 from maskdistill.datasets import voc
+from maskdistill.datasets.label_maps.map_folder import read_map
 from maskdistill.discovery.find import discover
 from maskdistill.discovery.recipe import Input, Recipe, recipe_of
 from maskdistill.evaluation import (
@@ -96,11 +97,7 @@ def coco() -> Iterator[Photograph]:
     for place, name in enumerate(found.names, 1):
         number[place] = 1 + names.index(above[name])
     for key, of in sorted(found.objects.items()):
-        rows = zip(of.rles, rle.boxes(of.rles), of.crowds, strict=True)
-        objects = [
-            {"rle": each, "box": box, "crowd": bool(crowd), "category": 1}
-            for each, box, crowd in rows
-        ]
+        objects = [{**row, "category": 1} for row in of.masked]
         rgb = read(folder / "images" / key)
         yield Photograph(rgb, objects, number[found.label_map(key)])
 
@@ -114,7 +111,7 @@ def voc_dev() -> Iterator[Photograph]:
             for each in voc.boxes(found, path.stem)
             if not each.difficult
         ]
-        truth = truths.read_map(found.class_maps / f"{path.stem}.png")
+        truth = read_map(found.class_maps / f"{path.stem}.png")
         yield Photograph(read(path), objects, truth)
 
 

@@ -102,7 +102,7 @@ def small_heads(n_clusters: int, *, width: int, pooling: type[SeparableRoIAlign]
 
 
 def in_our_ways(model: Any) -> None:
-    """Change a detector in place: how it draws, decodes, pools and chooses differs from torchvision.
+    """Change in place how a detector draws, decodes, pools and chooses: otherwise than torchvision.
 
     Args:
         model: with torchvision's `rpn` and `roi_heads`.
