@@ -15,7 +15,8 @@ import torch
 
 from maskdistill.discovery import limits
 from maskdistill.discovery.recipe import METHODS, Input, Recipe, Way
-from maskdistill.features import Prepared
+from maskdistill.features import Prepared, tokens
+from maskdistill.features.tokens import Tokens
 from maskdistill.proposals import to_pixels
 from maskdistill.types import Features, Found, GridMask, Note, Notes
 
@@ -27,10 +28,12 @@ class PictureFeatures:
     Attributes:
         features: on the patch grid, which may be padded right and below.
         content: px (rows, cols) of the grid that hold the picture.
+        tokens: of the same pass, where they were asked for.
     """
 
     features: Features
     content: tuple[int, int]
+    tokens: Tokens | None = None
 
 
 @dataclass(frozen=True)
@@ -101,14 +104,26 @@ def discover(
 
 
 def features_of(
-    pictures: Sequence[Prepared], backbone: Any, *, block: int, want: Sequence[str]
+    pictures: Sequence[Prepared],
+    backbone: Any,
+    *,
+    block: int,
+    want: Sequence[str],
+    blocks: Sequence[int] = (),
 ) -> list[PictureFeatures]:
     """Return the features of pictures of one padded shape, by one pass of the backbone.
 
     Args:
         block: of the backbone; -1 is the last.
         want: fields of Features.
+        blocks: whose Tokens are given too, by the same pass (a ViT's alone); none: no Tokens.
     """
+    if blocks:
+        both = tokens.seen(pictures, backbone=backbone, blocks=blocks, block=block, want=want)
+        return [
+            PictureFeatures(features, each.content, found)
+            for features, found, each in zip(*both, pictures, strict=True)
+        ]
     with torch.inference_mode():
         batch = torch.stack([each.tensor for each in pictures])
         every = backbone.features(batch, block=block, want=tuple(want))

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 
 from maskdistill import crf
-from maskdistill.features import Prepared, prepare, wanted_size
+from maskdistill.features import Prepared, tokens, wanted_size
 from maskdistill.proposals import lost, maskcut, maskdistill, pixels, tokencut
 from maskdistill.settings import as_dict
 from maskdistill.settings.propose import Method, ProposeSettings
@@ -79,14 +79,15 @@ class Input:
         height, width = wanted_size(size, patch, **vars(self))
         return -(-height // patch), -(-width // patch)
 
-    def prepare(self, rgb: np.ndarray, *, backbone: Any) -> Prepared:
-        """Return a picture (H, W, 3) uint8 resized, normalised and padded for `backbone`.
+    def prepare(self, rgb: np.ndarray, *, backbone: Any, mirrored: bool = False) -> Prepared:
+        """Return a picture (H, W, 3) uint8, or its mirror image, ready for `backbone`.
+
+        It is resized, normalised and padded.
 
         Raises:
             ValueError: another shape or type, or no pixel.
         """
-        own = {"patch": backbone.patch, "mean": backbone.mean, "std": backbone.std}
-        return prepare(rgb, **own, **vars(self))
+        return tokens.made_ready(rgb, backbone=backbone, mirrored=mirrored, **vars(self))
 
 
 @dataclass(frozen=True)

@@ -24,10 +24,12 @@ class Prepared:
     Attributes:
         tensor: (3, h, w) float32, normalised, then zeros right and below up to whole patches.
         content: (rows, columns) in px before the padding.
+        size: (rows, columns) in px of the picture itself.
     """
 
     tensor: Tensor
     content: tuple[int, int]
+    size: tuple[int, int]
 
 
 def prepare(
@@ -68,7 +70,7 @@ def prepare(
         how = Image.Resampling.LANCZOS if square else Image.Resampling.BILINEAR
         rgb = np.asarray(Image.fromarray(rgb).resize((width, height), how))
     tensor = normalised(rgb, mean=mean, std=std)
-    return Prepared(tensor=padded(tensor, patch), content=(height, width))
+    return Prepared(tensor=padded(tensor, patch), content=(height, width), size=size)
 
 
 def wanted_size(

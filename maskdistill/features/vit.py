@@ -120,7 +120,6 @@ class ViT(Network):
         self.name, self.mean, self.std = name, mean, std
         self.note = ""
 
-    @torch.inference_mode()
     def features(
         self, batch: Tensor, *, block: int = -1, want: Sequence[str] = ("queries", "keys")
     ) -> list[Features]:
@@ -136,27 +135,55 @@ class ViT(Network):
         Raises:
             ValueError: another shape, block or field.
         """
+        return self.features_and_tokens(batch, block=block, want=want, blocks=())[0]
+
+    @torch.inference_mode()
+    def features_and_tokens(
+        self, batch: Tensor, *, block: int = -1, want: Sequence[str], blocks: Sequence[int]
+    ) -> tuple[list[Features], dict[int, Tensor]]:
+        """Return the features of each picture, and tokens of several blocks, by one pass.
+
+        The features are those of `features`, bit by bit; a pass that nothing is asked of after a
+        block ends there.
+
+        Args:
+            batch, block, want: as `features` takes them; `want` may be empty.
+            blocks: whose tokens (after the last norm) are given too; negative: counted from the
+                last.
+        Returns:
+            One Features a picture, and of each of `blocks` (B, 1 + rows*cols, width) float32, token
+            0 the class token or, without one, the patches' mean; on the device of the weights.
+        Raises:
+            ValueError: another shape, block or field.
+        """
         grid = self.grid_of(batch)
         n_blocks = len(self.model.blocks)
-        if not -n_blocks <= block < n_blocks:
-            raise ValueError(f"block: {self.name} has {n_blocks}, got {block}")
+        for asked in (block, *blocks):
+            if not -n_blocks <= asked < n_blocks:
+                raise ValueError(f"block: {self.name} has {n_blocks}, got {asked}")
         unknown = set(want) - set(_FIELDS)
         if unknown:
             raise ValueError(f"want: takes {', '.join(_FIELDS)}, got {', '.join(sorted(unknown))}")
-        stream, rotations = self.embedded(batch, grid)
-        last = block % n_blocks
-        for number in range(last):
-            stream = self.through(number, stream, rotations)
+        own = block % n_blocks
+        projections = [field for field in ("queries", "keys", "values") if field in want]
+        asked_of = {number % n_blocks for number in blocks} | ({own} if "tokens" in want else set())
+        left: dict[int, Tensor] = {}  # number of a block -> its tokens
         found: dict[str, Tensor] = {}
-        if set(want) & {"queries", "keys", "values"}:
-            projected = self.projected(last, stream, rotations)
-            for field, values in zip(("queries", "keys", "values"), projected, strict=True):
-                if field in want:
-                    found[field] = self.one_class(values.float(), dim=2)
+        stream, rotations = self.embedded(batch, grid)
+        for number in range(max([*asked_of, own if projections else -1]) + 1):
+            if number == own and projections:
+                projected = self.projected(number, stream, rotations)
+                for field, values in zip(_FIELDS, projected, strict=False):
+                    if field in want:
+                        found[field] = self.one_class(values.float(), dim=2)
+                if number > max(asked_of, default=-1):
+                    break
+            stream = self.through(number, stream, rotations)
+            if number in asked_of:
+                left[number] = self.one_class(self.model.norm(stream).float(), dim=1)
         if "tokens" in want:
-            after = self.model.norm(self.through(last, stream, rotations))
-            found["tokens"] = self.one_class(after.float(), dim=1)
-        return [
+            found["tokens"] = left[own]
+        features = [
             Features(
                 grid=grid,
                 patch=self.patch,
@@ -165,6 +192,7 @@ class ViT(Network):
             )
             for row in range(len(batch))
         ]
+        return features, {number: left[number % n_blocks] for number in blocks}
 
     def tokens_of(
         self, pictures: Sequence[Tensor], *, pack: int = 0, class_alone: bool = False
