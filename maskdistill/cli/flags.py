@@ -210,6 +210,7 @@ OF_MASKS = Chosen(
     without=("import_file", "import_images", "import_top", "gpu_batch"),
 )
 _COMMON = {
+    "propose": ("features", "weights", "ground_truth", "device", "threads", "seed"),
     # What makes nothing of the run has no use for weights, and must not be told another seed than
     # it was made with.
     "evaluate": ("ground_truth", "device", "threads", "seed", "seeds", "seeds_of"),

@@ -153,12 +153,19 @@ class Job:
         content = self._content(path, image)
         if first and content != image.sha256:
             self.replaced[image.id] = content
-        elif not first and content != self._proposed().get(image.id, image.sha256):
+        elif not first and content != self.content_proposed(image):
             raise PictureError(
                 f"{path}: is another picture than was scanned (its content changed since). "
                 "Put it back, scan again: --from scan, or give another --out"
             )
         return rgb
+
+    def content_proposed(self, image: Image) -> str:
+        """Return SHA-256 of the file that a picture's proposals were made of.
+
+        That of the scan, but for a picture that changed between the scan and `propose`.
+        """
+        return self._proposed().get(image.id, image.sha256)
 
     def _content(self, path: Path, image: Image) -> str:
         """Return SHA-256 of a picture's file, taken once a time of its change."""

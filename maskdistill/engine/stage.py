@@ -27,7 +27,7 @@ from maskdistill.errors import (
 )
 from maskdistill.runs import fingerprints, record, reuse
 from maskdistill.runs.layout import RunFolder
-from maskdistill.runs.stages import verb_of
+from maskdistill.runs.stages import BY_NAME, verb_of
 from maskdistill.settings import RunSettings
 
 
@@ -188,7 +188,7 @@ def elsewhere(
         )
     theirs = {name: value for name, value in entry.parts.items() if name in parts or not ahead}
     if found := fingerprints.differences(theirs, parts):
-        has_training = stage.keeps and "/" not in stage.name
+        has_training = f"{stage.name}/train" in BY_NAME
         alone = f" (--reuse {verb}/train takes the training alone)" if has_training else ""
         raise StaleError(
             f"{place.path} was made otherwise than is asked for here, so that it cannot be reused:\n"

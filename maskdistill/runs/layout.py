@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, overload
 
-from maskdistill.runs.stages import BY_NAME, DETECT_TRAIN, RECLUSTER, SEGMENT_TRAIN
+from maskdistill.runs.stages import BY_NAME, DETECT_TRAIN, FEATURES, RECLUSTER, SEGMENT_TRAIN
 
 
 class _Place(Protocol):
@@ -97,6 +97,26 @@ class ProposeFolder(StageFolder):
     """propose/."""
 
     masks = File("proposals.jsonl")  # a picture a line
+
+
+class FeaturesFolder(StageFolder):
+    """propose/features/: tokens that the pass for the proposals leaves for later stages."""
+
+    tokens = File("tokens.bin")  # float16 numbers of one picture after the other
+    index = File("index.json")  # where each picture stands in them
+    # The tokens so far, while propose is under way: a folder of propose's, as parts/ is no more.
+    so_far = File("so-far")
+
+    @property
+    def begun(self) -> BegunFeaturesFolder:
+        """Return the folder that the tokens are gathered in."""
+        return BegunFeaturesFolder(self.so_far, self.so_far)
+
+
+class BegunFeaturesFolder(StageFolder):
+    """propose/features/so-far/; its parts/ hold a journal and the plan."""
+
+    tokens = File("tokens.bin")
 
 
 class ClusterFolder(StageFolder):
@@ -213,6 +233,10 @@ class RunFolder:
     @property
     def propose(self) -> ProposeFolder:
         return ProposeFolder(*self._places("propose"))
+
+    @property
+    def propose_features(self) -> FeaturesFolder:
+        return FeaturesFolder(*self._places(FEATURES))
 
     @property
     def cluster(self) -> ClusterFolder:

@@ -22,6 +22,7 @@ class StageEntry:
         help: what its verb does, for `--help`; "" where another stage has the verb's name.
         does: what it does, for the page; "" of a stage that the page does not show.
         always: done again each time, never skipped and never refused.
+        optional: a run without it lacks nothing; not taken of another run that has none.
     """
 
     name: str
@@ -31,9 +32,11 @@ class StageEntry:
     help: str = ""
     does: str = ""
     always: bool = False
+    optional: bool = False
 
 
 DETECT_TRAIN, SEGMENT_TRAIN, RECLUSTER = "detect/train", "segment/train", "recluster"
+FEATURES = "propose/features"  # a by-product: whatever reads it can do without
 EMBEDDINGS = "cluster/embeddings"  # a part of a stage that --reuse takes alone
 _CLUSTERING = (
     "embeddings.npy",
@@ -59,6 +62,13 @@ STAGES: tuple[StageEntry, ...] = (
         writes=("proposals.jsonl",),
         help="pictures -> proposals: masks of a self-supervised backbone",
         does="A backbone that saw no labels proposes masks of objects.",
+    ),
+    StageEntry(
+        name=FEATURES,
+        verb="propose",
+        reads=("scan",),
+        writes=("tokens.bin", "index.json"),
+        optional=True,
     ),
     StageEntry(
         name="cluster",

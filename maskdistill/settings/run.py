@@ -10,6 +10,7 @@ import tyro
 from maskdistill.settings.cluster import ClusterSettings
 from maskdistill.settings.detect import DetectSettings
 from maskdistill.settings.evaluate import EvaluateSettings, ReportSettings
+from maskdistill.settings.features import FeaturesSettings
 from maskdistill.settings.label import LabelSettings
 from maskdistill.settings.propose import ProposeSettings
 from maskdistill.settings.ranges import Range, check_ranges
@@ -117,6 +118,7 @@ class RunSettings(CommonSettings):
     # of clusters and all after them; None: as seed; each run of --seeds has its own
     chain_seed: Annotated[int | None, Range(0)] = None
 
+    features: FeaturesSettings = field(default_factory=FeaturesSettings)
     propose: ProposeSettings = field(default_factory=ProposeSettings)
     cluster: ClusterSettings = field(default_factory=ClusterSettings)
     detect: DetectSettings = field(default_factory=DetectSettings)

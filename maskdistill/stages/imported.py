@@ -114,7 +114,14 @@ def _sha256_of(path: Path, size: int, time: int) -> str:
     return fingerprints.sha256_file(path)
 
 
-PROPOSE = Stage(name="propose", version=1, reads=("scan",), parts=propose_parts, work=propose)
+PROPOSE = Stage(
+    name="propose",
+    version=1,
+    reads=("scan",),
+    parts=propose_parts,
+    work=propose,
+    keeps=("features",),
+)
 DETECT = Stage(
     name="detect", version=1, reads=("scan",), parts=detect_parts, work=detect, keeps=("train",)
 )

@@ -7,6 +7,8 @@ Out:  propose/proposals.jsonl
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,6 +20,7 @@ from maskdistill.engine.job import Image, Job
 from maskdistill.engine.picture_loop import over_batches
 from maskdistill.engine.stage import Done, Stage
 from maskdistill.features import Prepared
+from maskdistill.features.tokens import Tokens
 from maskdistill.masks import rle
 from maskdistill.memory import in_halves
 from maskdistill.pictures import of_like_shape
@@ -25,11 +28,30 @@ from maskdistill.runs import lines
 from maskdistill.runs.layout import ProposeFolder
 from maskdistill.settings import RunSettings, as_dict
 from maskdistill.settings.run import HANDCRAFTED
+from maskdistill.stage_parts import keep_tokens
 from maskdistill.types import Note
 
 # Settings that count where masks are imported, there alone.
 IMPORTS = ("import_file", "import_images", "import_top")
-Loaded = tuple[Prepared, np.ndarray | None]  # for the backbone; the picture, where it is kept
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """Hold what is needed of a picture ahead of the device.
+
+    Attributes:
+        prepared: for the backbone.
+        rgb: the picture, where its outlines are redrawn.
+        mirrored: for the backbone, where tokens of the mirrored picture are kept.
+    """
+
+    prepared: Prepared
+    rgb: np.ndarray | None
+    mirrored: Prepared | None
+
+
+# Of a picture: its features, and the tokens of its views that are to be kept; None: did not fit.
+Seen = tuple[PictureFeatures | None, list[Tokens] | None]
 TOLD = (Note.FALLBACK, Note.NOT_FINITE, Note.SMALLER)  # notes of a picture that the ledger repeats
 
 
@@ -65,6 +87,12 @@ def work(job: Job, folder: ProposeFolder) -> Done:
     if what := stand_in(own.method, network):
         job.ledger.write("note", stage="propose", what=what)
     recipe = recipe_of(own)
+    kept = job.settings.features
+    if own.backbone == HANDCRAFTED and kept.keep == "all":
+        what = "no tokens are kept: handcrafted features are none that a network could learn from"
+        job.ledger.write("note", stage="propose", what=what)
+        job.progress.say(f"propose: {what}")
+    keeper: keep_tokens.Keeper | None = None
     on_gpu = own.backbone != HANDCRAFTED and networks.device(job).type != "cpu"
     # A CPU gains nothing from several pictures at a time, and its results would depend on which.
     size = own.gpu_batch if on_gpu else 1
@@ -76,17 +104,37 @@ def work(job: Job, folder: ProposeFolder) -> Done:
     def load(image: Image) -> Loaded:
         """Return what is needed of a picture ahead of the device."""
         rgb = job.read_picture(image, first=True)
-        # Kept where its outlines are redrawn; one that has to be seen again is read again.
-        kept = rgb if recipe.way.redraw is not None else None
-        return recipe.shown.prepare(rgb, backbone=network), kept
+        looks_twice = keeper is not None and kept.mirrored and keeper.wants(image)
+        return Loaded(
+            prepared=recipe.shown.prepare(rgb, backbone=network),
+            # One that has to be seen again is read again.
+            rgb=rgb if recipe.way.redraw is not None else None,
+            mirrored=recipe.shown.prepare(rgb, backbone=network, mirrored=True)
+            if looks_twice
+            else None,
+        )
 
-    def together(loaded: list[Loaded]) -> list[PictureFeatures | None]:
-        """Return the features of a batch."""
-        return features_that_fit(job, [ready for ready, _ in loaded], network, recipe)
+    def together(loaded: list[Loaded]) -> list[Seen]:
+        """Return the features of a batch, and the tokens that are to be kept."""
+        blocks = kept.blocks if keeper is not None else ()
+        features = features_that_fit(
+            job, [each.prepared for each in loaded], network, recipe, blocks=blocks
+        )
+        mirrored = [each.mirrored for each in loaded if each.mirrored is not None]
+        others = iter(keep_tokens.seen(mirrored, backbone=network, blocks=kept.blocks))
+        found: list[Seen] = []
+        for each, made in zip(loaded, features, strict=True):
+            views = [made.tokens if made is not None else None]
+            views += [next(others)] if each.mirrored is not None else []
+            whole = [view for view in views if view is not None]
+            found.append((made, whole if len(whole) == 1 + kept.mirrored else None))
+        return found
 
-    def propose(image: Image, loaded: Loaded, features: PictureFeatures | None) -> dict[str, Any]:
+    def propose(image: Image, loaded: Loaded, seen: Seen) -> dict[str, Any]:
         """Return the record of a picture: its masks and notes."""
-        rgb = loaded[1]
+        rgb, (features, views) = loaded.rgb, seen
+        if keeper is not None and views is not None:
+            keeper.add(image, views, content=job.replaced.get(image.id, ""))
         try:
             found = discover(
                 lambda: job.read_picture(image, first=True) if rgb is None else rgb,
@@ -107,19 +155,25 @@ def work(job: Job, folder: ProposeFolder) -> Done:
 
     # One thread of the BLAS a worker: more would fight over the cores, and move last bits with
     # their number.
-    with (
-        threadpool_limits(1, user_api="blas"),
-        over_batches(
-            job,
-            folder,
-            batches,
-            load=load,
-            together=together,
-            each=propose,
-            title="propose",
-            behind=job.settings.workers,
-        ) as journal,
-    ):
+    with ExitStack() as during:
+        if keep_tokens.are_wanted(job):
+            made_with = keep_tokens.fingerprint(job)
+            keeper = during.enter_context(
+                keep_tokens.keeping(job, made_with=made_with, backbone=lambda: network)
+            )
+        during.enter_context(threadpool_limits(1, user_api="blas"))
+        journal = during.enter_context(
+            over_batches(
+                job,
+                folder,
+                batches,
+                load=load,
+                together=together,
+                each=propose,
+                title="propose",
+                behind=job.settings.workers,
+            )
+        )
         counts = {"pictures": 0, "masks": 0, "refused": 0, "without_masks": 0}
 
         def rows() -> Iterator[dict[str, Any]]:
@@ -138,11 +192,19 @@ def work(job: Job, folder: ProposeFolder) -> Done:
 
 
 def features_that_fit(
-    job: Job, batch: Sequence[Prepared], network: Any, recipe: Recipe
+    job: Job,
+    batch: Sequence[Prepared],
+    network: Any,
+    recipe: Recipe,
+    *,
+    blocks: Sequence[int] = (),
 ) -> list[PictureFeatures | None]:
     """Return the features of a batch of one padded shape, as many pictures at a time as fit.
 
     The ledger says that a batch was halved; None stands for a picture that does not fit alone.
+
+    Args:
+        blocks: whose Tokens the same pass gives too; none: no Tokens.
     """
 
     def halved(n_pictures: int) -> None:
@@ -153,7 +215,7 @@ def features_that_fit(
 
     def extract(some: Sequence[Prepared]) -> list[PictureFeatures]:
         """Return the features of some pictures of the batch."""
-        return features_of(some, network, block=recipe.block, want=recipe.want)
+        return features_of(some, network, block=recipe.block, want=recipe.want, blocks=blocks)
 
     return in_halves(batch, extract, on_halved=halved)
 
@@ -184,4 +246,12 @@ def mask_rows(found: Discovered) -> list[dict[str, Any]]:
     ]
 
 
-STAGE = Stage(name="propose", version=2, reads=("scan",), parts=parts, work=work, weights=weights)
+STAGE = Stage(
+    name="propose",
+    version=2,
+    reads=("scan",),
+    parts=parts,
+    work=work,
+    keeps=("features",),
+    weights=weights,
+)

@@ -11,7 +11,15 @@ from maskdistill.engine.stage import Stage, elsewhere, perform
 from maskdistill.errors import GroundTruthError, RunError, SettingsError, setting
 from maskdistill.runs import fingerprints, record
 from maskdistill.runs.layout import RunFolder
-from maskdistill.runs.stages import DETECT_TRAIN, EMBEDDINGS, RECLUSTER, SEGMENT_TRAIN, STAGES
+from maskdistill.runs.stages import (
+    BY_NAME,
+    DETECT_TRAIN,
+    EMBEDDINGS,
+    FEATURES,
+    RECLUSTER,
+    SEGMENT_TRAIN,
+    STAGES,
+)
 from maskdistill.settings import RunSettings, about
 from maskdistill.settings.run import WEIGHT_STAGES
 from maskdistill.stage_parts import other_runs
@@ -19,6 +27,7 @@ from maskdistill.stages import (
     cluster,
     detect,
     evaluate,
+    features,
     imported,
     label,
     propose,
@@ -32,6 +41,7 @@ from maskdistill.workflows import estimate
 _MADE: dict[str, Callable[[RunSettings], Stage | None]] = {
     "scan": lambda settings: scan.STAGE,
     "propose": lambda settings: imported.PROPOSE if settings.propose.import_file else propose.STAGE,
+    FEATURES: features.stage,
     "cluster": lambda settings: cluster.STAGE,
     DETECT_TRAIN: lambda settings: None if settings.detect.import_file else detect.TRAIN,
     "detect": lambda settings: imported.DETECT if settings.detect.import_file else detect.PREDICT,
@@ -194,7 +204,11 @@ def _sources(job: Job, verbs: list[str], reuse: Mapping[str, Path]) -> dict[str,
     for name, (verb, stage) in stages.items():
         if name not in reuse and verb not in reuse:
             continue
-        found[name] = RunFolder(reuse[name] if name in reuse else reuse[verb])
+        source = RunFolder(reuse[name] if name in reuse else reuse[verb])
+        by_verb_alone = name not in reuse
+        if BY_NAME[name].optional and by_verb_alone and not source.stage(name).record.exists():
+            continue  # it has none: a run lacks nothing without it
+        found[name] = source
         known = {"version": stage.version, "settings": stage.parts(job.settings)}
         here = record.read(job.folder.stage(name).record)
         if here is None or fingerprints.differences({key: here.parts[key] for key in known}, known):

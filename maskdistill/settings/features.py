@@ -1,0 +1,29 @@
+"""Settings of what the backbone of the proposals sees, and of its tokens that later stages read."""
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from maskdistill.settings.ranges import Range, check_ranges
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeaturesSettings:
+    """The one scale at which a backbone sees pictures, and which tokens are kept on disk."""
+
+    # px that the shorter side is resized to, for proposals and tokens alike, where the method of
+    # propose names no size of its own (short_side 0; MaskCut has its square); 0: the picture's own;
+    # handcrafted features are always of that
+    short_side: Annotated[int, Range(0)] = 0
+    # tokens of the pass that makes proposals, in propose/features/; what is not kept is computed
+    # again: auto: as many pictures as disk_share allows; all; none
+    keep: Literal["auto", "all", "none"] = "none"
+    # of the free disk, that auto takes at most, in [0, 1]; ours
+    disk_share: Annotated[float, Range(0, 1)] = 0.25
+    # of the backbone, whose tokens are kept, negative from the last; docs/log/features.md
+    blocks: tuple[int, ...] = (-4, -2, -1)
+    mirrored: bool = True  # of the mirrored picture too: one more pass a picture
+
+    def __post_init__(self) -> None:
+        check_ranges(self, "features")
+        if not self.blocks or len(set(self.blocks)) < len(self.blocks):
+            raise ValueError(f"features.blocks must name blocks, each once, got {self.blocks}")
