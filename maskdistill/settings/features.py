@@ -11,8 +11,8 @@ class FeaturesSettings:
     """The one scale at which a backbone sees pictures, and which tokens are kept on disk."""
 
     # px that the shorter side is resized to, for proposals and tokens alike, where the method of
-    # propose names no size of its own (short_side 0; MaskCut has its square); 0: the picture's own;
-    # handcrafted features are always of that
+    # propose says nothing else (maskdistill and maskcut do); 0: own size, as LOST and TokenCut;
+    # 480 in quick; docs/log/features.md
     short_side: Annotated[int, Range(0)] = 0
     # tokens of the pass that makes proposals, in propose/features/; what is not kept is computed
     # again: auto: as many pictures as disk_share allows; all; none

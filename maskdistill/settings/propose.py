@@ -35,8 +35,9 @@ class MaskDistillSettings:
 class LostSettings:
     """Constants of LOST."""
 
-    # px that the shorter side is resized to; 0: own size; source: LOST, Sec. 4
-    short_side: Annotated[int, Range(0)] = 0
+    # px that the shorter side is resized to; 0: own size, as LOST, Sec. 4; None:
+    # features.short_side, handcrafted: own size
+    short_side: Annotated[int | None, Range(0)] = None
     # patches of the lowest degree that may join the seed patch; source: LOST, Sec. 3.3
     n_candidates: Annotated[int, Range(1)] = 100
     # of equal degrees: paper: the lowest patch first; sound: the least liked
@@ -50,8 +51,9 @@ class LostSettings:
 class TokenCutSettings:
     """Constants of TokenCut, the spectral cut."""
 
-    # px that the shorter side is resized to; 0: own size; source: TokenCut, Sec. 4
-    short_side: Annotated[int, Range(0)] = 0
+    # px that the shorter side is resized to; 0: own size, as TokenCut, Sec. 4; None:
+    # features.short_side, handcrafted: own size
+    short_side: Annotated[int | None, Range(0)] = None
     # auto: gaussian for handcrafted, else threshold
     affinity: Literal["auto", "threshold", "gaussian"] = "auto"
     # cosine above which two patches are joined, in [-1, 1]; source: TokenCut, Sec. 3.2

@@ -50,15 +50,20 @@ def resolve(settings: RunSettings) -> RunSettings:
     affinity = propose.tokencut.affinity
     if affinity == "auto":
         affinity = "gaussian" if by_hand else "threshold"
-    if settings.features.short_side and not by_hand:
-        propose = _at_one_scale(propose, settings.features.short_side)
+    short_side = 0 if by_hand else settings.features.short_side
+    lost, tokencut = propose.lost, replace(propose.tokencut, affinity=affinity)
+    if lost.short_side is None:
+        lost = replace(lost, short_side=short_side)
+    if tokencut.short_side is None:
+        tokencut = replace(tokencut, short_side=short_side)
     propose = replace(
         propose,
         method=method,
         centre_keys=centre,
         pixels=pixels,
         max_patches=propose.max_patches or (2400 if by_hand else MOST_PATCHES),
-        tokencut=replace(propose.tokencut, affinity=affinity),
+        lost=lost,
+        tokencut=tokencut,
     )
     if method in ("tokencut", "maskcut") and propose.max_patches > MOST_PATCHES:
         raise ValueError(
@@ -146,20 +151,6 @@ def resolve(settings: RunSettings) -> RunSettings:
         cluster=cluster,
         detect=detect,
         segment=segment,
-    )
-
-
-def _at_one_scale(propose: ProposeSettings, short_side: int) -> ProposeSettings:
-    """Return settings whose methods show a backbone pictures of that short side, px.
-
-    A method that names a size of its own keeps it; MaskCut has a square.
-    """
-    lost, tokencut, own = propose.lost, propose.tokencut, propose.maskdistill
-    return replace(
-        propose,
-        maskdistill=replace(own, short_side=own.short_side or short_side),
-        lost=replace(lost, short_side=lost.short_side or short_side),
-        tokencut=replace(tokencut, short_side=tokencut.short_side or short_side),
     )
 
 

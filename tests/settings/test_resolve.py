@@ -5,6 +5,7 @@ import typing
 
 import pytest
 
+from maskdistill.errors import SettingsError
 from maskdistill.settings import PRESETS, load, resolve
 
 
@@ -176,6 +177,31 @@ def test_a_rotation_is_refused_of_what_has_none(backbone):
         resolve(load({"propose": {"backbone": backbone, "rotated": True}}))
 
 
+@pytest.mark.parametrize(
+    "preset, given, backbone, expected",
+    [
+        ("quick", {}, "dino_vits16", (480, 480, 480)),
+        ("quick", {}, "handcrafted", (480, 0, 0)),
+        ("quick", {"short_side": 0}, "dino_vits16", (480, 0, 0)),
+        ("quick", {"short_side": 640}, "dino_vits16", (480, 640, 640)),
+        ("paper-voc12", {}, "dino_vits16", (640, 0, 0)),
+        ("demo", {}, "handcrafted", (480, 0, 0)),
+    ],
+)
+def test_methods_show_pictures_at_one_scale_where_they_name_none(preset, given, backbone, expected):
+    settings = load({"features": given, "propose": {"backbone": backbone}}, preset_name=preset)
+    propose = resolve(settings).propose
+    found = (propose.maskdistill.short_side, propose.lost.short_side, propose.tokencut.short_side)
+    assert found == expected
+    assert resolve(resolve(settings)) == resolve(settings)
+
+
+@pytest.mark.parametrize("blocks", [[], [-1, -2, -1]])
+def test_blocks_whose_tokens_are_kept_are_named_once_each(blocks):
+    with pytest.raises(SettingsError, match=r"features\.blocks must name blocks, each once"):
+        load({"features": {"blocks": blocks}})
+
+
 @pytest.mark.parametrize("backbone", ["handcrafted", "dino_vits16", "timm/vit_tiny_patch16_224"])
 def test_what_was_chosen_is_kept(backbone):
     given = {
@@ -186,7 +212,11 @@ def test_what_was_chosen_is_kept(backbone):
             "pixels": "refine" if backbone != "handcrafted" else "crf",
             "max_masks": 3,
             "max_patches": 1000,
-            "tokencut": {"affinity": "gaussian" if backbone != "handcrafted" else "threshold"},
+            "lost": {"short_side": 0},
+            "tokencut": {
+                "affinity": "gaussian" if backbone != "handcrafted" else "threshold",
+                "short_side": 300,
+            },
         },
         "cluster": {"embedding": "descriptors"},
         "detect": {
