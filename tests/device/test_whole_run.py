@@ -9,10 +9,14 @@ from contextlib import contextmanager
 
 import numpy as np
 import pytest
+import torch
 
 from maskdistill import api
+from maskdistill.artifacts.kept_tokens import KeptTokens
 from maskdistill.clusters import streamed
-from maskdistill.engine import networks
+from maskdistill.engine import networks, opening
+from maskdistill.features.network import Network
+from maskdistill.runs.layout import RunFolder
 from maskdistill.workflows import demo_pictures
 from tests.reference.labelled_device import Labelled
 
@@ -24,6 +28,7 @@ SETTINGS = {
     "workers": 0,
     "device": GPU,
     "weights": ["propose=none", "cluster=none", "detect=none", "segment=detect"],
+    "features": {"keep": "all"},
     "propose": {"backbone": NETWORK},
     "cluster": {"backbone": NETWORK, "k": 2, "again": True, "again_min_score": 0.0},
     "label": {"min_score": 0.0, "overlap": "below"},
@@ -85,12 +90,47 @@ def run(labelled, pictures, tmp_path_factory):
 
 
 def test_every_stage_runs_on_the_gpu(run):
-    for stage in ("propose", "cluster", "detect", "recluster", "label", "segment"):
+    for stage in (
+        "propose",
+        "propose/features",
+        "cluster",
+        "detect",
+        "recluster",
+        "label",
+        "segment",
+    ):
         assert (run / stage / "stage.json").exists(), stage
     told = [json.loads(line) for line in (run / "ledger.jsonl").read_text().splitlines()]
     on = [row["value"] for row in told if row.get("what") == "k-means in torch"]
     assert len(on) == 2  # of proposals and of detections
     assert all(value.startswith(GPU) for value in on)
+
+
+def test_tokens_are_computed_again_on_the_gpu_in_batches_of_like_size(labelled, run):
+    """Last bits depend on which pictures go together: rounded to float16, a thousandth of a token's size."""
+    seen = []
+    own = Network.embedded
+
+    def embedded(network, batch, grid):
+        seen.append(len(batch))
+        return own(network, batch, grid)
+
+    with opening.opened(
+        run, opening.settings_of(RunFolder(run)), pictures=None, quiet=True, keep_config=True
+    ) as job:
+        kept = KeptTokens(job)
+        read = [kept.tokens(number, mirrored=True) for number in (1, 2, 3, 4)]
+        assert {each.patches.device.type for each in read} == {"cpu"}
+        kept._index = None
+        with on_the_gpu_alone(labelled), pytest.MonkeyPatch.context() as patched:
+            patched.setattr(Network, "embedded", embedded)
+            pending = [kept.ahead(number, mirrored=True) for number in (1, 2, 3, 4)]
+            found = kept.together(pending)
+    assert seen == [4]
+    for one, other in zip(found, read, strict=True):
+        assert {str(each.device) for each in (one.patches, one.class_token)} == {GPU}
+        torch.testing.assert_close(one.patches.cpu(), other.patches, atol=2e-3, rtol=1e-3)
+        torch.testing.assert_close(one.class_token.cpu(), other.class_token, atol=2e-3, rtol=1e-3)
 
 
 def test_the_networks_of_a_run_predict_on_the_gpu(labelled, run):
