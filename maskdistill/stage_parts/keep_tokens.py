@@ -29,6 +29,7 @@ from maskdistill.memory import in_halves
 from maskdistill.runs import atomic, fingerprints, record
 from maskdistill.runs.journal import Journal
 from maskdistill.runs.layout import FeaturesFolder
+from maskdistill.runs.stages import FEATURES
 from maskdistill.settings.run import HANDCRAFTED
 
 FLUSH_SECONDS = 2.0  # that a power cut may cost, as of a journal
@@ -142,6 +143,8 @@ def seen(
 def are_wanted(job: Job) -> bool:
     """Return whether tokens are to be kept that are not kept yet."""
     if job.settings.features.keep == "none" or job.settings.propose.backbone == HANDCRAFTED:
+        return False
+    if FEATURES in job.sources:  # they come of another run
         return False
     entry = record.read(job.folder.propose_features.record)
     return entry is None or entry.fingerprint != fingerprint(job)

@@ -97,9 +97,10 @@ def expected(job: Job, verbs: list[str], product: float) -> tuple[float, float]:
             steps = train_network.steps_of(own.train, n, stage)
             work += repeated * steps * own.train.batch * pixels * STEP[stage, own.size]
             work += repeated * n * PREDICTION[own.size]
+    kept = _kept_bytes(job) if "propose" in verbs else 0.0
     per_network = {"small": 0.01, "resnet50": 0.18}
     trained = per_network[settings.detect.size] + per_network[settings.segment.size]
-    gigabytes = repeated * n * BYTES_A_PICTURE / 1e9 + (3 + repeated) * trained
+    gigabytes = repeated * n * BYTES_A_PICTURE / 1e9 + (3 + repeated) * trained + kept / 1e9
     return work * product / _faster(job) / 3600, gigabytes
 
 
@@ -162,7 +163,18 @@ def _proposals(job: Job) -> float:
     drawn = (
         own.max_masks / 2 * CRF if own.pixels == "crf" else 0.0
     )  # of `max_masks` about half come
-    return _forward(own.backbone, patches) + drawn
+    features = job.settings.features
+    views = 2 if features.keep != "none" and features.mirrored else 1
+    return views * _forward(own.backbone, patches) + drawn
+
+
+def _kept_bytes(job: Job) -> float:
+    """Return the bytes of the tokens that are kept at most; `auto` keeps less where less is free."""
+    own, backbone = job.settings.features, job.settings.propose.backbone
+    if own.keep == "none" or backbone == HANDCRAFTED:
+        return 0.0
+    numbers = len(own.blocks) * _patches(job, backbone) * width_of(backbone)[0]
+    return 2 * (1 + own.mirrored) * numbers * len(job.images)
 
 
 def _patches(job: Job, backbone: str) -> float:

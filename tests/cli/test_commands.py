@@ -121,7 +121,7 @@ def test_a_value_that_is_no_choice_is_answered_with_the_choices(capsys, tmp_path
         (["--reuse", "propse=runs/a"], "Perhaps you meant propose"),
         (
             ["--reuse", "scan=runs/a"],
-            "'scan' cannot be taken of another run. What can: propose, cluster, cluster/embeddings, detect",
+            "'scan' cannot be taken of another run. What can: propose, propose/features, cluster,",
         ),
         (
             ["--reuse", "label=runs/a", "--until", "detect"],

@@ -48,7 +48,7 @@ def go(
 
 
 def test_the_names_that_can_be_reused_are_those_of_the_stages():
-    settings = resolve(load({"propose": {"backbone": "handcrafted"}, "cluster": {"again": True}}))
+    settings = resolve(load({"features": {"keep": "all"}, "cluster": {"again": True}}))
     stages = {
         stage.name
         for verb in api.VERBS

@@ -103,6 +103,13 @@ def test_a_mirrored_view_is_that_of_the_mirrored_picture(rng):
     assert not torch.equal(mirrored.patches, as_it_is.patches)
 
 
+def test_a_network_can_learn_on_tokens(rng):
+    found = tokens.of_picture(drawn_picture(rng), backbone=drawn_backbone(), blocks=(-1,))
+    weight = torch.ones(found.class_token.shape, requires_grad=True)
+    (found.patches.float() * weight + found.class_token.float() * weight).sum().backward()
+    assert weight.grad is not None
+
+
 def test_what_cannot_be_asked_for_is_refused(rng):
     rgb = drawn_picture(rng)
     with pytest.raises(ValueError, match=r"block: timm/test_vit has \d+, got -99"):

@@ -465,6 +465,9 @@ def test_tokens_come_with_the_proposals_of_another_run_where_it_has_some(
     assert files_of(out) == files_of(kept)
     name = "propose/features/tokens.bin"
     assert (out / name).samefile(kept / name)
+    alone = proposed(pictures, tmp_path / "alone", reuse={"propose/features": kept})
+    assert looks == [1] * N  # for the proposals
+    assert files_of(alone) == files_of(kept)
     without = proposed(pictures, tmp_path / "without", settings(keep="none"))
     looks.clear()
     again = proposed(pictures, tmp_path / "again", reuse={"propose": without})

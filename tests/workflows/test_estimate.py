@@ -92,3 +92,16 @@ def test_the_patches_of_masks_count_as_the_class_tokens_of_their_boxes() -> None
     ]
     assert hours[0] == 0
     assert hours[1] == hours[2] > 0
+
+
+def test_kept_tokens_count_as_disk_and_a_mirrored_view_as_a_pass():
+    def of(**features):
+        own = {"backbone": "timm/vit_small_patch16_224", "pixels": "nearest"}
+        return estimate.expected(job(1000, propose=own, features=features), ["propose"], 1.0)
+
+    hours, gigabytes = of()
+    assert of(keep="all", mirrored=False)[0] == hours
+    assert of(keep="all")[0] == pytest.approx(2 * hours)
+    # 1200 patches of 384 float16 numbers, three blocks, two views; the class token is not counted.
+    assert of(keep="all")[1] - gigabytes == pytest.approx(2 * 3 * 1200 * 384 * 2 * 1000 / 1e9)
+    assert of(keep="all", blocks=[-1], mirrored=False)[1] - gigabytes == pytest.approx(0.9216)
