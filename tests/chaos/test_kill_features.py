@@ -71,23 +71,25 @@ def files_of(out: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("journal", ["of the proposals", "of the tokens", "of a pass of their own"])
-def test_tokens_that_are_killed_on_the_way_end_with_the_same_bytes(tmp_path, command, journal):
+@pytest.mark.parametrize("journal", ["of the proposals", "of the tokens"])
+@pytest.mark.parametrize("looks", ["the pass of the proposals", "a pass of their own"])
+def test_tokens_that_are_killed_on_the_way_end_with_the_same_bytes(
+    tmp_path, command, journal, looks
+):
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     assert sorted(command(whole)) == list(range(1, N_PICTURES + 1))
     folder = RunFolder(killed)
-    parts = {
-        "of the proposals": folder.propose.parts.path,
-        "of the tokens": folder.propose_features.begun.parts.path,
-        "of a pass of their own": folder.propose_features.parts.path,
-    }[journal]
-    if journal == "of a pass of their own":
+    own = looks == "a pass of their own"
+    if own:
         assert command(killed, "none") == []
-    command(killed, parts=parts)
+    first = folder.propose_features if own else folder.propose
+    parts = (folder.propose_features.begun if journal == "of the tokens" else first).parts
+    command(killed, parts=parts.path)
     with Journal(folder.propose_features.begun.parts.path) as kept:
         before = set(kept.done)
     again = command(killed)
     assert not before & set(again)
     assert sorted(before | set(again)) == list(range(1, N_PICTURES + 1))
-    assert len(before) > 0 or journal == "of the proposals"
+    # The other journal may be two seconds behind.
+    assert len(before) == KILLED_AT or journal == "of the proposals"
     assert files_of(killed) == files_of(whole)
