@@ -1,4 +1,4 @@
-"""Kept tokens: what the backbone saw of each picture, read from propose/features/ or computed again.
+"""Kept tokens: what the backbone saw of each picture, read from the disk or computed again.
 
 In:   tokens.bin and index.json where they fit (backbone, weights, scale, pictures), else pictures
 Out:  Tokens of a picture and its mirror image; on a CPU the same numbers either way
@@ -104,12 +104,12 @@ class KeptTokens:
         return self.together([self.ahead(image_id, mirrored=mirrored)])[0]
 
     def is_kept(self, image_id: int, *, mirrored: bool = False) -> bool:
-        """Return whether the tokens of a view of a picture are on disk, as far as the index says."""
+        """Return whether the tokens of a view of a picture are on disk, by what the index says."""
         row = self._index.rows.get(image_id) if self._index is not None else None
         return row is not None and len(row.crc32) > mirrored
 
     def ahead(self, image_id: int, *, mirrored: bool = False) -> Tokens | Pending:
-        """Return the tokens of a view where they are kept, else the picture ready for the backbone.
+        """Return the tokens of a view where they are kept, else the view ready for the backbone.
 
         For threads ahead of the device; `together` takes what it gives.
 

@@ -1,4 +1,4 @@
-"""Tokens: what the frozen backbone saw of one view of a picture, as the networks that learn read it.
+"""Tokens: what the frozen backbone saw of one view of a picture, for the networks that learn.
 
 Paper:    none; a ViT's tokens as the body of a detector: Li et al., ECCV 2022, arXiv:2203.16527
 In:       a backbone, pictures made ready for it

@@ -1,4 +1,4 @@
-"""Keep tokens: written as the backbone sees the pictures, each at its place, so that a kill costs one.
+"""Keep tokens: written as the backbone sees the pictures, each at its place, killed or not.
 
 In:   Tokens of pictures in any order
 Out:  propose/features/so-far/ while they come; tokens.bin and index.json when all have been seen

@@ -169,7 +169,7 @@ def _proposals(job: Job) -> float:
 
 
 def _kept_bytes(job: Job) -> float:
-    """Return the bytes of the tokens that are kept at most; `auto` keeps less where less is free."""
+    """Return the bytes of the tokens that are kept at most; `auto` may keep fewer pictures."""
     own, backbone = job.settings.features, job.settings.propose.backbone
     if own.keep == "none" or backbone == HANDCRAFTED:
         return 0.0
