@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from maskdistill.artifacts import keep_tokens
 from maskdistill.discovery.find import Discovered, PictureFeatures, discover, features_of
 from maskdistill.discovery.recipe import METHODS, Recipe, recipe_of
 from maskdistill.engine.job import Image, Job
@@ -28,7 +29,6 @@ from maskdistill.runs import lines
 from maskdistill.runs.layout import ProposeFolder
 from maskdistill.settings import RunSettings, as_dict
 from maskdistill.settings.run import HANDCRAFTED
-from maskdistill.stage_parts import keep_tokens
 from maskdistill.types import Note
 
 # Settings that count where masks are imported, there alone.

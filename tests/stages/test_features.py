@@ -10,7 +10,7 @@ import torch
 from PIL import Image as Pillow
 
 from maskdistill import api
-from maskdistill.artifacts import kept_tokens, token_files
+from maskdistill.artifacts import keep_tokens, kept_tokens, token_files
 from maskdistill.artifacts.kept_tokens import KeptTokens
 from maskdistill.engine.opening import opened, settings_of
 from maskdistill.engine.stage import parts_of
@@ -19,7 +19,6 @@ from maskdistill.features.network import Network
 from maskdistill.features.tokens import Tokens
 from maskdistill.runs import record
 from maskdistill.runs.layout import RunFolder
-from maskdistill.stage_parts import keep_tokens
 from maskdistill.stages import features
 from tests.made import events, lines_of, states
 
