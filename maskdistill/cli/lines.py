@@ -42,7 +42,7 @@ def state(row: dict[str, Any]) -> str:
     """Return a row of `api.status` as a line, and a line for each reason why it is stale."""
     seconds = f"{row['seconds']:8.1f} s" if row["seconds"] is not None else " " * 10
     why = "".join(f"\n    {reason}" for reason in row["why"])
-    return f"{row['stage']:<14} {row['state']:<10} {seconds}  {counted(row['counts'])}{why}"
+    return f"{row['stage']:<16} {row['state']:<10} {seconds}  {counted(row['counts'])}{why}"
 
 
 def counted(counts: dict[str, int]) -> str:

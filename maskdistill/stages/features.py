@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from maskdistill.artifacts import kept_tokens
+from maskdistill.artifacts import keep_tokens, kept_tokens
 from maskdistill.artifacts.mask_lines import MaskFile
 from maskdistill.discovery.recipe import recipe_of
 from maskdistill.engine import networks
@@ -24,7 +24,7 @@ from maskdistill.runs.layout import FeaturesFolder
 from maskdistill.runs.stages import FEATURES
 from maskdistill.settings import RunSettings
 from maskdistill.settings.run import HANDCRAFTED
-from maskdistill.stage_parts import device_batches, keep_tokens
+from maskdistill.stage_parts import device_batches
 
 Views = list[Prepared]  # of one picture: as it is, and mirrored where that is kept
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from maskdistill.artifacts import keep_tokens
 from maskdistill.discovery.find import Discovered, PictureFeatures, discover, features_of
 from maskdistill.discovery.recipe import METHODS, Recipe, recipe_of
 from maskdistill.engine.job import Image, Job

@@ -1,6 +1,7 @@
 """Tokens kept by the pass that proposes: one look a view and picture, and what bad input gets."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import torch
 from PIL import Image as Pillow
 
 from maskdistill import api
-from maskdistill.artifacts import kept_tokens, token_files
+from maskdistill.artifacts import keep_tokens, kept_tokens, token_files
 from maskdistill.artifacts.kept_tokens import KeptTokens
 from maskdistill.engine.opening import opened, settings_of
 from maskdistill.engine.stage import parts_of
@@ -19,7 +20,6 @@ from maskdistill.features.network import Network
 from maskdistill.features.tokens import Tokens
 from maskdistill.runs import record
 from maskdistill.runs.layout import RunFolder
-from maskdistill.stage_parts import keep_tokens
 from maskdistill.stages import features
 from tests.made import events, lines_of, states
 
@@ -455,6 +455,16 @@ def test_a_picture_that_changed_since_the_scan_is_kept_as_it_was_seen(pictures, 
     assert not looks
     shutil.rmtree(out / "propose" / "features")
     assert_same(read, every_view(out))
+
+
+def test_tokens_of_another_picture_than_the_proposals_are_of_are_not_read(kept, run, looks):
+    path = run / "propose" / "features" / "index.json"
+    index = token_files.read_index(path)
+    index.rows[2] = replace(index.rows[2], content="f" * 64)
+    token_files.write_index(path, index)
+    assert_same(every_view(run), every_view(kept))
+    assert looks == [1, 1]
+    assert "1.png: was another picture when it was kept" in events(run, "note")[-1]["what"]
 
 
 def test_tokens_come_with_the_proposals_of_another_run_where_it_has_some(
