@@ -29,7 +29,6 @@ from maskdistill.runs import lines
 from maskdistill.runs.layout import ProposeFolder
 from maskdistill.settings import RunSettings, as_dict
 from maskdistill.settings.run import HANDCRAFTED
-from maskdistill.stage_parts import keep_tokens
 from maskdistill.types import Note
 
 # Settings that count where masks are imported, there alone.
