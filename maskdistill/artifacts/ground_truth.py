@@ -112,7 +112,7 @@ def sentences(
 
 
 def oddities(sources: Sequence[truths.Truth]) -> list[str]:
-    """Return what is odd in the sources, or was assumed, a sentence each behind the source's name."""
+    """Return what is odd in the sources, or was assumed, each behind its source's name."""
     return [f"{each.source.name}: {note}" for each in sources for note in each.notes]
 
 
