@@ -92,3 +92,19 @@ def test_the_patches_of_masks_count_as_the_class_tokens_of_their_boxes() -> None
     ]
     assert hours[0] == 0
     assert hours[1] == hours[2] > 0
+
+
+@pytest.mark.parametrize(
+    "minutes, words",
+    [
+        (0.0, "less than a minute"),
+        (0.9, "less than a minute"),
+        (1.2, "about a minute"),
+        (1.6, "about 2 minutes"),
+        (119.0, "about 119 minutes"),
+        (150.0, "about 2.5 hours"),
+    ],
+)
+def test_a_time_is_told_in_words_and_never_as_zero(monkeypatch, minutes, words):
+    monkeypatch.setattr(estimate, "expected", lambda *_: (minutes / 60, 0.1))
+    assert estimate.sentence(job(), ["propose"]).startswith(f"75 pictures: {words} on this machine")
