@@ -292,3 +292,10 @@ print([row["state"] for row in api.status(out=out)][:3])
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == ["{'1': 1, '2': 1}", "['done', 'done', 'done']"]
+
+
+def test_the_tests_that_reliability_names_are_there():
+    page = (ROOT / "docs" / "reliability.md").read_text(encoding="utf-8")
+    named = re.findall(r"`(\w+/test_\w+\.py)`", page)
+    assert named
+    assert [name for name in named if not (ROOT / "tests" / name).is_file()] == []

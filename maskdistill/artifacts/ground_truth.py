@@ -108,8 +108,23 @@ def sentences(
             share = f", {100 * n_void / n:.1f} % of their pixels void" if n else ""
             told.append(f"{len(known)} of {len(images)} pictures of {split}{share}")
     missing = [f"{len(without)} pictures have none: {listed(without, 3)}"] if without else []
-    notes = [f"{each.source.name}: {note}" for each in sources for note in each.notes]
-    return ["; ".join(told), *missing, *notes]
+    return ["; ".join(told), *missing, *oddities(sources)]
+
+
+def oddities(sources: Sequence[truths.Truth]) -> list[str]:
+    """Return what is odd in the sources, or was assumed, each behind its source's name."""
+    return [f"{each.source.name}: {note}" for each in sources for note in each.notes]
+
+
+def tell(job: Job, sources: Sequence[truths.Truth], *, stage: str) -> None:
+    """Say what is odd in the sources, and write it to the ledger, before anything is made of them.
+
+    Args:
+        stage: for whom they were read.
+    """
+    for sentence in oddities(sources):
+        job.progress.say(f"ground truth: {sentence}")
+        job.ledger.write("note", stage=stage, what=f"ground truth: {sentence}")
 
 
 def by_split(

@@ -19,7 +19,7 @@ from maskdistill import __version__, api
 from maskdistill.cli import data_flags, flags
 from maskdistill.cli.advice import in_flags
 from maskdistill.cli.given import Chosen, Layer, parse
-from maskdistill.cli.lines import counted, print_lines, state, table
+from maskdistill.cli.lines import counted, print_lines, state, table, until_nobody_reads
 from maskdistill.errors import MaskDistillError, SettingsError
 from maskdistill.settings import RunSettings, load, nearest, over
 
@@ -37,10 +37,10 @@ def main(arguments: list[str] | None = None) -> int:
     os.environ.setdefault("GOMP_SPINCOUNT", "2000")
     words = list(sys.argv[1:] if arguments is None else arguments)
     if not words or words[0] in ("-h", "--help", "help"):
-        print(_overview())
+        print_lines([_overview()])
         return 0
     if words[0] == "--version":
-        print(__version__)
+        print_lines([__version__])
         return 0
     name, rest = words[0], words[1:]
     try:
@@ -91,16 +91,18 @@ class Command:
 
 def _given(name: str, command: Command, rest: list[str]) -> tuple[Any, ...]:
     """Return what a command is told; where tyro prints help or refuses, the process ends."""
-    prog = f"maskdistill {name}"
     if command.parts:
         rest = rest or ["--help"]
         if not rest[0].startswith("-"):
             _check_name(rest[0], command.parts, f"there is no {rest[0]!r}. There are")
+    settings, about = command.settings, command.about
     if command.in_short and {"-h", "--help"} & set(rest):
-        parse(command.words, command.in_short, ["--help"], prog=prog)
+        rest, settings, about = ["--help"], command.in_short, None
     if "--help-all" in rest:
         rest = ["--help"]
-    return parse(command.words, command.settings, rest, prog=prog, about=command.about)
+    with until_nobody_reads():
+        return parse(command.words, settings, rest, prog=f"maskdistill {name}", about=about)
+    raise SystemExit(0)  # of help that nobody read to its end
 
 
 def _check_name(name: str, known: Iterable[str], what: str) -> None:

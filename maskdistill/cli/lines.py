@@ -4,16 +4,30 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 
 def print_lines(lines: list[str]) -> None:
     """Print a command's result on standard output; nothing more where nobody reads on."""
-    try:
+    with until_nobody_reads():
         for line in lines:
             print(line)
-        sys.stdout.flush()
-    except BrokenPipeError:  # `| head`: the interpreter's own flush at the end must not fail again
+
+
+@contextmanager
+def until_nobody_reads() -> Iterator[None]:
+    """Let a block print on standard output; where its reader has left, it ends without an error.
+
+    That is `| head`. Only printing belongs into the block: a pipe that breaks elsewhere is a fault.
+    """
+    try:
+        try:
+            yield
+        finally:  # tyro ends the process behind its help
+            sys.stdout.flush()
+    except BrokenPipeError:  # the interpreter's own flush at the end must not fail again
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 

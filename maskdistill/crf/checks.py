@@ -24,7 +24,10 @@ SUMS = 1e-3
 
 
 def image(found: np.ndarray) -> None:
-    """Raise ValueError unless an RGB picture: (height, width, 3) uint8, or floats in [0, 255]."""
+    """Raise ValueError unless an RGB picture: (height, width, 3) uint8, or floats in [0, 255].
+
+    Floats of several values of which none is above 1 are refused: deviations count in grey levels.
+    """
     if found.ndim != 3 or found.shape[2] != 3 or 0 in found.shape:
         raise ValueError(
             f"image must be (height, width, 3) with at least one pixel, got {found.shape}"
@@ -37,6 +40,12 @@ def image(found: np.ndarray) -> None:
     if not 0 <= least <= most <= 255:  # nan fails too
         raise ValueError(
             f"image must be in [0, 255] and finite, got values from {least:g} to {most:g}"
+        )
+    if least < most <= 1:  # of a single colour all scales are alike
+        raise ValueError(
+            "image holds floats in [0, 1], but its grey levels are 0 to 255, and the bilateral "
+            "deviation counts in these: colours would count for nothing. "
+            "Give (255 * image).round().astype('uint8')"
         )
 
 

@@ -72,7 +72,8 @@ def dense_crf(
     [False, False, False, True, True, True]
 
     Args:
-        image: (height, width, 3) uint8, or floats in [0, 255]; not changed.
+        image: (height, width, 3) uint8, or floats in [0, 255]; not changed. Floats of several
+            values, none above 1, are refused: they are taken for a picture in [0, 1].
         probabilities: (classes, height, width) floating, not negative, summing to 1; not changed.
             Below 1e-5 counts as 1e-5. One class comes back as ones. An array, or a tensor on any
             device.

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from maskdistill.engine import replaced, unfinished
+from maskdistill.engine import kept_settings, replaced, unfinished
 from maskdistill.engine.decision import Action, Facts, Match, decide
 from maskdistill.engine.job import Job
 from maskdistill.errors import (
@@ -208,6 +208,7 @@ class _Why:
     differences: list[str]
     damaged: list[str]
     is_kept: bool
+    keep: str = ""
 
 
 def _decided(
@@ -243,7 +244,13 @@ def _decided(
     )
     there = complete.parts if complete is not None else begun
     differences = fingerprints.differences(there, parts) if there is not None else []
-    return decide(facts), _Why(differences, damaged, complete is None and facts.kept is Match.SAME)
+    keep = ""
+    if there is not None and not damaged:
+        asked, root = job.settings, job.folder.root
+        verb = verb_of(stage.name)
+        keep = kept_settings.advice(stage.name, verb, there, parts, settings=asked, root=root)
+    is_kept = complete is None and facts.kept is Match.SAME
+    return decide(facts), _Why(differences, damaged, is_kept, keep)
 
 
 def _refused(stage: Stage, job: Job, why: _Why) -> StaleError:
@@ -260,6 +267,7 @@ def _refused(stage: Stage, job: Job, why: _Why) -> StaleError:
     return StaleError(
         f"{job.folder.stage(stage.name).path} was made otherwise than is asked for now:\n"
         + "\n".join(what)
+        + (f"\n{why.keep}" if why.keep else "")
         + f"\nDo it again: `maskdistill run` with --from {verb}, or the stage's own command with "
         f"--redo ({then}), or give another --out"
     )

@@ -1,7 +1,7 @@
 """Intervals of a number, and the difference of two results, by drawing the pictures anew.
 
 In:   statistics over pictures; a sample is how often each picture was drawn
-Out:  values, percentile intervals, p of a difference
+Out:  values, percentile intervals that hold the value, p of a difference
 """
 
 from __future__ import annotations
@@ -31,13 +31,25 @@ def value(statistic: Statistic, n_pictures: int) -> float:
     return float(statistic(np.ones((1, n_pictures), np.int64))[0])
 
 
-def spread(values: np.ndarray, *, level: float = 0.95) -> tuple[float, float] | None:
-    """Return the percentile interval of drawn values that are not nan; None without any."""
+def spread(values: np.ndarray, *, around: float, level: float = 0.95) -> tuple[float, float] | None:
+    """Return the percentile interval of drawn values, widened where it leaves out the number.
+
+    Of few pictures, or of a mean over classes of which samples lack some, most samples may lie on
+    one side of the number itself.
+
+    Args:
+        values: (samples,) drawn values; those that are nan are left out.
+        around: the number that the interval is of, over all pictures, each once; nan: not widened.
+        level: share of the values between the edges, before it is widened.
+    Returns:
+        (low, high) with low <= around <= high; None where no value is left.
+    """
     values = values[~np.isnan(values)]
     if not len(values):
         return None
     low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
+    # fmin and fmax: nan widens nothing.
+    return float(np.fmin(low, around)), float(np.fmax(high, around))
 
 
 def ratio(part: np.ndarray, whole: np.ndarray) -> Statistic:
@@ -78,8 +90,8 @@ class Paired:
 
     Attributes:
         difference: the first less the second; nan where either has no value.
-        interval: of the difference, 95 %, pictures drawn for both alike; None where no sample has
-            one.
+        interval: of the difference, which it holds, 95 %, pictures drawn for both alike; None where
+            no sample has one.
         p: two-sided: twice the share of samples in which the difference is not on the side where
             most are, counted with one more sample; 1 where all samples are equal. None without
             samples.
@@ -103,4 +115,5 @@ def paired(first: Statistic, second: Statistic, samples: np.ndarray) -> Paired:
     if not len(drawn):
         return Paired(difference, None, None)
     smaller = min(int((drawn <= 0).sum()), int((drawn >= 0).sum()))
-    return Paired(difference, spread(drawn), min(1.0, 2 * (smaller + 1) / (len(drawn) + 1)))
+    p = min(1.0, 2 * (smaller + 1) / (len(drawn) + 1))
+    return Paired(difference, spread(drawn, around=difference), p)

@@ -56,18 +56,23 @@ def built(measures: Iterable[Measure], samples: np.ndarray, *, split: str) -> li
             interval.
         split: of the pictures.
     """
-    return [
-        row(
-            each.stage,
-            each.name,
-            split=split,
-            value=bootstrap.value(each.statistic, samples.shape[1]),
-            interval=bootstrap.spread(each.statistic(samples)) if len(samples) else None,
-            pictures=samples.shape[1],
-            protocol=each.protocol,
+    made = []
+    for each in measures:
+        value = bootstrap.value(each.statistic, samples.shape[1])
+        made.append(
+            row(
+                each.stage,
+                each.name,
+                split=split,
+                value=value,
+                interval=bootstrap.spread(each.statistic(samples), around=value)
+                if len(samples)
+                else None,
+                pictures=samples.shape[1],
+                protocol=each.protocol,
+            )
         )
-        for each in measures
-    ]
+    return made
 
 
 def row(

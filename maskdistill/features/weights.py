@@ -141,10 +141,18 @@ def _from_timm(name: str) -> dict[str, Tensor]:
     except (OSError, RuntimeError, ValueError) as error:
         raise WeightsError(
             f"{name}: its weights could not be fetched ({checkpoint_file.reason(error)}). "
+            f"They are looked for in {_hub_cache()} (HF_HOME names another place). "
             "Without network: download the model's model.safetensors from huggingface.co on another machine and "
             f"give it as --weights propose=FILE beside the backbone {name}. {_WITHOUT}"
         ) from error
     return _plain(model.state_dict())[0]
+
+
+def _hub_cache() -> str:
+    """Return the folder of huggingface_hub's downloads."""
+    from huggingface_hub import constants
+
+    return str(constants.HF_HUB_CACHE)
 
 
 # `masks` and `discover` have no stages, and so other words for it.
@@ -159,6 +167,7 @@ def _offline(name: str, url: str, file: Path, error: Exception) -> str:
     return (
         f"{name}: its weights are not on this machine and could not be fetched ({error}). "
         f"Download {url} on another machine and put it at {file} "
-        "(or anywhere, and give --weights STAGE=FILE). "
+        "(TORCH_HOME names another place than ~/.cache/torch), "
+        "or anywhere, and give --weights STAGE=FILE. "
         + ("Without any weights: --weights STAGE=none" if name.endswith("resnet50") else _WITHOUT)
     )

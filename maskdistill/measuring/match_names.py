@@ -49,6 +49,7 @@ def work(job: Job, labelled: list[Path]) -> list[dict[str, Any]]:
             f"{labelled[0]}: none of its pictures is one of the run's {len(job.images)}. "
             "Its file names must be their relative paths or names"
         )
+    ground_truth.tell(job, sources, stage="cluster")
     rows: list[dict[str, Any]] = []
     for stage in ("cluster", RECLUSTER):
         clustering = clusterings.made_by(job.folder, stage)

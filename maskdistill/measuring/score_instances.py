@@ -167,7 +167,7 @@ def _instance_rows(
             way.name(name),
             split="all",
             value=values[name],
-            interval=bootstrap.spread(drawn[name]) if name in NAMES else None,
+            interval=bootstrap.spread(drawn[name], around=values[name]) if name in NAMES else None,
             pictures=len(truth),
             protocol=way.protocol,
         )

@@ -147,6 +147,7 @@ def _chosen(job: Job, n_pictures: int) -> tuple[list[Image], dict[int, list[Rle]
     """
     joined: dict[int, list[Rle]] = {}
     sources, _ = ground_truth.read(job)
+    ground_truth.tell(job, sources, stage="propose")
     for image, source, key in ground_truth.join(job, sources, job.images) if sources else []:
         seen = source.objects.get(key)
         rles = [row["rle"] for row in seen.masked if not row["crowd"]] if seen else []

@@ -67,8 +67,13 @@ class Bar:
         """Return title, count, rate and time left in one line."""
         seconds = time.monotonic() - self.began
         rate = (self.done - self.first) / seconds if seconds > 0 else 0.0
-        left = f", {(self.total - self.done) / rate / 60:.1f} min left" if rate > 0 else ""
+        left = _left((self.total - self.done) / rate) if rate > 0 and self.done < self.total else ""
         return f"{self.title}: {self.done}/{self.total} {self.unit}, {rate:.2f}/s{left} {note}".rstrip()
+
+
+def _left(seconds: float) -> str:
+    """Return the time left in words: ", 8.3 min left"; below a minute ", 12 s left", at least 1."""
+    return f", {max(1.0, seconds):.0f} s left" if seconds < 60 else f", {seconds / 60:.1f} min left"
 
 
 class Progress:

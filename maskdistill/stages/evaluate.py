@@ -94,8 +94,11 @@ def work(job: Job, folder: EvaluateFolder, asked: Beside) -> Done:
 def check_truth(job: Job) -> None:
     """Read the ground truth once the pictures are known, hours before it is evaluated with.
 
+    What is odd in it is said then, too.
+
     Raises:
         GroundTruthError: as `work` has it.
     """
     if sources := ground_truth.read(job)[0]:
         ground_truth.by_split(job, sources, early=True)
+        ground_truth.tell(job, sources, stage="scan")

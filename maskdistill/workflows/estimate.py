@@ -53,10 +53,8 @@ def sentence(job: Job, verbs: list[str]) -> str:
     more = most_of_detections(job, product) if "label" in verbs else 0.0
     apart = ""
     if more:
-        apart = (
-            f"; not counted: up to {_time(more)} to embed the detections, which are clustered too"
-        )
-    known = f"about {_time(hours)} on this machine (a rough guess) and {gigabytes:.1f} GB of disk"
+        apart = f"; not counted: up to {_time(more, about='')} to embed the detections, which are clustered too"
+    known = f"{_time(hours)} on this machine (a rough guess) and {gigabytes:.1f} GB of disk"
     return f"{len(job.images)} pictures: {known}{apart}"
 
 
@@ -203,8 +201,10 @@ def _faster(job: Job) -> float:
     return GPU_FASTER if networks.device(job).type == "cuda" else 1.0
 
 
-def _time(hours: float) -> str:
-    """Return a time in words: "less than a minute", "12 minutes", "2.5 hours"."""
-    if hours < 1 / 60:
+def _time(hours: float, *, about: str = "about ") -> str:
+    """Return a time in words: "less than a minute", "about 12 minutes", "about 2.5 hours"."""
+    if 60 * hours < 1:
         return "less than a minute"
-    return f"{60 * hours:.0f} minutes" if hours < 2 else f"{hours:.1f} hours"
+    if 60 * hours < 1.5:
+        return f"{about}a minute"
+    return about + (f"{60 * hours:.0f} minutes" if hours < 2 else f"{hours:.1f} hours")

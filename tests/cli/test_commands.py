@@ -2,6 +2,7 @@
 
 import errno
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -256,6 +257,24 @@ def test_a_reader_that_stops_early_is_no_error(copied):
         process.stdout.close()  # as `| head` does, before the first line is there
         assert process.stderr.read() == ""
         assert process.wait() == 0
+
+
+@pytest.mark.parametrize(
+    "words", [[], ["--version"], ["run", "--help"], ["run", "--help-all"], ["score", "--help"]]
+)
+def test_help_that_nobody_reads_is_no_error(words):
+    reads, writes = os.pipe()
+    os.close(reads)  # nobody is there any more, before the first line
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "maskdistill", *words],
+            stdout=writes,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    finally:
+        os.close(writes)
+    assert (done.stderr, done.returncode) == ("", 0)
 
 
 def test_what_the_system_refuses_is_one_line_wherever_it_happens(capsys, monkeypatch, tmp_path):

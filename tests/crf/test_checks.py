@@ -26,6 +26,8 @@ def with_value(value, at=(0, 1, 2)):
         ({"image": np.full((3, 4, 3), 256.0)}, r"image must be in \[0, 255\]"),
         ({"image": np.full((3, 4, 3), -0.1)}, r"image must be in \[0, 255\]"),
         ({"image": np.full((3, 4, 3), np.nan)}, "finite"),
+        ({"image": np.linspace(0, 1, 36).reshape(3, 4, 3)}, r"floats in \[0, 1\]"),
+        ({"image": np.eye(3, 4)[..., None].repeat(3, axis=2)}, r"floats in \[0, 1\]"),
         ({"probabilities": HALVES[0]}, r"\(classes, height, width\)"),
         ({"probabilities": np.ones((2, 3, 4), np.int64)}, "floating"),
         ({"probabilities": HALVES[:0]}, "at least one class"),
@@ -88,6 +90,15 @@ def test_a_picture_of_floats_is_the_picture_of_its_bytes(rng):
     probabilities = np.stack([first := rng.random((5, 6)), 1 - first])
     found = crf.dense_crf(image.astype(np.float64), probabilities)
     np.testing.assert_array_equal(found, crf.dense_crf(image, probabilities))
+
+
+def test_a_picture_of_one_colour_is_taken_at_any_scale(rng):
+    probabilities = np.stack([first := rng.random((5, 6)), 1 - first])
+    wanted = crf.dense_crf(np.full((5, 6, 3), 200, np.uint8), probabilities)
+    for colour in (0.0, 0.5, 1.0, 200.0):
+        found = crf.dense_crf(np.full((5, 6, 3), colour), probabilities)
+        # The lattice's cells lie otherwise for each colour.
+        np.testing.assert_allclose(found, wanted, atol=5e-3)
 
 
 def test_arrays_that_are_not_contiguous_are_read_as_they_look(rng):

@@ -95,6 +95,7 @@ def test_many_tensors_come_back_as_tensors(rng):
         ({"probabilities": torch.zeros((0, 3, 4))}, "at least one class"),
         ({"probabilities": torch.ones((1, 3, 4), dtype=torch.int64)}, "floating"),
         ({"image": torch.full((3, 4, 3), 300.0)}, "image must be in"),
+        ({"image": torch.linspace(0, 1, 36).reshape(3, 4, 3)}, r"floats in \[0, 1\]"),
     ],
 )
 def test_a_bad_tensor_is_named(changed, words):

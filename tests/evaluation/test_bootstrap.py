@@ -2,8 +2,12 @@ from functools import partial
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 
-from maskdistill.evaluation import bootstrap
+from maskdistill.evaluation import bootstrap, rows
+from maskdistill.evaluation.rows import Measure
 from tests.reference import bootstrap as reference
 
 
@@ -14,7 +18,7 @@ def mean_of(values):
 def interval(values, *, resamples, seed=0):
     """Of the mean of a value a picture."""
     samples = bootstrap.draws(len(values), resamples=resamples, seed=seed)
-    return bootstrap.spread(mean_of(values)(samples))
+    return bootstrap.spread(mean_of(values)(samples), around=np.nan)
 
 
 def test_the_interval_of_a_mean_is_that_of_the_normal_law(rng):
@@ -50,9 +54,51 @@ def test_a_constant_has_an_interval_without_width():
 
 
 def test_values_that_are_none_are_left_out_and_without_others_there_is_no_interval():
-    assert bootstrap.spread(np.array([0.5, np.nan, 0.5])) == (0.5, 0.5)
-    assert bootstrap.spread(np.array([np.nan, np.nan])) is None
-    assert bootstrap.spread(np.zeros(0)) is None
+    assert bootstrap.spread(np.array([0.5, np.nan, 0.5]), around=0.5) == (0.5, 0.5)
+    assert bootstrap.spread(np.array([np.nan, np.nan]), around=0.5) is None
+    assert bootstrap.spread(np.zeros(0), around=0.5) is None
+
+
+NUMBERS = st.floats(0, 1, width=32)
+SAMPLED = st.integers(1, 6).flatmap(
+    lambda n_pictures: st.tuples(
+        arrays(np.float64, (n_pictures, 3), elements=st.one_of(st.just(0.0), NUMBERS)),
+        arrays(np.float64, (n_pictures, 3), elements=st.sampled_from([0.0, 1.0, 50.0])),
+        st.integers(1, 4),
+        st.integers(0, 1000),
+    )
+)
+
+
+@given(SAMPLED)
+def test_an_interval_holds_its_number_in_files_too(drawn):
+    parts, wholes, resamples, seed = drawn
+    samples = bootstrap.draws(len(parts), resamples=resamples, seed=seed)
+    first, second = (
+        bootstrap.mean_of_ratios(parts, wholes),
+        bootstrap.ratio(parts[:, 0], wholes[:, 0]),
+    )
+    made = rows.built([Measure("detect", "AP", "in words", first)], samples, split="train")
+    other = Measure("detect", "AP", "in words", second)
+    both = rows.compared(Measure("detect", "AP", "in words", first), other, samples, split="train")
+    for row, name in ((made[0], "value"), (both, "difference")):
+        for written in (row, *rows.rounded([row])):
+            if written["interval"] is not None and written[name] is not None:
+                low, high = written["interval"]
+                assert low <= written[name] <= high
+
+
+def test_an_interval_that_left_out_its_number_is_widened_to_it_and_no_other_is():
+    # One picture in three holds a class that nothing finds: most samples of few are without it.
+    parts, wholes = np.array([[1.0, 0], [1, 0], [1, 0]]), np.array([[1.0, 0], [1, 0], [1, 1]])
+    of = bootstrap.mean_of_ratios(parts, wholes)
+    samples = np.array([[2, 1, 0], [1, 2, 0], [3, 0, 0]])
+    assert bootstrap.value(of, 3) == 0.5
+    assert bootstrap.spread(of(samples), around=np.nan) == (1.0, 1.0)
+    assert bootstrap.spread(of(samples), around=0.5) == (0.5, 1.0)
+    values = np.linspace(0, 1, 41)
+    within = bootstrap.spread(values, around=0.3)
+    assert within == pytest.approx((0.025, 0.975))
 
 
 @pytest.mark.parametrize("seed", [0, 3])
@@ -95,7 +141,10 @@ def test_a_small_difference_on_every_picture_is_sure_though_the_two_intervals_ov
     values = rng.random(40)
     samples = bootstrap.draws(40, resamples=99)
     better, worse = mean_of(values + 0.01), mean_of(values)
-    assert bootstrap.spread(worse(samples))[1] > bootstrap.spread(better(samples))[0]
+    assert (
+        bootstrap.spread(worse(samples), around=np.nan)[1]
+        > bootstrap.spread(better(samples), around=np.nan)[0]
+    )
     found = bootstrap.paired(better, worse, samples)
     assert found.difference == pytest.approx(0.01)
     assert found.interval == pytest.approx((0.01, 0.01))

@@ -41,7 +41,8 @@ def test_the_interval_of_miou_holds_the_truth_as_often_as_it_says(rng):
         chosen = everything[rng.integers(0, len(everything), N_PICTURES)]
         of = label_map_counts.LabelMaps(list(chosen), rule=None)
         samples = bootstrap.draws(N_PICTURES, resamples=RESAMPLES, seed=number)
-        intervals.append(bootstrap.spread(of.mean_iou()(samples)))
+        value = bootstrap.value(of.mean_iou(), N_PICTURES)
+        intervals.append(bootstrap.spread(of.mean_iou()(samples), around=value))
         truths.append(each[of.total.sum(axis=1) > 0].mean())  # over the classes of the set
     share = covered(truths, intervals)
     print(f"mIoU: {share:.3f} of {N_SETS} intervals hold the truth")
@@ -56,7 +57,9 @@ def test_the_interval_of_corloc_holds_the_truth_as_often_as_it_says(rng):
         counted = rng.random(N_PICTURES) < 0.9
         hits = counted & (rng.random(N_PICTURES) < truth)
         samples = bootstrap.draws(N_PICTURES, resamples=RESAMPLES, seed=number)
-        intervals.append(bootstrap.spread(bootstrap.ratio(hits, counted)(samples)))
+        of = bootstrap.ratio(hits, counted)
+        value = bootstrap.value(of, N_PICTURES)
+        intervals.append(bootstrap.spread(of(samples), around=value))
         truths.append(truth)
     share = covered(truths, intervals)
     print(f"CorLoc: {share:.3f} of {N_SETS} intervals hold the truth")

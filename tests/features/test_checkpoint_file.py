@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gzip
 import io
+import json
 import re
 import tarfile
 import zipfile
@@ -19,7 +20,7 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 
 from maskdistill.errors import WeightsError
-from maskdistill.features import checkpoint_file
+from maskdistill.features import checkpoint_file, weights
 
 STATE = {"a": torch.arange(3.0), "b.c": torch.ones(2, 2)}
 
@@ -138,3 +139,60 @@ def test_whatever_bytes_a_file_has_only_our_own_error_comes_out(
     path.write_bytes(start + rest)
     with contextlib.suppress(WeightsError):
         assert isinstance(checkpoint_file.read(path), Mapping)
+
+
+def of_header(header: bytes, data: bytes, *, length: int | None = None) -> bytes:
+    """Return a file of safetensors: the length of its header, the header, the numbers."""
+    return (len(header) if length is None else length).to_bytes(8, "little") + header + data
+
+
+NUMBERS = st.one_of(st.integers(-2, 40), st.sampled_from([2**31, 2**63, 2**64, 0.5, None, "3"]))
+TENSORS = st.fixed_dictionaries(
+    {},
+    optional={
+        "dtype": st.sampled_from(
+            ["F32", "F16", "BF16", "I64", "BOOL", "F8_E4M3", "F4", "", 3, None]
+        ),
+        "shape": st.one_of(st.lists(NUMBERS, max_size=3), NUMBERS),
+        "data_offsets": st.one_of(st.lists(NUMBERS, max_size=3), NUMBERS),
+        "more": NUMBERS,
+    },
+)
+HEADERS = st.one_of(
+    st.dictionaries(st.sampled_from(["a", "b", "__metadata__", ""]), TENSORS, max_size=3),
+    TENSORS,
+    st.lists(NUMBERS, max_size=3),
+)
+
+
+@settings(max_examples=200)
+@given(
+    header=HEADERS,
+    data=st.binary(max_size=40),
+    length=st.one_of(st.none(), st.integers(0, 80), st.sampled_from([2**31, 2**63, 2**64 - 1])),
+    suffix=st.sampled_from([".safetensors", ".bin"]),
+)
+def test_whatever_a_header_of_safetensors_claims_only_our_own_error_comes_out(
+    tmp_path_factory: pytest.TempPathFactory,
+    header: object,
+    data: bytes,
+    length: int | None,
+    suffix: str,
+) -> None:
+    path = tmp_path_factory.getbasetemp() / f"header{suffix}"
+    path.write_bytes(of_header(json.dumps(header).encode(), data, length=length))
+    found, refusal = dict[str, torch.Tensor](), ""
+    try:
+        found = weights.read(path)
+    except WeightsError as error:
+        refusal = str(error)
+    if refusal:
+        assert refusal.startswith(f"{path}: ")
+    assert all(isinstance(value, torch.Tensor) for value in found.values())
+
+
+def test_the_header_that_the_fuzz_makes_can_be_right(tmp_path: Path) -> None:
+    header = {"a": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}}
+    content = of_header(json.dumps(header).encode(), np.float32([1, 2]).tobytes())
+    (tmp_path / "w.bin").write_bytes(content)
+    assert checkpoint_file.read(tmp_path / "w.bin")["a"].tolist() == [1, 2]

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import timm
 import torch
@@ -13,6 +14,7 @@ from safetensors.torch import save_file
 from timm.models.vision_transformer import checkpoint_filter_fn
 from torch import Tensor
 
+from maskdistill import discover
 from maskdistill.errors import WeightsError
 from maskdistill.features import layouts, vit, weights
 
@@ -306,3 +308,35 @@ def test_a_vit_of_another_size_is_described(tmp_path: Path) -> None:
     words = "they are of a ViT of width 384 with 12 blocks, patches of 14 px and 4 registers. "
     with pytest.raises(WeightsError, match=re.escape(words)):
         vit.load(PLAIN, weights=tmp_path / "other.pth")
+
+
+def compiled_ema(state: State) -> State:
+    return {"state_dict_ema": {f"_orig_mod.{key}": value for key, value in state.items()}}
+
+
+@pytest.mark.parametrize("theirs", [mae, under("vit.", hugging_face_vit), compiled_ema])
+def test_the_masks_of_a_picture_are_those_of_the_plain_file(
+    tmp_path: Path, theirs: Callable[[State], State]
+) -> None:
+    picture = np.random.default_rng(4).integers(0, 80, (96, 128, 3)).astype(np.uint8)
+    picture[30:70, 20:80] += 120
+    state = {key: 0.3 * value for key, value in drawn(PLAIN).items()}
+
+    def masks(state: State) -> list[tuple[float, list[list[bool]]]]:
+        torch.save(state, tmp_path / "weights.pth")
+        found = discover(
+            picture,
+            backbone=PLAIN,
+            weights=tmp_path / "weights.pth",
+            method="tokencut",
+            max_masks=2,
+            min_score=0.0,
+            pixels="nearest",
+            settings={"stop_score": 0.0},
+        )
+        return [(mask["score"], mask["segmentation"].tolist()) for mask in found]
+
+    wanted = masks(state)
+    assert wanted
+    assert masks(theirs(state)) == wanted
+    assert masks({key: value.flip(0) for key, value in state.items()}) != wanted

@@ -422,6 +422,7 @@ def test_without_network_the_error_says_what_to_fetch_where_to_put_it_and_what_n
     assert f"Download {url} " in str(refusal.value)
     assert f"put it at {cache / url.rpartition('/')[2]} " in str(refusal.value)
     assert "--weights STAGE=FILE" in str(refusal.value)
+    assert "TORCH_HOME names another place" in str(refusal.value)
     nothing = (
         "--weights STAGE=none"
         if "resnet50" in name
@@ -458,6 +459,7 @@ def test_one_of_timms_names_without_network_says_what_to_fetch_and_what_needs_no
         "model.safetensors",
         "huggingface.co",
         "--weights propose=FILE",
+        f"looked for in {tmp_path} (HF_HOME names another place)",
         "handcrafted",
     ):
         assert words in str(refusal.value)

@@ -267,7 +267,7 @@ def test_images_without_a_prediction_are_told(files, tmp_path) -> None:
     [
         (
             {"image_id": 77},
-            r"2 of \d+ results have a image_id which instances.json does not have: 77",
+            r"2 of \d+ results have an image_id which instances.json does not have: 77",
         ),
         (
             {"category_id": 9},

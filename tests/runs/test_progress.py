@@ -1,6 +1,7 @@
 """Progress: a bar on a terminal, few plain lines elsewhere, nothing when quiet."""
 
 import io
+import time
 
 import pytest
 
@@ -50,6 +51,16 @@ def test_a_line_every_half_minute_says_count_rate_and_time_left():
         bar.last -= 31
         bar.advance()
         assert lines(stream)[1].startswith("detect: train: 152/400 steps, 0.5")
+
+
+@pytest.mark.parametrize(
+    "done, left", [(6, ", 40 s left"), (9, ", 1 s left"), (10, ""), (1, ", 6.0 min left")]
+)
+def test_below_a_minute_seconds_are_left_and_at_the_end_nothing(done, left):
+    with Progress(stream=io.StringIO()).bar("scan", total=10, unit="pictures") as bar:
+        bar.done = done
+        bar.began = time.monotonic() - {6: 60, 9: 0.9, 10: 1, 1: 40}[done]
+        assert bar.line().endswith(f"/s{left}")
 
 
 def test_work_that_was_done_before_is_counted_but_gives_no_rate():

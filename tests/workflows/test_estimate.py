@@ -105,3 +105,19 @@ def test_kept_tokens_count_as_disk_and_a_mirrored_view_as_a_pass():
     # 1200 patches of 384 float16 numbers, three blocks, two views; the class token is not counted.
     assert of(keep="all")[1] - gigabytes == pytest.approx(2 * 3 * 1200 * 384 * 2 * 1000 / 1e9)
     assert of(keep="all", blocks=[-1], mirrored=False)[1] - gigabytes == pytest.approx(0.9216)
+
+
+@pytest.mark.parametrize(
+    "minutes, words",
+    [
+        (0.0, "less than a minute"),
+        (0.9, "less than a minute"),
+        (1.2, "about a minute"),
+        (1.6, "about 2 minutes"),
+        (119.0, "about 119 minutes"),
+        (150.0, "about 2.5 hours"),
+    ],
+)
+def test_a_time_is_told_in_words_and_never_as_zero(monkeypatch, minutes, words):
+    monkeypatch.setattr(estimate, "expected", lambda *_: (minutes / 60, 0.1))
+    assert estimate.sentence(job(), ["propose"]).startswith(f"75 pictures: {words} on this machine")

@@ -192,8 +192,9 @@ def _known(
     }
     for key, values in wrong.items():
         if values:
+            article = "an" if key == "image_id" else "a"
             raise PredictionError(
-                f"{source}: {len(values)} of {len(rows)} results have a {key} {why[key]}: "
+                f"{source}: {len(values)} of {len(rows)} results have {article} {key} {why[key]}: "
                 f"{listed(list(dict.fromkeys(values)))}. They cannot be counted; take them out, or "
                 "give the ground truth that they were made for"
             )
