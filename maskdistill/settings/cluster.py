@@ -73,6 +73,10 @@ class ClusterSettings:
     again: bool = False  # cluster the detections once more, before label maps are made
     # of the detections that the second clustering is fitted on, in [0, 1]
     again_min_score: Annotated[float, Range(0, 1)] = 0.5
+    # what the second clustering is fitted on: those detections, or the proposals too, so that the
+    # many parts and twins among detections take no clusters of their own; auto: proposals for
+    # detect.size backbone; docs/log/segmenter.md
+    again_with: Literal["auto", "detections", "proposals"] = "auto"
     # what the verb clusters; detections: writes recluster/
     of: Literal["proposals", "detections"] = "proposals"
 

@@ -30,6 +30,14 @@ def by_first_clustering(settings: RunSettings) -> bool:
     return not settings.cluster.align_to and not settings.detect.import_file
 
 
+def with_proposals(settings: RunSettings) -> bool:
+    """Return whether the second clustering is fitted on the proposals too.
+
+    Not where detections are imported, which are of no proposals.
+    """
+    return settings.cluster.again_with == "proposals" and not settings.detect.import_file
+
+
 def model_of(job: Job, stage: str) -> Clustering | None:
     """Return the clustering that `cluster` or `recluster` takes its ids from, None for its own.
 

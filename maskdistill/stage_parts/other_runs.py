@@ -144,7 +144,7 @@ def support(
     root = job.settings.cluster.support
     if not root:
         return None
-    folder, entry = _complete(root, "support")
+    _, entry = _complete(root, "support")
     theirs: dict[str, Any] = entry.parts["settings"]
     differ = [
         f"{name}: {theirs.get(name)} there, {parts.get(name)} here"
@@ -160,10 +160,24 @@ def support(
             "Cluster it with the settings and weights of this run, "
             f"or leave out {setting('cluster.support')}"
         )
-    split = {row["id"]: row["split"] for row in lines.read(RunFolder(Path(root)).images)}
-    rows = lines.read(folder.clusters)
+    return _of_training(RunFolder(Path(root)))
+
+
+def proposals(job: Job) -> tuple[np.ndarray, np.ndarray]:
+    """Return the embeddings of this run's own proposals, to fit a clustering of detections with.
+
+    Returns:
+        (n, d) float32, a memory map, and the places (m,) of those of training pictures.
+    """
+    return _of_training(job.folder)
+
+
+def _of_training(run: RunFolder) -> tuple[np.ndarray, np.ndarray]:
+    """Return the embeddings of a run's proposals, and the places of those that may be fitted on."""
+    split = {row["id"]: row["split"] for row in lines.read(run.images)}
+    rows = lines.read(run.cluster.clusters)
     usable = [row.get("left_out") != "not finite" and split[row["id"]] == "train" for row in rows]
-    return arrays.mapped(folder.embeddings), np.flatnonzero(usable)
+    return arrays.mapped(run.cluster.embeddings), np.flatnonzero(usable)
 
 
 def check_alignment(job: Job) -> None:

@@ -7,6 +7,7 @@ Out:  the rows that are fitted on, a whitening of them, all rows whitened
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,7 +38,7 @@ def whitened(
     own: ClusterSettings,
     embeddings: np.ndarray,
     fits: np.ndarray,
-    supporting: tuple[np.ndarray, np.ndarray] | None,
+    supporting: Sequence[tuple[np.ndarray, np.ndarray]],
     *,
     parts: Parts,
 ) -> Whitened:
@@ -45,17 +46,17 @@ def whitened(
 
     Args:
         embeddings: (n, d) of our masks. fits: (n,) bool, the rows that are fitted on.
-        supporting: others' embeddings and the places of those to use; None: there are none.
+        supporting: others' embeddings and the places of those to use, of each source.
         parts: where the files go.
     """
-    sources = [(embeddings, np.flatnonzero(fits)), *([] if supporting is None else [supporting])]
+    sources = [(embeddings, np.flatnonzero(fits)), *supporting]
     rows = chunks.Chosen(sources)
     if own.whiten and own.whitening == "pca":
         space = Whitening(projection=whitening.principal(rows, dims=own.pca_dims))
     else:
         space = Whitening(scale=whitening.scale_of(rows, whiten=own.whiten))
     everything = _written(parts.normalised, space, embeddings)
-    if supporting is None and fits.all():
+    if not supporting and fits.all():
         return Whitened(space, everything, everything)
     return Whitened(space, everything, _written(parts.learnt, space, rows))
 

@@ -82,7 +82,9 @@ def parts(settings: RunSettings) -> dict[str, Any]:
 
 def again_parts(settings: RunSettings) -> dict[str, Any]:
     """Return the settings that change the ids of the detections."""
-    return {**parts(settings), "again_min_score": settings.cluster.again_min_score}
+    # A setting of its own only where it is given: clusterings that were made before it are the same.
+    more = {"again_with": "proposals"} if aligned_ids.with_proposals(settings) else {}
+    return {**parts(settings), "again_min_score": settings.cluster.again_min_score, **more}
 
 
 def weights(job: Job) -> str | None:
@@ -107,7 +109,10 @@ def work(job: Job, folder: ClusterFolder) -> Done:
     made_of = parts_of(again(job.settings) if name == RECLUSTER else STAGE, job)
     counted = made_of["settings"]
     other_runs.check_alignment(job)  # before the embeddings, which may take hours
-    supporting = other_runs.support(job, counted, made_of.get("weights"))
+    other = other_runs.support(job, counted, made_of.get("weights"))
+    supporting = [] if other is None else [other]
+    if name == RECLUSTER and aligned_ids.with_proposals(job.settings):
+        supporting.append(other_runs.proposals(job))
     taken = other_runs.embeddings(job, made_of, file, folder) if name == "cluster" else None
     embedded = taken or embeddings.of_masks(job, folder, file)
     fits = _fitted_on(job, name, file, embedded)
@@ -149,7 +154,7 @@ def work(job: Job, folder: ClusterFolder) -> Done:
         "curve": fitted.curve,
         "settings": counted,
         "weights": weights_used.used(job.settings, ["cluster"])[0],
-        "supported_by": 0 if supporting is None else len(supporting[1]),
+        "supported_by": sum(len(places) for _, places in supporting),
         "scale": None if space.scale is None else [float(value) for value in space.scale],
         "projection": None if space.projection is None else folder.projection.name,
     }
@@ -286,11 +291,12 @@ STAGE = Stage(
 def again(settings: RunSettings) -> Stage:
     """Return the second clustering; it reads the first one where it takes its ids from there."""
     first = aligned_ids.by_first_clustering(settings)
+    reads_first = first or aligned_ids.with_proposals(settings)
     return Stage(
         name=RECLUSTER,
         # Version 4 is the alignment: clusterings without it are as they were.
         version=4 if first else 3,
-        reads=("scan", "propose", "cluster", "detect") if first else ("scan", "detect"),
+        reads=("scan", "propose", "cluster", "detect") if reads_first else ("scan", "detect"),
         parts=again_parts,
         work=work,
         weights=weights,
