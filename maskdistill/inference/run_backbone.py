@@ -23,7 +23,7 @@ from maskdistill.settings import RunSettings
 
 
 def tokens_of(settings: RunSettings) -> Callable[[np.ndarray], Tokens]:
-    """Return the function from a picture (H, W, 3) uint8 to its Tokens of `features.blocks`.
+    """Return the function from a picture (H, W, 3) uint8 to its Tokens of `settings.blocks_seen`.
 
     A picture that does not fit into memory is shown smaller, as the run's own were. The backbone is
     loaded by the first picture, and raises what `networks.backbone` raises.
@@ -31,7 +31,7 @@ def tokens_of(settings: RunSettings) -> Callable[[np.ndarray], Tokens]:
     Args:
         settings: of the run, resolved; its backbone is a network.
     """
-    job, blocks = Job.alone(settings), settings.features.blocks
+    job, blocks = Job.alone(settings), settings.blocks_seen
     backbone, shown = settings.propose.backbone, recipe_of(settings.propose).shown
 
     def seen(rgb: np.ndarray) -> Tokens:

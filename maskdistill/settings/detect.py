@@ -23,7 +23,7 @@ class DetectSettings:
     # the detections says afterwards (sets cluster.again); proposals: those of the proposals, for
     # long trainings
     clusters: Literal["one", "proposals"] = "one"
-    # of size backbone: whose tokens, of features.blocks; docs/log/detector.md
+    # of size backbone: whose tokens; those of features.blocks are kept; docs/log/detector.md
     blocks: tuple[int, ...] = (-2, -1)
     # of size backbone: what meets no training mask by this IoU is not learnt to be background; 0:
     # it is; source: DropLoss (CutLER, Wang et al., CVPR 2023)
@@ -77,6 +77,8 @@ class DetectSettings:
 
     def __post_init__(self) -> None:
         check_ranges(self, "detect")
+        if not self.blocks or len(set(self.blocks)) < len(self.blocks):
+            raise ValueError(f"detect.blocks must name blocks, each once, got {self.blocks}")
         if not self.max_side >= self.short_side:
             raise ValueError(
                 f"detect.max_side must be at least {self.short_side}, got {self.max_side}"

@@ -92,7 +92,7 @@ def resolve(settings: RunSettings) -> RunSettings:
         has_body = settings.weights_of("detect") not in (None, "none")  # that a body starts from
         detect = replace(detect, size="small" if by_hand or has_body else "backbone")
     if detect.on_tokens:
-        _check_tokens(settings, detect, by_hand=by_hand)
+        _check_tokens(settings, by_hand=by_hand)
         cluster = replace(cluster, again=cluster.again or detect.clusters == "one")
     for stage, size in (("detect", detect.size), ("segment", settings.segment.size)):
         given = settings.weights_of(stage)
@@ -162,11 +162,11 @@ def resolve(settings: RunSettings) -> RunSettings:
     )
 
 
-def _check_tokens(settings: RunSettings, detect: DetectSettings, *, by_hand: bool) -> None:
+def _check_tokens(settings: RunSettings, *, by_hand: bool) -> None:
     """Check that there is a network whose tokens a detector can learn on, and nothing against it.
 
     Raises:
-        ValueError: handcrafted features, weights of another body, tokens of no kept block.
+        ValueError: handcrafted features, weights of another body.
     """
     if by_hand:
         raise ValueError(
@@ -179,11 +179,6 @@ def _check_tokens(settings: RunSettings, detect: DetectSettings, *, by_hand: boo
             f"weights detect={given}: a detector of size backbone has the network of propose, and "
             f"heads that start from nothing. Give {setting('weights', 'detect=none')}, "
             f"or {setting('detect.size', 'resnet50')}"
-        )
-    if not detect.blocks or not set(detect.blocks) <= set(settings.features.blocks):
-        raise ValueError(
-            f"detect.blocks must name blocks of features.blocks, "
-            f"{' '.join(map(str, settings.features.blocks))}, got {detect.blocks}"
         )
 
 

@@ -146,6 +146,14 @@ class RunSettings(CommonSettings):
         return self.propose.backbone != HANDCRAFTED and (keep == "all" or (keep == "auto" and read))
 
     @property
+    def blocks_seen(self) -> tuple[int, ...]:
+        """Return the blocks whose tokens are taken of a new picture, by one look of the backbone.
+
+        Those that are kept come first, in their order, then others that a network reads.
+        """
+        return tuple(dict.fromkeys((*self.features.blocks, *self.detect.blocks)))
+
+    @property
     def reading(self) -> "Reading":
         """Return how a picture is read that is no part of a set: its own levels are the set's."""
         bands = None

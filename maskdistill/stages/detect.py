@@ -256,13 +256,13 @@ def predict(
     """Return the detections of one picture (H, W, 3) uint8, in the run's precision.
 
     Args:
-        seen: of a detector on tokens, those of the picture, of `features.blocks`.
+        seen: of a detector on tokens, those of the picture, of `settings.blocks_seen`.
     """
     if seen is None:
         with device_batches.in_precision(model, settings):
             return detector.predict(model, rgb, **_pasting(settings))
     network = networks.kept(Job.alone(settings), "propose", settings.propose.backbone)
-    places = [settings.features.blocks.index(block) for block in settings.detect.blocks]
+    places = [settings.blocks_seen.index(block) for block in settings.detect.blocks]
     view = detector.view(seen.patches[places], seen.scaled, patch=network.patch)
     with device_batches.in_precision(model, settings):
         (found,) = detector.unpasted_of_views(model, [view], [seen.size])
