@@ -19,9 +19,9 @@ class DetectSettings:
     size: Literal["auto", "small", "resnet50", "backbone"] = "auto"
     # to train on, in [0, 1]; None: 0.45 for handcrafted, else 0, all (paper)
     min_proposal_score: Annotated[float | None, Range(0, 1)] = None
-    # of size backbone: one: what is an object is learnt, not of which cluster, which a clustering of
-    # the detections says afterwards (sets cluster.again); proposals: those of the proposals, for
-    # long trainings
+    # of size backbone: one: what is an object is learnt, not of which cluster, which a clustering
+    # of the detections says afterwards (sets cluster.again); proposals: those of the proposals,
+    # for long trainings
     clusters: Literal["one", "proposals"] = "one"
     # of size backbone: whose tokens; those of features.blocks are kept; docs/log/detector.md
     blocks: tuple[int, ...] = (-2, -1)

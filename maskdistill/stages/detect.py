@@ -295,7 +295,7 @@ def mask_rows(found: Detections) -> list[dict[str, Any]]:
 
 
 def weights(job: Job) -> str:
-    """Return the digest of what the training starts from: on tokens of the network that gives them."""
+    """Return the digest of what the training starts from; on tokens of what gives them."""
     on_tokens = job.settings.detect.on_tokens
     return kept_tokens.weights(job) if on_tokens else train_network.digest(job, "detect")
 

@@ -32,11 +32,11 @@ BY_HAND = 1.1e-5  # a pair of patches: its graph is dense
 STEP = {  # a pixel of a batch, forward and back
     ("detect", "small"): 5e-4,
     ("detect", "resnet50"): 1.8e-3,
-    ("detect", "backbone"): 5.5e-5,  # a token is 8 px wide: docs/log/detector.md
+    ("detect", "backbone"): 1.5e-4,  # a token is 8 px wide
     ("segment", "small"): 4e-4,
     ("segment", "resnet50"): 5.7e-4,
 }
-PREDICTION = {"small": 60.0, "resnet50": 960.0, "backbone": 5.0}  # a picture
+PREDICTION = {"small": 60.0, "resnet50": 960.0, "backbone": 12.0}  # a picture
 CRF = 35.0  # a mask drawn to its picture's edges
 GPU_FASTER = 40.0  # a current GPU against two cores: an order of magnitude, no measurement
 CROP_SIDE = 320  # px of a detection's crop, where no setting bounds it
