@@ -42,8 +42,7 @@ class Model:
         assign: from a picture and the instances in it to their clusters (n,) int64, where label
             maps count in a second clustering; None: instances keep those of the detector.
         reading: how files are read: as the run's pictures were.
-        seen: from a picture to the tokens of the run's backbone, for a detector on tokens; None:
-            the networks see pictures alone.
+        look: from a picture to its tokens, for networks of size backbone; None: there is none.
     """
 
     def __init__(
@@ -54,7 +53,7 @@ class Model:
         names: list[str],
         assign: Callable[[np.ndarray, Detections], np.ndarray] | None = None,
         reading: Reading | None = None,
-        seen: Callable[[np.ndarray], Tokens] | None = None,
+        look: Callable[[np.ndarray], Tokens] | None = None,
     ) -> None:
         self.settings, self.detector, self.segmenter, self.names = (
             settings,
@@ -62,7 +61,7 @@ class Model:
             segmenter,
             names,
         )
-        self.assign, self.seen = assign, seen
+        self.assign, self.look = assign, look
         self.reading = settings.reading if reading is None else reading
 
     def predict(self, picture: np.ndarray | str | Path) -> Prediction:
@@ -89,10 +88,10 @@ class Model:
     def _predicted(self, picture: np.ndarray) -> Prediction:
         size = picture.shape[:2]
         with torch.inference_mode():
+            seen = self.look(picture) if self.look is not None else None
             if self.detector is None:
                 instances = detections({}, size)
             else:
-                seen = self.seen(picture) if self.seen is not None else None
                 instances = detect.predict(self.detector, picture, self.settings, seen=seen)
             if self.assign is not None and len(instances):
                 instances = replace(instances, clusters=self.assign(picture, instances))
@@ -123,7 +122,7 @@ def load(root: Path, *, device: str = "auto", crf: bool = False) -> Model:
     segmenter = (
         segment.trained(folder, settings) if record.read(folder.segment_train.record) else None
     )
-    detector, seen = None, None
+    detector, look = None, None
     if not settings.detect.import_file:
         if record.read(folder.detect_train.record) is None:
             raise RunError(
@@ -131,7 +130,7 @@ def load(root: Path, *, device: str = "auto", crf: bool = False) -> Model:
             )
         if settings.detect.on_tokens:
             run_backbone.check(folder, settings, DETECT_TRAIN)
-            seen = run_backbone.tokens_of(settings)
+            look = run_backbone.tokens_of(settings)
         detector = detect.trained(folder, settings)
     elif segmenter is None:
         raise RunError(
@@ -158,7 +157,7 @@ def load(root: Path, *, device: str = "auto", crf: bool = False) -> Model:
             for number in range(len(detector.roi_heads.box_predictor.cls_score.bias) - 1)
         ]
     reading = reading_of(settings, folder)
-    return Model(settings, detector, segmenter, words, assign, reading, seen)
+    return Model(settings, detector, segmenter, words, assign, reading, look)
 
 
 def _check_clusters(folder: RunFolder, settings: RunSettings) -> None:

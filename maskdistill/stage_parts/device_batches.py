@@ -22,7 +22,6 @@ from maskdistill.runs.layout import StageFolder
 from maskdistill.settings import RunSettings
 
 Made = TypeVar("Made")
-Loaded = Any  # of a picture: it (H, W, 3) uint8, unless `load` says otherwise
 
 
 def size_of(device: torch.device, gpu_batch: int) -> int:
@@ -44,25 +43,26 @@ def over_like_shapes(
     job: Job,
     folder: StageFolder,
     *,
-    load: Callable[[Image], Loaded] | None = None,
     shape_of: Callable[[Image], Hashable],
     size: int,
-    together: Callable[[list[Loaded]], list[Made]],
-    each: Callable[[Image, Loaded, Made], Record],
+    together: Callable[[list[Any]], list[Made]],
+    each: Callable[[Image, Any, Made], Record],
     title: str,
     behind: int,
+    load: Callable[[Image], Any] | None = None,
 ) -> Journal:
     """Return the complete journal of a stage that shows every picture of the run to a network.
 
     The ledger says which batches had to be halved.
 
     Args:
-        load: from an image to what is needed of it, as `over_batches` takes it; None: the picture.
         shape_of: from an image to what pictures of one batch have in common.
         size: pictures of a batch at most; the batches are planned over all pictures.
-        together: from what was loaded of some to what the device makes of each.
+        together: from what was loaded of pictures to what the device makes of each.
         each: from an image, what was loaded and what was made of it to its record.
         title, behind: as `over_batches` takes them.
+        load: from an image to what the network is shown of it, as `over_batches` takes it; None:
+            the picture (H, W, 3) uint8.
     """
     plan = of_like_shape([shape_of(image) for image in job.images], size=size)
 
@@ -71,21 +71,19 @@ def over_like_shapes(
             what = "a batch did not fit into memory: in halves"
             job.ledger.write("halved", stage=title, what=what, pictures=n_pictures)
 
-    def fitting(loaded: list[Loaded]) -> list[Made | None]:
+    def fitting(loaded: list[Any]) -> list[Made | None]:
         return in_halves(loaded, lambda some: together(list(some)), on_halved=halved)
 
     alone = Lock()
 
-    def record(image: Image, loaded: Loaded, made: Made | None) -> Record:
+    def record(image: Image, loaded: Any, made: Made | None) -> Record:
         if made is not None:
             (found,) = in_halves([image], lambda _: [each(image, loaded, made)])
             if found is not None:
                 return found
         # Memory may have been short because of the pictures that others were drawing.
         with alone:
-            (found,) = in_halves(
-                [loaded], lambda some: [each(image, loaded, together([some[0]])[0])]
-            )
+            (found,) = in_halves([image], lambda _: [each(image, loaded, together([loaded])[0])])
         return {"refused": _reason(job, image)} if found is None else found
 
     return over_batches(

@@ -256,11 +256,12 @@ def predict(
     """Return the detections of one picture (H, W, 3) uint8, in the run's precision.
 
     Args:
-        seen: of a detector on tokens, those of the picture, of `settings.blocks_seen`.
+        seen: tokens of the picture, of `settings.blocks_seen`; a detector on pictures needs none.
     """
-    if seen is None:
+    if not settings.detect.on_tokens:
         with device_batches.in_precision(model, settings):
             return detector.predict(model, rgb, **_pasting(settings))
+    assert seen is not None, "a detector on tokens wants them"
     network = networks.kept(Job.alone(settings), "propose", settings.propose.backbone)
     places = [settings.blocks_seen.index(block) for block in settings.detect.blocks]
     view = detector.view(seen.patches[places], seen.scaled, patch=network.patch)

@@ -285,3 +285,13 @@ def test_tokens_that_were_lost_on_the_way_are_computed_again_and_told(pictures, 
     api.detect(out=out, quiet=True)
     assert bytes_of(out, "detect") == bytes_of(whole, "detect")
     assert any("was cut short" in row["what"] for row in events(out, "note"))
+
+
+def test_each_seed_reads_the_tokens_of_the_run(pictures, tmp_path, looks):
+    done(pictures, tmp_path / "one", until="detect")
+    alone = len(looks)
+    looks.clear()
+    out = done(pictures, tmp_path / "two", {**SETTINGS, "seeds": 2}, until="detect")
+    assert len(looks) == alone
+    ours, theirs = (bytes_of(out / "seeds" / seed, "detect/train") for seed in ("0", "1"))
+    assert ours["model.safetensors"] != theirs["model.safetensors"]
