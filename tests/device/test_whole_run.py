@@ -108,7 +108,7 @@ def test_every_stage_runs_on_the_gpu(run):
 
 
 @pytest.fixture(scope="module")
-def on_tokens(labelled, pictures, tmp_path_factory):
+def detecting(labelled, pictures, tmp_path_factory):
     """A run to the label maps whose detector learns on the tokens of the network that proposes."""
     out = tmp_path_factory.mktemp("run") / "tokens"
     settings = {**SETTINGS, "detect": {**SETTINGS["detect"], "size": "backbone"}, "segment": {}}
@@ -117,13 +117,13 @@ def on_tokens(labelled, pictures, tmp_path_factory):
     return out
 
 
-def test_a_detector_on_tokens_learns_and_detects_on_the_gpu(labelled, pictures, on_tokens):
+def test_a_detector_on_tokens_learns_and_detects_on_the_gpu(labelled, pictures, detecting):
     """What is seen beside others moves in its last bits; scores are rounded to 1e-6."""
-    model = api.load(on_tokens, device=GPU)
+    model = api.load(detecting, device=GPU)
     assert {str(each.device) for each in model.detector.parameters()} == {GPU}
     with on_the_gpu_alone(labelled):
         found = [model.predict(path).instances for path in sorted(pictures.iterdir())]
-    rows = (on_tokens / "detect" / "detections.jsonl").read_text().splitlines()
+    rows = (detecting / "detect" / "detections.jsonl").read_text().splitlines()
     for own, row in zip(found, map(json.loads, rows), strict=True):
         np.testing.assert_allclose(own.scores, [each["score"] for each in row["masks"]], atol=1e-4)
     assert any(len(each) for each in found)

@@ -227,13 +227,13 @@ def test_a_network_has_the_detector_on_its_tokens_whose_detections_are_clustered
 ):
     found = resolve(load(given))
     assert (found.detect.size, found.cluster.again) == (size, again)
-    assert found.keeps_tokens == (size == "backbone")
     assert found.weights_of("segment") == weights
 
 
 def test_tokens_are_kept_where_they_are_read_or_asked_for():
     def keeps(keep, size, backbone="dino_vits16", **detect):
         own = {"features": {"keep": keep}, "weights": ["segment=none"]}
+        own["segment"] = {"size": "small"}
         own["detect"] = {"size": size, **detect}
         return resolve(load({**own, "propose": {"backbone": backbone}})).keeps_tokens
 
