@@ -2,7 +2,7 @@
 
 Proposals have the clusters of `cluster`. Detections have those of a second clustering where the run
 makes one (`cluster.again`), else those that they carry: of the clustering that the detector was
-trained on, or of the categories of imported detections.
+trained on, of the categories of imported detections, or the one of a detector that learnt none.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ class Clustering:
     """The clusters of one file of masks.
 
     Attributes:
-        stage: whose clusters they are: cluster | recluster | detect (imported detections).
+        stage: whose clusters they are: cluster | recluster | detect (detections that bring their
+            own: imported ones, or all of one cluster).
         of: the masks that are counted in them.
         folder: where the clusters are described and named.
         masks: the file of the masks.
@@ -91,7 +92,7 @@ def of_detections(
     if again and settings.cluster.again:
         return made_by(folder, RECLUSTER)
     stage = counted_in(settings, again=False)
-    own = folder.imported_clusters if stage == "detect" else folder.cluster
+    own = folder.own_clusters if stage == "detect" else folder.cluster
     return Clustering(stage, "detections", own, folder.detect.masks, None)
 
 
@@ -103,4 +104,4 @@ def counted_in(settings: RunSettings, *, again: bool = True) -> str:
     """
     if again and settings.cluster.again:
         return RECLUSTER
-    return "detect" if settings.detect.import_file else "cluster"
+    return "detect" if settings.detect.brings_clusters else "cluster"

@@ -30,7 +30,6 @@ from maskdistill.runs import atomic, fingerprints, record
 from maskdistill.runs.journal import Journal
 from maskdistill.runs.layout import FeaturesFolder
 from maskdistill.runs.stages import FEATURES
-from maskdistill.settings.run import HANDCRAFTED
 
 FLUSH_SECONDS = 2.0  # that a power cut may cost, as of a journal
 
@@ -142,7 +141,7 @@ def seen(
 
 def are_wanted(job: Job) -> bool:
     """Return whether tokens are to be kept that are not kept yet."""
-    if job.settings.features.keep == "none" or job.settings.propose.backbone == HANDCRAFTED:
+    if not job.settings.keeps_tokens:
         return False
     if FEATURES in job.sources:  # they come of another run
         return False

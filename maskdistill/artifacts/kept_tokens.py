@@ -38,12 +38,19 @@ class Pending:
     prepared: Prepared
 
 
-def parts(settings: RunSettings) -> dict[str, Any]:
-    """Return the settings that change the tokens."""
+def seen_by(settings: RunSettings) -> dict[str, Any]:
+    """Return the settings that change what the backbone sees in a picture."""
     return {
         "backbone": settings.propose.backbone,
         "precision": settings.precision,
         "shown": vars(recipe_of(settings.propose).shown),
+    }
+
+
+def parts(settings: RunSettings) -> dict[str, Any]:
+    """Return the settings that change the tokens that are kept."""
+    return {
+        **seen_by(settings),
         "blocks": list(settings.features.blocks),
         "mirrored": settings.features.mirrored,
     }
@@ -90,6 +97,16 @@ class KeptTokens:
         self._lock, self._told = Lock(), set[str]()
         self._path = job.folder.propose_features.tokens
         self._index = self._fitting()
+
+    @property
+    def patch(self) -> int:
+        """Return the px of a side of a patch."""
+        return int(self._network().patch)
+
+    @property
+    def width(self) -> int:
+        """Return the channels of a token of one block."""
+        return int(self._network().width)
 
     def tokens(self, image_id: int, *, mirrored: bool = False) -> Tokens:
         """Return the tokens of a picture, or of its mirror image.

@@ -61,6 +61,8 @@ def _named(settings: RunSettings, stage: str) -> tuple[str, str]:
             return _named(settings, "propose")
         what = given or own.backbone
         return what, what if what == own.backbone else f"{own.backbone}, {what}"
+    if stage == "detect" and settings.detect.on_tokens:
+        return _named(settings, "propose")
     if stage == "segment" and given == "detect":
         what, shown = _named(settings, "detect")
         return what, f"this run's detector, which started from {shown}"

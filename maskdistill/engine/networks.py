@@ -143,6 +143,8 @@ def fetch(job: Job, stage: str) -> None:
     Raises:
         WeightsError: not to be had offline, or no such backbone.
     """
+    if stage == "detect" and job.settings.detect.on_tokens:
+        stage = "propose"
     if stage in ("detect", "segment"):
         weights.fetch(job.settings.weights_of(stage) or "none")
         return

@@ -19,6 +19,8 @@ from maskdistill.artifacts.mask_lines import detections
 from maskdistill.engine.job import Job, reading_of
 from maskdistill.engine.opening import settings_of
 from maskdistill.errors import PictureError, RunError
+from maskdistill.features.tokens import Tokens
+from maskdistill.inference import run_backbone
 from maskdistill.memory import in_halves
 from maskdistill.pictures import as_rgb
 from maskdistill.runs import record
@@ -40,6 +42,7 @@ class Model:
         assign: from a picture and the instances in it to their clusters (n,) int64, where label
             maps count in a second clustering; None: instances keep those of the detector.
         reading: how files are read: as the run's pictures were.
+        look: from a picture to its tokens, for networks of size backbone; None: there is none.
     """
 
     def __init__(
@@ -50,6 +53,7 @@ class Model:
         names: list[str],
         assign: Callable[[np.ndarray, Detections], np.ndarray] | None = None,
         reading: Reading | None = None,
+        look: Callable[[np.ndarray], Tokens] | None = None,
     ) -> None:
         self.settings, self.detector, self.segmenter, self.names = (
             settings,
@@ -57,7 +61,7 @@ class Model:
             segmenter,
             names,
         )
-        self.assign = assign
+        self.assign, self.look = assign, look
         self.reading = settings.reading if reading is None else reading
 
     def predict(self, picture: np.ndarray | str | Path) -> Prediction:
@@ -84,10 +88,11 @@ class Model:
     def _predicted(self, picture: np.ndarray) -> Prediction:
         size = picture.shape[:2]
         with torch.inference_mode():
+            seen = self.look(picture) if self.look is not None else None
             if self.detector is None:
                 instances = detections({}, size)
             else:
-                instances = detect.predict(self.detector, picture, self.settings)
+                instances = detect.predict(self.detector, picture, self.settings, seen=seen)
             if self.assign is not None and len(instances):
                 instances = replace(instances, clusters=self.assign(picture, instances))
             label_map = None
@@ -105,7 +110,8 @@ def load(root: Path, *, device: str = "auto", crf: bool = False) -> Model:
             the run's setting.
     Raises:
         RunError: not a run, or its detector is not trained yet; `crf`, and there is no segmenter; a
-            network counts in other clusters than those that are there now.
+            network counts in other clusters than those that are there now, or learnt on the tokens
+            of other weights.
         SettingsError: the device is not there.
     """
     folder = RunFolder(root)
@@ -116,12 +122,15 @@ def load(root: Path, *, device: str = "auto", crf: bool = False) -> Model:
     segmenter = (
         segment.trained(folder, settings) if record.read(folder.segment_train.record) else None
     )
-    detector = None
+    detector, look = None, None
     if not settings.detect.import_file:
         if record.read(folder.detect_train.record) is None:
             raise RunError(
                 f"{root}: has no trained detector. Train it first: maskdistill run --out {root}"
             )
+        if settings.detect.on_tokens:
+            run_backbone.check(folder, settings, DETECT_TRAIN)
+            look = run_backbone.tokens_of(settings)
         detector = detect.trained(folder, settings)
     elif segmenter is None:
         raise RunError(
@@ -147,7 +156,8 @@ def load(root: Path, *, device: str = "auto", crf: bool = False) -> Model:
             f"cluster {number}"
             for number in range(len(detector.roi_heads.box_predictor.cls_score.bias) - 1)
         ]
-    return Model(settings, detector, segmenter, words, assign, reading_of(settings, folder))
+    reading = reading_of(settings, folder)
+    return Model(settings, detector, segmenter, words, assign, reading, look)
 
 
 def _check_clusters(folder: RunFolder, settings: RunSettings) -> None:

@@ -247,8 +247,8 @@ class RunFolder:
         return ClusterFolder(*self._places(RECLUSTER))
 
     @property
-    def imported_clusters(self) -> ClusterFolder:
-        """Return detect/ as the clustering that imported detections bring with them."""
+    def own_clusters(self) -> ClusterFolder:
+        """Return detect/ as the clustering that detections bring with them."""
         return ClusterFolder(*self._places("detect"))
 
     @property

@@ -13,10 +13,23 @@ from maskdistill.settings.training import AugmentSettings, TrainSettings
 class DetectSettings:
     """From noisy masks to a detector, and from it to detections."""
 
-    size: Literal["small", "resnet50"] = "small"  # resnet50 in the paper: for GPUs
+    # backbone: heads on the tokens of the frozen network that proposes; small: drawn from nothing;
+    # resnet50, in the paper: for GPUs; auto: small for handcrafted and where weights are given to
+    # start from, else backbone; docs/log/detector.md
+    size: Literal["auto", "small", "resnet50", "backbone"] = "auto"
     # to train on, in [0, 1]; None: 0.45 for handcrafted, else 0, all (paper)
     min_proposal_score: Annotated[float | None, Range(0, 1)] = None
-    # px that the shorter side is resized to; 480-800 in the paper (assumed)
+    # of size backbone: one: what is an object is learnt, not of which cluster, which a clustering
+    # of the detections says afterwards (sets cluster.again); proposals: those of the proposals,
+    # for long trainings
+    clusters: Literal["one", "proposals"] = "one"
+    # of size backbone: whose tokens; those of features.blocks are kept; docs/log/detector.md
+    blocks: tuple[int, ...] = (-2, -1)
+    # of size backbone: what meets no training mask by this IoU is not learnt to be background; 0:
+    # it is; source: DropLoss (CutLER, Wang et al., CVPR 2023)
+    drop_loss: Annotated[float, Range(0, 1)] = 0.01
+    # px that the shorter side is resized to; 480-800 in the paper (assumed); not of size backbone,
+    # which sees what propose saw
     short_side: Annotated[int, Range(32)] = 256
     max_side: int = 512  # px at most of the longer side; 1333 in torchvision
     # detections kept, in [0, 1]; source: torchvision
@@ -52,8 +65,20 @@ class DetectSettings:
         )
     )
 
+    @property
+    def on_tokens(self) -> bool:
+        """Return whether a detector is trained on tokens; settings are resolved."""
+        return self.size == "backbone" and not self.import_file
+
+    @property
+    def brings_clusters(self) -> bool:
+        """Return whether detections are of clusters of their own: imported, or all of one."""
+        return bool(self.import_file) or (self.on_tokens and self.clusters == "one")
+
     def __post_init__(self) -> None:
         check_ranges(self, "detect")
+        if not self.blocks or len(set(self.blocks)) < len(self.blocks):
+            raise ValueError(f"detect.blocks must name blocks, each once, got {self.blocks}")
         if not self.max_side >= self.short_side:
             raise ValueError(
                 f"detect.max_side must be at least {self.short_side}, got {self.max_side}"

@@ -15,8 +15,9 @@ class FeaturesSettings:
     # 480 in quick; docs/log/features.md
     short_side: Annotated[int, Range(0)] = 0
     # tokens of the pass that makes proposals, in propose/features/; what is not kept is computed
-    # again: auto: as many pictures as disk_share allows; all; none
-    keep: Literal["auto", "all", "none"] = "none"
+    # again: auto: as many pictures as disk_share allows, where a later stage reads them
+    # (detect.size backbone); all; none
+    keep: Literal["auto", "all", "none"] = "auto"
     # of the free disk, that auto takes at most, in [0, 1]; ours
     disk_share: Annotated[float, Range(0, 1)] = 0.25
     # of the backbone, whose tokens are kept, negative from the last; docs/log/features.md

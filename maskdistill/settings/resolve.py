@@ -88,7 +88,13 @@ def resolve(settings: RunSettings) -> RunSettings:
         detect = replace(detect, min_proposal_score=0.45 if by_hand else 0.0)
     if detect.pixels == "auto":
         detect = replace(detect, pixels="refine" if by_hand else "plain")
-    for stage, size in (("detect", settings.detect.size), ("segment", settings.segment.size)):
+    if detect.size == "auto":
+        has_body = settings.weights_of("detect") not in (None, "none")  # that a body starts from
+        detect = replace(detect, size="small" if by_hand or has_body else "backbone")
+    if detect.on_tokens:
+        _check_tokens(settings, by_hand=by_hand)
+        cluster = replace(cluster, again=cluster.again or detect.clusters == "one")
+    for stage, size in (("detect", detect.size), ("segment", settings.segment.size)):
         given = settings.weights_of(stage)
         if size == "small" and given in NETWORKS:
             raise ValueError(
@@ -131,6 +137,8 @@ def resolve(settings: RunSettings) -> RunSettings:
     weights = tuple(
         {entry.partition("=")[0]: _placed_weights(entry) for entry in settings.weights}.values()
     )
+    if detect.on_tokens:  # it has no body that a segmenter could start from
+        weights = tuple("segment=none" if entry == "segment=detect" else entry for entry in weights)
     # Whole paths: the run may be gone on with from another folder.
     truths = tuple(
         dict.fromkeys(_whole_if_there(source) for source in settings.ground_truth if source)
@@ -152,6 +160,26 @@ def resolve(settings: RunSettings) -> RunSettings:
         detect=detect,
         segment=segment,
     )
+
+
+def _check_tokens(settings: RunSettings, *, by_hand: bool) -> None:
+    """Check that there is a network whose tokens a detector can learn on, and nothing against it.
+
+    Raises:
+        ValueError: handcrafted features, weights of another body.
+    """
+    if by_hand:
+        raise ValueError(
+            "detect.size backbone: handcrafted features are no tokens that a detector could learn "
+            f"on. Give {setting('detect.size', 'small')}, "
+            f"or a network: {setting('propose.backbone', 'dino_vits16')}"
+        )
+    if (given := settings.weights_of("detect")) not in (None, "none"):
+        raise ValueError(
+            f"weights detect={given}: a detector of size backbone has the network of propose, and "
+            f"heads that start from nothing. Give {setting('weights', 'detect=none')}, "
+            f"or {setting('detect.size', 'resnet50')}"
+        )
 
 
 def _placed(own: Importing) -> Importing:

@@ -136,6 +136,24 @@ class RunSettings(CommonSettings):
             )
 
     @property
+    def keeps_tokens(self) -> bool:
+        """Return whether tokens of the pass that proposes are kept; settings are resolved.
+
+        Handcrafted features are none that a network could learn from.
+        """
+        read = self.detect.on_tokens
+        keep = self.features.keep
+        return self.propose.backbone != HANDCRAFTED and (keep == "all" or (keep == "auto" and read))
+
+    @property
+    def blocks_seen(self) -> tuple[int, ...]:
+        """Return the blocks whose tokens are taken of a new picture, by one look of the backbone.
+
+        Those that are kept come first, in their order, then others that a network reads.
+        """
+        return tuple(dict.fromkeys((*self.features.blocks, *self.detect.blocks)))
+
+    @property
     def reading(self) -> "Reading":
         """Return how a picture is read that is no part of a set: its own levels are the set's."""
         bands = None

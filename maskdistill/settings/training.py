@@ -30,7 +30,7 @@ class AugmentSettings:
 class TrainSettings:
     """The schedule of one network."""
 
-    # of training; 0: from the number of pictures, see epochs
+    # of training; 0: from the number of pictures, see epochs; of a detector of size backbone 400
     steps: Annotated[int, Range(0)] = 0
     # of all pictures, where steps is 0; a detector then has at least 600 steps, a segmenter 1500,
     # each at most 12000; docs/log/training.md

@@ -35,14 +35,21 @@ if TYPE_CHECKING:
 # background; 12 000, of 1920 pictures, are 70 minutes of two cores for the small detector.
 LEAST = {"detect": 600, "segment": 1500}
 MOST = 12000
+# Of a detector on tokens, whatever the number of pictures: docs/log/detector.md.
+ON_TOKENS = 400
 
 
-def steps_of(settings: TrainSettings, n_pictures: int, stage: str) -> int:
+def steps_of(
+    settings: TrainSettings, n_pictures: int, stage: str, *, on_tokens: bool = False
+) -> int:
     """Return the steps of a training: as set, or from the number of pictures.
 
     Args:
         stage: detect or segment, whose least number counts.
+        on_tokens: of a detector on tokens, for which the number of pictures does not count.
     """
+    if on_tokens:
+        return settings.steps or ON_TOKENS
     return settings.steps or max(
         LEAST[stage], min(MOST, round(settings.epochs * n_pictures / settings.batch))
     )
@@ -58,6 +65,16 @@ def parts(settings: TrainSettings) -> dict[str, Any]:
     if settings.steps or settings.epochs == TrainSettings.epochs:
         left_out.add("epochs")
     return {key: value for key, value in as_dict(settings).items() if key not in left_out}
+
+
+def parts_on_tokens(settings: TrainSettings) -> dict[str, Any]:
+    """Return the part of the schedule of a detector on tokens that changes it.
+
+    Pictures are mirrored there, and not moved otherwise.
+    """
+    counted = {**parts(settings), "steps": settings.steps or ON_TOKENS}
+    counted.pop("epochs", None)
+    return {**counted, "augment": {"flip": settings.augment.flip}}
 
 
 def ranges(settings: TrainSettings) -> augment.Ranges:

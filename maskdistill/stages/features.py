@@ -23,7 +23,6 @@ from maskdistill.runs.journal import Journal
 from maskdistill.runs.layout import FeaturesFolder
 from maskdistill.runs.stages import FEATURES
 from maskdistill.settings import RunSettings
-from maskdistill.settings.run import HANDCRAFTED
 from maskdistill.stage_parts import device_batches
 
 Views = list[Prepared]  # of one picture: as it is, and mirrored where that is kept
@@ -112,13 +111,8 @@ def _seen(
 
 
 def stage(settings: RunSettings) -> Stage | None:
-    """Return the stage; None where nothing is to be kept.
-
-    Handcrafted features are none that a network could learn from.
-    """
-    if settings.features.keep == "none" or settings.propose.backbone == HANDCRAFTED:
-        return None
-    return STAGE
+    """Return the stage; None where nothing is to be kept."""
+    return STAGE if settings.keeps_tokens else None
 
 
 STAGE = Stage(

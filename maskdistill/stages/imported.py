@@ -71,7 +71,7 @@ def detect(job: Job, folder: DetectFolder) -> Done:
         counts = imported_masks.write(
             job, folder.masks, found, kept, top=own.import_top, cluster_of=cluster_of
         )
-    clustering = job.folder.imported_clusters
+    clustering = job.folder.own_clusters
     about = {"k": max(1, len(categories)), "categories": categories}
     atomic.write_json(clustering.about, about)
     outputs = [folder.masks, clustering.about]

@@ -32,10 +32,11 @@ BY_HAND = 1.1e-5  # a pair of patches: its graph is dense
 STEP = {  # a pixel of a batch, forward and back
     ("detect", "small"): 5e-4,
     ("detect", "resnet50"): 1.8e-3,
+    ("detect", "backbone"): 1.5e-4,  # a token is 8 px wide
     ("segment", "small"): 4e-4,
     ("segment", "resnet50"): 5.7e-4,
 }
-PREDICTION = {"small": 60.0, "resnet50": 960.0}  # a picture
+PREDICTION = {"small": 60.0, "resnet50": 960.0, "backbone": 12.0}  # a picture
 CRF = 35.0  # a mask drawn to its picture's edges
 GPU_FASTER = 40.0  # a current GPU against two cores: an order of magnitude, no measurement
 CROP_SIDE = 320  # px of a detection's crop, where no setting bounds it
@@ -92,11 +93,14 @@ def expected(job: Job, verbs: list[str], product: float) -> tuple[float, float]:
         ("segment", settings.segment, settings.segment.side**2),
     ):
         if stage in verbs and stage not in given:
-            steps = train_network.steps_of(own.train, n, stage)
+            on_tokens = own is settings.detect and settings.detect.on_tokens
+            if on_tokens:
+                pixels = 64 * _patches(job, settings.propose.backbone)
+            steps = train_network.steps_of(own.train, n, stage, on_tokens=on_tokens)
             work += repeated * steps * own.train.batch * pixels * STEP[stage, own.size]
             work += repeated * n * PREDICTION[own.size]
     kept = _kept_bytes(job) if "propose" in verbs else 0.0
-    per_network = {"small": 0.01, "resnet50": 0.18}
+    per_network = {"small": 0.01, "resnet50": 0.18, "backbone": 0.005}
     trained = per_network[settings.detect.size] + per_network[settings.segment.size]
     gigabytes = repeated * n * BYTES_A_PICTURE / 1e9 + (3 + repeated) * trained + kept / 1e9
     return work * product / _faster(job) / 3600, gigabytes
@@ -162,14 +166,14 @@ def _proposals(job: Job) -> float:
         own.max_masks / 2 * CRF if own.pixels == "crf" else 0.0
     )  # of `max_masks` about half come
     features = job.settings.features
-    views = 2 if features.keep != "none" and features.mirrored else 1
+    views = 2 if job.settings.keeps_tokens and features.mirrored else 1
     return views * _forward(own.backbone, patches) + drawn
 
 
 def _kept_bytes(job: Job) -> float:
     """Return the bytes of the tokens that are kept at most; `auto` may keep fewer pictures."""
     own, backbone = job.settings.features, job.settings.propose.backbone
-    if own.keep == "none" or backbone == HANDCRAFTED:
+    if not job.settings.keeps_tokens:
         return 0.0
     numbers = len(own.blocks) * _patches(job, backbone) * width_of(backbone)[0]
     return 2 * (1 + own.mirrored) * numbers * len(job.images)

@@ -95,7 +95,8 @@ def _repeat(job: Job, verbs: Sequence[str], *, start: str | None) -> None:
     for number in job.settings.chain_seeds:
         job.progress.say(f"seed {number}: {job.folder.seed(number).root}")
         given = job.settings.with_chain_seed(number)
-        names = ["scan", "detect"] if imported else ["scan", "propose", EMBEDDINGS]
+        proposed = [stage.name for stage in run.stages_of("propose", given)]
+        names = ["scan", "detect"] if imported else ["scan", *proposed, EMBEDDINGS]
         if number == job.settings.seed_of_chain:
             names = [stage.name for verb in wanted for stage in run.stages_of(verb, given)]
         with opened(

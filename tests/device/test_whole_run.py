@@ -33,6 +33,7 @@ SETTINGS = {
     "cluster": {"backbone": NETWORK, "k": 2, "again": True, "again_min_score": 0.0},
     "label": {"min_score": 0.0, "overlap": "below"},
     "detect": {
+        "size": "small",
         "short_side": 64,
         "max_side": 96,
         "max_detections": 5,
@@ -104,6 +105,28 @@ def test_every_stage_runs_on_the_gpu(run):
     on = [row["value"] for row in told if row.get("what") == "k-means in torch"]
     assert len(on) == 2  # of proposals and of detections
     assert all(value.startswith(GPU) for value in on)
+
+
+@pytest.fixture(scope="module")
+def detecting(labelled, pictures, tmp_path_factory):
+    """A run to the label maps whose detector learns on the tokens of the network that proposes."""
+    out = tmp_path_factory.mktemp("run") / "tokens"
+    settings = {**SETTINGS, "detect": {**SETTINGS["detect"], "size": "backbone"}, "segment": {}}
+    with on_the_gpu_alone(labelled):
+        api.run(pictures=pictures, out=out, settings=settings, until="label", quiet=True)
+    return out
+
+
+def test_a_detector_on_tokens_learns_and_detects_on_the_gpu(labelled, pictures, detecting):
+    """What is seen beside others moves in its last bits; scores are rounded to 1e-6."""
+    model = api.load(detecting, device=GPU)
+    assert {str(each.device) for each in model.detector.parameters()} == {GPU}
+    with on_the_gpu_alone(labelled):
+        found = [model.predict(path).instances for path in sorted(pictures.iterdir())]
+    rows = (detecting / "detect" / "detections.jsonl").read_text().splitlines()
+    for own, row in zip(found, map(json.loads, rows), strict=True):
+        np.testing.assert_allclose(own.scores, [each["score"] for each in row["masks"]], atol=1e-4)
+    assert any(len(each) for each in found)
 
 
 def test_tokens_are_computed_again_on_the_gpu_in_batches_of_like_size(labelled, run):

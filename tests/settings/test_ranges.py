@@ -19,6 +19,7 @@ from maskdistill.settings.ranges import Range, check_ranges, declared_ranges
 WITHOUT_RANGE = {
     ("ProposeSettings", "block"): "counts from either end; how many there are, the network knows",
     ("FeaturesSettings", "blocks"): "as ProposeSettings.block",
+    ("DetectSettings", "blocks"): "as ProposeSettings.block",
     ("DetectSettings", "max_side"): "at least short_side: a relation, checked by hand",
 }
 

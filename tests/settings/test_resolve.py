@@ -21,7 +21,8 @@ def values(settings, prefix=""):
 @pytest.mark.parametrize("name", PRESETS)
 def test_no_auto_is_left_but_those_that_the_machine_decides(name):
     left = {key for key, value in values(resolve(load(preset_name=name))) if value == "auto"}
-    assert left == {"device", "cluster.solver"}  # torch on a GPU, and for what is large
+    # torch on a GPU, and for what is large; tokens as far as the disk goes
+    assert left == {"device", "cluster.solver", "features.keep"}
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -196,6 +197,55 @@ def test_methods_show_pictures_at_one_scale_where_they_name_none(preset, given, 
     assert resolve(resolve(settings)) == resolve(settings)
 
 
+@pytest.mark.parametrize(
+    "given, size, again, weights",
+    [
+        ({}, "backbone", True, "none"),
+        ({"propose": {"backbone": "timm/vit_tiny_patch16_224"}}, "backbone", True, "none"),
+        ({"propose": {"backbone": "handcrafted"}}, "small", True, "detect"),
+        ({"preset": "paper-voc12"}, "resnet50", False, "moco_v2_resnet50"),
+        ({"preset": "demo"}, "small", True, "detect"),
+        ({"detect": {"size": "small"}}, "small", True, "detect"),
+        ({"weights": ["detect=mine.pth"]}, "small", True, "detect"),
+        (
+            {"preset": "paper-voc12", "weights": ["detect=none"]},
+            "resnet50",
+            False,
+            "moco_v2_resnet50",
+        ),
+        ({"cluster": {"again": False}}, "backbone", True, "none"),
+        (
+            {"cluster": {"again": False}, "detect": {"clusters": "proposals"}},
+            "backbone",
+            False,
+            "none",
+        ),
+    ],
+)
+def test_a_network_has_the_detector_on_its_tokens_whose_detections_are_clustered_again(
+    given, size, again, weights
+):
+    found = resolve(load(given))
+    assert (found.detect.size, found.cluster.again) == (size, again)
+    assert found.weights_of("segment") == weights
+
+
+def test_tokens_are_kept_where_they_are_read_or_asked_for():
+    def keeps(keep, size, backbone="dino_vits16", **detect):
+        own = {"features": {"keep": keep}, "weights": ["segment=none"]}
+        own["segment"] = {"size": "small"}
+        own["detect"] = {"size": size, **detect}
+        return resolve(load({**own, "propose": {"backbone": backbone}})).keeps_tokens
+
+    assert keeps("auto", "backbone")
+    assert keeps("all", "backbone")
+    assert keeps("all", "small")
+    assert not keeps("auto", "small")
+    assert not keeps("auto", "backbone", import_file="x.json")
+    assert not keeps("none", "backbone")
+    assert not keeps("all", "small", "handcrafted")
+
+
 @pytest.mark.parametrize("blocks", [[], [-1, -2, -1]])
 def test_blocks_whose_tokens_are_kept_are_named_once_each(blocks):
     with pytest.raises(SettingsError, match=r"features\.blocks must name blocks, each once"):
@@ -220,6 +270,7 @@ def test_what_was_chosen_is_kept(backbone):
         },
         "cluster": {"embedding": "descriptors"},
         "detect": {
+            "size": "small",
             "min_proposal_score": 0.0,
             "pixels": "plain" if backbone == "handcrafted" else "refine",
         },
@@ -258,7 +309,13 @@ def test_files_and_runs_are_known_by_whole_paths_and_names_stay(tmp_path, monkey
     (tmp_path / "other").mkdir()
     weights = ["propose=./x.pth", "cluster=nosuch.pth", "detect=none"]
     found = resolve(
-        load({"weights": weights, "cluster": {"support": "other", "align_to": "nosuch"}})
+        load(
+            {
+                "weights": weights,
+                "cluster": {"support": "other", "align_to": "nosuch"},
+                "detect": {"size": "small"},
+            }
+        )
     )
     assert set(found.weights) == {
         f"propose={tmp_path / 'x.pth'}",

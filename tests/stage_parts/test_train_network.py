@@ -26,6 +26,13 @@ def test_steps_come_from_the_epochs_between_a_least_and_a_most_unless_they_are_s
     assert train_network.steps_of(TrainSettings(**own), n_pictures, stage) == wanted
 
 
+@pytest.mark.parametrize("n_pictures", [1, 10**6])
+def test_on_tokens_a_detector_has_as_many_steps_whatever_the_pictures(n_pictures) -> None:
+    for own, wanted in (({}, 400), ({"epochs": 10}, 400), ({"steps": 7}, 7)):
+        given = TrainSettings(**own)
+        assert train_network.steps_of(given, n_pictures, "detect", on_tokens=True) == wanted
+
+
 def test_epochs_count_where_they_say_how_many_steps_there_are_and_were_not_always_so() -> None:
     old = train_network.parts(TrainSettings())
     assert {"steps", "batch", "learning_rate", "augment"} < set(old)
@@ -36,7 +43,7 @@ def test_epochs_count_where_they_say_how_many_steps_there_are_and_were_not_alway
 
 def test_numbers_that_became_settings_count_at_other_values_alone() -> None:
     def parts(values) -> list:
-        settings = resolve(load(values))
+        settings = resolve(load({"detect": {"size": "small"}}, values))
         named = (detect.train_parts, segment.train_parts, cluster.parts)
         return [str(part(settings)) for part in named]
 
