@@ -19,12 +19,15 @@ from maskdistill.artifacts.mask_lines import detections
 from maskdistill.engine.job import Job, reading_of
 from maskdistill.engine.opening import settings_of
 from maskdistill.errors import PictureError, RunError
+from maskdistill.features.tokens import Tokens
+from maskdistill.inference import run_backbone
 from maskdistill.memory import in_halves
 from maskdistill.pictures import as_rgb
 from maskdistill.runs import record
 from maskdistill.runs.layout import RunFolder
 from maskdistill.runs.stages import DETECT_TRAIN, RECLUSTER, SEGMENT_TRAIN
 from maskdistill.settings import Reading, RunSettings
+from maskdistill.settings.segment import BACKBONE
 from maskdistill.stages import cluster, detect, segment
 from maskdistill.types import Detections, Prediction
 
@@ -40,6 +43,7 @@ class Model:
         assign: from a picture and the instances in it to their clusters (n,) int64, where label
             maps count in a second clustering; None: instances keep those of the detector.
         reading: how files are read: as the run's pictures were.
+        look: from a picture to its tokens, for networks of size backbone; None: there is none.
     """
 
     def __init__(
@@ -50,6 +54,7 @@ class Model:
         names: list[str],
         assign: Callable[[np.ndarray, Detections], np.ndarray] | None = None,
         reading: Reading | None = None,
+        look: Callable[[np.ndarray], Tokens] | None = None,
     ) -> None:
         self.settings, self.detector, self.segmenter, self.names = (
             settings,
@@ -57,7 +62,7 @@ class Model:
             segmenter,
             names,
         )
-        self.assign = assign
+        self.assign, self.look = assign, look
         self.reading = settings.reading if reading is None else reading
 
     def predict(self, picture: np.ndarray | str | Path) -> Prediction:
@@ -84,6 +89,7 @@ class Model:
     def _predicted(self, picture: np.ndarray) -> Prediction:
         size = picture.shape[:2]
         with torch.inference_mode():
+            seen = self.look(picture) if self.look is not None else None
             if self.detector is None:
                 instances = detections({}, size)
             else:
@@ -92,7 +98,7 @@ class Model:
                 instances = replace(instances, clusters=self.assign(picture, instances))
             label_map = None
             if self.segmenter is not None:
-                label_map = segment.predict(self.segmenter, picture, self.settings)
+                label_map = segment.predict(self.segmenter, picture, self.settings, seen=seen)
         return Prediction(instances=instances, label_map=label_map, names=self.names)
 
 
@@ -131,6 +137,10 @@ def load(root: Path, *, device: str = "auto", crf: bool = False) -> Model:
         raise RunError(
             f"{root}: has no trained segmenter, whose label maps a CRF is for. Train it first: --until segment"
         )
+    look = None
+    if segmenter is not None and settings.segment.size == BACKBONE:
+        run_backbone.check(folder, settings, SEGMENT_TRAIN)
+        look = run_backbone.tokens_of(settings)
     if crf:
         settings = replace(settings, segment=replace(settings.segment, pixels="crf"))
     assign = None
@@ -147,7 +157,8 @@ def load(root: Path, *, device: str = "auto", crf: bool = False) -> Model:
             f"cluster {number}"
             for number in range(len(detector.roi_heads.box_predictor.cls_score.bias) - 1)
         ]
-    return Model(settings, detector, segmenter, words, assign, reading_of(settings, folder))
+    reading = reading_of(settings, folder)
+    return Model(settings, detector, segmenter, words, assign, reading, look)
 
 
 def _check_clusters(folder: RunFolder, settings: RunSettings) -> None:

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable
 from threading import Lock
-from typing import TypeVar
+from typing import Any, TypeVar
 
-import numpy as np
 import torch
 from torch import nn
 
@@ -46,10 +45,11 @@ def over_like_shapes(
     *,
     shape_of: Callable[[Image], Hashable],
     size: int,
-    together: Callable[[list[np.ndarray]], list[Made]],
-    each: Callable[[Image, np.ndarray, Made], Record],
+    together: Callable[[list[Any]], list[Made]],
+    each: Callable[[Image, Any, Made], Record],
     title: str,
     behind: int,
+    load: Callable[[Image], Any] | None = None,
 ) -> Journal:
     """Return the complete journal of a stage that shows every picture of the run to a network.
 
@@ -58,9 +58,11 @@ def over_like_shapes(
     Args:
         shape_of: from an image to what pictures of one batch have in common.
         size: pictures of a batch at most; the batches are planned over all pictures.
-        together: from pictures (H, W, 3) uint8 to what the device makes of each.
-        each: from an image, its picture and what was made of it to its record.
+        together: from what was loaded of pictures to what the device makes of each.
+        each: from an image, what was loaded and what was made of it to its record.
         title, behind: as `over_batches` takes them.
+        load: from an image to what the network is shown of it, as `over_batches` takes it; None:
+            the picture (H, W, 3) uint8.
     """
     plan = of_like_shape([shape_of(image) for image in job.images], size=size)
 
@@ -69,26 +71,26 @@ def over_like_shapes(
             what = "a batch did not fit into memory: in halves"
             job.ledger.write("halved", stage=title, what=what, pictures=n_pictures)
 
-    def fitting(pictures: list[np.ndarray]) -> list[Made | None]:
-        return in_halves(pictures, lambda some: together(list(some)), on_halved=halved)
+    def fitting(loaded: list[Any]) -> list[Made | None]:
+        return in_halves(loaded, lambda some: together(list(some)), on_halved=halved)
 
     alone = Lock()
 
-    def record(image: Image, rgb: np.ndarray, made: Made | None) -> Record:
+    def record(image: Image, loaded: Any, made: Made | None) -> Record:
         if made is not None:
-            (found,) = in_halves([image], lambda _: [each(image, rgb, made)])
+            (found,) = in_halves([image], lambda _: [each(image, loaded, made)])
             if found is not None:
                 return found
         # Memory may have been short because of the pictures that others were drawing.
         with alone:
-            (found,) = in_halves([rgb], lambda some: [each(image, rgb, together([some[0]])[0])])
+            (found,) = in_halves([image], lambda _: [each(image, loaded, together([loaded])[0])])
         return {"refused": _reason(job, image)} if found is None else found
 
     return over_batches(
         job,
         folder,
         [[job.images[position] for position in batch] for batch in plan],
-        load=job.read_picture,
+        load=load or job.read_picture,
         together=fitting,
         each=record,
         title=title,
