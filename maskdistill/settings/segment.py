@@ -12,13 +12,13 @@ BACKBONE: Final = "backbone"  # the size whose body is the backbone that propose
 
 @dataclass(frozen=True, kw_only=True)
 class PatchHeadSettings:
-    """The head of size backbone and its schedule (AdamW, cosine); docs/log/segmenter.md."""
+    """The head of size backbone, on patches."""
 
     hidden: Annotated[int, Range(0)] = 384  # width of its one hidden layer; 0: a linear head
     passes: Annotated[int, Range(1)] = 8  # over all drawn patches, where train.steps is 0
     batch: Annotated[int, Range(1)] = 2048  # patches a step
     learning_rate: Annotated[float, Range(0, low_open=True)] = 1e-3  # at the first step
-    weight_decay: Annotated[float, Range(0)] = 1e-3
+    weight_decay: Annotated[float, Range(0)] = 1e-3  # of AdamW; docs/log/segmenter.md
 
     def __post_init__(self) -> None:
         check_ranges(self, "segment.patch_head")
@@ -36,7 +36,6 @@ class SegmentSettings:
     # of all pictures at most, of size backbone, drawn evenly and held in memory: of three blocks of
     # a ViT-S 3.5 GB
     patches: Annotated[int, Range(1)] = 1_500_000
-    patch_head: PatchHeadSettings = field(default_factory=PatchHeadSettings)
     # px of the square that pictures are squeezed to; 512 in the paper
     side: Annotated[int, Range(32)] = 256
     # share of the pixels, the hardest ones, that the loss takes, in (0, 1]; 0.2 in the release
@@ -53,6 +52,8 @@ class SegmentSettings:
     # pictures that a GPU sees together (a CPU sees one); moves last bits, no more;
     # docs/log/training.md, 2026-11-30
     gpu_batch: Annotated[int, Range(1)] = 8
+
+    patch_head: PatchHeadSettings = field(default_factory=PatchHeadSettings)
 
     train: TrainSettings = field(
         default_factory=lambda: TrainSettings(
