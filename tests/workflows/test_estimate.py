@@ -105,3 +105,20 @@ def test_kept_tokens_count_as_disk_and_a_mirrored_view_as_a_pass():
     # 1200 patches of 384 float16 numbers, three blocks, two views; the class token is not counted.
     assert of(keep="all")[1] - gigabytes == pytest.approx(2 * 3 * 1200 * 384 * 2 * 1000 / 1e9)
     assert of(keep="all", blocks=[-1], mirrored=False)[1] - gigabytes == pytest.approx(0.9216)
+
+
+def test_a_head_on_tokens_takes_minutes_where_it_looks_again_more_and_no_more_than_its_patches():
+    own = {"propose": {"backbone": "dino_vits16"}, "segment": {"size": "backbone"}}
+
+    def hours(**more) -> float:
+        return estimate.expected(job(**{**own, **more}), ["segment"], product=0.01)[0]
+
+    kept, computed = hours(features={"keep": "all"}), hours(features={"keep": "none"})
+    # 480 x 640 px: 1200 patches of each of 2 views, 8 passes.
+    learnt = 75 * 2 * 1200 * 8 * (estimate.PATCH_PASS + 384 * estimate.PATCH_CHANNEL)
+    predicted = 75 * estimate.PATCH_PREDICTION
+    assert kept == pytest.approx((learnt + predicted) * 0.01 / 3600)
+    looks = 75 * 3 * 1200 * (estimate.PATCH + 1200 * estimate.PAIR)
+    assert computed == pytest.approx(kept + looks * 0.01 / 3600)
+    few = hours(segment={"size": "backbone", "patches": 1200}, features={"keep": "all"})
+    assert few == pytest.approx((learnt / 150 + predicted) * 0.01 / 3600)
