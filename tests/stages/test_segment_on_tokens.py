@@ -166,17 +166,40 @@ def test_a_training_that_is_stopped_at_a_checkpoint_goes_on_with_the_same_bytes(
         assert files_of(out) == files_of(made)
 
 
-def test_new_pictures_are_predicted_as_the_runs_own_by_one_look_each(
-    made, small, tmp_path, monkeypatch
-):
-    looks, own = [], Network.embedded
+@pytest.fixture
+def looks(monkeypatch) -> list[int]:
+    """Pictures of each pass of a backbone from here on."""
+    counted: list[int] = []
+    own = Network.embedded
 
     def embedded(network, batch, grid):
-        looks.append(len(batch))
+        counted.append(len(batch))
         return own(network, batch, grid)
 
-    model = api.load(made)
     monkeypatch.setattr(Network, "embedded", embedded)
+    return counted
+
+
+def test_kept_tokens_are_not_computed_again_and_give_the_same_bytes_as_computed_ones(
+    small, given, tmp_path, looks
+):
+    steps = {"steps": 2, "batch": 2, "warm_up": 1}
+    detect = {"import_file": "", "min_score": 0.0, "short_side": 48, "max_side": 64, "train": steps}
+    settings = changed(given, detect=detect, features={"keep": "all"})
+    kept = go(small[0], tmp_path / "kept", settings, until="label")
+    looks.clear()
+    go(small[0], kept, settings)
+    assert looks == []
+    settings = changed(settings, features={"keep": "none"})
+    chain = dict.fromkeys(("propose", "cluster", "detect", "label"), kept)
+    computed = go(small[0], tmp_path / "computed", settings, reuse=chain)
+    assert not (computed / "propose" / "features").exists()
+    assert looks == [1] * 3 * N  # both views to learn from, one to predict
+    assert files_of(computed) == files_of(kept)
+
+
+def test_new_pictures_are_predicted_as_the_runs_own_by_one_look_each(made, small, tmp_path, looks):
+    model = api.load(made)
     for number, path in enumerate(sorted(small[0].iterdir()), 1):
         np.testing.assert_array_equal(model.predict(path).label_map, predictions(made)[number])
     assert looks == [1] * N
