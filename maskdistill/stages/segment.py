@@ -22,7 +22,7 @@ from maskdistill.artifacts.kept_tokens import KeptTokens, Pending
 from maskdistill.engine import networks
 from maskdistill.engine.job import Image, Job
 from maskdistill.engine.stage import Done, Stage
-from maskdistill.errors import TrainingError, setting
+from maskdistill.errors import PictureError, TrainingError, setting
 from maskdistill.features.tokens import Tokens
 from maskdistill.proposals import pixels
 from maskdistill.runs import atomic
@@ -240,7 +240,10 @@ def segment(job: Job, folder: SegmentFolder, *, batch: int | None = None) -> Don
     def together(loaded: list[Shown]) -> list[Made]:
         seen: list[Tokens] | None = None
         if reader is not None:
-            seen = reader.together([ahead for _, ahead in loaded if ahead is not None])
+            try:
+                seen = reader.together([ahead for _, ahead in loaded if ahead is not None])
+            except PictureError as error:  # it does not fit, however small it is shown
+                raise MemoryError(str(error)) from error
         return _logits(model, [rgb for rgb, _ in loaded], job.settings, seen)
 
     def each(image: Image, shown: Shown, made: Made) -> dict[str, Any]:
@@ -306,7 +309,8 @@ def predict(
     """Return the label map (H, W) uint8 of one picture (H, W, 3) uint8, in the run's precision.
 
     Args:
-        seen: the picture's tokens of `features.blocks`, for a segmenter of size backbone.
+        seen: the picture's tokens, for a segmenter of size backbone: those of `features.blocks`,
+            maybe of others behind them.
     """
     ((logits, covered),) = _logits(model, [rgb], settings, None if seen is None else [seen])
     how = _drawing(settings, threads=torch.get_num_threads())
@@ -321,10 +325,10 @@ def _logits(
         if seen is None:
             found = segmenter.logits_many(model, pictures, side=settings.segment.side)
             return [(logits, None) for logits in found]
-        patch = _patch(Job.alone(settings))
+        patch, n_blocks = _patch(Job.alone(settings)), len(settings.features.blocks)
         return [
             (
-                segmenter.logits_of_view(model, each.patches, each.class_token),
+                segmenter.logits_of_view(model, each.patches[:n_blocks], each.class_token),
                 (each.scaled[0] / patch, each.scaled[1] / patch),
             )
             for each in seen

@@ -332,3 +332,36 @@ def test_the_page_and_the_numbers_say_what_segmented(run, small, given):
         if row["split"] == "train"
     }
     assert values["segment", "mIoU"] > values["baseline:whole", "mIoU"]
+
+
+def test_a_picture_that_does_not_fit_however_small_is_refused_and_the_others_are_predicted(
+    made, small, given, tmp_path, monkeypatch
+):
+    own = Network.embedded
+
+    def embedded(network, batch, grid):
+        if (record_of / "stage.json").exists() and torch.equal(batch[0], third):
+            raise MemoryError
+        return own(network, batch, grid)
+
+    out = tmp_path / "run"
+    record_of, third = out / "segment" / "train", None
+    kept = KeptTokens._pending
+
+    def pending(reader, image, shown, *, mirrored):
+        nonlocal third
+        found = kept(reader, image, shown, mirrored=mirrored)
+        third = found.prepared.tensor if image.id == 3 else third
+        return found
+
+    monkeypatch.setattr(KeptTokens, "_pending", pending)
+    monkeypatch.setattr(Network, "embedded", embedded)
+    go(small[0], out, given, reuse=reused(made))
+    (refused,) = events(out, "refused")
+    assert refused["picture"] == "p0003.png"
+    assert "do not fit into memory, even alone" in refused["reason"]
+    assert counts_of(out, "segment") | {"mean_coverage": 0} == {
+        "predictions": N - 1,
+        "refused": 1,
+        "mean_coverage": 0,
+    }
