@@ -4,8 +4,9 @@ After `detector`, before `segmenter`.
 
 Paper:    MaskDistill, the pseudo-labels of its segmenter; selection and painting as in its release
 In:       masks (n, H, W) bool, clusters (n,), scores (n,) of one picture, by falling score
-Out:      (H, W) uint8: 0 background, 1 + cluster
-Differs:  overlap `skip` is what the release means, `legacy` what it does, `below` ours
+Out:      (H, W) uint8: 0 background, 1 + cluster, 255 ignored
+Differs:  overlap `skip` is what the release means, `legacy` what it does, `below` ours; ignoring
+          what is unsure is ours (docs/log/segmenter.md)
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from typing import Literal
 import numpy as np
 
 from maskdistill.types import MOST_IDS
+
+IGNORE = 255
 
 
 def select(scores: np.ndarray, *, min_score: float = 0.9, keep_best: bool = True) -> np.ndarray:
@@ -97,6 +100,22 @@ def paint(
         if not refused:
             label_map[mask & (label_map == 0) if overlap == "below" else mask] = 1 + cluster
     return label_map
+
+
+def ignoring(label_map: np.ndarray, masks: np.ndarray) -> np.ndarray:
+    """Return a label map that is ignored where a mask lies and nothing is painted.
+
+    Args:
+        label_map: (H, W) uint8. masks: (n, H, W) bool, of detections that are too good for
+            background; n may be 0.
+    Returns:
+        (H, W) uint8: 255 in place of 0 inside the masks.
+
+    >>> ignoring(np.array([[0, 3, 0]], np.uint8), np.array([[[1, 1, 0]]], bool))
+    array([[255,   3,   0]], dtype=uint8)
+    """
+    unsure = masks.any(axis=0) & (label_map == 0)
+    return np.where(unsure, IGNORE, label_map).astype(np.uint8)
 
 
 def _touches_the_top(label_map: np.ndarray, mask: np.ndarray) -> bool:

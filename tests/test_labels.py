@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from maskdistill.labels import paint, select
+from maskdistill.labels import ignoring, paint, select
 from tests.reference import painting as reference
 
 OVERLAPS = ["skip", "below", "legacy"]
@@ -121,3 +121,14 @@ def test_fields_of_unlike_length_are_refused():
 def test_a_mask_of_another_size_or_dtype_is_refused(masks):
     with pytest.raises(ValueError, match="masks: wanted"):
         paint(masks, np.zeros(1, int), np.ones(1), (3, 5))
+
+
+def test_what_is_ignored_equals_the_rule_read_pixel_by_pixel(rng):
+    for n in (0, 1, 3):
+        masks = rng.random((n, 4, 7)) < 0.3
+        label_map = rng.integers(0, 3, (4, 7)).astype(np.uint8)
+        found = ignoring(label_map, masks)
+        assert found.dtype == np.uint8
+        for row, col in np.ndindex(4, 7):
+            is_unsure = label_map[row, col] == 0 and any(mask[row, col] for mask in masks)
+            assert found[row, col] == (255 if is_unsure else label_map[row, col])

@@ -14,6 +14,7 @@ import numpy as np
 from maskdistill.artifacts import clusterings, freshness, label_maps
 from maskdistill.artifacts.clusterings import Clustering
 from maskdistill.engine.job import Image, Job
+from maskdistill.labels import IGNORE
 from maskdistill.runs import lines, record
 from maskdistill.runs.stages import RECLUSTER, STAGES
 from maskdistill.settings.segment import BEST
@@ -68,10 +69,14 @@ class Outputs:
         return {row["id"]: row.get("masks", []) for row in rows if row["id"] in ids}
 
     def label_map(self, stage: str, image: Image) -> np.ndarray:
-        """Return a picture's label map (H, W) uint8 of `label` or `segment`; zeros without one."""
+        """Return a picture's label map (H, W) uint8 of `label` or `segment`; zeros without one.
+
+        What `label` ignored as unsure is background here: it was not painted.
+        """
         folder = self.folder.label if stage == "label" else self.folder.segment
         path = folder.map_of(image.id)
-        return label_maps.read(path) if path.exists() else np.zeros(image.size, np.uint8)
+        found = label_maps.read(path) if path.exists() else np.zeros(image.size, np.uint8)
+        return np.where(found == IGNORE, 0, found).astype(np.uint8) if stage == "label" else found
 
     def n_clusters(self, stage: str) -> int:
         """Return the number of clusters that the masks or label maps of a stage count in."""

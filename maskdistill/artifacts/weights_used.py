@@ -11,6 +11,7 @@ from pathlib import PurePath
 
 from maskdistill.features import licences
 from maskdistill.settings import WEIGHT_STAGES, RunSettings
+from maskdistill.settings.segment import BACKBONE
 
 
 def used(settings: RunSettings, stages: Sequence[str] = WEIGHT_STAGES) -> list[dict[str, str]]:
@@ -47,6 +48,8 @@ def _named(settings: RunSettings, stage: str) -> tuple[str, str]:
     """Return the name by which the licence is known, and the name to show."""
     given = settings.weights_of(stage)
     propose = settings.propose
+    if stage == "segment" and settings.segment.size == BACKBONE:
+        return _named(settings, "propose")
     if stage == "propose":
         what = given or propose.backbone
         return what, what if what in (

@@ -27,6 +27,7 @@ from maskdistill.runs import record
 from maskdistill.runs.layout import RunFolder
 from maskdistill.runs.stages import DETECT_TRAIN, RECLUSTER, SEGMENT_TRAIN
 from maskdistill.settings import Reading, RunSettings
+from maskdistill.settings.segment import BACKBONE
 from maskdistill.stages import cluster, detect, segment
 from maskdistill.types import Detections, Prediction
 
@@ -97,7 +98,7 @@ class Model:
                 instances = replace(instances, clusters=self.assign(picture, instances))
             label_map = None
             if self.segmenter is not None:
-                label_map = segment.predict(self.segmenter, picture, self.settings)
+                label_map = segment.predict(self.segmenter, picture, self.settings, seen=seen)
         return Prediction(instances=instances, label_map=label_map, names=self.names)
 
 
@@ -140,6 +141,9 @@ def load(root: Path, *, device: str = "auto", crf: bool = False) -> Model:
         raise RunError(
             f"{root}: has no trained segmenter, whose label maps a CRF is for. Train it first: --until segment"
         )
+    if segmenter is not None and settings.segment.size == BACKBONE:
+        run_backbone.check(folder, settings, SEGMENT_TRAIN)
+        look = run_backbone.tokens_of(settings)
     if crf:
         settings = replace(settings, segment=replace(settings.segment, pixels="crf"))
     assign = None

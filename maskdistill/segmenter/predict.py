@@ -64,7 +64,9 @@ def logits_many(model: DeepLab, pictures: Sequence[np.ndarray], *, side: int) ->
 
 
 @torch.inference_mode()
-def logits_of_view(model: PatchHead, patches: np.ndarray, class_token: np.ndarray) -> Tensor:
+def logits_of_view(
+    model: PatchHead, patches: np.ndarray | Tensor, class_token: np.ndarray | Tensor
+) -> Tensor:
     """Return the logits (1, classes, rows, cols) float32 of a picture's patches.
 
     Args:

@@ -8,7 +8,7 @@ from maskdistill.errors import setting
 from maskdistill.settings.detect import DetectSettings
 from maskdistill.settings.propose import ProposeSettings
 from maskdistill.settings.run import HANDCRAFTED, NETWORKS, RunSettings, backbone_named, is_name
-from maskdistill.settings.segment import BEST
+from maskdistill.settings.segment import BACKBONE, BEST, SegmentSettings
 
 Importing = TypeVar("Importing", ProposeSettings, DetectSettings)
 MOST_PATCHES = 12_000  # of a grid: a graph of them takes 0.6 GB, twice that while it is made
@@ -94,7 +94,10 @@ def resolve(settings: RunSettings) -> RunSettings:
     if detect.on_tokens:
         _check_tokens(settings, by_hand=by_hand)
         cluster = replace(cluster, again=cluster.again or detect.clusters == "one")
-    for stage, size in (("detect", detect.size), ("segment", settings.segment.size)):
+    if cluster.again_with == "auto":
+        cluster = replace(cluster, again_with="proposals" if detect.on_tokens else "detections")
+    segment = _segment(settings, by_hand=by_hand)
+    for stage, size in (("detect", detect.size), ("segment", segment.size)):
         given = settings.weights_of(stage)
         if size == "small" and given in NETWORKS:
             raise ValueError(
@@ -116,15 +119,17 @@ def resolve(settings: RunSettings) -> RunSettings:
                 "so that no proposals are clustered. "
                 f"Give {setting('seeds_of', 'chain')}"
             )
-        if settings.weights_of("segment") == "detect":
+        if settings.weights_of("segment") == "detect" and segment.size != BACKBONE:
             raise ValueError(
                 "weights segment=detect: the detections are imported, "
                 "so that no detector is trained to start from. "
                 f"Give {setting('weights', 'segment=none')}"
             )
-    segment = settings.segment
-    if segment.pixels == "auto":
-        segment = replace(segment, pixels="refine" if by_hand else "plain")
+    label = settings.label
+    if label.overlap == "auto":
+        label = replace(label, overlap="below" if detect.on_tokens else "skip")
+    if label.unsure_score is None:
+        label = replace(label, unsure_score=0.3 if segment.size == BACKBONE else 1.0)
     cluster = replace(
         cluster,
         embedding=embedding,
@@ -158,6 +163,7 @@ def resolve(settings: RunSettings) -> RunSettings:
         propose=propose,
         cluster=cluster,
         detect=detect,
+        label=label,
         segment=segment,
     )
 
@@ -180,6 +186,35 @@ def _check_tokens(settings: RunSettings, *, by_hand: bool) -> None:
             f"heads that start from nothing. Give {setting('weights', 'detect=none')}, "
             f"or {setting('detect.size', 'resnet50')}"
         )
+
+
+def _segment(settings: RunSettings, *, by_hand: bool) -> SegmentSettings:
+    """Return the settings of the segmenter without an `auto`.
+
+    Raises:
+        ValueError: size backbone of a backbone that has no tokens, or with weights to start from.
+    """
+    own, given = settings.segment, settings.weights_of("segment")
+    if own.size == "auto":
+        has_body = given not in (None, "none", "detect")  # weights that a body starts from
+        small = by_hand or has_body
+        own = replace(own, size="small") if small else replace(own, size=BACKBONE)
+    if own.pixels == "auto":
+        own = replace(own, pixels="refine" if by_hand else "plain")
+    if own.size != BACKBONE:
+        return own
+    if by_hand:
+        raise ValueError(
+            "segment.size backbone learns on the tokens of a network, but propose.backbone is "
+            f"handcrafted. Give {setting('propose.backbone', 'dino_vits16')}, "
+            f"or {setting('segment.size', 'small')}"
+        )
+    if given not in (None, "none", "detect"):  # detect: the usual word, of the other sizes
+        raise ValueError(
+            f"weights segment={given}: segment.size backbone starts from no weights of its own. "
+            f"Give {setting('weights', 'segment=none')}, or {setting('segment.size', 'small')}"
+        )
+    return own
 
 
 def _placed(own: Importing) -> Importing:

@@ -14,7 +14,7 @@ from maskdistill.settings.features import FeaturesSettings
 from maskdistill.settings.label import LabelSettings
 from maskdistill.settings.propose import ProposeSettings
 from maskdistill.settings.ranges import Range, check_ranges
-from maskdistill.settings.segment import SegmentSettings
+from maskdistill.settings.segment import BACKBONE, SegmentSettings
 
 # On the field, not in a command's configuration: there, every tuple would be appended to.
 Repeated = Annotated[tuple[str, ...], tyro.conf.UseAppendAction]
@@ -141,7 +141,7 @@ class RunSettings(CommonSettings):
 
         Handcrafted features are none that a network could learn from.
         """
-        read = self.detect.on_tokens
+        read = self.detect.on_tokens or self.segment.size == BACKBONE
         keep = self.features.keep
         return self.propose.backbone != HANDCRAFTED and (keep == "all" or (keep == "auto" and read))
 

@@ -22,7 +22,7 @@ from maskdistill.artifacts import ground_truth
 from maskdistill.artifacts.ground_truth import Known
 from maskdistill.datasets.label_maps import map_folder
 from maskdistill.datasets.label_maps.map_files import NUMBERS
-from maskdistill.engine.job import Job
+from maskdistill.engine.job import Image, Job
 from maskdistill.errors import PictureError, SettingsError, setting
 from maskdistill.evaluation import bootstrap, label_map_counts, semantic
 from maskdistill.evaluation.rows import number
@@ -62,7 +62,7 @@ class Looks:
         *,
         steps: int,
         n_clusters: int,
-        predict: Callable[[nn.Module, np.ndarray], np.ndarray],
+        predict: Callable[[nn.Module, Image], np.ndarray],
     ) -> None:
         """Join the ground truth to the pictures that are reported on, held-out ones if there are.
 
@@ -70,7 +70,7 @@ class Looks:
             folder: of the stage; what is kept lies in its parts/.
             model: a network of the same shape, to look with: the one that is trained stays as it
                 is.
-            predict: from a network and a picture (H, W, 3) uint8 to its label map (H, W) uint8.
+            predict: from a network and a picture of the run to its label map (H, W) uint8.
         Raises:
             SettingsError: no ground truth fits the pictures that are reported on.
         """
@@ -143,7 +143,7 @@ class Looks:
     def _predicted(self, known: Known) -> np.ndarray:
         """Return the label map of a picture; of one that cannot be read all pixels are wrong."""
         try:
-            return self.predict(self.model, self.job.read_picture(known.image))
+            return self.predict(self.model, known.image)
         except (
             PictureError
         ):  # as evaluate counts it: the look must give the number that is reported

@@ -14,7 +14,7 @@ from maskdistill.artifacts import clusterings, label_maps
 from maskdistill.artifacts.mask_lines import detections
 from maskdistill.engine.job import Job
 from maskdistill.engine.stage import Done, Stage
-from maskdistill.labels import paint, select
+from maskdistill.labels import IGNORE, ignoring, paint, select
 from maskdistill.masks import rle
 from maskdistill.masks.boxes import masks_from_boxes
 from maskdistill.runs import atomic
@@ -28,9 +28,10 @@ from maskdistill.types import Detections
 def parts(settings: RunSettings) -> dict[str, Any]:
     """Return the settings that change the maps."""
     own = as_dict(settings.label)
-    shape = own.pop("shape")
-    # Maps of masks are the same as before there was this setting.
-    return own if shape == "mask" else {**own, "shape": shape}
+    shape, unsure = own.pop("shape"), own.pop("unsure_score")
+    # Maps are the same as before there were these settings.
+    own |= {} if shape == "mask" else {"shape": shape}
+    return own | ({} if unsure is None or unsure >= own["min_score"] else {"unsure_score": unsure})
 
 
 def work(job: Job, folder: LabelFolder) -> Done:
@@ -62,6 +63,8 @@ def work(job: Job, folder: LabelFolder) -> Done:
         "masks": sum(entry["masks"] for entry in entries.values()),
         "mean_coverage": round(float(np.mean(coverage)), 4) if coverage else 0.0,
     }
+    if unsure := [entry["ignored"] for entry in entries.values() if "ignored" in entry]:
+        counts["mean_ignored"] = round(float(np.mean(unsure)), 4)
     return Done(outputs=[folder.coverage, *map(folder.map_of, painted)], counts=counts)
 
 
@@ -70,20 +73,33 @@ def _painted(
 ) -> dict[str, Any]:
     """Write the label map of one picture, if it has a detection; return its coverage and count.
 
-    The share of its pixels that is painted lies in [0, 1], and is None without a map.
+    The share of its pixels that is painted lies in [0, 1], and is None without a map; so does the
+    share that is ignored, where unsure detections are.
     """
     chosen = select(found.scores, min_score=settings.min_score, keep_best=settings.keep_best)
     if not len(chosen):
         return {"coverage": None, "masks": 0}
-    if settings.shape == "box":
-        masks = masks_from_boxes(found.boxes_xyxy[chosen], found.size)
-    else:
-        masks = rle.decode([found.rles[position] for position in chosen])
+
+    def masks(positions: np.ndarray) -> np.ndarray:
+        if settings.shape == "box":
+            return masks_from_boxes(found.boxes_xyxy[positions], found.size)
+        return rle.decode([found.rles[position] for position in positions], size=found.size)
+
+    assert settings.overlap != "auto"  # of resolved settings
     label_map = paint(
-        masks, found.clusters[chosen], found.scores[chosen], found.size, overlap=settings.overlap
+        masks(chosen),
+        found.clusters[chosen],
+        found.scores[chosen],
+        found.size,
+        overlap=settings.overlap,
     )
+    entry = {"coverage": round(float((label_map > 0).mean()), 6), "masks": len(chosen)}
+    unsure_score = settings.unsure_score
+    if unsure_score is not None and unsure_score < settings.min_score:
+        label_map = ignoring(label_map, masks(np.flatnonzero(found.scores >= unsure_score)))
+        entry["ignored"] = round(float((label_map == IGNORE).mean()), 6)
     label_maps.write(folder.map_of(image_id), label_map)
-    return {"coverage": round(float((label_map > 0).mean()), 6), "masks": len(chosen)}
+    return entry
 
 
 def stage(settings: RunSettings) -> Stage:

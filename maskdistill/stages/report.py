@@ -21,6 +21,7 @@ from maskdistill.runs import atomic
 from maskdistill.runs.layout import ReportFolder
 from maskdistill.runs.stages import BY_NAME, RECLUSTER
 from maskdistill.settings import as_dict
+from maskdistill.settings.segment import BACKBONE
 from maskdistill.stage_parts.page_pictures import PagePictures
 from maskdistill.stage_parts.page_sources import SHOWN, PageSources
 
@@ -141,13 +142,16 @@ def _facts(sources: PageSources) -> list[tuple[str, str]]:
     proposals, detections = sources.imported("propose"), sources.imported("detect")
     weights = settings.weights_of("propose") or "weights by its name"
     network = f"Mask R-CNN, {settings.detect.size}"
+    segmenter = f"DeepLabv3, {settings.segment.size}"
+    if settings.segment.size == BACKBONE:
+        segmenter = "a head on the backbone's tokens"
     facts = [
         ("pictures", f"{splits['train']} to learn from, {splits['validation']} held out"),
         ("backbone", f"{own.backbone}, {weights}"),
         ("method", f"imported: {proposals}" if proposals else own.method),
         ("embedding", settings.cluster.embedding),
         ("detector", f"imported: {detections}" if detections else network),
-        ("segmenter", f"DeepLabv3, {settings.segment.size}"),
+        ("segmenter", segmenter),
         ("seed", str(settings.seed_of_chain)),
     ]
     if settings.seeds > 1:

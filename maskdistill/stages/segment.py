@@ -1,6 +1,6 @@
-"""segment: label maps -> a DeepLabv3, and its predictions for every picture.
+"""segment: label maps -> a DeepLabv3, or a head on tokens, and its predictions for every picture.
 
-In:   the pictures, label/maps/<id>.png
+In:   the pictures, label/maps/<id>.png; of size backbone the tokens of `propose`
 Out:  segment/train/ (model.safetensors, losses.jsonl; looks.jsonl), segment/predictions/<id>.png
 """
 
@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import copy
 import json
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -16,42 +17,79 @@ import numpy as np
 import torch
 
 from maskdistill import crf, detector, segmenter
-from maskdistill.artifacts import clusterings, label_maps
+from maskdistill.artifacts import clusterings, kept_tokens, label_maps, labelled_patches
+from maskdistill.artifacts.kept_tokens import KeptTokens, Pending
 from maskdistill.engine import networks
 from maskdistill.engine.job import Image, Job
 from maskdistill.engine.stage import Done, Stage
-from maskdistill.errors import TrainingError, setting
+from maskdistill.errors import PictureError, TrainingError, setting
+from maskdistill.features.tokens import Tokens
 from maskdistill.proposals import pixels
 from maskdistill.runs import atomic
 from maskdistill.runs.layout import RunFolder, SegmentFolder, TrainFolder
 from maskdistill.runs.stages import DETECT_TRAIN, SEGMENT_TRAIN
-from maskdistill.settings import RunSettings
-from maskdistill.settings.segment import BEST
+from maskdistill.settings import RunSettings, as_dict
+from maskdistill.settings.segment import BACKBONE, BEST
 from maskdistill.settings.training import TrainSettings
 from maskdistill.stage_parts import best_on_truth, device_batches, train_network
 from maskdistill.training import checkpoint
+
+# What is loaded of a picture: itself (H, W, 3) uint8, and of size backbone its tokens.
+Shown = tuple[np.ndarray, Tokens | Pending | None]
+# Logits (1, classes, rows, cols) of a picture, and (rows, cols) of them that it covers; None: all.
+Made = tuple[torch.Tensor, tuple[float, float] | None]
+
+
+@dataclass(frozen=True)
+class _Training:
+    """Hold what one training is made of: the network, its schedule, batches and losses by step."""
+
+    model: Any
+    schedule: TrainSettings
+    steps: int
+    batch_of: Callable[[int], list[Any]]
+    loss_of: Callable[..., Any]
+    counts: dict[str, int]
 
 
 def train_parts(settings: RunSettings) -> dict[str, Any]:
     """Return the settings that change the trained network."""
     own = settings.segment
+    shared = {"precision": settings.precision, "seed": settings.seed_of_chain}
+    if own.size == BACKBONE:
+        return {
+            "size": own.size,
+            "tokens": {"version": kept_tokens.VERSION, **kept_tokens.parts(settings)},
+            "patches": own.patches,
+            "head": as_dict(own.patch_head),
+            **({"steps": own.train.steps} if own.train.steps else {}),
+            **best_on_truth.parts(settings),
+            **shared,
+        }
     sizes = {
         "size": own.size,
         "side": own.side,
         "hardest": own.hardest,
         **best_on_truth.parts(settings),
     }
-    return {
-        **sizes,
-        "train": train_network.parts(_schedule(settings)),
-        "precision": settings.precision,
-        "seed": settings.seed_of_chain,
-    }
+    return {**sizes, "train": train_network.parts(_schedule(settings)), **shared}
 
 
 def _schedule(settings: RunSettings) -> TrainSettings:
     """Return the schedule; nothing is averaged where the last weights are kept."""
     own = settings.segment
+    if own.size == BACKBONE:
+        head = own.patch_head
+        return TrainSettings(
+            steps=own.train.steps,
+            batch=head.batch,
+            learning_rate=head.learning_rate,
+            weight_decay=head.weight_decay,
+            warm_up=0,
+            clip_norm=0.0,
+            average=0.0,
+            checkpoint_seconds=own.train.checkpoint_seconds,
+        )
     return replace(own.train, average=0.0) if own.keep == "last" else own.train
 
 
@@ -70,9 +108,34 @@ def train(job: Job, folder: TrainFolder) -> Done:
             f"or keep the best detection ({setting('label.keep_best')})"
         )
     n_clusters = clusterings.of_detections(job.folder, job.settings).k
-    model = segmenter.build(
-        size=own.size, n_classes=1 + n_clusters, seed=job.settings.seed_of_chain
+    of = (_on_patches if own.size == BACKBONE else _on_pictures)(job, images, 1 + n_clusters)
+    looks = (
+        _looks(job, folder, of.model, steps=of.steps, n_clusters=n_clusters)
+        if own.keep == BEST
+        else None
     )
+    halved = train_network.train(
+        job,
+        folder,
+        of.model,
+        of.schedule,
+        steps=of.steps,
+        batch_of=of.batch_of,
+        loss_of=of.loss_of,
+        title="segment: train",
+        looks=looks,
+    )
+    outputs, counts = [folder.weights, folder.losses], of.counts
+    if looks is not None:
+        atomic.write_bytes(folder.looks, looks.file.read_bytes())
+        outputs, counts = [*outputs, folder.looks], {**counts, "kept_step": looks.chosen()[0]}
+    return Done(outputs=outputs, counts=counts, mixed=halved)
+
+
+def _on_pictures(job: Job, images: Sequence[Image], n_classes: int) -> _Training:
+    """Return the training of a DeepLabv3 on batches of pictures."""
+    own, seed = job.settings.segment, job.settings.seed_of_chain
+    model = segmenter.build(size=own.size, n_classes=n_classes, seed=seed)
     if job.settings.weights_of("segment") == "detect":
         state = checkpoint.read_weights(job.folder.detect_train.weights)
         train_network.fill_body(
@@ -83,40 +146,58 @@ def train(job: Job, folder: TrainFolder) -> Done:
 
     def sample(position: int) -> tuple[np.ndarray, np.ndarray]:
         image = images[position]
-        return job.read_picture(image), label_maps.read(labels.map_of(image.id))
+        return job.read_picture(image), label_maps.read(job.folder.label.map_of(image.id))
 
     steps = train_network.steps_of(own.train, len(images), "segment")
     batch_of = segmenter.batches(
         sample,
         n_pictures=len(images),
         batch=own.train.batch,
-        seed=job.settings.seed_of_chain,
+        seed=seed,
         side=own.side,
         ranges=train_network.ranges(own.train),
     )
-    loss_of = segmenter.losses(share=own.hardest)
-    looks = (
-        _looks(job, folder, model, steps=steps, n_clusters=n_clusters) if own.keep == BEST else None
-    )
-    halved = train_network.train(
-        job,
-        folder,
-        model,
-        _schedule(job.settings),
+    return _Training(
+        model=model,
+        schedule=_schedule(job.settings),
         steps=steps,
         batch_of=batch_of,
-        loss_of=loss_of,
-        title="segment: train",
-        looks=looks,
+        loss_of=segmenter.losses(share=own.hardest),
+        counts={"steps": steps, "pictures": len(images)},
     )
-    outputs, counts = (
-        [folder.weights, folder.losses],
-        {"steps": steps, "pictures": len(images)},
+
+
+def _on_patches(job: Job, images: Sequence[Image], n_classes: int) -> _Training:
+    """Return the training of a head on the shuffled patches of all pictures."""
+    own, seed, schedule = job.settings.segment, job.settings.seed_of_chain, _schedule(job.settings)
+    made = labelled_patches.drawn(
+        job,
+        KeptTokens(job),
+        images,
+        n_classes=n_classes,
+        patch=_patch(job),
+        most=own.patches,
+        together=device_batches.size_of(networks.device(job), own.gpu_batch),
+        title="segment: patches",
     )
-    if looks is not None:
-        atomic.write_bytes(folder.looks, looks.file.read_bytes())
-        outputs, counts = [*outputs, folder.looks], {**counts, "kept_step": looks.chosen()[0]}
-    return Done(outputs=outputs, counts=counts, mixed=halved)
+    model = segmenter.build_on_patches(
+        channels=made.tokens.shape[1],
+        width=made.class_tokens.shape[1],
+        n_classes=n_classes,
+        hidden=own.patch_head.hidden,
+        seed=seed,
+    )
+    steps = schedule.steps or segmenter.patches.steps(
+        len(made), passes=own.patch_head.passes, batch=schedule.batch
+    )
+    return _Training(
+        model=model,
+        schedule=schedule,
+        steps=steps,
+        batch_of=segmenter.patches.patch_batches(len(made), batch=schedule.batch, seed=seed),
+        loss_of=segmenter.patches.patch_losses(made),
+        counts={"steps": steps, "pictures": len(images), "patches": len(made)},
+    )
 
 
 def _looks(
@@ -127,9 +208,11 @@ def _looks(
         "warning", stage=SEGMENT_TRAIN, what=f"weights are kept that are {BEST.replace('_', ' ')}"
     )
     twin = train_network.placed(copy.deepcopy(model), networks.device(job))
+    reader = KeptTokens(job) if job.settings.segment.size == BACKBONE else None
 
-    def predicted(network: Any, rgb: np.ndarray) -> np.ndarray:
-        return predict(network, rgb, job.settings)
+    def predicted(network: Any, image: Image) -> np.ndarray:
+        seen = reader.tokens(image.id) if reader is not None else None
+        return predict(network, job.read_picture(image), job.settings, seen=seen)
 
     return best_on_truth.Looks(
         job, folder, twin, steps=steps, n_clusters=n_clusters, predict=predicted
@@ -143,24 +226,41 @@ def segment(job: Job, folder: SegmentFolder, *, batch: int | None = None) -> Don
         batch: pictures in one forward; None: `segment.gpu_batch` on a GPU, else one.
     """
     own, model = job.settings.segment, trained(job.folder, job.settings)
+    reader = KeptTokens(job) if own.size == BACKBONE else None
     atomic.make_folder(folder.maps)
 
-    def together(pictures: list[np.ndarray]) -> list[torch.Tensor]:
-        with device_batches.in_precision(model, job.settings):
-            return segmenter.logits_many(model, pictures, side=own.side)
+    def shape_of(image: Image) -> Any:
+        # Of size backbone a grid of patches; else all are squeezed to one square.
+        return reader.shown.grid(image.size, patch=_patch(job)) if reader is not None else own.side
 
-    def each(image: Image, rgb: np.ndarray, logits: torch.Tensor) -> dict[str, Any]:
-        label_map = segmenter.label_map(logits, rgb, **_drawing(job.settings, threads=1))
+    def load(image: Image) -> Shown:
+        ahead = reader.ahead(image.id) if reader is not None else None
+        return job.read_picture(image), ahead
+
+    def together(loaded: list[Shown]) -> list[Made]:
+        seen: list[Tokens] | None = None
+        if reader is not None:
+            try:
+                seen = reader.together([ahead for _, ahead in loaded if ahead is not None])
+            except PictureError as error:  # it does not fit, however small it is shown
+                raise MemoryError(str(error)) from error
+        return _logits(model, [rgb for rgb, _ in loaded], job.settings, seen)
+
+    def each(image: Image, shown: Shown, made: Made) -> dict[str, Any]:
+        logits, covered = made
+        how = _drawing(job.settings, threads=1)
+        label_map = segmenter.label_map(logits, shown[0], covered=covered, **how)
         label_maps.write(folder.map_of(image.id), label_map)
         return {"coverage": round(float((label_map > 0).mean()), 6)}
 
     with device_batches.over_like_shapes(
         job,
         folder,
-        shape_of=lambda image: own.side,  # all are squeezed to one square
+        shape_of=shape_of,
         size=device_batches.size_of(networks.device(job), own.gpu_batch)
         if batch is None
         else batch,
+        load=load,
         together=together,
         each=each,
         title="segment",
@@ -181,20 +281,64 @@ def segment(job: Job, folder: SegmentFolder, *, batch: int | None = None) -> Don
 def trained(folder: RunFolder, settings: RunSettings) -> Any:
     """Return the segmenter of a run, on its device, in eval mode.
 
-    Its number of classes is read off its weights.
+    Its number of classes, and of a head its widths, are read off its weights.
     """
     state = checkpoint.read_weights(folder.segment_train.weights)
-    last = "classifier.classify.bias" if settings.segment.size == "small" else "classifier.4.bias"
-    model = segmenter.build(size=settings.segment.size, n_classes=len(state[last]))
+    size = settings.segment.size
+    model: Any
+    if size == BACKBONE:
+        n_in = len(state["norm.weight"])
+        # A token of each block, and the class token.
+        width = n_in // (len(settings.features.blocks) + 1)
+        model = segmenter.build_on_patches(
+            channels=n_in - width,
+            width=width,
+            n_classes=len(state["classify.bias"]),
+            hidden=len(state.get("hidden.0.bias", ())),
+        )
+    else:
+        last = "classifier.classify.bias" if size == "small" else "classifier.4.bias"
+        model = segmenter.build(size=size, n_classes=len(state[last]))
     model.load_state_dict(state)
     return train_network.placed(model, networks.chosen(settings.device)).eval()
 
 
-def predict(model: Any, rgb: np.ndarray, settings: RunSettings) -> np.ndarray:
-    """Return the label map (H, W) uint8 of one picture (H, W, 3) uint8, in the run's precision."""
+def predict(
+    model: Any, rgb: np.ndarray, settings: RunSettings, *, seen: Tokens | None = None
+) -> np.ndarray:
+    """Return the label map (H, W) uint8 of one picture (H, W, 3) uint8, in the run's precision.
+
+    Args:
+        seen: the picture's tokens, those of `features.blocks` first; a segmenter of another size
+            than backbone looks at the picture alone.
+    """
+    looked = [seen] if seen is not None and settings.segment.size == BACKBONE else None
+    ((logits, covered),) = _logits(model, [rgb], settings, looked)
+    how = _drawing(settings, threads=torch.get_num_threads())
+    return segmenter.label_map(logits, rgb, covered=covered, **how)
+
+
+def _logits(
+    model: Any, pictures: list[np.ndarray], settings: RunSettings, seen: list[Tokens] | None
+) -> list[Made]:
+    """Return the logits of pictures, of a head by their tokens, in the run's precision."""
     with device_batches.in_precision(model, settings):
-        how = _drawing(settings, threads=torch.get_num_threads())
-        return segmenter.predict(model, rgb, side=settings.segment.side, **how)
+        if seen is None:
+            found = segmenter.logits_many(model, pictures, side=settings.segment.side)
+            return [(logits, None) for logits in found]
+        patch, n_blocks = _patch(Job.alone(settings)), len(settings.features.blocks)
+        return [
+            (
+                segmenter.logits_of_view(model, each.patches[:n_blocks], each.class_token),
+                (each.scaled[0] / patch, each.scaled[1] / patch),
+            )
+            for each in seen
+        ]
+
+
+def _patch(job: Job) -> int:
+    """Return the px of a side of a patch of the backbone that proposes."""
+    return int(networks.kept(job, "propose", job.settings.propose.backbone).patch)
 
 
 def _drawing(settings: RunSettings, *, threads: int) -> dict[str, Any]:
@@ -209,15 +353,16 @@ def _drawing(settings: RunSettings, *, threads: int) -> dict[str, Any]:
 def train_stage(settings: RunSettings) -> Stage:
     """Return the training; it reads the detector too where it starts from its body."""
     reads: tuple[str, ...] = ("scan", "label")
-    if settings.weights_of("segment") == "detect":
+    on_tokens = settings.segment.size == BACKBONE
+    if settings.weights_of("segment") == "detect" and not on_tokens:
         reads = (*reads, DETECT_TRAIN)
+
+    def weights(job: Job) -> str:
+        """Return the digest of the backbone, or of what a DeepLabv3 starts from."""
+        return kept_tokens.weights(job) if on_tokens else train_network.digest(job, "segment")
+
     return Stage(
-        name=SEGMENT_TRAIN,
-        version=3,
-        reads=reads,
-        parts=train_parts,
-        work=train,
-        weights=lambda job: train_network.digest(job, "segment"),
+        name=SEGMENT_TRAIN, version=3, reads=reads, parts=train_parts, work=train, weights=weights
     )
 
 

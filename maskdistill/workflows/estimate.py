@@ -13,6 +13,7 @@ from maskdistill.engine import networks
 from maskdistill.engine.job import Job
 from maskdistill.features import wanted_size
 from maskdistill.settings.run import HANDCRAFTED
+from maskdistill.settings.segment import BACKBONE
 from maskdistill.stage_parts import train_network
 
 # The unit of all work: a product of two square float32 matrices of that side, in the run's threads.
@@ -37,6 +38,8 @@ STEP = {  # a pixel of a batch, forward and back
     ("segment", "resnet50"): 5.7e-4,
 }
 PREDICTION = {"small": 60.0, "resnet50": 960.0, "backbone": 12.0}  # a picture
+# A head on patches: a patch and pass, and more a channel of the backbone; a picture's prediction.
+PATCH_PASS, PATCH_CHANNEL, PATCH_PREDICTION = 1.5e-3, 1.9e-5, 8.0
 CRF = 35.0  # a mask drawn to its picture's edges
 GPU_FASTER = 40.0  # a current GPU against two cores: an order of magnitude, no measurement
 CROP_SIDE = 320  # px of a detection's crop, where no setting bounds it
@@ -92,7 +95,9 @@ def expected(job: Job, verbs: list[str], product: float) -> tuple[float, float]:
         ("detect", settings.detect, settings.detect.short_side**2 * 1.33),
         ("segment", settings.segment, settings.segment.side**2),
     ):
-        if stage in verbs and stage not in given:
+        if stage in verbs and own is settings.segment and settings.segment.size == BACKBONE:
+            work += repeated * _on_patches(job)
+        elif stage in verbs and stage not in given:
             on_tokens = own is settings.detect and settings.detect.on_tokens
             if on_tokens:
                 pixels = 64 * _patches(job, settings.propose.backbone)
@@ -100,7 +105,7 @@ def expected(job: Job, verbs: list[str], product: float) -> tuple[float, float]:
             work += repeated * steps * own.train.batch * pixels * STEP[stage, own.size]
             work += repeated * n * PREDICTION[own.size]
     kept = _kept_bytes(job) if "propose" in verbs else 0.0
-    per_network = {"small": 0.01, "resnet50": 0.18, "backbone": 0.005}
+    per_network = {"small": 0.01, "resnet50": 0.18, BACKBONE: 0.005}
     trained = per_network[settings.detect.size] + per_network[settings.segment.size]
     gigabytes = repeated * n * BYTES_A_PICTURE / 1e9 + (3 + repeated) * trained + kept / 1e9
     return work * product / _faster(job) / 3600, gigabytes
@@ -168,6 +173,19 @@ def _proposals(job: Job) -> float:
     features = job.settings.features
     views = 2 if job.settings.keeps_tokens and features.mirrored else 1
     return views * _forward(own.backbone, patches) + drawn
+
+
+def _on_patches(job: Job) -> float:
+    """Return the work of the head on patches: its training, its predictions, tokens not kept."""
+    own, features, backbone = job.settings.segment, job.settings.features, job.settings.propose
+    n, views = len(job.images), 1 + features.mirrored
+    patches = _patches(job, backbone.backbone)
+    a_patch = PATCH_PASS + PATCH_CHANNEL * width_of(backbone.backbone)[0]
+    learnt = own.patch_head.passes * min(own.patches, n * views * patches) * a_patch
+    if own.train.steps:
+        learnt = own.train.steps * own.patch_head.batch * a_patch
+    looks = 0 if features.keep != "none" else views + 1
+    return learnt + n * (PATCH_PREDICTION + looks * _forward(backbone.backbone, patches))
 
 
 def _kept_bytes(job: Job) -> float:

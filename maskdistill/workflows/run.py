@@ -22,6 +22,7 @@ from maskdistill.runs.stages import (
 )
 from maskdistill.settings import RunSettings, about
 from maskdistill.settings.run import WEIGHT_STAGES
+from maskdistill.settings.segment import BACKBONE
 from maskdistill.stage_parts import other_runs
 from maskdistill.stages import (
     cluster,
@@ -75,6 +76,8 @@ def _fetch_weights(job: Job, ahead: list[str]) -> None:
         imported = stage in ("propose", "detect") and getattr(job.settings, stage).import_file
         if stage in WEIGHT_STAGES and not imported and (embeds or stage != "cluster"):
             networks.fetch(job, stage)
+        if stage == "segment" and job.settings.segment.size == BACKBONE:
+            networks.fetch(job, "propose")
 
 
 def check_truth(settings: RunSettings) -> None:

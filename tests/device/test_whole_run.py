@@ -41,6 +41,7 @@ SETTINGS = {
         "train": TRAIN,
     },
     "segment": {
+        "size": "small",
         "side": 64,
         "pixels": "crf",
         "keep": "best_on_the_reported_data",  # a second network looks while the first is trained
@@ -164,6 +165,33 @@ def test_the_networks_of_a_run_predict_on_the_gpu(labelled, run):
         found = model.predict(np.zeros((64, 72, 3), np.uint8))
     assert found.label_map.shape == (64, 72)
     assert len(found.instances)
+
+
+@pytest.fixture(scope="module")
+def on_tokens(labelled, pictures, run, tmp_path_factory):
+    """The same run, its segmenter a head on the tokens."""
+    out = tmp_path_factory.mktemp("run") / "tokens"
+    segment = {**SETTINGS["segment"], "size": "backbone"}
+    settings = {
+        **SETTINGS,
+        "segment": segment,
+        "ground_truth": [str(pictures.parent / "truth.json")],
+    }
+    reuse = dict.fromkeys(("propose", "cluster", "detect", "label"), run)
+    with on_the_gpu_alone(labelled):
+        api.run(
+            pictures=pictures, out=out, settings=settings, until="segment", reuse=reuse, quiet=True
+        )
+    return out
+
+
+def test_a_head_on_tokens_learns_and_predicts_on_the_gpu(labelled, pictures, on_tokens, tmp_path):
+    assert len(list((on_tokens / "segment" / "predictions").iterdir())) == 4
+    model = api.load(on_tokens, device=GPU)
+    assert {str(each.device) for each in model.segmenter.parameters()} == {GPU}
+    with on_the_gpu_alone(labelled):
+        counts = api.predict(run=on_tokens, pictures=pictures, out=tmp_path, device=GPU, quiet=True)
+    assert counts["predicted"] == 4
 
 
 def test_a_folder_is_predicted_on_the_gpu(labelled, pictures, run, tmp_path):

@@ -234,11 +234,11 @@ def test_a_picture_that_does_not_fit_into_memory_is_refused_and_the_others_are_m
 ) -> None:
     own, seen = trained_run.segment.predict, []
 
-    def predict(model, rgb, settings):
+    def predict(model, rgb, settings, **more):
         seen.append(rgb.shape)
         if len(seen) == 1:
             raise torch.OutOfMemoryError("CUDA out of memory")
-        return own(model, rgb, settings)
+        return own(model, rgb, settings, **more)
 
     monkeypatch.setattr(trained_run.segment, "predict", predict)
     counts = api.predict(run=tiny.out, pictures=tiny.validation, out=tmp_path / "out", quiet=True)

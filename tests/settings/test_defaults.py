@@ -22,7 +22,7 @@ from maskdistill.settings.propose import (
     TokenCutSettings,
 )
 from maskdistill.settings.run import RunSettings
-from maskdistill.settings.segment import SegmentSettings
+from maskdistill.settings.segment import PatchHeadSettings, SegmentSettings
 from maskdistill.settings.training import AugmentSettings, TrainSettings
 from maskdistill.training import Plan, augment
 
@@ -48,6 +48,10 @@ PAIRS: list[tuple[Callable[..., Any], type, dict[str, str]]] = [
     (detector.predict, DetectSettings, {}),
     (segmenter.build, SegmentSettings, {}),
     (segmenter.build, RunSettings, {}),
+    (segmenter.build_on_patches, PatchHeadSettings, {}),
+    (segmenter.patches.drawn, SegmentSettings, {"most": "patches"}),
+    (segmenter.patches.steps, PatchHeadSettings, {}),
+    (segmenter.patches.patch_batches, PatchHeadSettings, {}),
     (hardest_cross_entropy, SegmentSettings, {"share": "hardest"}),
     (Plan, TrainSettings, {}),
     (augment.Ranges, AugmentSettings, {}),
@@ -135,7 +139,11 @@ DIFFERENT: dict[tuple[str, str], tuple[Any, Any, str]] = {
         0.5,
         "twins of a mask in boxes of other shapes outlive suppression by box",
     ),
-    ("segmenter.build", "size"): ("resnet50", "small", "two cores train the small one in minutes"),
+    ("segmenter.build", "size"): (
+        "resnet50",
+        "auto",
+        "two cores train the small one, or a head on the backbone, in minutes",
+    ),
     ("hardest_cross_entropy", "share"): (
         0.2,
         0.3,

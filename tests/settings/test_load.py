@@ -158,7 +158,10 @@ def test_a_fraction_for_validation_may_be_written_as_a_number(tmp_path):
             "detect: {train: {learning-rate: 1}}",
             "unknown setting detect.train.learning-rate. Perhaps you meant learn",
         ),
-        ("label: {k: 1}", "unknown setting label.k. Known: min_score, keep_best, overlap, shape."),
+        (
+            "label: {k: 1}",
+            "unknown setting label.k. Known: min_score, unsure_score, keep_best, overlap, shape.",
+        ),
         ("zzz: 1", "unknown setting zzz. Known: preset, config, weights, validation, only"),
     ],
 )
@@ -169,7 +172,7 @@ def test_an_unknown_key_is_refused_with_the_nearest_names_or_with_all(tmp_path, 
 def test_all_unknown_keys_are_named_at_once(tmp_path):
     message = refusal(tmp_path, "propos: {}\nlabel: {min_scor: 1}")
     assert "unknown setting propos." in message
-    assert "unknown setting label.min_scor. Perhaps you meant min_score." in message
+    assert "unknown setting label.min_scor. Perhaps you meant min_score or unsure_score." in message
 
 
 def test_an_unknown_preset_is_refused_with_all_names_and_the_nearest():

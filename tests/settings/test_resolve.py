@@ -246,6 +246,43 @@ def test_tokens_are_kept_where_they_are_read_or_asked_for():
     assert not keeps("all", "small", "handcrafted")
 
 
+@pytest.mark.parametrize(
+    "preset, given, backbone, size",
+    [
+        ("quick", {}, "dino_vits16", "backbone"),
+        ("quick", {}, "handcrafted", "small"),
+        ("quick", {"weights": ["segment=none"]}, "timm/vit_tiny_patch16_224", "backbone"),
+        ("quick", {"weights": ["segment=segmenter.pth"]}, "dino_vits16", "small"),
+        ("demo", {}, "handcrafted", "small"),
+        ("paper-voc12", {}, "dino_vits16", "resnet50"),
+        ("paper-coco20k", {}, "dino_vits16", "resnet50"),
+    ],
+)
+def test_the_segmenter_of_a_network_is_a_head_on_its_tokens(preset, given, backbone, size):
+    settings = resolve(load(given, {"propose": {"backbone": backbone}}, preset_name=preset))
+    assert settings.segment.size == size
+    assert settings.label.unsure_score == (0.3 if size == "backbone" else 1.0)
+    assert resolve(settings) == settings
+
+
+def test_a_head_on_tokens_needs_a_network():
+    own = {"propose": {"backbone": "handcrafted"}, "segment": {"size": "backbone"}}
+    with pytest.raises(
+        ValueError,
+        match=r"propose\.backbone is handcrafted\. Give `propose\.backbone: dino_vits16`, "
+        r"or `segment\.size: small`",
+    ):
+        resolve(load(own))
+
+
+def test_a_head_on_tokens_starts_from_no_weights():
+    own = {"weights": ["segment=moco_v2_resnet50"], "segment": {"size": "backbone"}}
+    with pytest.raises(
+        ValueError, match=r"segment=moco_v2_resnet50: (.|\n)*`weights: segment=none`"
+    ):
+        resolve(load(own))
+
+
 @pytest.mark.parametrize("blocks", [[], [-1, -2, -1]])
 def test_blocks_whose_tokens_are_kept_are_named_once_each(blocks):
     with pytest.raises(SettingsError, match=r"features\.blocks must name blocks, each once"):
@@ -274,10 +311,15 @@ def test_what_was_chosen_is_kept(backbone):
             "min_proposal_score": 0.0,
             "pixels": "plain" if backbone == "handcrafted" else "refine",
         },
-        "segment": {"pixels": "plain" if backbone == "handcrafted" else "refine"},
+        "label": {"unsure_score": 0.5},
+        "segment": {
+            "size": "resnet50" if backbone == "handcrafted" else "small",
+            "pixels": "plain" if backbone == "handcrafted" else "refine",
+        },
     }
     settings = load(given)
     found = resolve(settings)
+    assert found.label == settings.label
     assert found.propose == settings.propose
     assert found.detect == settings.detect
     assert found.segment == settings.segment

@@ -12,7 +12,7 @@ from maskdistill.artifacts import label_maps
 from maskdistill.artifacts.mask_lines import detections, with_clusters
 from maskdistill.engine.opening import configured
 from maskdistill.errors import StaleError
-from maskdistill.labels import paint, select
+from maskdistill.labels import ignoring, paint, select
 from maskdistill.masks import rle
 from maskdistill.settings import load, validate
 from maskdistill.stages import label
@@ -75,3 +75,55 @@ def test_every_rule_of_overlap_is_a_flag(tiny, tmp_path: Path, overlap: str) -> 
             np.testing.assert_array_equal(
                 label_maps.read(out / "label" / "maps" / f"{row['id']}.png"), wanted
             )
+
+
+def numbers_of(out: Path) -> list[dict]:
+    rows = json.loads((out / "evaluate" / "metrics.json").read_text())["metrics"]
+    return [row for row in rows if row["stage"] == "label"]
+
+
+def test_unsure_detections_are_ignored_where_nothing_is_painted_and_count_as_background(
+    tiny, tmp_path: Path
+) -> None:
+    scores = [mask["score"] for row in rows_of(tiny.out) for mask in row["masks"]]
+    sure, unsure = np.quantile(scores, [0.6, 0.1]).tolist()
+    plain, ignored = (
+        Path(shutil.copytree(tiny.out, tmp_path / name)) for name in ("plain", "ignored")
+    )
+    flags = ["--min-score", str(sure), "--overlap", "below", "--redo"]
+    assert cli.main(["label", str(plain), *flags]) == 0
+    assert cli.main(["label", str(ignored), *flags, "--unsure-score", str(unsure)]) == 0
+    shares = []
+    for row in rows_of(tiny.out):
+        found = detections(row, (96, 120))
+        name = f"label/maps/{row['id']}.png"
+        assert (plain / name).exists() == (ignored / name).exists()
+        if (plain / name).exists():
+            masks = rle.decode([found.rles[n] for n in np.flatnonzero(found.scores >= unsure)])
+            wanted = ignoring(label_maps.read(plain / name), masks)
+            np.testing.assert_array_equal(label_maps.read(ignored / name), wanted)
+            shares.append((wanted == 255).mean())
+    assert np.mean(shares) > 0.01
+    coverage, before = (
+        json.loads((out / "label" / "coverage.json").read_text()) for out in (ignored, plain)
+    )
+    assert {
+        number: {key: value for key, value in entry.items() if key != "ignored"}
+        for number, entry in coverage.items()
+    } == before
+    record = json.loads((ignored / "label" / "stage.json").read_text())
+    assert record["counts"]["mean_ignored"] == pytest.approx(np.mean(shares), abs=1e-4)
+    assert record["parts"]["settings"]["unsure_score"] == unsure
+    for out in (plain, ignored):
+        api.evaluate(out=out)
+    assert numbers_of(ignored) == numbers_of(plain)
+
+
+def test_a_score_for_unsure_ones_that_is_no_lower_changes_no_map_and_no_fingerprint() -> None:
+    for own in ({}, {"unsure_score": 0.9}, {"unsure_score": 1.0}):
+        assert label.parts(load({"label": {"min_score": 0.9, **own}})) == {
+            "min_score": 0.9,
+            "keep_best": True,
+            "overlap": "skip",
+        }
+    assert label.parts(load({"label": {"unsure_score": 0.3}}))["unsure_score"] == 0.3

@@ -126,3 +126,20 @@ def test_kept_tokens_count_as_disk_and_a_mirrored_view_as_a_pass():
 def test_a_time_is_told_in_words_and_never_as_zero(monkeypatch, minutes, words):
     monkeypatch.setattr(estimate, "expected", lambda *_: (minutes / 60, 0.1))
     assert estimate.sentence(job(), ["propose"]).startswith(f"75 pictures: {words} on this machine")
+
+
+def test_a_head_on_tokens_takes_minutes_where_it_looks_again_more_and_no_more_than_its_patches():
+    own = {"propose": {"backbone": "dino_vits16"}, "segment": {"size": "backbone"}}
+
+    def hours(**more) -> float:
+        return estimate.expected(job(**{**own, **more}), ["segment"], product=0.01)[0]
+
+    kept, computed = hours(features={"keep": "all"}), hours(features={"keep": "none"})
+    # 480 x 640 px: 1200 patches of each of 2 views, 8 passes.
+    learnt = 75 * 2 * 1200 * 8 * (estimate.PATCH_PASS + 384 * estimate.PATCH_CHANNEL)
+    predicted = 75 * estimate.PATCH_PREDICTION
+    assert kept == pytest.approx((learnt + predicted) * 0.01 / 3600)
+    looks = 75 * 3 * 1200 * (estimate.PATCH + 1200 * estimate.PAIR)
+    assert computed == pytest.approx(kept + looks * 0.01 / 3600)
+    few = hours(segment={"size": "backbone", "patches": 1200}, features={"keep": "all"})
+    assert few == pytest.approx((learnt / 150 + predicted) * 0.01 / 3600)
