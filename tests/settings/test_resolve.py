@@ -227,20 +227,21 @@ def test_a_network_has_the_detector_on_its_tokens_whose_detections_are_clustered
 ):
     found = resolve(load(given))
     assert (found.detect.size, found.cluster.again) == (size, again)
+    assert found.keeps_tokens == ("backbone" in (size, found.segment.size))
     assert found.weights_of("segment") == weights
 
 
 def test_tokens_are_kept_where_they_are_read_or_asked_for():
-    def keeps(keep, size, backbone="dino_vits16", **detect):
+    def keeps(keep, size, backbone="dino_vits16", segment="small", **detect):
         own = {"features": {"keep": keep}, "weights": ["segment=none"]}
-        own["segment"] = {"size": "small"}
-        own["detect"] = {"size": size, **detect}
+        own |= {"detect": {"size": size, **detect}, "segment": {"size": segment}}
         return resolve(load({**own, "propose": {"backbone": backbone}})).keeps_tokens
 
     assert keeps("auto", "backbone")
     assert keeps("all", "backbone")
     assert keeps("all", "small")
     assert not keeps("auto", "small")
+    assert keeps("auto", "small", segment="backbone")
     assert not keeps("auto", "backbone", import_file="x.json")
     assert not keeps("none", "backbone")
     assert not keeps("all", "small", "handcrafted")
