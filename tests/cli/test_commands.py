@@ -418,7 +418,7 @@ def test_the_time_that_is_expected_is_said_whenever_something_is_ahead(pictures,
     capsys.readouterr()
     for expected in (True, False):
         assert cli.main([*words, "--until", "propose"]) == 0
-        assert ("3 pictures: about" in capsys.readouterr().err) == expected
+        assert ("3 pictures: less than a minute" in capsys.readouterr().err) == expected
 
 
 def test_without_pictures_the_runs_own_settings_are_used(copied, pictures):
