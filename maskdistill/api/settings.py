@@ -25,6 +25,7 @@ def settings_for(
     pictures: str | Path | None = None,
     preset: str | None = None,
     config: str | Path | None = None,
+    backbone: str | None = None,
 ) -> RunSettings:
     """Return the settings of a verb over a run.
 
@@ -35,6 +36,8 @@ def settings_for(
             place of defaults and preset.
         preset: None: the one that mapping or file name.
         config: YAML file.
+        backbone: of the proposals, that will stand above what is returned: what the run chose by
+            its own is chosen anew. None: that of `settings`.
     Raises:
         SettingsError: what cannot be used; a preset beside the config.yaml of a run with another.
         RunError: without `pictures`, where `out` is no run.
@@ -55,7 +58,31 @@ def settings_for(
             "and its config.yaml stands in place of a preset. "
             f"Give PICTURES too to begin with {named}"
         )
-    return validate(merge(before, file, flags), source=str(out))
+    given = merge(file, flags)
+    own = backbone or given.get("propose", {}).get("backbone")
+    return validate(merge(_chosen_anew(before, own), given), source=str(out))
+
+
+# Settings that `auto` chose by the backbone: another backbone chooses again.
+_BY_BACKBONE = {
+    "detect": {"size"},
+    "segment": {"size"},
+    "label": {"overlap", "unsure_score"},
+    "cluster": {"again_with", "again_min_score"},
+}
+
+
+def _chosen_anew(before: Mapping[str, Any], backbone: str | None) -> dict[str, Any]:
+    """Return a run's settings without those that its backbone chose, where another is given now."""
+    is_same = backbone in (None, before.get("propose", {}).get("backbone"))
+    if is_same or "backbone" not in {before.get(each, {}).get("size") for each in _BY_BACKBONE}:
+        return dict(before)
+    return {
+        name: {key: each for key, each in value.items() if key not in _BY_BACKBONE[name]}
+        if name in _BY_BACKBONE
+        else value
+        for name, value in before.items()
+    }
 
 
 def is_run(out: str | Path) -> bool:

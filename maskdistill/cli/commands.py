@@ -132,7 +132,9 @@ def _settings(layer: Layer, *, run: Path | None) -> RunSettings:
     """Return defaults < preset < file < flags; of a run its config.yaml in place of a preset."""
     preset, config = layer.get("preset"), layer.get("config")
     if run is not None:
-        return over(api.settings_for(run, preset=preset, config=config), layer)
+        backbone = layer.get("propose", {}).get("backbone")
+        before = api.settings_for(run, preset=preset, config=config, backbone=backbone)
+        return over(before, layer)
     return over(load(preset_name=preset, config=config), layer)
 
 

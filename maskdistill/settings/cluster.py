@@ -71,8 +71,9 @@ class ClusterSettings:
     # leave out of training, and of label maps, what is flagged; the paper trains on all masks
     drop: bool = False
     again: bool = False  # cluster the detections once more, before label maps are made
-    # of the detections that the second clustering is fitted on, in [0, 1]
-    again_min_score: Annotated[float, Range(0, 1)] = 0.5
+    # of the detections that the second clustering is fitted on, in [0, 1]; None: 0.3 for
+    # detect.size backbone, else 0.5; docs/log/segmenter.md
+    again_min_score: Annotated[float | None, Range(0, 1)] = None
     # what the second clustering is fitted on: those detections, or the proposals too, so that the
     # many parts and twins among detections take no clusters of their own; auto: proposals for
     # detect.size backbone; docs/log/segmenter.md

@@ -90,13 +90,17 @@ def resolve(settings: RunSettings) -> RunSettings:
         detect = replace(detect, pixels="refine" if by_hand else "plain")
     if detect.size == "auto":
         has_body = settings.weights_of("detect") not in (None, "none")  # that a body starts from
-        detect = replace(detect, size="small" if by_hand or has_body else "backbone")
+        # Who describes masks by hand may have no network at all: proposals can be imported.
+        no_network = by_hand or embedding == "descriptors"
+        detect = replace(detect, size="small" if no_network or has_body else "backbone")
     if detect.on_tokens:
         _check_tokens(settings, by_hand=by_hand)
         cluster = replace(cluster, again=cluster.again or detect.clusters == "one")
+    if cluster.again_min_score is None:
+        cluster = replace(cluster, again_min_score=0.3 if detect.on_tokens else 0.5)
     if cluster.again_with == "auto":
         cluster = replace(cluster, again_with="proposals" if detect.on_tokens else "detections")
-    segment = _segment(settings, by_hand=by_hand)
+    segment = _segment(settings, by_hand=by_hand, embedding=embedding)
     for stage, size in (("detect", detect.size), ("segment", segment.size)):
         given = settings.weights_of(stage)
         if size == "small" and given in NETWORKS:
@@ -188,7 +192,7 @@ def _check_tokens(settings: RunSettings, *, by_hand: bool) -> None:
         )
 
 
-def _segment(settings: RunSettings, *, by_hand: bool) -> SegmentSettings:
+def _segment(settings: RunSettings, *, by_hand: bool, embedding: str) -> SegmentSettings:
     """Return the settings of the segmenter without an `auto`.
 
     Raises:
@@ -197,7 +201,7 @@ def _segment(settings: RunSettings, *, by_hand: bool) -> SegmentSettings:
     own, given = settings.segment, settings.weights_of("segment")
     if own.size == "auto":
         has_body = given not in (None, "none", "detect")  # weights that a body starts from
-        small = by_hand or has_body
+        small = by_hand or has_body or embedding == "descriptors"
         own = replace(own, size="small") if small else replace(own, size=BACKBONE)
     if own.pixels == "auto":
         own = replace(own, pixels="refine" if by_hand else "plain")

@@ -141,7 +141,9 @@ class RunSettings(CommonSettings):
 
         Handcrafted features are none that a network could learn from.
         """
+        # Imported proposals need no backbone: whoever reads tokens has them computed.
         read = self.detect.on_tokens or self.segment.size == BACKBONE
+        read = read and not self.propose.import_file
         keep = self.features.keep
         return self.propose.backbone != HANDCRAFTED and (keep == "all" or (keep == "auto" and read))
 

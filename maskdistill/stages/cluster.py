@@ -82,7 +82,7 @@ def parts(settings: RunSettings) -> dict[str, Any]:
 
 def again_parts(settings: RunSettings) -> dict[str, Any]:
     """Return the settings that change the ids of the detections."""
-    # A setting of its own only where it is given: clusterings that were made before it are the same.
+    # Only where it is given: clusterings that were made before it are the same.
     more = {"again_with": "proposals"} if aligned_ids.with_proposals(settings) else {}
     return {**parts(settings), "again_min_score": settings.cluster.again_min_score, **more}
 
@@ -200,6 +200,7 @@ def _fitted_on(job: Job, name: str, file: MaskFile, embedded: Embedded) -> np.nd
     # Detections below the threshold of the label maps are assigned too, but would blur the
     # centroids.
     own = job.settings.cluster.again_min_score
+    assert own is not None  # of resolved settings
     confident = usable & (_scores(file, job.images) >= own)
     if confident.any():
         return confident

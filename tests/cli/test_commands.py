@@ -325,6 +325,7 @@ def test_flags_stand_above_the_file_and_the_file_above_the_preset(pictures, tmp_
         "keep_best": True,
         "overlap": load_preset("demo")["label"]["overlap"],
         "shape": "mask",
+        "unsure_score": 1.0,
     }  # file, default, preset
     assert made["detect"]["train"]["steps"] == load_preset("demo")["detect"]["train"]["steps"]
     assert made["preset"] == "demo"
@@ -444,6 +445,7 @@ def test_without_pictures_a_file_stands_above_the_runs_settings(copied, tmp_path
         "keep_best": True,
         "overlap": "legacy",
         "shape": "mask",
+        "unsure_score": 1.0,
     }
     assert config(copied)["propose"]["backbone"] == "handcrafted"
 

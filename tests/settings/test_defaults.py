@@ -144,6 +144,11 @@ DIFFERENT: dict[tuple[str, str], tuple[Any, Any, str]] = {
         "auto",
         "two cores train the small one, or a head on the backbone, in minutes",
     ),
+    ("paint", "overlap"): (
+        "skip",
+        "auto",
+        "detections on tokens overlap more: below for these, else skip",
+    ),
     ("hardest_cross_entropy", "share"): (
         0.2,
         0.3,

@@ -52,7 +52,7 @@ def test_flags_stand_above_the_file_the_file_above_the_preset_the_preset_above_t
     assert settings.seed == 3
     assert settings.cluster.again is True  # of the preset, which file and flags do not name
     assert (
-        settings.label.overlap == "skip"
+        settings.label.overlap == "auto"
     )  # of the defaults, beside a setting of the same stage from above
 
 

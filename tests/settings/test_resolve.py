@@ -312,7 +312,7 @@ def test_what_was_chosen_is_kept(backbone):
             "min_proposal_score": 0.0,
             "pixels": "plain" if backbone == "handcrafted" else "refine",
         },
-        "label": {"unsure_score": 0.5},
+        "label": {"unsure_score": 0.5, "overlap": "below"},
         "segment": {
             "size": "resnet50" if backbone == "handcrafted" else "small",
             "pixels": "plain" if backbone == "handcrafted" else "refine",

@@ -73,7 +73,8 @@ def test_another_clustering_of_the_proposals_makes_the_second_one_stale(
 def test_without_proposals_or_with_another_run_to_follow_the_first_clustering_is_not_read(
     own: dict[str, Any],
 ) -> None:
-    again = {**own, "cluster": {"again": True, **own.get("cluster", {})}}
+    alone = {"again": True, "again_with": "detections"}
+    again = {**own, "cluster": {**alone, **own.get("cluster", {})}}
     stage = cluster.again(resolve(load({**again, "weights": ["segment=none"]})))
     assert (stage.version, stage.reads) == (3, ("scan", "detect"))
 

@@ -43,7 +43,9 @@ def test_epochs_count_where_they_say_how_many_steps_there_are_and_were_not_alway
 
 def test_numbers_that_became_settings_count_at_other_values_alone() -> None:
     def parts(values) -> list:
-        settings = resolve(load({"detect": {"size": "small"}}, values))
+        settings = resolve(
+            load({"detect": {"size": "small"}, "segment": {"size": "small"}}, values)
+        )
         named = (detect.train_parts, segment.train_parts, cluster.parts)
         return [str(part(settings)) for part in named]
 

@@ -121,7 +121,7 @@ def test_unsure_detections_are_ignored_where_nothing_is_painted_and_count_as_bac
 
 def test_a_score_for_unsure_ones_that_is_no_lower_changes_no_map_and_no_fingerprint() -> None:
     for own in ({}, {"unsure_score": 0.9}, {"unsure_score": 1.0}):
-        assert label.parts(load({"label": {"min_score": 0.9, **own}})) == {
+        assert label.parts(load({"label": {"min_score": 0.9, "overlap": "skip", **own}})) == {
             "min_score": 0.9,
             "keep_best": True,
             "overlap": "skip",
