@@ -34,6 +34,14 @@ def key(value: Any) -> Key:
     raise ValueError(f"{_shown(value)} is no id")
 
 
+def known_key(value: Any) -> Key | None:
+    """Return an id as `key` has it; None where it is none."""
+    try:
+        return value if type(value) is int else key(value)
+    except ValueError:
+        return None
+
+
 def flag(value: Any) -> bool:
     """Return whether a flag is set: 0 and 1, true and false, as they are or as strings; null: no.
 

@@ -126,7 +126,7 @@ def _categories(source: Path, rows: list[Any]) -> dict[int, str]:
     names: dict[int, str] = {}
     twice = []
     for place, row in enumerate(rows, 1):
-        number = _id(row.get("id")) if isinstance(row, dict) else None
+        number = fields.known_key(row.get("id")) if isinstance(row, dict) else None
         if not isinstance(number, int):
             raise PredictionError(f"{source}: category number {place} has no number as its id")
         if number in names:
@@ -178,7 +178,7 @@ def masks(
             if (number := row.get("id")) is not None:
                 tally.ids[number if type(number) is int else str(number)] += 1
             n_scored += "score" in row
-            image = _id(row.get("image_id"))
+            image = fields.known_key(row.get("image_id"))
             if image is None or not known(image):
                 wrong.add("image_id", row.get("image_id"))
                 continue
@@ -188,7 +188,7 @@ def masks(
                 continue
             category = row.get("category_id")
             if categories is not None and category is not None:
-                category = _id(category)
+                category = fields.known_key(category)
                 if not _is_category(category, categories):
                     wrong.add("category_id", row["category_id"])
                     continue
@@ -313,14 +313,6 @@ def _box(row: dict[str, Any], place: int, wrong: Wrong) -> list[float] | None:
         return fields.box(row.get("bbox"))
     except ValueError:
         wrong.add("bbox", f"number {place}: {row['bbox']}")
-        return None
-
-
-def _id(value: Any) -> Key | None:
-    """Return an id as lists have it; None where it is none."""
-    try:
-        return value if type(value) is int else fields.key(value)
-    except ValueError:
         return None
 
 

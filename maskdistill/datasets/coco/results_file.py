@@ -122,7 +122,9 @@ def _by_name(
     names = {key: images.files[number] for key, number in images.number_of.items()}
     elsewhere = frozenset(key for key, name in names.items() if name not in found)
     if elsewhere and not some:
-        with_results = {_key(row.get("image_id")) for row in rows if isinstance(row, dict)}
+        with_results = {
+            fields.known_key(row.get("image_id")) for row in rows if isinstance(row, dict)
+        }
         unknown = sorted({names[key] for key in elsewhere & with_results})
         if unknown:
             raise PredictionError(
@@ -159,7 +161,7 @@ def _known(
             raise PredictionError(
                 f"{source}: not a list of results: number {place} has no {missing[0]}. {WANTED}"
             )
-        image_id, category = _key(row["image_id"]), _key(row["category_id"])
+        image_id, category = fields.known_key(row["image_id"]), fields.known_key(row["category_id"])
         if image_id in elsewhere:
             continue
         if same_categories:
@@ -199,14 +201,6 @@ def _known(
                 "give the ground truth that they were made for"
             )
     return made
-
-
-def _key(value: Any) -> Key | None:
-    """Return an id as lists have it; None where it is none."""
-    try:
-        return value if type(value) is int else fields.key(value)
-    except ValueError:
-        return None
 
 
 def _all_or_none(source: Path, rows: list[Any], key: str) -> bool:
