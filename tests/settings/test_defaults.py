@@ -65,6 +65,26 @@ DIFFERENT: dict[tuple[str, str], tuple[Any, Any, str]] = {
         "positive",
         "the release's sum is an accident; meant is ours",
     ),
+    ("maskdistill.discover", "facet"): (
+        "keys",
+        "auto",
+        "cuts of networks that are not DINO find more by tokens",
+    ),
+    ("lost.discover", "facet"): (
+        "keys",
+        "auto",
+        "cuts of networks that are not DINO find more by tokens",
+    ),
+    ("tokencut.discover", "facet"): (
+        "keys",
+        "auto",
+        "cuts of networks that are not DINO find more by tokens",
+    ),
+    ("maskcut.discover", "facet"): (
+        "keys",
+        "auto",
+        "cuts of networks that are not DINO find more by tokens",
+    ),
     ("maskdistill.discover", "max_masks"): (
         1,
         6,
