@@ -17,6 +17,7 @@ import numpy as np
 
 from maskdistill.artifacts import weights_used
 from maskdistill.evaluation import tables
+from maskdistill.evaluation.rows import Measure
 from maskdistill.measuring.published import CAUTION
 from maskdistill.report.measured import MAIN, SPLITS
 from maskdistill.runs import atomic
@@ -38,6 +39,7 @@ ROWS = (
     "protocol",
 )
 CLASSES = ("split", "class", "stage", "value", "low", "high", "seeds", "spread", "of", "source")
+STEPS = "What each stage gained over the one before it, on the same pictures:"
 NO_CLASS = "no class"  # the column of predictions that are none: clusters without a class
 MOST_NOTES = (
     2  # lines of a summary, which has ten: its first and last, the truth, and six stages at most
@@ -56,6 +58,8 @@ class Evaluated:
         notes: (split, stage) -> what became of pictures that the stage has nothing of.
         void: split -> pixels of the truth that no label map counts, and all.
         truth: sentences on the ground truth: what has one, what is void, what is odd in it.
+        steps: what each stage gained over the one before, rows of measuring/steps.py.
+        same: split -> measures that no seed changes, for the steps of other seeds; not written.
     """
 
     rows: list[dict[str, Any]] = field(default_factory=list)
@@ -65,6 +69,8 @@ class Evaluated:
     notes: dict[tuple[str, str], str] = field(default_factory=dict)
     void: dict[str, tuple[int, int]] = field(default_factory=dict)
     truth: list[str] = field(default_factory=list)
+    steps: list[dict[str, Any]] = field(default_factory=list)
+    same: dict[str, list[Measure]] = field(default_factory=dict, repr=False)
 
     def sentences(self) -> list[str]:
         """Return the notes as lines of text, each with its stage and split."""
@@ -85,6 +91,7 @@ def write(folder: EvaluateFolder, made: Evaluated, settings: RunSettings) -> lis
         "format": 1,
         "weights": weights,
         "metrics": made.rows,
+        "steps": made.steps,
         "truth": made.truth,
         "notes": made.sentences(),
         "published": published,
@@ -110,6 +117,8 @@ def text(made: Evaluated, settings: RunSettings) -> str:
     if not made.rows:
         return "No ground truth was given: nothing was measured."
     parts = [tables.table(made.rows)]
+    if made.steps:
+        parts.append(f"{STEPS}\n\n{tables.steps(made.steps)}")
     whole = [row for row in made.published if not row["name"].startswith("IoU/")]
     if whole:
         head = [["published", "value", "source", "protocol"]]
