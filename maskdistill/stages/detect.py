@@ -1,8 +1,8 @@
 """detect: noisy masks and cluster ids -> a Mask R-CNN, and its detections in every picture.
 
 In:   the pictures, or their tokens (`detect.size backbone`); proposals.jsonl, clusters.jsonl
-Out:  detect/train/ (model.safetensors, losses.jsonl), detect/detections.jsonl; clusters.json of
-      detections that are all of one cluster
+Out:  detect/train/ (model.safetensors, losses.jsonl), detect/detections.jsonl, found_again.json;
+      clusters.json of detections that are all of one cluster
 """
 
 from __future__ import annotations
@@ -216,13 +216,16 @@ def detect(job: Job, folder: DetectFolder, *, batch: int | None = None) -> Done:
         behind=job.settings.workers if size > 1 else 0,
     ) as journal:
         lines.write(folder.masks, rows())
-    # Said, not recorded: the masks are no part of the fingerprint. The page counts them anew.
+    outputs = [folder.masks]
+    # Not among the counts: who predicts without the proposals and clusters that were trained on has
+    # the same detections, and no such number.
     if (given := TrainedOn.of_run(job)) is not None:
         n_masks, n_met = given.found_again(folder.masks)
         job.progress.say(
             f"detect: the detector finds {n_met} of the {n_masks} masks that it was trained on"
         )
-    outputs = [folder.masks]
+        atomic.write_json(folder.found_again, {"masks": n_masks, "found": n_met})
+        outputs.append(folder.found_again)
     if own.brings_clusters:
         clustering = job.folder.own_clusters
         atomic.write_json(clustering.about, {"k": 1, "categories": []})
