@@ -93,7 +93,7 @@ def of_detections(
     """
     if again is None:
         again = record.read(folder.recluster.record) is not None
-    if again and settings.cluster.again:
+    if again and settings.cluster.again and not nothing_to_cluster(folder, settings):
         return made_by(folder, RECLUSTER)
     stage = counted_in(settings, again=False)
     own = folder.own_clusters if stage == "detect" else folder.cluster
@@ -138,6 +138,16 @@ def not_learnt(folder: RunFolder, settings: RunSettings) -> NotLearnt | None:
     except (ValueError, KeyError, TypeError) as error:
         raise RunError(f"{path}: cannot be read ({error}). Make it again: --from detect") from error
     return None if agreement.has_learnt(found.masks, found.found) else found
+
+
+def nothing_to_cluster(folder: RunFolder, settings: RunSettings) -> bool:
+    """Return whether no second clustering is made: a detector that learnt nothing finds nothing.
+
+    Label maps, which are of proposals then, do without.
+    """
+    entry = record.read(folder.detect.record)
+    n_found = None if entry is None else entry.counts.get("detections")
+    return n_found == 0 and not_learnt(folder, settings) is not None
 
 
 def of_label_maps(

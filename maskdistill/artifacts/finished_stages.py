@@ -43,7 +43,8 @@ class Outputs:
     def stale(self) -> str:
         """Return a sentence about stages that are stale, "" where there are none."""
         names = [entry.name for entry in STAGES if entry.name in freshness.SHOWN]
-        if not self.settings.cluster.again:
+        without = clusterings.nothing_to_cluster(self.folder, self.settings)
+        if not self.settings.cluster.again or without:
             names.remove(RECLUSTER)
         found = {name: self.others(name) for name in names}
         stale = [name for name, others in found.items() if others]

@@ -49,7 +49,8 @@ class PageSources:
         }
         for name in self.stale:
             self.records[name] = None
-        if not job.settings.cluster.again:
+        without = clusterings.nothing_to_cluster(self.folder, job.settings)
+        if not job.settings.cluster.again or without:
             self.records[RECLUSTER] = None  # what is there is an old one
         self.events = list(job.ledger.read())
         self.files = {

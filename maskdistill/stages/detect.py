@@ -20,7 +20,7 @@ from maskdistill.artifacts.token_views import TokenViews
 from maskdistill.engine import networks
 from maskdistill.engine.job import Image, Job
 from maskdistill.engine.stage import Done, Stage
-from maskdistill.errors import TrainingError
+from maskdistill.errors import TrainingError, setting
 from maskdistill.features.tokens import Tokens
 from maskdistill.masks import rle
 from maskdistill.proposals import pixels
@@ -85,6 +85,13 @@ def train(job: Job, folder: TrainFolder) -> Done:
     images = given.images
     if not len(given.clusters):
         raise TrainingError(f"{given.file.path}: holds no masks to train on")
+    if not any(len(given.of(image)[0]) for image in images):
+        raise TrainingError(
+            f"{given.file.path}: none of the masks of {len(images)} training pictures is trained "
+            f"on: they score less than {own.min_proposal_score}, or are left out as noise. Lower "
+            f"{setting('detect.min_proposal_score')}, or leave nothing out "
+            f"({setting('cluster.drop')})"
+        )
     model, batch_of, loss_of = (_on_tokens if own.on_tokens else _on_pictures)(job, given)
     steps = train_network.steps_of(own.train, len(images), "detect", on_tokens=own.on_tokens)
     halved = train_network.train(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from maskdistill.artifacts import clusterings
 from maskdistill.datasets.label_maps import map_folder
 from maskdistill.engine.job import Job
 from maskdistill.engine.stage import Stage, elsewhere, perform
@@ -58,11 +59,13 @@ def stages_of(verb: str, settings: RunSettings, folder: RunFolder) -> tuple[Stag
     """Return the stages that a verb does in a run, in order."""
     if verb == "cluster" and settings.cluster.of == "detections":
         return (cluster.again(settings),)
+    names = [entry.name for entry in STAGES if entry.verb == verb]
+    if RECLUSTER in names and clusterings.nothing_to_cluster(folder, settings):
+        names.remove(RECLUSTER)
     made = [
         # What is painted is known once there are detections.
-        label.stage(settings, folder) if entry.name == "label" else _MADE[entry.name](settings)
-        for entry in STAGES
-        if entry.verb == verb
+        label.stage(settings, folder) if name == "label" else _MADE[name](settings)
+        for name in names
     ]
     return tuple(stage for stage in made if stage is not None)
 

@@ -15,7 +15,7 @@ from maskdistill.artifacts.clusterings import NotLearnt
 from maskdistill.artifacts.finished_stages import Outputs
 from maskdistill.artifacts.mask_lines import detections, with_clusters
 from maskdistill.engine.job import Job
-from maskdistill.errors import RunError, StaleError
+from maskdistill.errors import RunError, StaleError, TrainingError
 from maskdistill.labels import paint
 from maskdistill.masks import rle
 from maskdistill.runs import fingerprints, lines
@@ -359,3 +359,37 @@ def test_a_segmenter_on_tokens_counts_in_the_clusters_of_the_proposals_and_names
     ids = np.unique([label_maps.read(path) for path in (out / "label" / "maps").iterdir()])
     assert set(ids) <= {0, 1, 2, 3}  # nothing is ignored: all that is trusted is painted
     assert len(ids) == 4
+
+
+def test_detections_of_a_detector_that_finds_nothing_are_not_clustered_again(
+    drawn, given, tmp_path
+):
+    nothing = {**given, "detect": {**given["detect"], "min_score": 1.0}}
+    out = tmp_path / "run"
+    api.run(pictures=drawn["pictures"], out=out, settings=nothing, quiet=True)
+    assert record(out, "detect")["counts"]["detections"] == 0
+    assert not (out / "recluster").exists()
+    assert set(states(out).values()) == {"done"}
+    assert maps(out)
+    found = api.load(out).predict(next(drawn["validation"].iterdir()))
+    assert found.label_names == [f"cluster {number}" for number in range(4)]
+    off = {**nothing, "label": {**nothing["label"], "keep_best_stage": False}}
+    with pytest.raises(TrainingError, match="The detector finds nothing: train it longer"):
+        api.run(
+            pictures=drawn["pictures"],
+            out=tmp_path / "off",
+            settings=off,
+            until="label",
+            quiet=True,
+        )
+
+
+def test_an_older_clustering_of_detections_is_not_asked_where_there_are_none_now(run, drawn):
+    api.detect(out=run, settings={"detect": {"min_score": 1.0}}, redo=True, quiet=True)
+    api.label(out=run, redo=True, quiet=True)
+    api.segment(out=run, redo=True, quiet=True)
+    api.report(out=run, quiet=True)
+    assert (run / "recluster" / "stage.json").exists()
+    assert "recluster" not in states(run)
+    assert "to be made again" not in (run / "report" / "index.html").read_text(encoding="utf-8")
+    assert api.load(run).assign is None
