@@ -18,7 +18,6 @@ from typing import Any, Literal
 import numpy as np
 
 from maskdistill.artifacts.mask_lines import with_clusters
-from maskdistill.errors import RunError
 from maskdistill.evaluation import agreement
 from maskdistill.runs import lines, record
 from maskdistill.runs.layout import ClusterFolder, RunFolder
@@ -125,9 +124,6 @@ def not_learnt(folder: RunFolder, settings: RunSettings) -> NotLearnt | None:
 
     They are of detections where the detector has learnt, where `label.keep_best_stage` is off,
     where detections are imported, and where it is not known how many masks were found again.
-
-    Raises:
-        RunError: the file that says how many cannot be read.
     """
     path = folder.detect.found_again
     if not settings.label.keep_best_stage or settings.detect.import_file or not path.exists():
@@ -135,8 +131,10 @@ def not_learnt(folder: RunFolder, settings: RunSettings) -> NotLearnt | None:
     try:
         known = json.loads(path.read_text(encoding="utf-8"))
         found = NotLearnt(int(known["masks"]), int(known["found"]))
-    except (ValueError, KeyError, TypeError) as error:
-        raise RunError(f"{path}: cannot be read ({error}). Make it again: --from detect") from error
+    except (ValueError, KeyError, TypeError):
+        # It is an output of detect: whatever reads detections says that it was changed, and `--from
+        # detect`, which mends it, asks here too.
+        return None
     return None if agreement.has_learnt(found.masks, found.found) else found
 
 

@@ -145,9 +145,22 @@ def test_of_a_detector_that_nothing_is_known_of_the_detections_are_painted(tmp_p
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[1]", '{"masks": null, "found": 1}'])
-def test_a_file_that_was_cut_short_is_named(tmp_path, text):
-    with pytest.raises(RunError, match=r"found_again\.json: cannot be read .*--from detect"):
-        clusterings.not_learnt(told(tmp_path, text), settings())
+def test_a_file_that_was_cut_short_says_nothing(tmp_path, text):
+    assert clusterings.not_learnt(told(tmp_path, text), settings()) is None
+
+
+@pytest.mark.parametrize("text", ["", None])
+def test_a_file_that_is_damaged_or_gone_is_named_and_made_again_when_asked(
+    drawn, given, run, made, text
+):
+    path = run / "detect" / "found_again.json"
+    path.unlink() if text is None else path.write_text(text)
+    with pytest.raises(RunError, match=r"detect: found_again\.json missing or changed"):
+        api.label(out=run, quiet=True)
+    again = {"pictures": drawn["pictures"], "out": run, "settings": given, "quiet": True}
+    api.run(**again, start="detect", until="label")
+    assert path.read_bytes() == (made / "detect" / "found_again.json").read_bytes()
+    assert maps(run) == maps(made)
 
 
 def test_the_presets_of_the_paper_paint_detections_whatever_was_learnt():
