@@ -101,7 +101,7 @@ class PagePictures:
         return galleries
 
     def _caption(self, stage: str, caption: str) -> str:
-        """Return what stands above a sheet; of label maps, what else they are of than detections."""
+        """Return what stands above a sheet; of label maps also why they are of proposals."""
         failed = self.sources.not_learnt if stage == "label" else None
         if failed is None:
             return caption
