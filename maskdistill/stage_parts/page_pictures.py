@@ -45,7 +45,7 @@ class PagePictures:
         return [
             Sheet(
                 stage=stage,
-                caption=caption,
+                caption=self._caption(stage, caption),
                 tiles=[
                     Tile(
                         image=self._overlay(stage, image),
@@ -64,9 +64,10 @@ class PagePictures:
         return [self._story(image) for image in self._best()]
 
     def galleries(self) -> list[ClusterGallery]:
-        """Return the last clustering's exemplars, nearest to the centroid first."""
+        """Return the exemplars of the clusters of the label maps, nearest to the centroid first."""
         sources = self.sources
-        stage = RECLUSTER if sources.records[RECLUSTER] else "cluster"
+        is_last = sources.records[RECLUSTER] and sources.not_learnt is None
+        stage = RECLUSTER if is_last else "cluster"  # that label maps count in
         if not sources.records[stage]:
             return []
         clustering = clusterings.made_by(sources.folder, stage)
@@ -98,6 +99,13 @@ class PagePictures:
                 )
             )
         return galleries
+
+    def _caption(self, stage: str, caption: str) -> str:
+        """Return what stands above a sheet; of label maps also why they are of proposals."""
+        failed = self.sources.not_learnt if stage == "label" else None
+        if failed is None:
+            return caption
+        return f"{caption} {failed.sentence[0].upper()}{failed.sentence[1:]}."
 
     def _spread(self) -> list[Image]:
         """Return the pictures of the contact sheets, spread evenly over all."""

@@ -1,11 +1,15 @@
 """label: confident detections -> one label map a picture.
 
-In:   detect/detections.jsonl, recluster/clusters.jsonl if `cluster.again`
+Proposals in place of detections where the detector has not learnt (`label.keep_best_stage`).
+
+In:   detect/detections.jsonl, found_again.json, recluster/clusters.jsonl if `cluster.again`; else
+      propose/proposals.jsonl, cluster/clusters.jsonl
 Out:  label/maps/<id>.png, coverage.json
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,35 +23,58 @@ from maskdistill.masks import rle
 from maskdistill.masks.boxes import masks_from_boxes
 from maskdistill.runs import atomic
 from maskdistill.runs.journal import Journal
-from maskdistill.runs.layout import LabelFolder
+from maskdistill.runs.layout import LabelFolder, RunFolder
 from maskdistill.settings import RunSettings, as_dict
 from maskdistill.settings.label import LabelSettings
 from maskdistill.types import Detections
 
 
 def parts(settings: RunSettings) -> dict[str, Any]:
-    """Return the settings that change the maps."""
+    """Return the settings that change maps that are painted from detections."""
     own = as_dict(settings.label)
+    own.pop("keep_best_stage")  # what is painted is told by `parts_of_proposals`
     shape, unsure = own.pop("shape"), own.pop("unsure_score")
     # Maps are the same as before there were these settings.
     own |= {} if shape == "mask" else {"shape": shape}
     return own | ({} if unsure is None or unsure >= own["min_score"] else {"unsure_score": unsure})
 
 
+def parts_of_proposals(settings: RunSettings) -> dict[str, Any]:
+    """Return the settings that change maps that are painted from proposals.
+
+    The least score of these is the detector's, which has been trained on them.
+    """
+    own = settings.label
+    return {"keep_best_stage": True, "overlap": own.overlap, "shape": own.shape}
+
+
 def work(job: Job, folder: LabelFolder) -> Done:
     """Select detections and paint them, a picture at a time.
 
-    A picture without any detection that counts gets no map.
+    A picture without any detection that counts gets no map. Where the detector has not learnt,
+    proposals are painted: all that count as training masks, of whatever score.
     """
-    settings = job.settings.label
+    settings, least = job.settings.label, 0.0
+    if (failed := clusterings.not_learnt(job.folder, job.settings)) is not None:
+        least = job.settings.detect.min_proposal_score or 0.0
+        # Scores of proposals are on another scale than the thresholds of detections.
+        settings = replace(settings, min_score=0.0, unsure_score=None)
+        job.ledger.write("warning", stage="label", what=failed.sentence)
+        job.progress.say(f"label: {failed.sentence}")
     size_of = {image.id: image.size for image in job.images}
     atomic.make_folder(folder.maps)
-    rows = clusterings.of_detections(job.folder, job.settings).rows()
+    rows = clusterings.of_label_maps(job.folder, job.settings).rows()
     progress = job.progress.bar("label", total=len(job.images), unit="pictures")
     with Journal(folder.parts.path) as journal, progress as bar:
         for row in rows:
             if row["id"] not in journal:
-                row["masks"] = [mask for mask in row.get("masks", []) if "left_out" not in mask]
+                row["masks"] = [
+                    mask
+                    for mask in row.get("masks", [])
+                    if "left_out" not in mask and (failed is None or mask["score"] >= least)
+                ]
+                if failed is not None:  # those of others need not be sorted; detections are
+                    row["masks"].sort(key=lambda mask: -mask["score"])
                 journal.add(
                     row["id"],
                     _painted(folder, row["id"], detections(row, size_of[row["id"]]), settings),
@@ -102,7 +129,19 @@ def _painted(
     return entry
 
 
-def stage(settings: RunSettings) -> Stage:
-    """Return the stage, which reads the clustering that its detections count in."""
+def stage(settings: RunSettings, folder: RunFolder) -> Stage:
+    """Return the stage, which reads the clustering that its maps count in.
+
+    Args:
+        folder: of the run, in which `detect` is complete, or not yet: it says what is painted.
+    """
+    if clusterings.not_learnt(folder, settings) is not None:
+        return Stage(
+            name="label",
+            version=1,
+            reads=("scan", "propose", "detect", "cluster"),
+            parts=parts_of_proposals,
+            work=work,
+        )
     reads = tuple(dict.fromkeys(["scan", "detect", clusterings.counted_in(settings)]))
     return Stage(name="label", version=1, reads=reads, parts=parts, work=work)

@@ -47,6 +47,8 @@ def content_of(sources: PageSources) -> ReportContent:
         coverage=coverage,
         losses=losses,
         found_again=sources.found_again,
+        in_place=f"{failed.sentence}." if (failed := sources.not_learnt) else "",
+        on_tokens=settings.detect.on_tokens,
     )
     opened: dict[str, Any] = next(
         (event for event in reversed(sources.events) if event["event"] == "open"), {}

@@ -107,7 +107,7 @@ def train(job: Job, folder: TrainFolder) -> Done:
             f"Lower {setting('label.min_score')}, "
             f"or keep the best detection ({setting('label.keep_best')})"
         )
-    n_clusters = clusterings.of_detections(job.folder, job.settings).k
+    n_clusters = clusterings.of_label_maps(job.folder, job.settings).k
     of = (_on_patches if own.size == BACKBONE else _on_pictures)(job, images, 1 + n_clusters)
     looks = (
         _looks(job, folder, of.model, steps=of.steps, n_clusters=n_clusters)
@@ -301,6 +301,11 @@ def trained(folder: RunFolder, settings: RunSettings) -> Any:
         model = segmenter.build(size=size, n_classes=len(state[last]))
     model.load_state_dict(state)
     return train_network.placed(model, networks.chosen(settings.device)).eval()
+
+
+def n_classes(model: Any) -> int:
+    """Return the number of classes of a segmenter, background among them."""
+    return int(list(model.state_dict().values())[-1].shape[0])
 
 
 def predict(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from maskdistill.artifacts import clusterings
 from maskdistill.datasets.label_maps import map_folder
 from maskdistill.engine.job import Job
 from maskdistill.engine.stage import Stage, elsewhere, perform
@@ -47,7 +48,6 @@ _MADE: dict[str, Callable[[RunSettings], Stage | None]] = {
     DETECT_TRAIN: lambda settings: None if settings.detect.import_file else detect.TRAIN,
     "detect": lambda settings: imported.DETECT if settings.detect.import_file else detect.PREDICT,
     RECLUSTER: lambda settings: cluster.again(settings) if settings.cluster.again else None,
-    "label": label.stage,
     SEGMENT_TRAIN: segment.train_stage,
     "segment": lambda settings: segment.PREDICT,
     "evaluate": lambda settings: evaluate.stage(),
@@ -55,11 +55,18 @@ _MADE: dict[str, Callable[[RunSettings], Stage | None]] = {
 }
 
 
-def stages_of(verb: str, settings: RunSettings) -> tuple[Stage, ...]:
-    """Return the stages that a verb does, in order."""
+def stages_of(verb: str, settings: RunSettings, folder: RunFolder) -> tuple[Stage, ...]:
+    """Return the stages that a verb does in a run, in order."""
     if verb == "cluster" and settings.cluster.of == "detections":
         return (cluster.again(settings),)
-    made = [_MADE[entry.name](settings) for entry in STAGES if entry.verb == verb]
+    names = [entry.name for entry in STAGES if entry.verb == verb]
+    if RECLUSTER in names and clusterings.nothing_to_cluster(folder, settings):
+        names.remove(RECLUSTER)
+    made = [
+        # What is painted is known once there are detections.
+        label.stage(settings, folder) if name == "label" else _MADE[name](settings)
+        for name in names
+    ]
     return tuple(stage for stage in made if stage is not None)
 
 
@@ -150,7 +157,7 @@ def do(
         redo = redo or verb == start
         if verb == "scan" and not redo and verb not in sources:
             scan.check_unchanged(job)
-        for stage in stages_of(verb, job.settings):
+        for stage in stages_of(verb, job.settings, job.folder):
             if verb == "evaluate":
                 other = _beside(job, against) if against else None
                 asked = evaluate.Beside(other=other, repeated=repeated or {}, show_all=show_all)
@@ -190,7 +197,7 @@ def _sources(job: Job, verbs: list[str], reuse: Mapping[str, Path]) -> dict[str,
     stages = {
         stage.name: (verb, stage)
         for verb in verbs
-        for stage in stages_of(verb, job.settings)
+        for stage in stages_of(verb, job.settings, job.folder)
         if not stage.always
     }
     if EMBEDDINGS in reuse and "cluster" in stages:
@@ -212,6 +219,8 @@ def _sources(job: Job, verbs: list[str], reuse: Mapping[str, Path]) -> dict[str,
         if BY_NAME[name].optional and by_verb_alone and not source.stage(name).record.exists():
             continue  # it has none: a run lacks nothing without it
         found[name] = source
+        if name == "label":
+            stage = label.stage(job.settings, source)  # painted from what it is there
         known = {"version": stage.version, "settings": stage.parts(job.settings)}
         here = record.read(job.folder.stage(name).record)
         if here is None or fingerprints.differences({key: here.parts[key] for key in known}, known):
@@ -228,6 +237,6 @@ def _ahead(job: Job, verbs: list[str], sources: Mapping[str, RunFolder]) -> list
             not stage.always
             and stage.name not in sources
             and not job.folder.stage(stage.name).record.exists()
-            for stage in stages_of(verb, job.settings)
+            for stage in stages_of(verb, job.settings, job.folder)
         )
     ]
