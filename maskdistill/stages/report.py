@@ -125,6 +125,7 @@ def _summary(sources: PageSources, name: str, alarms: Mapping[str, list[Alarm]])
         seconds=sum(seconds) if seconds else None,
         state=state,
         warnings=warnings,
+        numbers=sources.numbers(name),
     )
 
 
