@@ -214,7 +214,7 @@ def line(stage: str, numbers: Mapping[str, float | None]) -> str:
     """Return the numbers of a stage as one line of text; what there is none of is a dash.
 
     >>> line("cluster", {"entropy": 0.8412, "effective_clusters": 12.43, "clusters": 20})
-    'entropy of the clusters 0.841: as even as 12.4 of 20'
+    'clusters as even as 12.4 equal ones of 20 (entropy 0.841)'
     """
     of = {name: numbers.get(name) for name in NAMES[stage]}
     parts = []
@@ -232,8 +232,8 @@ def line(stage: str, numbers: Mapping[str, float | None]) -> str:
     if of.get("min_score") is not None:
         parts.append(f"detections from {of['min_score']:g} on, as painted")
     if "entropy" in of:
-        even = f"as even as {_shown(of['effective_clusters'], 1)} of {_shown(of['clusters'], 0)}"
-        parts.append(f"entropy of the clusters {_shown(of['entropy'])}: {even}")
+        even = f"{_shown(of['effective_clusters'], 1)} equal ones of {_shown(of['clusters'], 0)}"
+        parts.append(f"clusters as even as {even} (entropy {_shown(of['entropy'])})")
     return "; ".join(parts)
 
 
