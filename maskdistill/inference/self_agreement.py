@@ -1,4 +1,4 @@
-"""Self-agreement: the numbers that each stage says of itself, and its networks on mirrored pictures.
+"""Self-agreement: what each stage says of itself, its networks on mirrored pictures too.
 
 A stage is compared with itself on the mirror images of some pictures: no ground truth is in it.
 
