@@ -18,6 +18,7 @@ import numpy as np
 from maskdistill.artifacts import weights_used
 from maskdistill.evaluation import tables
 from maskdistill.evaluation.rows import Measure
+from maskdistill.measuring import stage_numbers
 from maskdistill.measuring.published import CAUTION
 from maskdistill.report.measured import MAIN, SPLITS
 from maskdistill.runs import atomic
@@ -60,6 +61,7 @@ class Evaluated:
         truth: sentences on the ground truth: what has one, what is void, what is odd in it.
         steps: what each stage gained over the one before, rows of measuring/steps.py.
         same: split -> measures that no seed changes, for the steps of other seeds; not written.
+        without_truth: what each stage says of itself, {"stage", "name", "value"}.
     """
 
     rows: list[dict[str, Any]] = field(default_factory=list)
@@ -71,6 +73,7 @@ class Evaluated:
     truth: list[str] = field(default_factory=list)
     steps: list[dict[str, Any]] = field(default_factory=list)
     same: dict[str, list[Measure]] = field(default_factory=dict, repr=False)
+    without_truth: list[dict[str, Any]] = field(default_factory=list)
 
     def sentences(self) -> list[str]:
         """Return the notes as lines of text, each with its stage and split."""
@@ -95,6 +98,7 @@ def write(folder: EvaluateFolder, made: Evaluated, settings: RunSettings) -> lis
         "truth": made.truth,
         "notes": made.sentences(),
         "published": published,
+        "without_truth": made.without_truth,
     }
     atomic.write_json(folder.metrics, written)
     atomic.write_text(folder.table, text(made, settings) + "\n")
@@ -114,8 +118,10 @@ def write(folder: EvaluateFolder, made: Evaluated, settings: RunSettings) -> lis
 
 def text(made: Evaluated, settings: RunSettings) -> str:
     """Return the whole table for people: ours, what others published, the weights."""
+    alone = stage_numbers.table(made.without_truth)
     if not made.rows:
-        return "No ground truth was given: nothing was measured."
+        nothing = "No ground truth was given: nothing was measured against it."
+        return "\n\n".join(part for part in (nothing, alone) if part)
     parts = [tables.table(made.rows)]
     if made.steps:
         parts.append(f"{STEPS}\n\n{tables.steps(made.steps)}")
@@ -131,6 +137,7 @@ def text(made: Evaluated, settings: RunSettings) -> str:
         "\n".join(f"- ground truth: {sentence}" for sentence in made.truth),
         "\n".join(f"- {sentence}" for sentence in made.sentences()),
         tables.on_seeds(made.rows),
+        alone,
         f"Weights: {weights_used.line(weights_used.used(settings))}",
     ]
     return "\n\n".join(part for part in parts if part)

@@ -33,6 +33,7 @@ class StageSummary:
         counts: what it made, {"masks": 812}; shown in this order.
         seconds: wall time, None where it is not known.
         warnings: degenerate results of this stage.
+        numbers: what the stage says of itself without ground truth, a line; "" where there is none.
     """
 
     name: str
@@ -41,6 +42,7 @@ class StageSummary:
     seconds: float | None = None
     state: State = "done"
     warnings: Sequence[Alarm] = ()
+    numbers: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

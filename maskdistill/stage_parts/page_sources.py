@@ -18,7 +18,7 @@ from maskdistill.artifacts.mask_lines import MaskFile
 from maskdistill.datasets.page_names import name_of
 from maskdistill.engine.job import Image, Job
 from maskdistill.errors import MaskDistillError
-from maskdistill.measuring import tables
+from maskdistill.measuring import stage_numbers, tables
 from maskdistill.report.measured import where_by_class
 from maskdistill.runs import lines, record
 from maskdistill.runs.stages import RECLUSTER, STAGES
@@ -131,6 +131,14 @@ class PageSources:
             for stage in ("cluster", RECLUSTER)
             if self.records[stage]
         }
+
+    def numbers(self, stage: str) -> str:
+        """Return what a stage says of itself without ground truth, as a line; "" where it is not.
+
+        A stage that was made before there were such numbers has dashes.
+        """
+        entry = self.records[stage] if stage in stage_numbers.NAMES else None
+        return "" if entry is None else stage_numbers.line(stage, entry.numbers)
 
     def evaluated(self, key: Literal["metrics", "published", "truth"]) -> list[Any]:
         """Return one list of metrics.json; older files have no figures of others."""

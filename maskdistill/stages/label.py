@@ -82,17 +82,17 @@ def work(job: Job, folder: LabelFolder) -> Done:
             bar.advance()
         entries = dict(journal.records())
     atomic.write_json(folder.coverage, {str(number): entry for number, entry in entries.items()})
-    painted = [number for number, entry in entries.items() if entry["masks"]]
-    coverage = [entries[number]["coverage"] for number in painted]
+    mapped = [number for number, entry in entries.items() if entry["masks"]]
+    coverage = [entries[number]["coverage"] for number in mapped]
     counts = {
-        "maps": len(painted),
-        "without_map": len(entries) - len(painted),
+        "maps": len(mapped),
+        "without_map": len(entries) - len(mapped),
         "masks": sum(entry["masks"] for entry in entries.values()),
         "mean_coverage": round(float(np.mean(coverage)), 4) if coverage else 0.0,
     }
     if unsure := [entry["ignored"] for entry in entries.values() if "ignored" in entry]:
         counts["mean_ignored"] = round(float(np.mean(unsure)), 4)
-    return Done(outputs=[folder.coverage, *map(folder.map_of, painted)], counts=counts)
+    return Done(outputs=[folder.coverage, *map(folder.map_of, mapped)], counts=counts)
 
 
 def _painted(
@@ -106,27 +106,34 @@ def _painted(
     chosen = select(found.scores, min_score=settings.min_score, keep_best=settings.keep_best)
     if not len(chosen):
         return {"coverage": None, "masks": 0}
+    label_map = painted(found, chosen, settings)
+    entry = {"coverage": round(float((label_map > 0).mean()), 6), "masks": len(chosen)}
+    unsure_score = settings.unsure_score
+    if unsure_score is not None and unsure_score < settings.min_score:
+        unsure = _masks(found, np.flatnonzero(found.scores >= unsure_score), settings)
+        label_map = ignoring(label_map, unsure)
+        entry["ignored"] = round(float((label_map == IGNORE).mean()), 6)
+    label_maps.write(folder.map_of(image_id), label_map)
+    return entry
 
-    def masks(positions: np.ndarray) -> np.ndarray:
-        if settings.shape == "box":
-            return masks_from_boxes(found.boxes_xyxy[positions], found.size)
-        return rle.decode([found.rles[position] for position in positions], size=found.size)
 
+def painted(found: Detections, chosen: np.ndarray, settings: LabelSettings) -> np.ndarray:
+    """Return the label map (H, W) uint8 of the detections of one picture at `chosen`."""
     assert settings.overlap != "auto"  # of resolved settings
-    label_map = paint(
-        masks(chosen),
+    return paint(
+        _masks(found, chosen, settings),
         found.clusters[chosen],
         found.scores[chosen],
         found.size,
         overlap=settings.overlap,
     )
-    entry = {"coverage": round(float((label_map > 0).mean()), 6), "masks": len(chosen)}
-    unsure_score = settings.unsure_score
-    if unsure_score is not None and unsure_score < settings.min_score:
-        label_map = ignoring(label_map, masks(np.flatnonzero(found.scores >= unsure_score)))
-        entry["ignored"] = round(float((label_map == IGNORE).mean()), 6)
-    label_maps.write(folder.map_of(image_id), label_map)
-    return entry
+
+
+def _masks(found: Detections, positions: np.ndarray, settings: LabelSettings) -> np.ndarray:
+    """Return what is painted of some detections, (n, H, W) bool."""
+    if settings.shape == "box":
+        return masks_from_boxes(found.boxes_xyxy[positions], found.size)
+    return rle.decode([found.rles[position] for position in positions], size=found.size)
 
 
 def stage(settings: RunSettings, folder: RunFolder) -> Stage:

@@ -10,6 +10,8 @@ from maskdistill.datasets.label_maps import map_folder
 from maskdistill.engine.job import Job
 from maskdistill.engine.stage import Stage, elsewhere, perform
 from maskdistill.errors import GroundTruthError, RunError, SettingsError, setting
+from maskdistill.inference import self_agreement
+from maskdistill.measuring import stage_numbers
 from maskdistill.runs import fingerprints, record
 from maskdistill.runs.layout import RunFolder
 from maskdistill.runs.stages import (
@@ -162,10 +164,12 @@ def do(
                 other = _beside(job, against) if against else None
                 asked = evaluate.Beside(other=other, repeated=repeated or {}, show_all=show_all)
                 stage = evaluate.stage(asked)
+            stage = self_agreement.with_numbers(stage)
             if not perform(stage, job, redo=redo, source=sources.get(stage.name)):
                 job.progress.say(f"{stage.name}: done before")
             elif stage.name == "scan":
                 evaluate.check_truth(job)
+            stage_numbers.tell(job, stage.name)
             if stage.name == "scan" and (ahead := _ahead(job, verbs, sources)):
                 job.progress.say(estimate.sentence(job, ahead))
     if "segment" in verbs and verbs[-1] == "report":
