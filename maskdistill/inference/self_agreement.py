@@ -92,12 +92,12 @@ def _of_detections(job: Job) -> Numbers:
 def _of_painted(job: Job) -> Numbers:
     """Return the numbers of the label maps; mirrored detections are named by the clustering."""
     folder, own = job.folder.label, job.settings.label
-    counted_in = clusterings.of_detections(job.folder, job.settings)
+    counted_in = clusterings.of_label_maps(job.folder, job.settings)
     numbers = stage_numbers.of_label_maps(
         [(folder.map_of(image.id), image) for image in job.images], n_clusters=counted_in.k
     )
-    if not _has_detector(job):
-        return numbers
+    if not _has_detector(job) or counted_in.of == "proposals":
+        return numbers  # of proposals that are painted in place of detections there is no agreement
     find = _detector(job)
     named = None
     if counted_in.stage == RECLUSTER:
@@ -126,7 +126,7 @@ def _of_painted(job: Job) -> Numbers:
 def _of_predictions(job: Job) -> Numbers:
     """Return the numbers of the segmenter's label maps."""
     folder, model = job.folder.segment, segment.trained(job.folder, job.settings)
-    k = clusterings.of_detections(job.folder, job.settings).k
+    k = clusterings.of_label_maps(job.folder, job.settings).k
     paths = [(folder.map_of(image.id), image) for image in job.images]
     numbers = stage_numbers.of_label_maps(
         [(path, image) for path, image in paths if path.exists()], n_clusters=k

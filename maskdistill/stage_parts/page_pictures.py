@@ -45,7 +45,7 @@ class PagePictures:
         return [
             Sheet(
                 stage=stage,
-                caption=self._caption(stage, caption.format(painted=self._painted())),
+                caption=self._caption(stage, caption).format(painted=self._painted()),
                 tiles=[
                     Tile(
                         image=self._overlay(stage, image),
