@@ -214,7 +214,10 @@ def _segment(settings: RunSettings, *, by_hand: bool, embedding: str) -> Segment
         small = by_hand or has_body or embedding == "descriptors"
         own = replace(own, size="small") if small else replace(own, size=BACKBONE)
     if own.pixels == "auto":
-        own = replace(own, pixels="refine" if by_hand else "plain")
+        if by_hand:
+            own = replace(own, pixels="refine")
+        else:
+            own = replace(own, pixels="crf" if own.size == BACKBONE else "plain")
     if own.size != BACKBONE:
         return own
     if by_hand:

@@ -38,6 +38,8 @@ from maskdistill.training import checkpoint
 Shown = tuple[np.ndarray, Tokens | Pending | None]
 # Logits (1, classes, rows, cols) of a picture, and (rows, cols) of them that it covers; None: all.
 Made = tuple[torch.Tensor, tuple[float, float] | None]
+# Of a class that takes part in the CRF of a head on patches; docs/log/segmenter.md, 2026-12-01.
+LEAST_PROBABLE = 0.05
 
 
 @dataclass(frozen=True)
@@ -177,6 +179,7 @@ def _on_patches(job: Job, images: Sequence[Image], n_classes: int) -> _Training:
         n_classes=n_classes,
         patch=_patch(job),
         most=own.patches,
+        share=own.patch_head.share,
         together=device_batches.size_of(networks.device(job), own.gpu_batch),
         title="segment: patches",
     )
@@ -349,7 +352,10 @@ def _patch(job: Job) -> int:
 def _drawing(settings: RunSettings, *, threads: int) -> dict[str, Any]:
     """Return what moves the outlines of label maps, as the settings want them."""
     how = settings.segment.pixels
+    # DeepLabv3's CRF is the paper's, with all classes.
+    least = LEAST_PROBABLE if settings.segment.size == BACKBONE else 0.0
     return {
+        "crf_least": least,
         "refine": pixels.refine if how == "refine" else None,
         "crf": partial(crf.dense_crf, **crf.MASKDISTILL, threads=threads) if how == "crf" else None,
     }

@@ -65,7 +65,7 @@ OF_DINO = {
     "embedding of": "dino_vits16",
     "trained on from": 0.0,
     "outlines": "plain",
-    "outlines of the segmenter": "plain",
+    "outlines of the segmenter": "crf",
 }
 OF_HANDCRAFTED = {
     "backbone": "handcrafted",

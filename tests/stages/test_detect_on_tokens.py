@@ -25,7 +25,12 @@ BACKBONE, K, STEPS = "timm/test_vit", 2, 4
 SETTINGS: dict[str, Any] = {
     "threads": 1,
     "weights": ["propose=none"],
-    "propose": {"backbone": BACKBONE, "pixels": "nearest", "maskdistill": {"short_side": 0}},
+    "propose": {
+        "backbone": BACKBONE,
+        "pixels": "nearest",
+        "method": "maskdistill",
+        "maskdistill": {"short_side": 0},
+    },
     "features": {"short_side": 0},
     "cluster": {"k": K, "again_min_score": 0.0},
     "detect": {

@@ -30,6 +30,7 @@ NETWORK: dict[str, Any] = {
     "propose": {
         "backbone": "timm/test_vit",
         "pixels": "nearest",
+        "method": "maskdistill",
         "maskdistill": {"short_side": 0},
     },
     "features": {"keep": "all", "blocks": [-3, -1], "short_side": 0},
@@ -256,7 +257,10 @@ def test_the_fingerprint_is_that_of_the_stage(kept):
 OTHERS = {
     "blocks": (settings(blocks=[-2]), "settings.blocks"),
     "backbone": (settings({"backbone": "timm/test_vit2"}), "settings.backbone"),
-    "scale": (settings({"maskdistill": {"short_side": 24}}), "short_side: None -> 24"),
+    "scale": (
+        settings({"method": "maskdistill", "maskdistill": {"short_side": 24}}),
+        "short_side: None -> 24",
+    ),
 }
 
 
