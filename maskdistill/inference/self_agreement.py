@@ -52,6 +52,17 @@ def with_numbers(stage: Stage) -> Stage:
     return replace(stage, numbers=numbers)
 
 
+def taken(job: Job, stage: str) -> Numbers:
+    """Return the numbers of a complete stage, taken now; those of proposals lack the agreement.
+
+    For runs that were made before stages had numbers.
+
+    Args:
+        stage: one of `stage_numbers.NAMES`.
+    """
+    return stage_numbers.rounded(_TAKE[stage](job))
+
+
 def _of_proposals(job: Job) -> Numbers:
     """Return the numbers of the proposals, but for the agreement, which is taken in their pass."""
     return stage_numbers.of_masks(lines.read(job.folder.propose.masks), job.images)
