@@ -229,10 +229,10 @@ def _patches(job: Job, backbone: str) -> float:
 
 
 def _usual_size(job: Job, backbone: str) -> tuple[int, int]:
-    """Return (height, width) px that a backbone is shown of the picture of middle size."""
-    return sorted(_sizes(job, backbone), key=lambda size: size[0] * size[1])[
-        min(len(job.images), SEEN) // 2
-    ]
+    """Return (height, width) px, whole patches, of the picture of middle size as it is shown."""
+    sizes, patch = _sizes(job, backbone), patch_of(backbone)
+    middle = sorted(sizes, key=lambda size: size[0] * size[1])[len(sizes) // 2]
+    return -(-middle[0] // patch) * patch, -(-middle[1] // patch) * patch
 
 
 def _sizes(job: Job, backbone: str) -> list[tuple[int, int]]:

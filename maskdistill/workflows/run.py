@@ -159,7 +159,8 @@ def do(
                 job.progress.say(f"{stage.name}: done before")
             elif stage.name == "scan":
                 evaluate.check_truth(job)
-            if stage.name == "scan" and (ahead := _ahead(job, verbs, sources)):
+            heard = stage.name == "scan" and not job.progress.quiet  # measuring takes seconds
+            if heard and (ahead := _ahead(job, verbs, sources)):
                 job.progress.say(estimate.sentence(job, ahead))
     if "segment" in verbs and verbs[-1] == "report":
         root = job.folder.root
