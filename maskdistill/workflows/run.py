@@ -170,7 +170,8 @@ def do(
             elif stage.name == "scan":
                 evaluate.check_truth(job)
             stage_numbers.tell(job, stage.name)
-            if stage.name == "scan" and (ahead := _ahead(job, verbs, sources)):
+            heard = stage.name == "scan" and not job.progress.quiet  # measuring takes seconds
+            if heard and (ahead := _ahead(job, verbs, sources)):
                 job.progress.say(estimate.sentence(job, ahead))
     if "segment" in verbs and verbs[-1] == "report":
         root = job.folder.root
