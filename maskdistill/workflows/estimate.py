@@ -37,6 +37,7 @@ PREDICTION = {"small": 60.0, "resnet50": 960.0, "backbone": 12.0}  # a picture
 # A head on patches: a patch and pass, and more a channel of the backbone; a picture's prediction.
 PATCH_PASS, PATCH_CHANNEL, PATCH_PREDICTION = 1.5e-3, 1.9e-5, 8.0
 CRF = 35.0  # a mask drawn to its picture's edges
+CRF_OF_MAP = 65.0  # a label map of about three classes that take part
 GPU_FASTER = 40.0  # a current GPU against two cores: an order of magnitude, no measurement
 CROP_SIDE = 320  # px of a detection's crop, where no setting bounds it
 # Detections of a detector on tokens, a training picture there is, and a picture at most: 6 of 28
@@ -206,11 +207,13 @@ def _on_patches(job: Job) -> tuple[float, float]:
     n, views = len(job.images), 1 + features.mirrored
     patches = _patches(job, backbone.backbone)
     a_patch = PATCH_PASS + PATCH_CHANNEL * width_of(backbone.backbone)[0]
-    learnt = own.patch_head.passes * min(own.patches, n * views * patches) * a_patch
+    drawn = min(own.patches, own.patch_head.share * n * views * patches)
+    learnt = own.patch_head.passes * drawn * a_patch
     if own.train.steps:
         learnt = own.train.steps * own.patch_head.batch * a_patch
     looks = 0 if features.keep != "none" else views + 1
-    return n * looks * _forward(backbone.backbone, patches), learnt + n * PATCH_PREDICTION
+    predicted = PATCH_PREDICTION + (CRF_OF_MAP if own.pixels == "crf" else 0.0)
+    return n * looks * _forward(backbone.backbone, patches), learnt + n * predicted
 
 
 def _kept_bytes(job: Job) -> float:

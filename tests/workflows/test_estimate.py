@@ -140,8 +140,8 @@ def test_a_head_on_tokens_takes_minutes_where_it_looks_again_more_and_no_more_th
 
     kept, computed = hours(features={"keep": "all"}), hours(features={"keep": "none"})
     # 480 x 640 px: 1200 patches of each of 2 views, 8 passes.
-    learnt = 75 * 2 * 1200 * 8 * (estimate.PATCH_PASS + 384 * estimate.PATCH_CHANNEL)
-    predicted = 75 * estimate.PATCH_PREDICTION
+    learnt = 0.3 * 75 * 2 * 1200 * 8 * (estimate.PATCH_PASS + 384 * estimate.PATCH_CHANNEL)
+    predicted = 75 * (estimate.PATCH_PREDICTION + estimate.CRF_OF_MAP)
     assert kept == pytest.approx((learnt + predicted) * 0.01 / 3600)
     looks = 75 * 3 * 1200 * (estimate.PATCH + 1200 * estimate.PAIR)
     assert computed == pytest.approx(kept + looks * 0.01 / 3600)
