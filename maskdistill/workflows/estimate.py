@@ -32,7 +32,7 @@ STEP = {  # a pixel of a batch, forward and back
 }
 # A step in mid-training, its masks decoded, beside a first one on made-up pictures: more of the
 # detector's boxes meet a mask then.
-LATER = 1.3
+LATER = 1.5
 PREDICTION = {"small": 60.0, "resnet50": 960.0, "backbone": 12.0}  # a picture
 # A head on patches: a patch and pass, and more a channel of the backbone; a picture's prediction.
 PATCH_PASS, PATCH_CHANNEL, PATCH_PREDICTION = 1.5e-3, 1.9e-5, 8.0
