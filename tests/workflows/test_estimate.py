@@ -146,4 +146,4 @@ def test_a_head_on_tokens_takes_minutes_where_it_looks_again_more_and_no_more_th
     looks = 75 * 3 * 1200 * (estimate.PATCH + 1200 * estimate.PAIR)
     assert computed == pytest.approx(kept + looks * 0.01 / 3600)
     few = hours(segment={"size": "backbone", "patches": 1200}, features={"keep": "all"})
-    assert few == pytest.approx((learnt / 150 + predicted) * 0.01 / 3600)
+    assert few == pytest.approx((learnt / 45 + predicted) * 0.01 / 3600)
