@@ -134,6 +134,7 @@ class ReportContent:
         losses: network -> rows {"step": 10, "<loss>": value, ...}, by step.
         masks_per_picture: stage -> number of masks of each picture.
         coverage: stage -> share of each picture's pixels that are not background, in [0, 1].
+        steps: rows of metrics.json's steps: stage, before, name, split, difference, interval, ...
         metrics: rows of metrics.json: stage, name, split, value, interval, pictures, protocol,
             maybe seeds and spread.
         published: figures of others: name, value, source, protocol.
@@ -160,6 +161,7 @@ class ReportContent:
     masks_per_picture: Mapping[str, Sequence[int]] = field(default_factory=dict)
     coverage: Mapping[str, Sequence[float]] = field(default_factory=dict)
     metrics: Sequence[Mapping[str, Any]] = ()
+    steps: Sequence[Mapping[str, Any]] = ()
     published: Sequence[Mapping[str, Any]] = ()
     truth: Sequence[str] = ()
     weights: Sequence[Mapping[str, str]] = ()

@@ -140,7 +140,7 @@ class PageSources:
         entry = self.records[stage] if stage in stage_numbers.NAMES else None
         return "" if entry is None else stage_numbers.line(stage, entry.numbers)
 
-    def evaluated(self, key: Literal["metrics", "published", "truth"]) -> list[Any]:
+    def evaluated(self, key: Literal["metrics", "steps", "published", "truth"]) -> list[Any]:
         """Return one list of metrics.json; older files have no figures of others."""
         path = self.folder.evaluate.metrics
         return json.loads(path.read_text(encoding="utf-8")).get(key, []) if path.exists() else []

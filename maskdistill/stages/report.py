@@ -78,6 +78,7 @@ def content_of(sources: PageSources) -> ReportContent:
         masks_per_picture=masks,
         coverage=coverage,
         metrics=sources.evaluated("metrics"),
+        steps=sources.evaluated("steps"),
         published=sources.evaluated("published"),
         truth=sources.evaluated("truth"),
         weights=weights_used.used(settings),
