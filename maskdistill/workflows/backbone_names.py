@@ -1,6 +1,6 @@
 """Backbone names: patch, width and depth of a ViT by its name, where nothing is loaded yet.
 
-In:   a name of --propose.backbone
+In:   a name of a backbone, as propose.backbone has it
 Out:  px of a patch; width and blocks
 """
 
