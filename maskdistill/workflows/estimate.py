@@ -41,8 +41,8 @@ CRF_OF_MAP = 65.0  # a label map of about three classes that take part
 GPU_FASTER = 40.0  # a current GPU against two cores: an order of magnitude, no measurement
 CROP_SIDE = 320  # px of a detection's crop, where no setting bounds it
 # Detections of a detector on tokens, a training picture there is, and a picture at most: 6 of 28
-# pictures, 14 of 54, 27 to 33 of 94, where 400 steps teach; how many of more is not known.
-DETECTIONS, MOST_DETECTIONS = 0.3, 35
+# pictures, 14 of 54, 27 to 33 of 94, 28 of 578, where 400 steps teach.
+DETECTIONS, MOST_DETECTIONS = 0.3, 28
 BYTES_A_PICTURE = 40_000  # masks, label maps, predictions
 SEEN = 200  # pictures whose sizes speak for all
 
