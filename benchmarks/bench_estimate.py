@@ -1,9 +1,13 @@
 """The constants of workflows/estimate.py: work in units of one matrix product, so that they hold on any machine.
 
     python benchmarks/bench_estimate.py [--threads 2] [--runs 7]
+    python benchmarks/bench_estimate.py --minutes [--product 0.0047]
 
 Each piece of work and the product (768 x 768 x 768, float32) are timed in turn in one process; the least
-ratio of `runs` is printed, with the greatest. A machine that is busy slows both.
+ratio of `runs` is printed, with the greatest. A machine that is busy slows both. `--minutes` computes
+the table of docs/guide.md from them: photographs of 640 x 480, `quick`, TokenCut on the tokens of block
+-2; the product timed here with one thread, or as given. The training of the detector is taken to gain
+nothing by more cores, all else to be divided by them.
 """
 
 from __future__ import annotations
@@ -17,11 +21,13 @@ import numpy as np
 import torch
 
 from maskdistill import detector, segmenter
+from maskdistill.engine.job import Image, Job
 from maskdistill.features import handcrafted, vit
 from maskdistill.proposals import tokencut
+from maskdistill.settings import load, resolve
 from maskdistill.training import Plan, augment, fit
-
-SIDE = 768
+from maskdistill.workflows import estimate
+from maskdistill.workflows.speed import SIDE, Speed, product_seconds
 
 
 def seconds(work: Callable[[], object]) -> float:
@@ -125,12 +131,40 @@ def prediction() -> Callable[[], object]:
     return work
 
 
+def minutes(product: float) -> None:
+    """Print the minutes of runs of three sizes, with two backbones, on 2 and 8 cores."""
+    verbs = ["propose", "cluster", "detect", "label", "segment"]
+    at = Speed(product)
+    print(f"product: {1000 * product:.1f} ms, one thread; minutes; GB where all tokens are kept")
+    for backbone in ("timm/deit_tiny_patch16_224", "dino_vits16"):
+        for n in (100, 1000, 10_000):
+            own = {"backbone": backbone, "method": "tokencut", "facet": "tokens", "block": -2}
+            given = {"device": "cpu", "propose": own, "cluster": {"k": 20}}
+            job = Job.alone(resolve(load({}, given)))
+            shared: dict[str, Any] = {"width": 640, "height": 480, "orientation": 1, "bytes": 9}
+            job._images = [
+                Image(id=1 + each, path=f"{each}.jpg", sha256="", split="train", **shared)
+                for each in range(n)
+            ]
+            hours, gigabytes = estimate.expected(job, verbs, at)
+            trained = estimate.by_stage(job, verbs)["detect"].seconds(at) / 60
+            rest = 60 * hours - trained
+            by_cores = [f"{cores} cores {trained + rest / cores:.0f}" for cores in (2, 8)]
+            print(f"{backbone}, {n} pictures: {', '.join(by_cores)}; {gigabytes:.1f} GB")
+
+
 def main() -> None:
     """Print a row a piece of work: products a unit of it."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--runs", type=int, default=7)
+    parser.add_argument("--minutes", action="store_true")
+    parser.add_argument("--product", type=float, default=0.0, help="seconds; 0: timed here")
     given = parser.parse_args()
+    if given.minutes:
+        torch.set_num_threads(1)
+        minutes(given.product or product_seconds())
+        return
     torch.set_num_threads(given.threads)
     one, other = torch.randn(SIDE, SIDE), torch.randn(SIDE, SIDE)
     small, n_small = vit_of("dino_vits16", 480, 640)

@@ -2,10 +2,12 @@
 
     python benchmarks/bench_features.py time --pictures FOLDER --weights FILE --backbone NAME
     python benchmarks/bench_features.py memory --numbers 100 1500
+    python benchmarks/bench_features.py chain --numbers 100 5000
 
 `time` proposes the same pictures with features.keep none and all, with and without the mirrored
 view, in one process, each run several times in turn; then reads all tokens back and computes them
-again. `memory` draws pictures of 96 px and prints the peak memory of a process for each number.
+again. `memory` draws pictures of 96 px and prints the peak memory of a process for each number;
+`chain` does so after each stage from scan to report, a few steps of training on kept tokens.
 """
 
 from __future__ import annotations
@@ -113,6 +115,53 @@ def peak(given: argparse.Namespace) -> None:
     print(f"{size:7.0f} MiB at most, {seconds:.1f} s")
 
 
+def chain(given: argparse.Namespace) -> None:
+    for number in given.numbers:
+        with tempfile.TemporaryDirectory() as folder:
+            pictures = Path(folder) / "pictures"
+            demo_pictures.write(
+                pictures,
+                Path(folder) / "truth.json",
+                n_pictures=number,
+                seed=1,
+                size=(96, 96),
+            )
+            words = [sys.executable, __file__, "chain-peak", folder]
+            done = subprocess.run(words, check=True, capture_output=True, text=True)
+        print(f"{number} pictures: MiB at most, up to and with the stage (seconds of the stage)")
+        print(done.stdout, flush=True)
+
+
+def chain_peak(given: argparse.Namespace) -> None:
+    own: dict[str, Any] = {
+        "threads": 1,
+        "device": "cpu",
+        "weights": ["propose=none"],
+        "features": {"keep": "all"},
+        "propose": {
+            "backbone": "timm/test_vit",
+            "method": "tokencut",
+            "facet": "tokens",
+            "block": -2,
+            "pixels": "nearest",
+        },
+        "cluster": {"k": 5, "min_side": 96},
+        "detect": {"max_detections": 5, "min_score": 0.0, "train": {"steps": 10}},
+        "segment": {"pixels": "plain", "patches": 20_000},
+        "label": {"min_score": 0.05},
+    }
+    out = Path(given.folder) / "run"
+    for until in ("scan", "propose", "cluster", "detect", "label", "segment", "report"):
+        began = time.perf_counter()
+        if until == "scan":
+            pictures = Path(given.folder) / "pictures"
+            api.run(pictures=pictures, out=out, settings=own, until=until, quiet=True)
+        else:
+            api.run(out=out, until=until, quiet=True)
+        size = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        print(f"{until:8} {size:7.0f} ({time.perf_counter() - began:.0f} s)", flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -130,6 +179,12 @@ def main() -> None:
     sized = parts.add_parser("memory")
     sized.add_argument("--numbers", type=int, nargs="+", default=[100, 1500])
     sized.set_defaults(do=memory)
+    whole = parts.add_parser("chain")
+    whole.add_argument("--numbers", type=int, nargs="+", default=[100, 5000])
+    whole.set_defaults(do=chain)
+    by_stage = parts.add_parser("chain-peak")
+    by_stage.add_argument("folder")
+    by_stage.set_defaults(do=chain_peak)
     one = parts.add_parser("peak")
     one.add_argument("number", type=int)
     one.add_argument("keep")

@@ -163,9 +163,12 @@ class Prediction:
     Attributes:
         instances: the detector's; none where the run's detections were imported.
         label_map: (H, W) uint8, 0 background, 1 + cluster; None where the run has no segmenter.
-        names: a word for each cluster, "cluster 3" where nobody named it.
+        names: a word for each cluster of the instances, "cluster 3" where nobody named it.
+        label_names: the same of the label map's clusters, which are those of the instances but
+            where the run's label maps are painted from proposals.
     """
 
     instances: Detections
     label_map: np.ndarray | None
     names: list[str]
+    label_names: list[str]

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 
 from maskdistill.artifacts import clusterings, freshness, label_maps
-from maskdistill.artifacts.clusterings import Clustering
+from maskdistill.artifacts.clusterings import Clustering, NotLearnt
 from maskdistill.engine.job import Image, Job
 from maskdistill.labels import IGNORE
 from maskdistill.runs import lines, record
@@ -35,7 +35,7 @@ class Outputs:
         found = freshness.others(self.folder, stage)
         if not found and stage in ("label", "segment"):
             label = record.read(self.folder.label.record)
-            counted_in = self.clustering("detections").stage
+            counted_in = self.clustering("label maps").stage
             if label is not None and counted_in not in label.parts["reads"]:
                 found = [counted_in]  # the maps count in the clusters of another stage
         return found
@@ -43,7 +43,8 @@ class Outputs:
     def stale(self) -> str:
         """Return a sentence about stages that are stale, "" where there are none."""
         names = [entry.name for entry in STAGES if entry.name in freshness.SHOWN]
-        if not self.settings.cluster.again:
+        without = clusterings.nothing_to_cluster(self.folder, self.settings)
+        if not self.settings.cluster.again or without:
             names.remove(RECLUSTER)
         found = {name: self.others(name) for name in names}
         stale = [name for name, others in found.items() if others]
@@ -80,11 +81,20 @@ class Outputs:
 
     def n_clusters(self, stage: str) -> int:
         """Return the number of clusters that the masks or label maps of a stage count in."""
-        return self.clustering("proposals" if stage == "cluster" else "detections").k
+        of_masks: Literal["proposals", "detections"] = (
+            "proposals" if stage == "cluster" else "detections"
+        )
+        return self.clustering("label maps" if stage in ("label", "segment") else of_masks).k
 
-    def clustering(self, of: Literal["proposals", "detections"]) -> Clustering:
-        """Return the clustering that masks count in: a second one only while it is current."""
+    def not_learnt(self) -> NotLearnt | None:
+        """Return the detector in place of whose detections proposals are painted, if so it is."""
+        return clusterings.not_learnt(self.folder, self.settings)
+
+    def clustering(self, of: Literal["proposals", "detections", "label maps"]) -> Clustering:
+        """Return the clustering that is counted in: a second one only while it is current."""
         if of == "proposals":
             return clusterings.made_by(self.folder, "cluster")
         again = self.settings.cluster.again and self.complete(RECLUSTER)
+        if of == "label maps":
+            return clusterings.of_label_maps(self.folder, self.settings, again=again)
         return clusterings.of_detections(self.folder, self.settings, again=again)

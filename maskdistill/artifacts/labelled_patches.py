@@ -32,6 +32,7 @@ def drawn(
     n_classes: int,
     patch: int,
     most: int,
+    share: float = 1.0,
     together: int = 1,
     title: str,
 ) -> Patches:
@@ -46,6 +47,7 @@ def drawn(
         n_classes: background included.
         patch: px of a side of a patch of the backbone.
         most: patches in all.
+        share: of each view's patches, in (0, 1].
         together: views that the backbone sees in one pass where they are of one size.
         title: beside the bar of progress.
     Raises:
@@ -81,6 +83,7 @@ def drawn(
         labelled(),
         [rows * cols for rows, cols in grids],
         most=most,
+        share=share,
         seed=job.settings.seed_of_chain,
     )
     if not len(made):

@@ -18,8 +18,8 @@ def refused(folder: RunFolder, stage: str, images: Iterable[Image]) -> frozenset
     """Return the ids of the pictures that a finished stage could not use, of some pictures.
 
     Args:
-        stage: propose, cluster (whose masks are proposals), detect, label (whose masks are
-            detections), or segment, whose refused pictures have no prediction.
+        stage: propose, cluster (whose masks are proposals), detect, label (of maps that are
+            painted from detections), or segment, whose refused pictures have no prediction.
         images: the pictures that are asked about.
     """
     if stage == "segment":

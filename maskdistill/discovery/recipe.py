@@ -139,6 +139,8 @@ class Recipe:
 
 def recipe_of(settings: ProposeSettings) -> Recipe:
     """Return the recipe that resolved settings (no `auto` left) describe."""
+    assert settings.facet != "auto"  # of resolved settings
+    assert settings.block is not None
     constants = as_dict(getattr(settings, settings.method))
     shown = Input(
         short_side=constants.pop("short_side", 0) or None,

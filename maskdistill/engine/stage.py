@@ -9,7 +9,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -37,12 +37,14 @@ class Done:
 
     Attributes:
         outputs: its files, all below the stage's base. counts: for status and report.
-        mixed: a training batch was halved on the way.
+        mixed: a training batch was halved on the way. numbers: taken in the stage's own pass, that
+            need no ground truth.
     """
 
     outputs: Sequence[Path]
     counts: Mapping[str, int | float]
     mixed: bool = False
+    numbers: Mapping[str, float | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,7 @@ class Stage:
         weights: the digest of the weights it starts from, None where there are none.
         looks_outside: it reads what no fingerprint knows: asked to do it again, it always does.
         always: it is done again each time, and never refused.
+        numbers: from the results, whose record is not there yet, to the record's numbers.
     """
 
     name: str
@@ -68,6 +71,7 @@ class Stage:
     weights: Callable[[Job], str | None] = lambda job: None
     looks_outside: bool = False
     always: bool = False
+    numbers: Callable[[Job, Done], Mapping[str, float | None]] = lambda job, done: done.numbers
 
 
 def perform(stage: Stage, job: Job, *, redo: bool, source: RunFolder | None = None) -> bool:
@@ -295,6 +299,7 @@ def _worked(stage: Stage, job: Job, parts: dict[str, Any], *, resumed: bool) -> 
         },
         mixed=done.mixed or len(machines) > 1,
         counts=dict(done.counts),
+        numbers=dict(stage.numbers(job, done)),
     )
 
 

@@ -27,6 +27,9 @@ OF_MASKS = (
 OF_LABEL_MAPS = (
     "share of the pixels on which the label maps agree; clusters one to one by common pixels"
 )
+# Of the masks that a detector was trained on: 0.7 where it learns, 0.1 where it does not.
+FOUND_AGAIN = 0.25
+MIN_MASKS = 20  # before anything is said of a share of them
 
 
 def of_masks(ious: Sequence[np.ndarray]) -> Statistic:
@@ -66,6 +69,21 @@ def found_again(iou: np.ndarray) -> int:
     2
     """
     return int((iou.max(axis=1) >= HIT).sum()) if iou.size else 0
+
+
+def has_learnt(n_masks: int, n_found: int) -> bool:
+    """Return whether a detector has learnt: it finds a quarter of its training masks again.
+
+    Of fewer than 20 masks nothing can be said, so that it counts as having learnt.
+
+    Args:
+        n_masks: masks that it was trained on.
+        n_found: of these, the masks that it finds (`found_again`, over all pictures).
+
+    >>> has_learnt(187, 8), has_learnt(200, 50), has_learnt(19, 0)
+    (False, True, True)
+    """
+    return n_masks < MIN_MASKS or n_found >= FOUND_AGAIN * n_masks
 
 
 def equal(label_map: np.ndarray, other: np.ndarray) -> tuple[int, int]:

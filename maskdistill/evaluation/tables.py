@@ -129,6 +129,28 @@ def compared(rows: Sequence[Mapping[str, Any]]) -> str:
     return markdown([["stage", "metric", "split", "this", "other", "difference", "p"], *body])
 
 
+def steps(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return the steps of a run as a table: stage, the one before, both values, the difference.
+
+    The difference has its interval and p, or mean and deviation over seeds. In per cent.
+    """
+    body = [
+        [
+            row["stage"],
+            row["before"],
+            row["name"],
+            row["split"],
+            shown({"value": row["value"]}),
+            shown({"value": row["other"]}),
+            shown({**row, "value": row["difference"]}),
+            "-" if row["p"] is None else f"{row['p']:.3f}",
+        ]
+        for row in rows
+    ]
+    head = ["stage", "before it", "metric", "split", "this", "that", "difference", "p"]
+    return markdown([head, *body])
+
+
 def markdown(lines: Sequence[Sequence[str]]) -> str:
     """Return lines of equal length, head first, as a table padded to each column's widest cell."""
     widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]

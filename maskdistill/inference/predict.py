@@ -20,7 +20,6 @@ from maskdistill.runs import atomic, record
 from maskdistill.runs.layout import RunFolder
 from maskdistill.runs.progress import Progress
 from maskdistill.runs.stages import DETECT_TRAIN, RECLUSTER, SEGMENT_TRAIN
-from maskdistill.settings import RunSettings
 from maskdistill.stages import detect, segment
 from maskdistill.types import Detections, Prediction
 
@@ -62,7 +61,7 @@ def work(
         return {}
 
     all_pages = (pages or model.settings.pages) == "all"
-    made_with = _made_with(RunFolder(root), model.settings, model.names)
+    made_with = _made_with(RunFolder(root), model)
     counts = result_folder.fill(
         out,
         pictures,
@@ -95,12 +94,15 @@ def write(target: Path, path: str, prediction: Prediction) -> None:
 def instances(prediction: Prediction) -> dict[str, Any]:
     """Return a prediction's instances as records for JSON: size, names and a list of instances.
 
-    Each instance has cluster, name, score, box_xyxy (half-open, px) and mask (RLE).
+    `label_names` are there where the label map counts in other clusters than the instances do. Each
+    instance has cluster, name, score, box_xyxy (half-open, px) and mask (RLE).
     """
     found: Detections = prediction.instances
+    own = prediction.label_names == prediction.names or prediction.label_map is None
     return {
         "size": list(found.size),
         "names": prediction.names,
+        **({} if own else {"label_names": prediction.label_names}),
         "instances": [
             {
                 "cluster": int(cluster),
@@ -116,19 +118,24 @@ def instances(prediction: Prediction) -> dict[str, Any]:
     }
 
 
-def _made_with(folder: RunFolder, settings: RunSettings, words: list[str]) -> dict[str, Any]:
+def _made_with(folder: RunFolder, model: models.Model) -> dict[str, Any]:
     """Return what predictions depend on.
 
     The networks and clusters by fingerprint, the settings of prediction, names of clusters where
     somebody gave some.
     """
+    settings = model.settings
     names = [DETECT_TRAIN, SEGMENT_TRAIN, *([RECLUSTER] if settings.cluster.again else [])]
     entries = {name: record.read(folder.stage(name).record) for name in names}
     made: dict[str, Any] = {
         name: entry.fingerprint for name, entry in entries.items() if entry is not None
     }
-    if any(word != f"cluster {number}" for number, word in enumerate(words)):
-        made["names"] = words
+    words = {"names": model.names}
+    if model.label_names != model.names:
+        words["label_names"] = model.label_names
+    for key, own in words.items():
+        if any(word != f"cluster {number}" for number, word in enumerate(own)):
+            made[key] = own
     return {
         **made,
         "detect": detect.PREDICT.parts(settings),

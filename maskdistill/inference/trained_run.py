@@ -39,7 +39,8 @@ class Model:
         settings: those of the run.
         detector: None where the run's detections were imported.
         segmenter: None where the run has none yet.
-        names: of the clusters, by number.
+        names: of the clusters of instances, by number.
+        label_names: of the clusters of label maps, by number.
         assign: from a picture and the instances in it to their clusters (n,) int64, where label
             maps count in a second clustering; None: instances keep those of the detector.
         reading: how files are read: as the run's pictures were.
@@ -55,6 +56,8 @@ class Model:
         assign: Callable[[np.ndarray, Detections], np.ndarray] | None = None,
         reading: Reading | None = None,
         look: Callable[[np.ndarray], Tokens] | None = None,
+        *,
+        label_names: list[str] | None = None,
     ) -> None:
         self.settings, self.detector, self.segmenter, self.names = (
             settings,
@@ -63,6 +66,7 @@ class Model:
             names,
         )
         self.assign, self.look = assign, look
+        self.label_names = names if label_names is None else label_names
         self.reading = settings.reading if reading is None else reading
 
     def predict(self, picture: np.ndarray | str | Path) -> Prediction:
@@ -99,7 +103,12 @@ class Model:
             label_map = None
             if self.segmenter is not None:
                 label_map = segment.predict(self.segmenter, picture, self.settings, seen=seen)
-        return Prediction(instances=instances, label_map=label_map, names=self.names)
+        return Prediction(
+            instances=instances,
+            label_map=label_map,
+            names=self.names,
+            label_names=self.label_names,
+        )
 
 
 def load(root: Path, *, device: str = "auto", crf: bool = False) -> Model:
@@ -149,8 +158,7 @@ def load(root: Path, *, device: str = "auto", crf: bool = False) -> Model:
     assign = None
     own = clusterings.of_detections(folder, settings)
     if own.stage == RECLUSTER and detector is not None:
-        # Label maps, and so the segmenter, count in clusters of the detections: the instances must
-        # too.
+        # What is named of detections is named by that clustering of them.
         assign = cluster.assigner(Job.alone(settings), own)
     if own.folder.about.exists():
         words = cluster_names.of(own.folder)
@@ -160,8 +168,18 @@ def load(root: Path, *, device: str = "auto", crf: bool = False) -> Model:
             f"cluster {number}"
             for number in range(len(detector.roi_heads.box_predictor.cls_score.bias) - 1)
         ]
+    of_maps, label_names = clusterings.of_label_maps(folder, settings), words
+    if of_maps.of == "proposals" and segmenter is not None:
+        there = of_maps.folder.about.exists()  # else a model that was taken out of its run
+        label_names = (
+            cluster_names.of(of_maps.folder)
+            if there
+            else [f"cluster {number}" for number in range(segment.n_classes(segmenter) - 1)]
+        )
     reading = reading_of(settings, folder)
-    return Model(settings, detector, segmenter, words, assign, reading, look)
+    return Model(
+        settings, detector, segmenter, words, assign, reading, look, label_names=label_names
+    )
 
 
 def _check_clusters(folder: RunFolder, settings: RunSettings) -> None:
@@ -170,10 +188,12 @@ def _check_clusters(folder: RunFolder, settings: RunSettings) -> None:
     Raises:
         RunError: they count in others.
     """
-    clustering = clusterings.of_detections(folder, settings).stage
-    trained = [(SEGMENT_TRAIN, "label"), ("label", clustering)]
-    if clustering == "cluster":  # else the detector's own clusters are not looked at
-        trained.insert(0, (DETECT_TRAIN, clustering))
+    of_maps = clusterings.of_label_maps(folder, settings).stage
+    trained = [(SEGMENT_TRAIN, "label"), ("label", of_maps)]
+    if (
+        clusterings.of_detections(folder, settings).stage == "cluster"
+    ):  # else the detector's own clusters are not looked at
+        trained.insert(0, (DETECT_TRAIN, "cluster"))
     for name, read in trained:
         if not freshness.is_of(folder, name, read):
             raise RunError(f"{folder.root}: {freshness.sentence(folder, [name], [read])}")

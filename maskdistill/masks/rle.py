@@ -73,6 +73,18 @@ def areas(rles: Sequence[Rle]) -> np.ndarray:
     return np.array([int(coco.area(_theirs(rle))) for rle in rles], np.int64)
 
 
+def area_of_union(rles: Sequence[Rle]) -> int:
+    """Return on how many pixels one mask at least lies; 0 without masks.
+
+    >>> area_of_union(encode(np.array([[[1, 0, 0]], [[1, 1, 0]]], bool)))
+    2
+
+    Args:
+        rles: of one size.
+    """
+    return int(areas([_union([_theirs(each) for each in rles])])[0]) if rles else 0
+
+
 def boxes(rles: Sequence[Rle]) -> np.ndarray:
     """Return the tight box of each mask, (n, 4) float32 half-open xyxy; zeros for an empty one."""
     xywh = np.array([coco.toBbox(_theirs(rle)) for rle in rles], np.float32).reshape(-1, 4)

@@ -51,7 +51,8 @@ class Measured:
     Attributes:
         measures: trivial answers first, then stage by stage.
         confusions: stage -> (classes, classes + 1) pixels, rows truth, the last column no class.
-        notes: stage -> what became of pictures that it has nothing of; it is in the protocols too.
+        notes: stage -> what became of pictures that it has nothing of, and of what else its label
+            maps are than of detections; it is in the protocols too.
         void: pixels of the truth that no label map counts, and all; of none where the truth was
             not looked at by pixels.
     """
@@ -114,6 +115,7 @@ class _Run:
         self.images = [known.image for known in joined]
         self.notes: dict[str, str] = {}
         self.refused: dict[str, frozenset[int]] = {}
+        self.not_learnt = self.outputs.not_learnt()
 
     def of_trivial_masks(self) -> list[Measure]:
         """Return what one mask a picture reaches: all of it, or the middle."""
@@ -253,15 +255,18 @@ class _Run:
         """Return the numbers of a stage with a word on pictures that it has nothing of, if any."""
         left_out, n = self._refused(stage), len(self.images)
         parts = []
+        if stage == "label" and self.not_learnt is not None:
+            parts.append(self.not_learnt.sentence)
         if left_out:
             is_of_masks = stage in ("propose", "detect")
             cost = "no masks, so misses" if is_of_masks else "all their pixels count as wrong"
             paths = [image.name for image in self.images if image.id in left_out]
             parts.append(f"{len(left_out)} of {n} pictures refused ({listed(paths, 3)}): {cost}")
         if stage == "label":
+            what = "detection" if self.not_learnt is None else "proposal"
             empty = refused.unmapped(self.outputs.folder, self.images) - left_out
             if empty:
-                parts.append(f"{len(empty)} of {n} pictures without a detection: all background")
+                parts.append(f"{len(empty)} of {n} pictures without a {what}: all background")
         if not found or not parts:
             return found
         self.notes[found[0].stage] = note = "; ".join(parts)
@@ -269,7 +274,8 @@ class _Run:
 
     def _refused(self, stage: str) -> frozenset[int]:
         if stage not in self.refused:
-            found = refused.refused(self.outputs.folder, stage, self.images)
+            of = "propose" if stage == "label" and self.not_learnt is not None else stage
+            found = refused.refused(self.outputs.folder, of, self.images)
             self.refused[stage] = found
         return self.refused[stage]
 

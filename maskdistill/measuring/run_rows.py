@@ -13,6 +13,7 @@ from maskdistill.artifacts.ground_truth import Known
 from maskdistill.engine.job import Job
 from maskdistill.evaluation import bootstrap, rows
 from maskdistill.evaluation.rows import over_seeds, same_for_all
+from maskdistill.measuring import steps
 from maskdistill.measuring.run_measures import measured
 from maskdistill.measuring.tables import Evaluated
 
@@ -40,6 +41,10 @@ def of_run(
             len(pictures), resamples=job.settings.evaluate.bootstrap, seed=job.settings.seed
         )
         made.rows += rows.rounded(rows.built(found.measures, samples, split=split))
+        # Of proposals, which no seed changes, the first run's own.
+        known = like.same.get(split, []) if like is not None else []
+        made.same[split] = [each for each in found.measures if same_for_all(each.stage)]
+        made.steps += rows.rounded(steps.of_split([*known, *found.measures], samples, split=split))
         made.confusions |= {(split, stage): counts for stage, counts in found.confusions.items()}
         made.notes |= {(split, stage): note for stage, note in found.notes.items()}
         made.void[split] = found.void
@@ -69,4 +74,11 @@ def of_seeds(
         notes |= {
             (split, f"{stage} of seed {number}"): note for (split, stage), note in own.items()
         }
-    return replace(made, rows=made.rows + rows.rounded(over), notes=notes), each
+    gained = steps.over_seeds({number: one.steps for number, one in each.items()})
+    made = replace(
+        made,
+        rows=made.rows + rows.rounded(over),
+        steps=made.steps + rows.rounded(gained),
+        notes=notes,
+    )
+    return made, each

@@ -17,6 +17,8 @@ import numpy as np
 
 from maskdistill.artifacts import weights_used
 from maskdistill.evaluation import tables
+from maskdistill.evaluation.rows import Measure
+from maskdistill.measuring import stage_numbers
 from maskdistill.measuring.published import CAUTION
 from maskdistill.report.measured import MAIN, SPLITS
 from maskdistill.runs import atomic
@@ -38,6 +40,7 @@ ROWS = (
     "protocol",
 )
 CLASSES = ("split", "class", "stage", "value", "low", "high", "seeds", "spread", "of", "source")
+STEPS = "What each stage gained over the one before it, on the same pictures:"
 NO_CLASS = "no class"  # the column of predictions that are none: clusters without a class
 MOST_NOTES = (
     2  # lines of a summary, which has ten: its first and last, the truth, and six stages at most
@@ -56,6 +59,9 @@ class Evaluated:
         notes: (split, stage) -> what became of pictures that the stage has nothing of.
         void: split -> pixels of the truth that no label map counts, and all.
         truth: sentences on the ground truth: what has one, what is void, what is odd in it.
+        steps: what each stage gained over the one before, rows of measuring/steps.py.
+        same: split -> measures that no seed changes, for the steps of other seeds; not written.
+        without_truth: what each stage says of itself, {"stage", "name", "value"}.
     """
 
     rows: list[dict[str, Any]] = field(default_factory=list)
@@ -65,6 +71,9 @@ class Evaluated:
     notes: dict[tuple[str, str], str] = field(default_factory=dict)
     void: dict[str, tuple[int, int]] = field(default_factory=dict)
     truth: list[str] = field(default_factory=list)
+    steps: list[dict[str, Any]] = field(default_factory=list)
+    same: dict[str, list[Measure]] = field(default_factory=dict, repr=False)
+    without_truth: list[dict[str, Any]] = field(default_factory=list)
 
     def sentences(self) -> list[str]:
         """Return the notes as lines of text, each with its stage and split."""
@@ -85,9 +94,11 @@ def write(folder: EvaluateFolder, made: Evaluated, settings: RunSettings) -> lis
         "format": 1,
         "weights": weights,
         "metrics": made.rows,
+        "steps": made.steps,
         "truth": made.truth,
         "notes": made.sentences(),
         "published": published,
+        "without_truth": made.without_truth,
     }
     atomic.write_json(folder.metrics, written)
     atomic.write_text(folder.table, text(made, settings) + "\n")
@@ -107,9 +118,13 @@ def write(folder: EvaluateFolder, made: Evaluated, settings: RunSettings) -> lis
 
 def text(made: Evaluated, settings: RunSettings) -> str:
     """Return the whole table for people: ours, what others published, the weights."""
+    alone = stage_numbers.table(made.without_truth)
     if not made.rows:
-        return "No ground truth was given: nothing was measured."
+        nothing = "No ground truth was given: nothing was measured against it."
+        return "\n\n".join(part for part in (nothing, alone) if part)
     parts = [tables.table(made.rows)]
+    if made.steps:
+        parts.append(f"{STEPS}\n\n{tables.steps(made.steps)}")
     whole = [row for row in made.published if not row["name"].startswith("IoU/")]
     if whole:
         head = [["published", "value", "source", "protocol"]]
@@ -122,6 +137,7 @@ def text(made: Evaluated, settings: RunSettings) -> str:
         "\n".join(f"- ground truth: {sentence}" for sentence in made.truth),
         "\n".join(f"- {sentence}" for sentence in made.sentences()),
         tables.on_seeds(made.rows),
+        alone,
         f"Weights: {weights_used.line(weights_used.used(settings))}",
     ]
     return "\n\n".join(part for part in parts if part)

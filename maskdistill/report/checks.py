@@ -13,13 +13,11 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from maskdistill.evaluation.agreement import has_learnt
 from maskdistill.report.content import Alarm
 
 ONE_CLUSTER = 0.8  # share of all masks
 WHOLE_PICTURE = 0.9  # of a picture's area, for the median mask
-# Of the masks that the detector was trained on: 0.7 where it learns, 0.1 where it does not.
-FOUND_AGAIN = 0.25
-MIN_MASKS = 20  # before anything is said of a share of them
 MIN_ROWS = 20  # of losses, before anything is said of their course
 
 
@@ -31,6 +29,8 @@ def alarms(
     coverage: Mapping[str, Sequence[float]] | None = None,
     losses: Mapping[str, Sequence[Mapping[str, float]]] | None = None,
     found_again: tuple[int, int] | None = None,
+    in_place: str = "",
+    on_tokens: bool = False,
 ) -> dict[str, list[Alarm]]:
     """Return all that looks degenerate in a run; what was not handed in is not judged.
 
@@ -42,6 +42,8 @@ def alarms(
             [0, 1].
         losses: stage (detect, segment) -> rows {"step", loss names}, by step.
         found_again: masks that the detector was trained on, and how many of them it finds.
+        in_place: what is painted in place of the detections of one that has not learnt, "" where
+            nothing is. on_tokens: the detector is of size backbone.
     Returns:
         stage -> alarms, of stages that have some, in the order in which they were handed in.
     """
@@ -55,7 +57,9 @@ def alarms(
     for stage, rows in (losses or {}).items():
         found.setdefault(stage, []).extend(of_losses(stage, rows))
     if found_again is not None:
-        found.setdefault("detect", []).extend(of_found_again(*found_again))
+        found.setdefault("detect", []).extend(
+            of_found_again(*found_again, in_place=in_place, on_tokens=on_tokens)
+        )
     for stage, shares in (coverage or {}).items():
         found.setdefault(stage, []).extend(of_coverage(stage, shares))
     return {stage: some for stage, some in found.items() if some}
@@ -139,22 +143,36 @@ def of_cluster_sizes(sizes: Sequence[int]) -> list[Alarm]:
     ]
 
 
-def of_found_again(n_masks: int, n_found: int) -> list[Alarm]:
+def of_found_again(
+    n_masks: int, n_found: int, *, in_place: str = "", on_tokens: bool = False
+) -> list[Alarm]:
     """Return an alarm where a detector did not learn even the masks that it was trained on.
 
     Args:
-        n_masks: masks that it was trained on; nothing is said of fewer than MIN_MASKS.
+        n_masks: masks that it was trained on; nothing is said of fewer than 20.
         n_found: of these, the masks that it finds.
+        in_place: the sentence about what is painted in place of its detections, "" where these are.
+        on_tokens: it is of size backbone, whose body nobody can train better.
     """
-    if n_masks < MIN_MASKS or n_found >= FOUND_AGAIN * n_masks:
+    if has_learnt(n_masks, n_found):
         return []
+    seen = (
+        f"it finds {n_found} of the {n_masks} masks that it was trained on. "
+        "What comes after it, label maps and segmenter, is made of its guesses."
+    )
+    better = "from weights that somebody trained (--detect.size resnet50 --weights detect=dino_resnet50, for a GPU)"
+    if on_tokens:
+        better = "on other proposals (--propose.method)"
+    advice = f"Train it longer (--detect.train.steps), on more pictures, or {better}. "
+    advice += (
+        "Detections alone are its guesses: the proposals are better masks, and `export` writes them too."
+        if in_place
+        else "The proposals may be better masks: --label.keep-best-stage paints these, `export` writes them too."
+    )
     return [
         Alarm(
-            what=f"The detector has not learnt: it finds {n_found} of the {n_masks} masks that it was trained on. "
-            "What comes after it, label maps and segmenter, is made of its guesses.",
-            advice="Train it longer (--detect.train.steps), on more pictures, or from weights that somebody trained "
-            "(--detect.size resnet50 --weights detect=dino_resnet50, for a GPU). The proposals may be better masks: "
-            "`export` writes them too.",
+            what=f"The detector has not learnt: {in_place or seen}",
+            advice=advice,
         )
     ]
 

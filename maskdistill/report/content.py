@@ -33,6 +33,7 @@ class StageSummary:
         counts: what it made, {"masks": 812}; shown in this order.
         seconds: wall time, None where it is not known.
         warnings: degenerate results of this stage.
+        numbers: what the stage says of itself without ground truth, a line; "" where there is none.
     """
 
     name: str
@@ -41,6 +42,7 @@ class StageSummary:
     seconds: float | None = None
     state: State = "done"
     warnings: Sequence[Alarm] = ()
+    numbers: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,6 +134,7 @@ class ReportContent:
         losses: network -> rows {"step": 10, "<loss>": value, ...}, by step.
         masks_per_picture: stage -> number of masks of each picture.
         coverage: stage -> share of each picture's pixels that are not background, in [0, 1].
+        steps: rows of metrics.json's steps: stage, before, name, split, difference, interval, ...
         metrics: rows of metrics.json: stage, name, split, value, interval, pictures, protocol,
             maybe seeds and spread.
         published: figures of others: name, value, source, protocol.
@@ -158,6 +161,7 @@ class ReportContent:
     masks_per_picture: Mapping[str, Sequence[int]] = field(default_factory=dict)
     coverage: Mapping[str, Sequence[float]] = field(default_factory=dict)
     metrics: Sequence[Mapping[str, Any]] = ()
+    steps: Sequence[Mapping[str, Any]] = ()
     published: Sequence[Mapping[str, Any]] = ()
     truth: Sequence[str] = ()
     weights: Sequence[Mapping[str, str]] = ()

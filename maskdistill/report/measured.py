@@ -161,6 +161,36 @@ def summary(metrics: Sequence[Mapping[str, Any]]) -> list[Main]:
     return found
 
 
+def gains(steps: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
+    """Return what each stage gained over the one before it, a line a number, as text.
+
+    Of a run with seeds the mean difference and its deviation; else the difference and its interval.
+    A difference whose interval leaves out 0 is `sure`.
+    """
+    over = {(*_key(row), row["before"]) for row in steps if "seeds" in row}
+    found = []
+    for row in steps:
+        is_over = "seeds" in row
+        if not _is_number(row["difference"]) or is_over != ((*_key(row), row["before"]) in over):
+            continue
+        interval = row["interval"]
+        around = "{:+.3f} – {:+.3f}".format(*interval) if interval else ""
+        if row.get("spread") is not None:
+            around = f"± {row['spread']:.3f} over {row['seeds']} seeds"
+        found.append(
+            {
+                "stage": row["stage"],
+                "before": row["before"],
+                "name": row["name"],
+                "split": row["split"],
+                "difference": f"{row['difference']:+.3f}",
+                "around": around,
+                "sure": "yes" if interval and (interval[0] > 0 or interval[1] < 0) else "",
+            }
+        )
+    return found
+
+
 def tables(metrics: Sequence[Mapping[str, Any]]) -> list[tuple[str, list[Group]]]:
     """Return (split, stages with their rows), without IoU by class.
 

@@ -20,7 +20,15 @@ from PIL import Image
 from maskdistill.evaluation.tables import by_class, on_seeds
 from maskdistill.report import curves, figures
 from maskdistill.report.content import ReportContent, Sheet, StageSummary
-from maskdistill.report.measured import CHOSEN, class_iou, explained, headlines, summary, tables
+from maskdistill.report.measured import (
+    CHOSEN,
+    class_iou,
+    explained,
+    gains,
+    headlines,
+    summary,
+    tables,
+)
 
 TEMPLATES = Path(__file__).parent / "templates"
 QUALITY = 80  # of WebP; a tile of 280 px weighs about 10 KB
@@ -63,6 +71,7 @@ def render(content: ReportContent) -> str:
         sheets=sheets,
         headlines=headlines(content.metrics),
         summary=summary(content.metrics),
+        gains=gains(content.steps),
         tables=tables(content.metrics),
         splits=[split for split, _ in tables(content.metrics)],
         truth=content.truth,

@@ -142,6 +142,7 @@ class DetectFolder(StageFolder):
     """detect/."""
 
     masks = File("detections.jsonl")  # a picture a line
+    found_again = File("found_again.json")  # how many of its training masks the detector finds
 
 
 class _Maps(StageFolder):

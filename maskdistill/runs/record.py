@@ -6,7 +6,7 @@ Where it is missing, the stage is not complete.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,8 @@ class StageRecord:
         mixed: whether device, thread count or training batch changed on the way: the bytes are then
             not those of one go.
         counts: for status and report.
+        numbers: that need no ground truth, name -> value, None where there is none; empty of a
+            record that was written before there were any.
     """
 
     stage: str
@@ -35,6 +37,7 @@ class StageRecord:
     outputs: dict[str, str]
     mixed: bool
     counts: dict[str, Any]
+    numbers: dict[str, Any] = field(default_factory=dict)
 
 
 _TYPES = {"str": str, "int": int, "bool": bool, "dict[str, Any]": dict, "dict[str, str]": dict}
@@ -49,9 +52,10 @@ def read(path: Path) -> StageRecord | None:
     try:
         row = json.loads(path.read_text(encoding="utf-8"))
         entry = StageRecord(**row)
-        for field in fields(StageRecord):
-            if not isinstance(row[field.name], _TYPES[str(field.type)]):
-                raise TypeError(f"{field.name}: wanted {field.type}, found {row[field.name]!r}")
+        for each in fields(StageRecord):
+            found = getattr(entry, each.name)
+            if not isinstance(found, _TYPES[str(each.type)]):
+                raise TypeError(f"{each.name}: wanted {each.type}, found {found!r}")
         return entry
     except FileNotFoundError:
         return None

@@ -88,7 +88,7 @@ STAGES: tuple[StageEntry, ...] = (
         name="detect",
         verb="detect",
         reads=("scan", DETECT_TRAIN),
-        writes=("detections.jsonl",),
+        writes=("detections.jsonl", "found_again.json"),
         help="noisy masks -> a Mask R-CNN, and its detections",
         does="A Mask R-CNN, trained on these noisy masks, says what it finds again and again.",
     ),
@@ -102,7 +102,7 @@ STAGES: tuple[StageEntry, ...] = (
     StageEntry(
         name="label",
         verb="label",
-        reads=("scan", "detect", "cluster", RECLUSTER),
+        reads=("scan", "propose", "detect", "cluster", RECLUSTER),
         writes=("coverage.json", "maps/<id>.png"),
         help="confident detections -> label maps",
         does="Confident detections are painted as label maps.",

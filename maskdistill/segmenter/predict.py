@@ -91,6 +91,7 @@ def label_map(
     refine: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None,
     crf: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None,
     crf_side: int = 1024,
+    crf_least: float = 0.0,
 ) -> np.ndarray:
     """Return the label map (H, W) uint8 of a picture's logits: the class of the largest one.
 
@@ -103,9 +104,11 @@ def label_map(
             as they are.
         crf: from (rgb, probabilities (classes, h, w) float32) to better ones; None: no such.
         crf_side: px; a larger picture is reduced to it for the CRF, which would need gigabytes.
+        crf_least: classes whose probability is less in every pixel do not take part in the CRF, in
+            [0, 1): they win nowhere, and each costs as much as one that does. 0: all take part.
     """
     if crf is not None:
-        logits, covered = _after_crf(logits, rgb, crf, crf_side, covered), None
+        logits, covered = _after_crf(logits, rgb, crf, crf_side, covered, crf_least), None
     found = _largest(logits, rgb.shape[:2], covered)
     return outlines.refined(found, rgb, refine) if refine else found
 
@@ -116,12 +119,22 @@ def _after_crf(
     crf: Callable[[np.ndarray, np.ndarray], np.ndarray],
     side: int,
     covered: tuple[float, float] | None,
+    least: float,
 ) -> Tensor:
-    """Return probabilities (1, classes, h, w) after the CRF, at the picture's size or at `side`."""
+    """Return probabilities (1, classes, h, w) after the CRF, at the picture's size or at `side`.
+
+    Those of classes that took no part are 0.
+    """
     size = resize.within(rgb.shape[:2], side)
     rgb = resize.reduced(rgb, size)
     given = _enlarged(logits, size, covered).softmax(dim=1)[0].cpu().numpy()
-    return torch.from_numpy(crf(rgb, given))[None]
+    # Who wins a pixel has 1 / classes there: at least one takes part, and nobody who won is lost.
+    taking_part = np.flatnonzero(given.max(axis=(1, 2)) >= min(least, 1 / len(given)))
+    found, some = np.zeros_like(given), given[taking_part]
+    if len(some) < len(given):
+        some /= some.sum(axis=0)
+    found[taking_part] = crf(rgb, some) if len(some) > 1 else some
+    return torch.from_numpy(found)[None]
 
 
 def _enlarged(

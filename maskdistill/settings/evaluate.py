@@ -32,6 +32,10 @@ class EvaluateSettings:
     published: str = ""
     # resamplings of the pictures for the intervals; 0: no intervals
     bootstrap: Annotated[int, Range(0)] = 200
+    # pictures, spread evenly, on which each stage is compared with itself on their mirror images
+    # when it is made: numbers without ground truth, in its stage.json; 0: none; changes no result
+    # and makes no stage again
+    agreement_pictures: Annotated[int, Range(0)] = 24
 
     def __post_init__(self) -> None:
         check_ranges(self, "evaluate")
@@ -41,7 +45,7 @@ class EvaluateSettings:
 class ReportSettings:
     """The page at the end."""
 
-    tiles: Annotated[int, Range(1)] = 24  # pictures a contact sheet
+    tiles: Annotated[int, Range(1)] = 12  # pictures a contact sheet, the same ones for each stage
     tile_px: Annotated[int, Range(32)] = 280  # longer side of a tile
 
     def __post_init__(self) -> None:

@@ -17,6 +17,10 @@ class LabelSettings:
     unsure_score: Annotated[float | None, Range(0, 1)] = None
     # paint the best detection of a picture that has none above min_score; source: release
     keep_best: bool = True
+    # paint the clustered proposals in place of detections where the detector finds less than a
+    # quarter of its training masks again: all proposals that it was trained on, whatever min_score,
+    # which is of detections; no in the paper; docs/log/segmenter.md
+    keep_best_stage: bool = True
     # later masks: left out, painted below, or as the release did; auto: below for detect.size
     # backbone, whose detections overlap more, else skip; docs/log/detector.md
     overlap: Literal["auto", "skip", "below", "legacy"] = "auto"

@@ -12,6 +12,8 @@ Method = Literal["auto", "maskdistill", "lost", "tokencut", "maskcut"]
 METHODS: tuple[str, ...] = tuple(name for name in typing.get_args(Method) if name != "auto")
 Facet = Literal["keys", "queries", "values", "tokens"]
 FACETS: tuple[str, ...] = typing.get_args(Facet)
+# Written out, not built of Facet: a type checker reads literals alone.
+FacetOrAuto = Literal["auto", "keys", "queries", "values", "tokens"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,11 +104,15 @@ class ProposeSettings:
 
     # dino_vits16 | dino_vits8 | dino_vitb16 | dino_vitb8 | timm/<model> | handcrafted
     backbone: str = "dino_vits16"
-    method: Method = "auto"  # auto: tokencut for handcrafted, else maskdistill
-    # of the backbone whose queries and keys are used, -1 the last; source: MaskDistill, Sec. 3.1
-    block: int = -1
-    # of the block: what patches are compared by
-    facet: Facet = "keys"
+    # auto: maskdistill for dino_*, whose attention it was made for, else tokencut;
+    # docs/log/proposals.md, 2026-12-01
+    method: Method = "auto"
+    # of the backbone whose features are used, -1 the last; None: -1 (source: MaskDistill, Sec.
+    # 3.1), but -2 for tokencut and maskcut on networks that are not dino_*
+    block: int | None = None
+    # of the block: what patches are compared by; auto: keys, as all four papers have it, but tokens
+    # for tokencut and maskcut on networks that are not dino_*
+    facet: FacetOrAuto = "auto"
     # queries and keys after the rotation by position of DINOv3 and its kin; others have none
     rotated: bool = False
     # subtract the mean key; auto: not for dino_*, handcrafted, nor where tokencut or maskcut

@@ -35,15 +35,23 @@ def resolve(settings: RunSettings) -> RunSettings:
         )
     if by_hand and propose.facet == "values":
         raise ValueError("propose.facet: handcrafted has keys, queries and tokens, but no values")
-    method = (
-        propose.method if propose.method != "auto" else ("tokencut" if by_hand else "maskdistill")
-    )
+    is_dino = propose.backbone.startswith("dino_")
+    method = propose.method
+    if method == "auto":
+        method = "maskdistill" if is_dino else "tokencut"
+    # Keys of the last block are DINO's gift; what else is trained is cut better by tokens.
+    cuts = method in ("tokencut", "maskcut")
+    cuts_others = cuts and not (is_dino or by_hand)
+    block, facet = propose.block, propose.facet
+    if block is None:
+        block = -2 if cuts_others else -1
+    if facet == "auto":
+        facet = "tokens" if cuts_others else "keys"
     centre = propose.centre_keys
     if centre == "auto":
         # Cuts of tokens by a threshold of the cosine find less after centring; signs of keys say
         # nothing before it.
-        cuts_tokens = method in ("tokencut", "maskcut") and propose.facet == "tokens"
-        centre = "no" if by_hand or cuts_tokens or propose.backbone.startswith("dino_") else "yes"
+        centre = "no" if by_hand or is_dino or (cuts and facet == "tokens") else "yes"
     pixels = propose.pixels
     if pixels == "auto":
         pixels = "refine" if by_hand else "crf"
@@ -59,6 +67,8 @@ def resolve(settings: RunSettings) -> RunSettings:
     propose = replace(
         propose,
         method=method,
+        block=block,
+        facet=facet,
         centre_keys=centre,
         pixels=pixels,
         max_patches=propose.max_patches or (2400 if by_hand else MOST_PATCHES),
@@ -204,7 +214,10 @@ def _segment(settings: RunSettings, *, by_hand: bool, embedding: str) -> Segment
         small = by_hand or has_body or embedding == "descriptors"
         own = replace(own, size="small") if small else replace(own, size=BACKBONE)
     if own.pixels == "auto":
-        own = replace(own, pixels="refine" if by_hand else "plain")
+        if by_hand:
+            own = replace(own, pixels="refine")
+        else:
+            own = replace(own, pixels="crf" if own.size == BACKBONE else "plain")
     if own.size != BACKBONE:
         return own
     if by_hand:

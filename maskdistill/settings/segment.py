@@ -15,6 +15,9 @@ class PatchHeadSettings:
     """The head of size backbone, on patches."""
 
     hidden: Annotated[int, Range(0)] = 384  # width of its one hidden layer; 0: a linear head
+    # of each view's patches, drawn evenly, in (0, 1]: neighbours are alike, so that more cost time
+    # alone (docs/log/segmenter.md)
+    share: Annotated[float, Range(0, 1, low_open=True)] = 0.3
     passes: Annotated[int, Range(1)] = 8  # over all drawn patches, where train.steps is 0
     batch: Annotated[int, Range(1)] = 2048  # patches a step
     learning_rate: Annotated[float, Range(0, low_open=True)] = 1e-3  # at the first step
@@ -41,7 +44,8 @@ class SegmentSettings:
     # share of the pixels, the hardest ones, that the loss takes, in (0, 1]; 0.2 in the release
     hardest: Annotated[float, Range(0, 1, low_open=True)] = 0.3
     # move outlines to edges: plain (no), refine (by colours), crf (the paper's dense CRF); auto:
-    # refine for handcrafted
+    # refine for handcrafted, crf for size backbone, whose patches are coarse, else plain;
+    # docs/log/segmenter.md, 2026-12-01
     pixels: Literal["auto", "plain", "refine", "crf"] = "auto"
     # weights that are the result: average (of train.average, the last where that is 0), last, or
     # best_on_the_reported_data: of highest mIoU on the ground truth that is reported on, as the

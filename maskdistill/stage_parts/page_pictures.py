@@ -10,6 +10,7 @@ import numpy as np
 
 from maskdistill.artifacts import cluster_names, clusterings, label_maps
 from maskdistill.engine.job import Image
+from maskdistill.labels import select
 from maskdistill.masks import rle
 from maskdistill.report import overlays
 from maskdistill.report.colours import palette
@@ -18,13 +19,12 @@ from maskdistill.runs.stages import RECLUSTER
 from maskdistill.stage_parts.page_sources import PageSources
 
 STORIES = 4  # pictures at the head of the page
-SHOWN_FROM = 0.3  # score of a detection; fainter ones hide the others
 TRUSTED_FROM = 0.5  # score of a mask that speaks for a picture at the head
 EXEMPLARS, EXEMPLARS_OF_MANY, MANY = 8, 4, 40  # crops a cluster; of more than MANY clusters fewer
 CROP_PX = 96  # side of an exemplar
 CAPTIONS = {
     "propose": "Proposals, coloured by cluster.",
-    "detect": f"Detections with a score of at least {SHOWN_FROM}, fainter where less certain.",
+    "detect": "Detections that label maps are painted of: {painted}. Fainter where less certain.",
     "label": "Label maps: what the segmenter is trained on.",
     "segment": "Predictions of the segmenter.",
 }
@@ -45,7 +45,7 @@ class PagePictures:
         return [
             Sheet(
                 stage=stage,
-                caption=caption,
+                caption=self._caption(stage, caption).format(painted=self._painted()),
                 tiles=[
                     Tile(
                         image=self._overlay(stage, image),
@@ -59,14 +59,21 @@ class PagePictures:
             if self.sources.records[stage]
         ]
 
+    def _painted(self) -> str:
+        """Return which detections the run paints, in words."""
+        own = self.sources.job.settings.label
+        least = f"score at least {own.min_score:g}"
+        return f"{least}, or the best one of a picture without such" if own.keep_best else least
+
     def stories(self) -> list[Story]:
         """Return some pictures with what each stage made of them, the most confident first."""
         return [self._story(image) for image in self._best()]
 
     def galleries(self) -> list[ClusterGallery]:
-        """Return the last clustering's exemplars, nearest to the centroid first."""
+        """Return the exemplars of the clusters of the label maps, nearest to the centroid first."""
         sources = self.sources
-        stage = RECLUSTER if sources.records[RECLUSTER] else "cluster"
+        is_last = sources.records[RECLUSTER] and sources.not_learnt is None
+        stage = RECLUSTER if is_last else "cluster"  # that label maps count in
         if not sources.records[stage]:
             return []
         clustering = clusterings.made_by(sources.folder, stage)
@@ -98,6 +105,13 @@ class PagePictures:
                 )
             )
         return galleries
+
+    def _caption(self, stage: str, caption: str) -> str:
+        """Return what stands above a sheet; of label maps also why they are of proposals."""
+        failed = self.sources.not_learnt if stage == "label" else None
+        if failed is None:
+            return caption
+        return f"{caption} {failed.sentence[0].upper()}{failed.sentence[1:]}."
 
     def _spread(self) -> list[Image]:
         """Return the pictures of the contact sheets, spread evenly over all."""
@@ -146,7 +160,11 @@ class PagePictures:
         assert file is not None
         rows = list(enumerate(file.masks(image.id)))
         if stage == "detect":
-            rows = [(number, mask) for number, mask in rows if mask["score"] >= SHOWN_FROM]
+            # All of them, thousands of low score, would hide what the run goes on with.
+            scores = np.array([mask["score"] for _, mask in rows], np.float32)
+            own = sources.job.settings.label
+            kept = select(scores, min_score=own.min_score, keep_best=own.keep_best)
+            rows = [rows[place] for place in kept]
         if not rows:
             return small
         masks = rle.decode([mask["rle"] for _, mask in rows])

@@ -18,7 +18,7 @@ from maskdistill.artifacts.mask_lines import MaskFile
 from maskdistill.datasets.page_names import name_of
 from maskdistill.engine.job import Image, Job
 from maskdistill.errors import MaskDistillError
-from maskdistill.measuring import tables
+from maskdistill.measuring import stage_numbers, tables
 from maskdistill.report.measured import where_by_class
 from maskdistill.runs import lines, record
 from maskdistill.runs.stages import RECLUSTER, STAGES
@@ -34,6 +34,7 @@ class PageSources:
         records: stage -> its record; None where it is not complete, stale, or not asked for.
         stale: stages that were made from others than are there.
         files: propose, detect -> masks; None where there are none.
+        not_learnt: the detector in place of whose detections proposals are painted; None: they are.
         found_again: how many masks the detector was trained on, and how many of them it finds.
         ids: propose, detect -> {(picture id, number of the mask): cluster}.
         events: of the ledger, in order.
@@ -48,7 +49,8 @@ class PageSources:
         }
         for name in self.stale:
             self.records[name] = None
-        if not job.settings.cluster.again:
+        without = clusterings.nothing_to_cluster(self.folder, job.settings)
+        if not job.settings.cluster.again or without:
             self.records[RECLUSTER] = None  # what is there is an old one
         self.events = list(job.ledger.read())
         self.files = {
@@ -57,6 +59,7 @@ class PageSources:
         }
         given = TrainedOn.of_run(job) if self.records["detect"] else None
         self.found_again = None if given is None else given.found_again(self.folder.detect.masks)
+        self.not_learnt = self.outputs.not_learnt()
         self.ids = {"propose": self._ids("proposals"), "detect": self._ids("detections")}
 
     def refused(self) -> list[tuple[str, str]]:
@@ -129,7 +132,15 @@ class PageSources:
             if self.records[stage]
         }
 
-    def evaluated(self, key: Literal["metrics", "published", "truth"]) -> list[Any]:
+    def numbers(self, stage: str) -> str:
+        """Return what a stage says of itself without ground truth, as a line; "" where it is not.
+
+        A stage that was made before there were such numbers has dashes.
+        """
+        entry = self.records[stage] if stage in stage_numbers.NAMES else None
+        return "" if entry is None else stage_numbers.line(stage, entry.numbers)
+
+    def evaluated(self, key: Literal["metrics", "steps", "published", "truth"]) -> list[Any]:
         """Return one list of metrics.json; older files have no figures of others."""
         path = self.folder.evaluate.metrics
         return json.loads(path.read_text(encoding="utf-8")).get(key, []) if path.exists() else []

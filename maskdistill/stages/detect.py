@@ -1,8 +1,8 @@
 """detect: noisy masks and cluster ids -> a Mask R-CNN, and its detections in every picture.
 
 In:   the pictures, or their tokens (`detect.size backbone`); proposals.jsonl, clusters.jsonl
-Out:  detect/train/ (model.safetensors, losses.jsonl), detect/detections.jsonl; clusters.json of
-      detections that are all of one cluster
+Out:  detect/train/ (model.safetensors, losses.jsonl), detect/detections.jsonl, found_again.json;
+      clusters.json of detections that are all of one cluster
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from maskdistill.artifacts.token_views import TokenViews
 from maskdistill.engine import networks
 from maskdistill.engine.job import Image, Job
 from maskdistill.engine.stage import Done, Stage
-from maskdistill.errors import TrainingError
+from maskdistill.errors import TrainingError, setting
 from maskdistill.features.tokens import Tokens
 from maskdistill.masks import rle
 from maskdistill.proposals import pixels
@@ -85,6 +85,13 @@ def train(job: Job, folder: TrainFolder) -> Done:
     images = given.images
     if not len(given.clusters):
         raise TrainingError(f"{given.file.path}: holds no masks to train on")
+    if not any(len(given.of(image)[0]) for image in images):
+        raise TrainingError(
+            f"{given.file.path}: none of the masks of {len(images)} training pictures is trained "
+            f"on: they score less than {own.min_proposal_score}, or are left out as noise. Lower "
+            f"{setting('detect.min_proposal_score')}, or leave nothing out "
+            f"({setting('cluster.drop')})"
+        )
     model, batch_of, loss_of = (_on_tokens if own.on_tokens else _on_pictures)(job, given)
     steps = train_network.steps_of(own.train, len(images), "detect", on_tokens=own.on_tokens)
     halved = train_network.train(
@@ -216,13 +223,16 @@ def detect(job: Job, folder: DetectFolder, *, batch: int | None = None) -> Done:
         behind=job.settings.workers if size > 1 else 0,
     ) as journal:
         lines.write(folder.masks, rows())
-    # Said, not recorded: the masks are no part of the fingerprint. The page counts them anew.
+    outputs = [folder.masks]
+    # Not among the counts: who predicts without the proposals and clusters that were trained on has
+    # the same detections, and no such number.
     if (given := TrainedOn.of_run(job)) is not None:
         n_masks, n_met = given.found_again(folder.masks)
         job.progress.say(
             f"detect: the detector finds {n_met} of the {n_masks} masks that it was trained on"
         )
-    outputs = [folder.masks]
+        atomic.write_json(folder.found_again, {"masks": n_masks, "found": n_met})
+        outputs.append(folder.found_again)
     if own.brings_clusters:
         clustering = job.folder.own_clusters
         atomic.write_json(clustering.about, {"k": 1, "categories": []})

@@ -15,7 +15,7 @@ from maskdistill.artifacts.finished_stages import Outputs
 from maskdistill.artifacts.ground_truth import Known
 from maskdistill.engine.job import Job
 from maskdistill.engine.stage import Done, Stage
-from maskdistill.measuring import compare_runs, published, run_rows, tables
+from maskdistill.measuring import compare_runs, published, run_rows, stage_numbers, tables
 from maskdistill.measuring.tables import Evaluated
 from maskdistill.runs.layout import EvaluateFolder
 from maskdistill.settings import RunSettings, as_dict
@@ -56,7 +56,7 @@ def parts(settings: RunSettings) -> dict[str, Any]:
 
 
 def work(job: Job, folder: EvaluateFolder, asked: Beside) -> Done:
-    """Write evaluate/metrics.json; without ground truth an empty one, and a line that says so.
+    """Write evaluate/metrics.json; without ground truth what stages say of themselves.
 
     Raises:
         GroundTruthError: what is given cannot be read, is of another size, or of no picture of the
@@ -76,10 +76,12 @@ def work(job: Job, folder: EvaluateFolder, asked: Beside) -> Done:
         made.truth = ground_truth.sentences(job, sources, joined, made.void)
         made, of_seeds = run_rows.of_seeds(job, made, joined, names, repeated)
         for number, twin in repeated.items():
+            of_seeds[number].without_truth = stage_numbers.rows_of(stage_numbers.of_run(twin))
             twin.folder.evaluate.record.unlink(missing_ok=True)  # of an evaluation of its own
             tables.write(twin.folder.evaluate, of_seeds[number], twin.settings)
     else:
         job.progress.say("evaluate: no ground truth given (--ground-truth), so nothing is measured")
+    made.without_truth = stage_numbers.rows_of(stage_numbers.of_run(job))
     outputs = tables.write(folder, made, job.settings)
     if made.rows:
         is_whole = asked.show_all

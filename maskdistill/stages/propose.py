@@ -6,7 +6,7 @@ Out:  propose/proposals.jsonl
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +23,7 @@ from maskdistill.engine.stage import Done, Stage
 from maskdistill.features import Prepared
 from maskdistill.features.tokens import Tokens
 from maskdistill.masks import rle
+from maskdistill.measuring import stage_numbers
 from maskdistill.memory import in_halves
 from maskdistill.pictures import of_like_shape
 from maskdistill.runs import lines
@@ -42,7 +43,8 @@ class Loaded:
     Attributes:
         prepared: for the backbone.
         rgb: the picture, where its outlines are redrawn.
-        mirrored: for the backbone, where tokens of the mirrored picture are kept.
+        mirrored: for the backbone, where tokens of the mirrored picture are kept, or its masks are
+            compared with those of the picture.
     """
 
     prepared: Prepared
@@ -50,8 +52,9 @@ class Loaded:
     mirrored: Prepared | None
 
 
-# Of a picture: its features, and the tokens of its views that are to be kept; None: did not fit.
-Seen = tuple[PictureFeatures | None, list[Tokens] | None]
+# Features of a picture and of the mirrored one; None: did not fit, or was not looked at.
+Seen = tuple[PictureFeatures | None, PictureFeatures | None]
+MIRRORED = "mirrored"  # in a journal: partners among the masks of both views, masks of both
 TOLD = (Note.FALLBACK, Note.NOT_FINITE, Note.SMALLER)  # notes of a picture that the ledger repeats
 
 
@@ -101,10 +104,13 @@ def work(job: Job, folder: ProposeFolder) -> Done:
         [job.images[position] for position in batch] for batch in of_like_shape(shapes, size=size)
     ]
 
+    compared = {image.id for image in stage_numbers.sampled(job)}
+
     def load(image: Image) -> Loaded:
         """Return what is needed of a picture ahead of the device."""
         rgb = job.read_picture(image, first=True)
         looks_twice = keeper is not None and kept.mirrored and keeper.wants(image)
+        looks_twice = looks_twice or image.id in compared
         return Loaded(
             prepared=recipe.shown.prepare(rgb, backbone=network),
             # One that has to be seen again is read again.
@@ -115,29 +121,31 @@ def work(job: Job, folder: ProposeFolder) -> Done:
         )
 
     def together(loaded: list[Loaded]) -> list[Seen]:
-        """Return the features of a batch, and the tokens that are to be kept."""
-        blocks = kept.blocks if keeper is not None else ()
-        features = features_that_fit(
-            job, [each.prepared for each in loaded], network, recipe, blocks=blocks
-        )
-        mirrored = [each.mirrored for each in loaded if each.mirrored is not None]
-        others = iter(keep_tokens.seen(mirrored, backbone=network, blocks=kept.blocks))
-        found: list[Seen] = []
-        for each, made in zip(loaded, features, strict=True):
-            views = [made.tokens if made is not None else None]
-            views += [next(others)] if each.mirrored is not None else []
-            whole = [view for view in views if view is not None]
-            found.append((made, whole if len(whole) == 1 + kept.mirrored else None))
-        return found
+        """Return the features of a batch, of the mirrored pictures too where these are needed."""
+
+        def fitting(some: list[Prepared]) -> list[PictureFeatures | None]:
+            blocks = kept.blocks if keeper is not None else ()
+            return features_that_fit(job, some, network, recipe, blocks=blocks)
+
+        features = fitting([each.prepared for each in loaded])
+        others = iter(fitting([each.mirrored for each in loaded if each.mirrored is not None]))
+        return [
+            (made, None if each.mirrored is None else next(others))
+            for each, made in zip(loaded, features, strict=True)
+        ]
 
     def propose(image: Image, loaded: Loaded, seen: Seen) -> dict[str, Any]:
         """Return the record of a picture: its masks and notes."""
-        rgb, (features, views) = loaded.rgb, seen
-        if keeper is not None and views is not None:
+        rgb, (features, mirrored) = loaded.rgb, seen
+        if keeper is not None and (views := _to_keep(seen, 1 + kept.mirrored)) is not None:
             keeper.add(image, views, content=job.replaced.get(image.id, ""))
+
+        def picture() -> np.ndarray:
+            return job.read_picture(image, first=True) if rgb is None else rgb
+
         try:
             found = discover(
-                lambda: job.read_picture(image, first=True) if rgb is None else rgb,
+                picture,
                 size=image.size,
                 backbone=network,
                 recipe=recipe,
@@ -151,7 +159,12 @@ def work(job: Job, folder: ProposeFolder) -> Done:
                     "note", stage="propose", picture=image.name, what=note.value, value=value
                 )
         notes = [[note.value, value] for note, value in found.notes]
-        return {"masks": mask_rows(found), "notes": notes}
+        entry: dict[str, Any] = {"masks": mask_rows(found), "notes": notes}
+        if image.id in compared and mirrored is not None:
+            entry[MIRRORED] = _compared(
+                entry["masks"], picture, image.size, mirrored, backbone=network, recipe=recipe
+            )
+        return entry
 
     # One thread of the BLAS a worker: more would fight over the cores, and move last bits with
     # their number.
@@ -174,6 +187,7 @@ def work(job: Job, folder: ProposeFolder) -> Done:
                 behind=job.settings.workers,
             )
         )
+        met: list[list[int] | None] = []
         counts = {"pictures": 0, "masks": 0, "refused": 0, "without_masks": 0}
 
         def rows() -> Iterator[dict[str, Any]]:
@@ -185,10 +199,48 @@ def work(job: Job, folder: ProposeFolder) -> Done:
                 if "content" in entry:  # of a picture that is not the one that was scanned
                     counts["replaced"] = counts.get("replaced", 0) + 1
                 counts["without_masks"] += "refused" not in entry and not entry["masks"]
+                met.append(entry.pop(MIRRORED, None))
                 yield {"id": number, **entry}
 
         lines.write(folder.masks, rows())
-    return Done(outputs=[folder.masks], counts=counts)
+    numbers = stage_numbers.agreement_of([each for each in met if each is not None])
+    return Done(outputs=[folder.masks], counts=counts, numbers=numbers)
+
+
+def _to_keep(seen: Seen, n_views: int) -> list[Tokens] | None:
+    """Return the tokens of the first views of a picture; None where not all of them fitted."""
+    views = [each.tokens for each in seen[:n_views] if each is not None]
+    whole = [each for each in views if each is not None]
+    return whole if len(whole) == n_views else None
+
+
+def _compared(
+    masks: list[dict[str, Any]],
+    picture: Callable[[], np.ndarray],
+    size: tuple[int, int],
+    mirrored: PictureFeatures,
+    *,
+    backbone: Any,
+    recipe: Recipe,
+) -> list[int] | None:
+    """Return how many masks of both views have a partner in the other, and how many there are.
+
+    Args:
+        masks: of the picture. picture, size, backbone, recipe: as `discover` takes them.
+        mirrored: features of the mirrored picture.
+    Returns:
+        None where the mirrored picture does not fit into memory.
+    """
+
+    def turned() -> np.ndarray:
+        return np.ascontiguousarray(picture()[:, ::-1])
+
+    how = {"size": size, "backbone": backbone, "recipe": recipe}
+    try:
+        found = discover(turned, features=mirrored, **how)
+    except MemoryError:
+        return None
+    return stage_numbers.met(masks, found.masks[found.best_first][..., ::-1])
 
 
 def features_that_fit(

@@ -7,7 +7,7 @@ Out:  report/index.html
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import maskdistill
@@ -20,7 +20,7 @@ from maskdistill.report.content import Alarm, LedgerEvent, ReportContent, StageS
 from maskdistill.runs import atomic
 from maskdistill.runs.layout import ReportFolder
 from maskdistill.runs.stages import BY_NAME, RECLUSTER
-from maskdistill.settings import as_dict
+from maskdistill.settings import RunSettings, as_dict
 from maskdistill.settings.segment import BACKBONE
 from maskdistill.stage_parts.page_pictures import PagePictures
 from maskdistill.stage_parts.page_sources import SHOWN, PageSources
@@ -47,6 +47,8 @@ def content_of(sources: PageSources) -> ReportContent:
         coverage=coverage,
         losses=losses,
         found_again=sources.found_again,
+        in_place=f"{failed.sentence}." if (failed := sources.not_learnt) else "",
+        on_tokens=settings.detect.on_tokens,
     )
     opened: dict[str, Any] = next(
         (event for event in reversed(sources.events) if event["event"] == "open"), {}
@@ -76,11 +78,12 @@ def content_of(sources: PageSources) -> ReportContent:
         masks_per_picture=masks,
         coverage=coverage,
         metrics=sources.evaluated("metrics"),
+        steps=sources.evaluated("steps"),
         published=sources.evaluated("published"),
         truth=sources.evaluated("truth"),
         weights=weights_used.used(settings),
         confusion=sources.confusion(),
-        settings=as_dict(settings),
+        settings=_shown(settings),
         versions=opened.get("versions", {}),
         events=[
             LedgerEvent(
@@ -125,6 +128,7 @@ def _summary(sources: PageSources, name: str, alarms: Mapping[str, list[Alarm]])
         seconds=sum(seconds) if seconds else None,
         state=state,
         warnings=warnings,
+        numbers=sources.numbers(name),
     )
 
 
@@ -140,7 +144,7 @@ def _facts(sources: PageSources) -> list[tuple[str, str]]:
     settings, own = sources.job.settings, sources.job.settings.propose
     splits = {name: len(images) for name, images in sources.job.in_splits().items()}
     proposals, detections = sources.imported("propose"), sources.imported("detect")
-    weights = settings.weights_of("propose") or "weights by its name"
+    weights = _short(settings.weights_of("propose") or "weights by its name")
     network = f"Mask R-CNN, {settings.detect.size}"
     segmenter = f"DeepLabv3, {settings.segment.size}"
     if settings.segment.size == BACKBONE:
@@ -157,6 +161,22 @@ def _facts(sources: PageSources) -> list[tuple[str, str]]:
     if settings.seeds > 1:
         facts.append(("seeds", f"{settings.seeds} ({OF[settings.seeds_of]})"))
     return [*facts, ("preset", settings.preset)]
+
+
+def _short(path: str) -> str:
+    """Return a path without all but the last of its folders; a name as it is.
+
+    >>> _short("/home/ada/networks/vits16.pth"), _short("timm/vit_small_patch16_224")
+    ('networks/vits16.pth', 'timm/vit_small_patch16_224')
+    """
+    return "/".join(PurePath(path).parts[-2:])
+
+
+def _shown(settings: RunSettings) -> dict[str, Any]:
+    """Return the settings as config.yaml has them, the files of weights by their short names."""
+    parted = (entry.partition("=") for entry in settings.weights)
+    weights = [f"{stage}={_short(what)}" for stage, _, what in parted]
+    return {**as_dict(settings), "weights": weights}
 
 
 def _told(event: Mapping[str, Any]) -> str:

@@ -38,6 +38,8 @@ from maskdistill.training import checkpoint
 Shown = tuple[np.ndarray, Tokens | Pending | None]
 # Logits (1, classes, rows, cols) of a picture, and (rows, cols) of them that it covers; None: all.
 Made = tuple[torch.Tensor, tuple[float, float] | None]
+# Of a class that takes part in the CRF of a head on patches; docs/log/segmenter.md, 2026-12-01.
+LEAST_PROBABLE = 0.05
 
 
 @dataclass(frozen=True)
@@ -107,7 +109,7 @@ def train(job: Job, folder: TrainFolder) -> Done:
             f"Lower {setting('label.min_score')}, "
             f"or keep the best detection ({setting('label.keep_best')})"
         )
-    n_clusters = clusterings.of_detections(job.folder, job.settings).k
+    n_clusters = clusterings.of_label_maps(job.folder, job.settings).k
     of = (_on_patches if own.size == BACKBONE else _on_pictures)(job, images, 1 + n_clusters)
     looks = (
         _looks(job, folder, of.model, steps=of.steps, n_clusters=n_clusters)
@@ -177,6 +179,7 @@ def _on_patches(job: Job, images: Sequence[Image], n_classes: int) -> _Training:
         n_classes=n_classes,
         patch=_patch(job),
         most=own.patches,
+        share=own.patch_head.share,
         together=device_batches.size_of(networks.device(job), own.gpu_batch),
         title="segment: patches",
     )
@@ -303,6 +306,11 @@ def trained(folder: RunFolder, settings: RunSettings) -> Any:
     return train_network.placed(model, networks.chosen(settings.device)).eval()
 
 
+def n_classes(model: Any) -> int:
+    """Return the number of classes of a segmenter, background among them."""
+    return int(list(model.state_dict().values())[-1].shape[0])
+
+
 def predict(
     model: Any, rgb: np.ndarray, settings: RunSettings, *, seen: Tokens | None = None
 ) -> np.ndarray:
@@ -344,7 +352,10 @@ def _patch(job: Job) -> int:
 def _drawing(settings: RunSettings, *, threads: int) -> dict[str, Any]:
     """Return what moves the outlines of label maps, as the settings want them."""
     how = settings.segment.pixels
+    # DeepLabv3's CRF is the paper's, with all classes.
+    least = LEAST_PROBABLE if settings.segment.size == BACKBONE else 0.0
     return {
+        "crf_least": least,
         "refine": pixels.refine if how == "refine" else None,
         "crf": partial(crf.dense_crf, **crf.MASKDISTILL, threads=threads) if how == "crf" else None,
     }

@@ -1,13 +1,12 @@
 """Estimate: how long and how much disk a run will take, said before it starts.
 
-In:   the pictures' sizes, the settings, the speed of this machine (one matrix product, timed)
+In:   the pictures' sizes, the settings, the speed of this machine as speed.py measures it
 Out:  one sentence; docs/log/estimate.md says how its constants were measured, how far to trust it
 """
 
 from __future__ import annotations
 
-import re
-import time
+from typing import NamedTuple
 
 from maskdistill.engine import networks
 from maskdistill.engine.job import Job
@@ -15,143 +14,170 @@ from maskdistill.features import wanted_size
 from maskdistill.settings.run import HANDCRAFTED
 from maskdistill.settings.segment import BACKBONE
 from maskdistill.stage_parts import train_network
+from maskdistill.workflows import speed
+from maskdistill.workflows.backbone_names import patch_of, width_of
+from maskdistill.workflows.speed import Speed
 
-# The unit of all work: a product of two square float32 matrices of that side, in the run's threads.
-# benchmarks/bench_estimate.py measures the others in it, so that they hold on any machine.
-SIDE = 768
+# All work is in products of two square matrices (speed.SIDE); benchmarks/bench_estimate.py measured
+# these in it, so that they hold on any machine.
 # A ViT does (a + b * patches) * patches: a grows with the square of the width, b with the width.
 PATCH, PAIR = 0.07, 2.2e-5  # 12 blocks of width 384: a patch, a pair of patches
-WIDTHS = {  # width, blocks
-    "tiny": (192, 12),
-    "small": (384, 12),
-    "base": (768, 12),
-    "large": (1024, 24),
-    "huge": (1280, 32),
-    "giant": (1408, 40),
-}
 BY_HAND = 1.1e-5  # a pair of patches: its graph is dense
 STEP = {  # a pixel of a batch, forward and back
     ("detect", "small"): 5e-4,
     ("detect", "resnet50"): 1.8e-3,
-    ("detect", "backbone"): 1.5e-4,  # a token is 8 px wide
+    ("detect", "backbone"): 2.2e-4,  # a token is 8 px wide
     ("segment", "small"): 4e-4,
     ("segment", "resnet50"): 5.7e-4,
 }
+# A step in mid-training, its masks decoded, beside a first one on made-up pictures: more of the
+# detector's boxes meet a mask then.
+LATER = 1.5
 PREDICTION = {"small": 60.0, "resnet50": 960.0, "backbone": 12.0}  # a picture
 # A head on patches: a patch and pass, and more a channel of the backbone; a picture's prediction.
 PATCH_PASS, PATCH_CHANNEL, PATCH_PREDICTION = 1.5e-3, 1.9e-5, 8.0
 CRF = 35.0  # a mask drawn to its picture's edges
+CRF_OF_MAP = 65.0  # a label map of about three classes that take part
 GPU_FASTER = 40.0  # a current GPU against two cores: an order of magnitude, no measurement
 CROP_SIDE = 320  # px of a detection's crop, where no setting bounds it
+# Detections of a detector on tokens, a training picture there is, and a picture at most: 6 of 28
+# pictures, 14 of 54, 27 to 33 of 94, 28 of 578, where 400 steps teach.
+DETECTIONS, MOST_DETECTIONS = 0.3, 28
 BYTES_A_PICTURE = 40_000  # masks, label maps, predictions
 SEEN = 200  # pictures whose sizes speak for all
 
 
-def sentence(job: Job, verbs: list[str]) -> str:
-    """Return one sentence: pictures, hours, disk; apart from them what the detector decides.
+class Work(NamedTuple):
+    """Hold the work of one stage in products, by what it is measured with.
 
-    How many masks it will find is not known before it is trained.
+    Attributes:
+        forward: of the backbone. step: trainings and predictions of the detector. other: the rest.
     """
-    product = product_seconds()
-    hours, gigabytes = expected(job, verbs, product)
-    more = most_of_detections(job, product) if "label" in verbs else 0.0
+
+    forward: float = 0.0
+    step: float = 0.0
+    other: float = 0.0
+
+    def seconds(self, at: Speed) -> float:
+        """Return the seconds at a speed, before a GPU makes them fewer."""
+        forward = self.forward * (1.0 if at.forward is None else at.forward)
+        step = self.step * (1.0 if at.step is None else at.step)
+        return (forward + step + self.other) * at.product
+
+
+def sentence(job: Job, verbs: list[str]) -> str:
+    """Return one sentence: pictures, hours, disk, and on what the hours rest.
+
+    The detections that are embedded are counted as photographs had them where the detector is one
+    on tokens; else how many there will be is not known, and they are told apart, as a bound.
+    """
+    at = measured(job, verbs)
+    hours, gigabytes = expected(job, verbs, at)
+    more = most_of_detections(job, at) if "label" in verbs else 0.0
     apart = ""
-    if more:
-        apart = f"; not counted: up to {_time(more, about='')} to embed the detections, which are clustered too"
-    known = f"{_time(hours)} on this machine (a rough guess) and {gigabytes:.1f} GB of disk"
+    if more and job.settings.detect.on_tokens:
+        number = _detections(job)
+        apart = (
+            f"; {_time(more, about='')} of it to embed about {number:.0f} detections a picture, "
+            "as counted on photographs"
+        )
+    elif more:
+        apart = (
+            f"; not counted: up to {_time(more, about='')} to embed the detections, "
+            "which are clustered too"
+        )
+    known = f"{_time(hours)} on this machine ({at.told}) and {gigabytes:.1f} GB of disk"
     return f"{len(job.images)} pictures: {known}{apart}"
 
 
-def product_seconds() -> float:
-    """Return the seconds of the unit of work on this machine, in the threads that torch has."""
-    import torch
+def measured(job: Job, verbs: list[str]) -> Speed:
+    """Return the speed of this machine, measured for what these verbs will do."""
+    own, detect = job.settings.propose, job.settings.detect
+    network = own.backbone != HANDCRAFTED
+    looks = network and {"propose", "cluster", "label"} & set(verbs) and not own.import_file
+    trains = "detect" in verbs and not detect.import_file
+    return speed.measured(
+        job,
+        size=_usual_size(job, own.backbone),
+        forward=_forward(own.backbone, _patches(job, own.backbone)) if looks else 0.0,
+        step=_step(job) if trains else 0.0,
+        faster=_faster(job),
+    )
 
-    one, other = torch.ones(SIDE, SIDE), torch.ones(SIDE, SIDE)
-    took = []
-    for _ in range(6):  # the first one warms up
-        began = time.perf_counter()
-        torch.mm(one, other)
-        took.append(time.perf_counter() - began)
-    return min(took)
 
-
-def expected(job: Job, verbs: list[str], product: float) -> tuple[float, float]:
-    """Return (hours, gigabytes) of the stages that will be done.
-
-    Args:
-        product: seconds of the unit of work.
-    """
-    settings = job.settings
-    n, repeated = len(job.images), _repeated(job)
-    given = {name for name in ("propose", "detect") if getattr(settings, name).import_file}
-    work = 0.0
-    if "propose" in verbs and "propose" not in given:
-        work += n * _proposals(job)
-    if "cluster" in verbs and settings.cluster.embedding != "descriptors":
-        work += (
-            n * _forward(settings.cluster.backbone, _patches(job, settings.cluster.backbone)) / 2
-        )
-    for stage, own, pixels in (
-        ("detect", settings.detect, settings.detect.short_side**2 * 1.33),
-        ("segment", settings.segment, settings.segment.side**2),
-    ):
-        if stage in verbs and own is settings.segment and settings.segment.size == BACKBONE:
-            work += repeated * _on_patches(job)
-        elif stage in verbs and stage not in given:
-            on_tokens = own is settings.detect and settings.detect.on_tokens
-            if on_tokens:
-                pixels = 64 * _patches(job, settings.propose.backbone)
-            steps = train_network.steps_of(own.train, n, stage, on_tokens=on_tokens)
-            work += repeated * steps * own.train.batch * pixels * STEP[stage, own.size]
-            work += repeated * n * PREDICTION[own.size]
+def expected(job: Job, verbs: list[str], at: Speed) -> tuple[float, float]:
+    """Return (hours, gigabytes) of the stages that will be done."""
+    settings, repeated = job.settings, _repeated(job)
+    seconds = sum(work.seconds(at) for work in by_stage(job, verbs).values()) / _faster(job)
+    if "label" in verbs and settings.detect.on_tokens:
+        seconds += 3600 * most_of_detections(job, at)
     kept = _kept_bytes(job) if "propose" in verbs else 0.0
     per_network = {"small": 0.01, "resnet50": 0.18, BACKBONE: 0.005}
     trained = per_network[settings.detect.size] + per_network[settings.segment.size]
+    n = len(job.images)
     gigabytes = repeated * n * BYTES_A_PICTURE / 1e9 + (3 + repeated) * trained + kept / 1e9
-    return work * product / _faster(job) / 3600, gigabytes
+    return seconds / 3600, gigabytes
 
 
-def most_of_detections(job: Job, product: float) -> float:
-    """Return the hours to embed all detections that a picture can have, each a square crop.
+def by_stage(job: Job, verbs: list[str]) -> dict[str, Work]:
+    """Return verb -> the work of the stages of it, but for the embedding of detections."""
+    settings, n, repeated = job.settings, len(job.images), _repeated(job)
+    found: dict[str, Work] = {}
+    if "propose" in verbs and not settings.propose.import_file:
+        forward, other = _proposals(job)
+        found["propose"] = Work(forward=n * forward, other=n * other)
+    if "cluster" in verbs and settings.cluster.embedding != "descriptors":
+        backbone = settings.cluster.backbone
+        found["cluster"] = Work(forward=n * _forward(backbone, _patches(job, backbone)) / 2)
+    if "detect" in verbs and not settings.detect.import_file:
+        own, on_tokens = settings.detect, settings.detect.on_tokens
+        steps = train_network.steps_of(own.train, n, "detect", on_tokens=on_tokens)
+        learnt = steps * _step(job) * (LATER if on_tokens else 1.0)
+        found["detect"] = Work(step=repeated * (learnt + n * PREDICTION[own.size]))
+    if "segment" in verbs and settings.segment.size == BACKBONE:
+        forward, other = _on_patches(job)
+        found["segment"] = Work(forward=repeated * forward, other=repeated * other)
+    elif "segment" in verbs:
+        head = settings.segment
+        steps = train_network.steps_of(head.train, n, "segment")
+        learnt = steps * head.train.batch * head.side**2 * STEP["segment", head.size]
+        found["segment"] = Work(other=repeated * (learnt + n * PREDICTION[head.size]))
+    return found
 
-    It is a bound, and 0 where detections are not embedded, or by hand.
 
-    Args:
-        product: seconds of the unit of work.
+def most_of_detections(job: Job, at: Speed) -> float:
+    """Return the hours to embed the detections, each a square crop.
+
+    Of a detector on tokens those that photographs had are counted, of others all that a picture can
+    have: a bound. 0 where detections are not embedded, or by hand.
     """
-    own, detect = job.settings.cluster, job.settings.detect
+    own = job.settings.cluster
     if not own.again or own.embedding == "descriptors":
         return 0.0
     side = min(own.min_side or own.max_side or CROP_SIDE, own.max_side or CROP_SIDE)
     crops = sum(scale**2 for scale in own.scales) * (2 if own.flips else 1)
     patches = (side / patch_of(own.backbone)) ** 2
-    n = len(job.images) * (detect.import_top or detect.max_detections)
+    n = len(job.images) * _detections(job)
     work = _repeated(job) * n * crops * _forward(own.backbone, patches)
-    return work * product / _faster(job) / 3600
+    return Work(forward=work).seconds(at) / _faster(job) / 3600
 
 
-def patch_of(backbone: str) -> int:
-    """Return the side of a backbone's patches in px, by its name.
-
-    >>> patch_of("dino_vits8"), patch_of("timm/vit_small_patch14_dinov2"), patch_of("handcrafted")
-    (8, 14, 8)
-    """
-    if backbone == HANDCRAFTED:
-        return 8
-    found = re.search(r"patch(\d+)", backbone) or re.search(r"vit[a-z]+(\d+)$", backbone)
-    return int(found[1]) if found else 16
+def _detections(job: Job) -> float:
+    """Return how many detections a picture will have, or has at most where that is not known."""
+    own = job.settings.detect
+    most = own.import_top or own.max_detections
+    if own.on_tokens and not own.import_file:
+        return min(most, MOST_DETECTIONS, max(1.0, DETECTIONS * len(job.images)))
+    return most
 
 
-def width_of(backbone: str) -> tuple[int, int]:
-    """Return (width, blocks) of a ViT by its name, those of ViT-S where the name does not say.
-
-    >>> width_of("dino_vitb16"), width_of("timm/vit_large_patch14_dinov2")
-    ((768, 12), (1024, 24))
-    """
-    for size, shape in WIDTHS.items():
-        if size in backbone or re.search(rf"vit{size[0]}\d+$", backbone):
-            return shape
-    return WIDTHS["small"]
+def _step(job: Job) -> float:
+    """Return the work of a step of the detector: a batch forward and back."""
+    own = job.settings.detect
+    pixels = own.short_side**2 * 1.33
+    if own.on_tokens:
+        pixels = 64 * _patches(job, job.settings.propose.backbone)
+    return own.train.batch * pixels * STEP["detect", own.size]
 
 
 def _forward(backbone: str, patches: float) -> float:
@@ -161,31 +187,33 @@ def _forward(backbone: str, patches: float) -> float:
     return patches * deeper * (PATCH * wider**2 + PAIR * wider * patches)
 
 
-def _proposals(job: Job) -> float:
-    """Return the work of one picture's proposals: features, and masks drawn to the edges."""
+def _proposals(job: Job) -> tuple[float, float]:
+    """Return the work of one picture's proposals: forwards; masks, drawn to the edges."""
     own = job.settings.propose
     patches = _patches(job, own.backbone)
     if own.backbone == HANDCRAFTED:
-        return BY_HAND * patches**2
+        return 0.0, BY_HAND * patches**2
     drawn = (
         own.max_masks / 2 * CRF if own.pixels == "crf" else 0.0
     )  # of `max_masks` about half come
     features = job.settings.features
     views = 2 if job.settings.keeps_tokens and features.mirrored else 1
-    return views * _forward(own.backbone, patches) + drawn
+    return views * _forward(own.backbone, patches), drawn
 
 
-def _on_patches(job: Job) -> float:
-    """Return the work of the head on patches: its training, its predictions, tokens not kept."""
+def _on_patches(job: Job) -> tuple[float, float]:
+    """Return the work of the head on patches: forwards for tokens not kept; all else."""
     own, features, backbone = job.settings.segment, job.settings.features, job.settings.propose
     n, views = len(job.images), 1 + features.mirrored
     patches = _patches(job, backbone.backbone)
     a_patch = PATCH_PASS + PATCH_CHANNEL * width_of(backbone.backbone)[0]
-    learnt = own.patch_head.passes * min(own.patches, n * views * patches) * a_patch
+    drawn = min(own.patches, own.patch_head.share * n * views * patches)
+    learnt = own.patch_head.passes * drawn * a_patch
     if own.train.steps:
         learnt = own.train.steps * own.patch_head.batch * a_patch
     looks = 0 if features.keep != "none" else views + 1
-    return learnt + n * (PATCH_PREDICTION + looks * _forward(backbone.backbone, patches))
+    predicted = PATCH_PREDICTION + (CRF_OF_MAP if own.pixels == "crf" else 0.0)
+    return n * looks * _forward(backbone.backbone, patches), learnt + n * predicted
 
 
 def _kept_bytes(job: Job) -> float:
@@ -199,9 +227,22 @@ def _kept_bytes(job: Job) -> float:
 
 def _patches(job: Job, backbone: str) -> float:
     """Return the patches that a backbone sees of one picture, in the mean."""
+    sizes, patch = _sizes(job, backbone), patch_of(backbone)
+    return sum(height * width for height, width in sizes) / len(sizes) / patch**2
+
+
+def _usual_size(job: Job, backbone: str) -> tuple[int, int]:
+    """Return (height, width) px, whole patches, of the picture of middle size as it is shown."""
+    sizes, patch = _sizes(job, backbone), patch_of(backbone)
+    middle = sorted(sizes, key=lambda size: size[0] * size[1])[len(sizes) // 2]
+    return -(-middle[0] // patch) * patch, -(-middle[1] // patch) * patch
+
+
+def _sizes(job: Job, backbone: str) -> list[tuple[int, int]]:
+    """Return (height, width) px that a backbone is shown of each of the first pictures."""
     own = job.settings.propose
     method, patch = getattr(own, own.method), patch_of(backbone)
-    sizes = [
+    return [
         wanted_size(
             image.size,
             patch,
@@ -211,7 +252,6 @@ def _patches(job: Job, backbone: str) -> float:
         )
         for image in job.images[:SEEN]
     ]
-    return sum(height * width for height, width in sizes) / len(sizes) / patch**2
 
 
 def _repeated(job: Job) -> int:

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from maskdistill.artifacts import clusterings
 from maskdistill.datasets.label_maps import map_folder
 from maskdistill.engine.job import Job
 from maskdistill.engine.stage import Stage, elsewhere, perform
 from maskdistill.errors import GroundTruthError, RunError, SettingsError, setting
+from maskdistill.inference import self_agreement
+from maskdistill.measuring import stage_numbers
 from maskdistill.runs import fingerprints, record
 from maskdistill.runs.layout import RunFolder
 from maskdistill.runs.stages import (
@@ -47,7 +50,6 @@ _MADE: dict[str, Callable[[RunSettings], Stage | None]] = {
     DETECT_TRAIN: lambda settings: None if settings.detect.import_file else detect.TRAIN,
     "detect": lambda settings: imported.DETECT if settings.detect.import_file else detect.PREDICT,
     RECLUSTER: lambda settings: cluster.again(settings) if settings.cluster.again else None,
-    "label": label.stage,
     SEGMENT_TRAIN: segment.train_stage,
     "segment": lambda settings: segment.PREDICT,
     "evaluate": lambda settings: evaluate.stage(),
@@ -55,11 +57,18 @@ _MADE: dict[str, Callable[[RunSettings], Stage | None]] = {
 }
 
 
-def stages_of(verb: str, settings: RunSettings) -> tuple[Stage, ...]:
-    """Return the stages that a verb does, in order."""
+def stages_of(verb: str, settings: RunSettings, folder: RunFolder) -> tuple[Stage, ...]:
+    """Return the stages that a verb does in a run, in order."""
     if verb == "cluster" and settings.cluster.of == "detections":
         return (cluster.again(settings),)
-    made = [_MADE[entry.name](settings) for entry in STAGES if entry.verb == verb]
+    names = [entry.name for entry in STAGES if entry.verb == verb]
+    if RECLUSTER in names and clusterings.nothing_to_cluster(folder, settings):
+        names.remove(RECLUSTER)
+    made = [
+        # What is painted is known once there are detections.
+        label.stage(settings, folder) if name == "label" else _MADE[name](settings)
+        for name in names
+    ]
     return tuple(stage for stage in made if stage is not None)
 
 
@@ -150,16 +159,19 @@ def do(
         redo = redo or verb == start
         if verb == "scan" and not redo and verb not in sources:
             scan.check_unchanged(job)
-        for stage in stages_of(verb, job.settings):
+        for stage in stages_of(verb, job.settings, job.folder):
             if verb == "evaluate":
                 other = _beside(job, against) if against else None
                 asked = evaluate.Beside(other=other, repeated=repeated or {}, show_all=show_all)
                 stage = evaluate.stage(asked)
+            stage = self_agreement.with_numbers(stage)
             if not perform(stage, job, redo=redo, source=sources.get(stage.name)):
                 job.progress.say(f"{stage.name}: done before")
             elif stage.name == "scan":
                 evaluate.check_truth(job)
-            if stage.name == "scan" and (ahead := _ahead(job, verbs, sources)):
+            stage_numbers.tell(job, stage.name)
+            heard = stage.name == "scan" and not job.progress.quiet  # measuring takes seconds
+            if heard and (ahead := _ahead(job, verbs, sources)):
                 job.progress.say(estimate.sentence(job, ahead))
     if "segment" in verbs and verbs[-1] == "report":
         root = job.folder.root
@@ -190,7 +202,7 @@ def _sources(job: Job, verbs: list[str], reuse: Mapping[str, Path]) -> dict[str,
     stages = {
         stage.name: (verb, stage)
         for verb in verbs
-        for stage in stages_of(verb, job.settings)
+        for stage in stages_of(verb, job.settings, job.folder)
         if not stage.always
     }
     if EMBEDDINGS in reuse and "cluster" in stages:
@@ -212,6 +224,8 @@ def _sources(job: Job, verbs: list[str], reuse: Mapping[str, Path]) -> dict[str,
         if BY_NAME[name].optional and by_verb_alone and not source.stage(name).record.exists():
             continue  # it has none: a run lacks nothing without it
         found[name] = source
+        if name == "label":
+            stage = label.stage(job.settings, source)  # painted from what it is there
         known = {"version": stage.version, "settings": stage.parts(job.settings)}
         here = record.read(job.folder.stage(name).record)
         if here is None or fingerprints.differences({key: here.parts[key] for key in known}, known):
@@ -228,6 +242,6 @@ def _ahead(job: Job, verbs: list[str], sources: Mapping[str, RunFolder]) -> list
             not stage.always
             and stage.name not in sources
             and not job.folder.stage(stage.name).record.exists()
-            for stage in stages_of(verb, job.settings)
+            for stage in stages_of(verb, job.settings, job.folder)
         )
     ]

@@ -94,13 +94,13 @@ def _repeat(job: Job, verbs: Sequence[str], *, start: str | None) -> None:
         return
     for number in job.settings.chain_seeds:
         job.progress.say(f"seed {number}: {job.folder.seed(number).root}")
-        given = job.settings.with_chain_seed(number)
-        proposed = [stage.name for stage in run.stages_of("propose", given)]
+        given, place = job.settings.with_chain_seed(number), job.folder.seed(number)
+        proposed = [stage.name for stage in run.stages_of("propose", given, place)]
         names = ["scan", "detect"] if imported else ["scan", *proposed, EMBEDDINGS]
         if number == job.settings.seed_of_chain:
-            names = [stage.name for verb in wanted for stage in run.stages_of(verb, given)]
+            names = [stage.name for verb in wanted for stage in run.stages_of(verb, given, place)]
         with opened(
-            job.folder.seed(number).root,
+            place.root,
             given,
             pictures=job.roots["pictures"],
             quiet=job.progress.quiet,

@@ -31,7 +31,7 @@ def rows(root: Path) -> list[dict[str, Any]]:
     found = [
         _row(stage, folder, settings, made)
         for verb in VERBS
-        for stage in run.stages_of(verb, settings)
+        for stage in run.stages_of(verb, settings, folder)
     ]
     if settings.seeds > 1:
         for number in settings.chain_seeds:
@@ -60,7 +60,7 @@ def of_seed(folder: RunFolder, settings: RunSettings, number: int) -> tuple[str,
     """
     place, given = folder.seed(number), settings.with_chain_seed(number)
     made: dict[str, str] = {}
-    stages = [stage for verb in repeated(settings) for stage in run.stages_of(verb, given)]
+    stages = [stage for verb in repeated(settings) for stage in run.stages_of(verb, given, place)]
     for position, stage in enumerate(stages):
         row = _row(stage, place, given, made)
         ours = (

@@ -18,7 +18,12 @@ N_PICTURES, KILLED_AT = 24, 15
 SETTINGS = {
     "threads": 1,
     "weights": ["propose=none"],
-    "propose": {"backbone": "timm/test_vit", "pixels": "nearest", "maskdistill": {"short_side": 0}},
+    "propose": {
+        "backbone": "timm/test_vit",
+        "pixels": "nearest",
+        "method": "maskdistill",
+        "maskdistill": {"short_side": 0},
+    },
     "features": {"blocks": [-2, -1]},
 }
 

@@ -323,6 +323,7 @@ def test_flags_stand_above_the_file_and_the_file_above_the_preset(pictures, tmp_
     assert made["label"] == {
         "min_score": 0.33,
         "keep_best": True,
+        "keep_best_stage": True,
         "overlap": load_preset("demo")["label"]["overlap"],
         "shape": "mask",
         "unsure_score": 1.0,
@@ -443,6 +444,7 @@ def test_without_pictures_a_file_stands_above_the_runs_settings(copied, tmp_path
     assert config(copied)["label"] == {
         "min_score": 0.25,
         "keep_best": True,
+        "keep_best_stage": True,
         "overlap": "legacy",
         "shape": "mask",
         "unsure_score": 1.0,

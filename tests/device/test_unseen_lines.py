@@ -44,6 +44,8 @@ LINES = {
     "training/loop.py: torch.cuda.device_count": "as many as manual_seed seeds",
     "training/loop.py: torch.manual_seed": "for dropout on either device",
     "training/loop.py: torch.random.fork_rng": "puts back what manual_seed seeds",
+    "workflows/speed.py: torch.Generator": "on the CPU; what it draws is moved by the heads' view",
+    "workflows/speed.py: torch.cuda.synchronize": "asked of a GPU alone, to time what it did",
 }
 
 

@@ -12,6 +12,7 @@ import yaml
 from maskdistill import api, cli
 from maskdistill.errors import MaskDistillError, RunError, SettingsError, StaleError
 from maskdistill.runs import record, reuse
+from maskdistill.runs.layout import RunFolder
 from maskdistill.settings import load, resolve
 from maskdistill.workflows import run as whole_run
 from tests.made import events, states
@@ -47,12 +48,12 @@ def go(
     )
 
 
-def test_the_names_that_can_be_reused_are_those_of_the_stages():
+def test_the_names_that_can_be_reused_are_those_of_the_stages(tmp_path):
     settings = resolve(load({"features": {"keep": "all"}, "cluster": {"again": True}}))
     stages = {
         stage.name
         for verb in api.VERBS
-        for stage in whole_run.stages_of(verb, settings)
+        for stage in whole_run.stages_of(verb, settings, RunFolder(tmp_path))
         if not stage.always
     }
     assert set(api.REUSABLE) == stages - {"scan"} | {"cluster/embeddings"}  # a part of a stage

@@ -332,7 +332,7 @@ def test_the_masks_of_a_picture_are_those_of_the_plain_file(
             max_masks=2,
             min_score=0.0,
             pixels="nearest",
-            settings={"stop_score": 0.0},
+            settings={"stop_score": 0.0, "block": -1, "facet": "keys"},
         )
         return [(mask["score"], mask["segmentation"].tolist()) for mask in found]
 

@@ -80,6 +80,19 @@ def test_of_a_few_masks_or_a_quarter_found_again_nothing_is_said():
     assert checks.alarms(found_again=(200, 49))
 
 
+def test_a_detector_that_has_not_learnt_is_told_with_what_its_size_can_do_and_what_is_painted():
+    whole = checks.of_found_again(187, 8)[0]
+    assert "--detect.size resnet50" in whole.advice
+    assert "--label.keep-best-stage" in whole.advice
+    assert "made of its guesses" in whole.what
+    on_tokens = checks.of_found_again(187, 8, in_place="proposals are painted.", on_tokens=True)[0]
+    assert on_tokens.what == "The detector has not learnt: proposals are painted."
+    assert "resnet50" not in on_tokens.advice
+    assert "keep-best-stage" not in on_tokens.advice
+    for flag in ("--detect.train.steps", "more pictures", "--propose.method"):
+        assert flag in on_tokens.advice
+
+
 def test_one_cluster_is_no_alarm_where_only_one_was_wanted():
     assert checks.alarms(cluster_sizes={"cluster": [40]}) == {}
 

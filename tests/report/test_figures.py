@@ -229,6 +229,42 @@ def test_the_summary_has_a_row_a_stage_with_its_main_number_and_the_best_trivial
     assert measured.summary([]) == []
 
 
+def gained(difference, interval=None, stage="label", **more):
+    return {
+        "stage": stage,
+        "before": "cluster",
+        "name": "mIoU",
+        "split": "train",
+        "difference": difference,
+        "interval": interval,
+        **more,
+    }
+
+
+def test_what_a_stage_gained_is_sure_where_its_interval_leaves_out_0():
+    found = measured.gains(
+        [
+            gained(0.1, [0.02, 0.2]),
+            gained(-0.1, [-0.2, 0.01], stage="detect"),
+            gained(-0.1, [-0.2, -0.01], stage="segment"),
+            gained(None, stage="recluster"),
+        ]
+    )
+    assert [(row["stage"], row["difference"], row["sure"]) for row in found] == [
+        ("label", "+0.100", "yes"),
+        ("detect", "-0.100", ""),
+        ("segment", "-0.100", "yes"),
+    ]
+    assert found[0]["around"] == "+0.020 – +0.200"
+
+
+def test_over_seeds_the_mean_of_what_a_stage_gained_stands_for_the_run():
+    rows = [gained(0.1, [0.02, 0.2]), gained(0.04, seeds=3, spread=0.02)]
+    (found,) = measured.gains(rows)
+    assert (found["difference"], found["around"]) == ("+0.040", "± 0.020 over 3 seeds")
+    assert found["sure"] == ""  # pictures were not drawn
+
+
 def test_over_seeds_the_bars_by_class_are_means_with_their_deviation():
     rows = [
         metric("segment", "IoU/cat", 0.5, interval=[0.4, 0.6]),

@@ -274,3 +274,27 @@ def test_48_noisy_tiles_stay_under_4_megabytes(rng):
     tiles = [Tile(image=rgb, path=f"{place}.jpg") for place, rgb in enumerate(pictures)]
     sheet = Sheet(stage="propose", caption="", tiles=tiles)
     assert len(page.render(ReportContent(title="x", sheets=[sheet]))) < 4_000_000
+
+
+def test_what_each_stage_gained_stands_under_its_numbers():
+    step = {
+        "stage": "label",
+        "before": "cluster",
+        "name": "mIoU",
+        "split": "train",
+        "difference": 0.0312,
+        "interval": [0.01, 0.05],
+    }
+    own = {
+        "stage": "label",
+        "name": "mIoU",
+        "split": "train",
+        "value": 0.5,
+        "interval": None,
+        "pictures": 3,
+        "protocol": "p",
+    }
+    text = shown(ReportContent(title="x", metrics=[own], steps=[step]))
+    assert "What each stage gained over the one before it" in text
+    assert "+0.031" in text
+    assert "What each stage gained" not in shown(ReportContent(title="x", metrics=[own]))

@@ -225,6 +225,40 @@ def test_a_crf_is_given_the_probabilities_at_the_pictures_size_and_decides_the_l
     np.testing.assert_array_equal(found, given[::-1].argmax(axis=0))
 
 
+def test_classes_that_win_nowhere_take_no_part_in_the_crf(rgb):
+    logits = torch.full((1, 5, 6, 8), -9.0)
+    logits[:, 1, :3], logits[:, 4, 3:] = 3.0, 3.0
+    given = []
+
+    def crf(picture, probabilities):
+        given.append(probabilities)
+        return probabilities
+
+    found = segmenter.label_map(logits, rgb, crf=crf, crf_least=0.05)
+    assert given[0].shape == (2, *rgb.shape[:2])
+    np.testing.assert_allclose(given[0].sum(axis=0), 1, atol=1e-6)
+    assert set(np.unique(found)) == {1, 4}
+    assert np.array_equal(found, segmenter.label_map(logits, rgb, crf=crf))
+    assert given[1].shape == (5, *rgb.shape[:2])  # as the paper has it
+
+
+def test_a_crf_is_not_asked_where_one_class_alone_takes_part(rgb):
+    logits = torch.full((1, 3, 6, 8), -9.0)
+    logits[:, 2] = 9.0
+
+    def crf(picture, probabilities):
+        raise AssertionError("nothing is to be decided")
+
+    assert (segmenter.label_map(logits, rgb, crf=crf, crf_least=0.05) == 2).all()
+
+
+def test_a_class_that_wins_by_little_takes_part_in_the_crf(rgb):
+    logits = torch.zeros((1, 40, 6, 8))  # each has 0.025
+    logits[:, 7] = 1e-3
+    found = segmenter.label_map(logits, rgb, crf=lambda _, given: given, crf_least=0.05)
+    assert (found == 7).all()
+
+
 def test_a_large_picture_is_reduced_for_the_crf_alone(small, rgb):
     def crf(picture, given):
         assert picture.shape == (11, 20, 3)

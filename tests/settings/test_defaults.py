@@ -50,6 +50,7 @@ PAIRS: list[tuple[Callable[..., Any], type, dict[str, str]]] = [
     (segmenter.build, RunSettings, {}),
     (segmenter.build_on_patches, PatchHeadSettings, {}),
     (segmenter.patches.drawn, SegmentSettings, {"most": "patches"}),
+    (segmenter.patches.drawn, PatchHeadSettings, {}),
     (segmenter.patches.steps, PatchHeadSettings, {}),
     (segmenter.patches.patch_batches, PatchHeadSettings, {}),
     (hardest_cross_entropy, SegmentSettings, {"share": "hardest"}),
@@ -64,6 +65,26 @@ DIFFERENT: dict[tuple[str, str], tuple[Any, Any, str]] = {
         "signed",
         "positive",
         "the release's sum is an accident; meant is ours",
+    ),
+    ("maskdistill.discover", "facet"): (
+        "keys",
+        "auto",
+        "cuts of networks that are not DINO find more by tokens",
+    ),
+    ("lost.discover", "facet"): (
+        "keys",
+        "auto",
+        "cuts of networks that are not DINO find more by tokens",
+    ),
+    ("tokencut.discover", "facet"): (
+        "keys",
+        "auto",
+        "cuts of networks that are not DINO find more by tokens",
+    ),
+    ("maskcut.discover", "facet"): (
+        "keys",
+        "auto",
+        "cuts of networks that are not DINO find more by tokens",
     ),
     ("maskdistill.discover", "max_masks"): (
         1,
@@ -117,6 +138,7 @@ DIFFERENT: dict[tuple[str, str], tuple[Any, Any, str]] = {
         "sound",
         "the first mask may be ground as well as the others",
     ),
+    ("drawn", "share"): (1.0, 0.3, "neighbouring patches are alike: the rest costs time alone"),
     ("crops", "min_side"): (0, 224, "small things are told apart far better enlarged"),
     ("crops", "max_side"): (
         None,

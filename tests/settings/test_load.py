@@ -160,7 +160,7 @@ def test_a_fraction_for_validation_may_be_written_as_a_number(tmp_path):
         ),
         (
             "label: {k: 1}",
-            "unknown setting label.k. Known: min_score, unsure_score, keep_best, overlap, shape.",
+            "unknown setting label.k. Known: min_score, unsure_score, keep_best, keep_best_stage, overlap, shape.",
         ),
         ("zzz: 1", "unknown setting zzz. Known: preset, config, weights, validation, only"),
     ],

@@ -52,6 +52,7 @@ PUBLISHED = {
     "detect.min_proposal_score": (0.0,) * 2,
     "label.min_score": (0.9,) * 2,
     "label.keep_best": (True,) * 2,
+    "label.keep_best_stage": (False,) * 2,
     "label.overlap": ("legacy",) * 2,
     "label.shape": ("mask",) * 2,
     "segment.size": ("resnet50",) * 2,

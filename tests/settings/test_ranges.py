@@ -235,6 +235,7 @@ LEAST = {
     "passes": 1,
     "looks": 1,
     "bootstrap": 0,
+    "agreement_pictures": 0,
     "tiles": 1,
     "tile_px": 32,
     "steps": 0,

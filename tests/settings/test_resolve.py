@@ -36,6 +36,8 @@ def chosen(settings: dict[str, typing.Any]) -> dict[str, typing.Any]:
     return {
         "backbone": found.propose.backbone,
         "method": found.propose.method,
+        "block": found.propose.block,
+        "facet": found.propose.facet,
         "centre_keys": found.propose.centre_keys,
         "pixels": found.propose.pixels,
         "max_masks": found.propose.max_masks,
@@ -52,6 +54,8 @@ def chosen(settings: dict[str, typing.Any]) -> dict[str, typing.Any]:
 OF_DINO = {
     "backbone": "dino_vits16",
     "method": "maskdistill",
+    "block": -1,
+    "facet": "keys",
     "centre_keys": "no",
     "pixels": "crf",
     "max_masks": 6,
@@ -61,11 +65,13 @@ OF_DINO = {
     "embedding of": "dino_vits16",
     "trained on from": 0.0,
     "outlines": "plain",
-    "outlines of the segmenter": "plain",
+    "outlines of the segmenter": "crf",
 }
 OF_HANDCRAFTED = {
     "backbone": "handcrafted",
     "method": "tokencut",
+    "block": -1,
+    "facet": "keys",
     "centre_keys": "no",
     "pixels": "refine",
     "max_masks": 6,
@@ -87,14 +93,29 @@ def test_handcrafted_means_the_spectral_cut_and_descriptors():
     assert chosen({"propose": {"backbone": "handcrafted"}}) == OF_HANDCRAFTED
 
 
-def test_other_networks_have_their_keys_centred():
+def test_other_networks_mean_a_cut_of_their_tokens():
     name = "timm/vit_small_patch14_dinov2"
     assert chosen({"propose": {"backbone": name}}) == {
         **OF_DINO,
         "backbone": name,
         "embedding of": name,
-        "centre_keys": "yes",
+        "method": "tokencut",
+        "block": -2,
+        "facet": "tokens",
     }
+
+
+@pytest.mark.parametrize("method", ["maskdistill", "lost"])
+def test_methods_of_keys_stay_so_with_other_networks_and_have_them_centred(method):
+    own = {"backbone": "timm/vit_small_patch14_dinov2", "method": method}
+    found = resolve(load({"propose": own})).propose
+    assert (found.block, found.facet, found.centre_keys) == (-1, "keys", "yes")
+
+
+@pytest.mark.parametrize("method", ["tokencut", "maskcut"])
+def test_cuts_of_dino_are_of_its_keys_as_published(method):
+    found = resolve(load({"propose": {"method": method}})).propose
+    assert (found.block, found.facet, found.centre_keys) == (-1, "keys", "no")
 
 
 @pytest.mark.parametrize(
@@ -298,6 +319,8 @@ def test_what_was_chosen_is_kept(backbone):
             "method": "tokencut" if backbone != "handcrafted" else "maskdistill",
             "centre_keys": "yes",
             "pixels": "refine" if backbone != "handcrafted" else "crf",
+            "block": -3,
+            "facet": "queries",
             "max_masks": 3,
             "max_patches": 1000,
             "lost": {"short_side": 0},

@@ -283,3 +283,17 @@ def test_runs_that_cannot_be_compared_are_refused(two, tiny, tmp_path: Path) -> 
         )
         with pytest.raises(RunError, match="has no picture in common"):
             api.evaluate(out=two[0], against=other)
+
+
+def test_what_each_stage_gained_stands_beside_the_numbers(tiny):
+    found = json.loads((tiny.out / "evaluate" / "metrics.json").read_text())
+    steps = {(row["stage"], row["before"], row["name"]) for row in found["steps"]}
+    assert {("label", "cluster", "mIoU"), ("segment", "label", "mIoU")} <= steps
+    assert ("detect", "propose", "CorLoc") in steps
+    value = {(row["stage"], row["name"], row["split"]): row["value"] for row in found["metrics"]}
+    for row in found["steps"]:
+        assert row["value"] == value[row["stage"], row["name"], row["split"]]
+        assert row["other"] == value[row["before"], row["name"], row["split"]]
+        assert row["difference"] == pytest.approx(row["value"] - row["other"], abs=2e-6)
+    table = (tiny.out / "evaluate" / "metrics.md").read_text()
+    assert "What each stage gained over the one before it" in table

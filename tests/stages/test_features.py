@@ -30,10 +30,12 @@ NETWORK: dict[str, Any] = {
     "propose": {
         "backbone": "timm/test_vit",
         "pixels": "nearest",
+        "method": "maskdistill",
         "maskdistill": {"short_side": 0},
     },
     "features": {"keep": "all", "blocks": [-3, -1], "short_side": 0},
 }
+NOT_COMPARED: dict[str, Any] = {"evaluate": {"agreement_pictures": 0}}  # with the mirrored ones
 FULL = Path("/dev/full")
 
 
@@ -176,12 +178,18 @@ def test_a_backbone_without_class_token_gives_the_mean_of_its_patches(pictures, 
 def test_without_mirrored_pictures_there_is_one_look_and_half_the_bytes(
     pictures, kept, tmp_path, looks
 ):
-    out = proposed(pictures, tmp_path / "run", settings(mirrored=False))
+    out = proposed(pictures, tmp_path / "run", {**settings(mirrored=False), **NOT_COMPARED})
     assert len(looks) == N
     half, whole = ((each / "propose/features/tokens.bin").stat().st_size for each in (out, kept))
     assert 2 * half == whole
     assert_same(every_view(out), every_view(kept))
     assert len(looks) == 2 * N  # the mirrored ones were computed
+    looks.clear()
+    some = {**settings(mirrored=False), "evaluate": {"agreement_pictures": 2}}
+    compared = proposed(pictures, tmp_path / "compared", some)
+    assert len(looks) == N + 2
+    theirs = {**files_of(out), "stage.json": files_of(compared)["stage.json"]}
+    assert files_of(compared) == theirs
 
 
 def test_tokens_that_are_asked_for_later_are_the_same_files(pictures, kept, tmp_path, looks):
@@ -249,7 +257,10 @@ def test_the_fingerprint_is_that_of_the_stage(kept):
 OTHERS = {
     "blocks": (settings(blocks=[-2]), "settings.blocks"),
     "backbone": (settings({"backbone": "timm/test_vit2"}), "settings.backbone"),
-    "scale": (settings({"maskdistill": {"short_side": 24}}), "short_side: None -> 24"),
+    "scale": (
+        settings({"method": "maskdistill", "maskdistill": {"short_side": 24}}),
+        "short_side: None -> 24",
+    ),
 }
 
 
@@ -476,7 +487,7 @@ def test_tokens_come_with_the_proposals_of_another_run_where_it_has_some(
     name = "propose/features/tokens.bin"
     assert (out / name).samefile(kept / name)
     alone = proposed(pictures, tmp_path / "alone", reuse={"propose/features": kept})
-    assert looks == [1] * N  # for the proposals
+    assert looks == [1] * (2 * N)  # for the proposals, compared with those of mirrored pictures
     assert files_of(alone) == files_of(kept)
     without = proposed(pictures, tmp_path / "without", settings(keep="none"))
     looks.clear()

@@ -43,6 +43,7 @@ def given(small, tmp_path_factory) -> dict[str, Any]:
         "propose": {
             "backbone": "timm/test_vit",
             "pixels": "nearest",
+            "method": "maskdistill",
             "maskdistill": {"short_side": 64},
         },
         "features": {"blocks": [-3, -1]},
@@ -51,7 +52,8 @@ def given(small, tmp_path_factory) -> dict[str, Any]:
         "cluster": {"k": 2},
         "segment": {
             "size": "backbone",
-            "patch_head": {"hidden": 16, "batch": 64, "learning_rate": 0.01},
+            "patch_head": {"hidden": 16, "batch": 64, "learning_rate": 0.01, "share": 1.0},
+            "pixels": "plain",
             "train": {"steps": STEPS},
         },
         "ground_truth": [str(root / "theirs.json")],
@@ -131,6 +133,13 @@ def test_steps_come_of_the_patches_where_none_are_given(made, small, given, tmp_
     assert counts["steps"] == -(-8 * counts["patches"] // 64)
 
 
+def test_a_share_of_each_view_is_drawn(made, small, given, tmp_path):
+    head = {**given["segment"]["patch_head"], "share": 0.25}
+    settings = changed(given, segment={"patch_head": head})
+    out = go(small[0], tmp_path / "run", settings, reuse=reused(made))
+    assert counts_of(out, "segment/train")["patches"] == N * 2 * 24 // 4
+
+
 def test_one_view_alone_is_another_training(made, small, given, tmp_path):
     settings = changed(given, features={"mirrored": False})
     out = go(small[0], tmp_path / "run", settings, reuse=reused(made))
@@ -194,7 +203,8 @@ def test_kept_tokens_are_not_computed_again_and_give_the_same_bytes_as_computed_
     chain = dict.fromkeys(("propose", "cluster", "detect", "label"), kept)
     computed = go(small[0], tmp_path / "computed", settings, reuse=chain)
     assert not (computed / "propose" / "features").exists()
-    assert looks == [1] * 3 * N  # both views to learn from, one to predict
+    # Both views to learn from, and both to predict: the mirrored one to say how far the two agree.
+    assert looks == [1] * 4 * N
     assert files_of(computed) == files_of(kept)
 
 
