@@ -32,7 +32,6 @@ from maskdistill.runs import lines
 from maskdistill.runs.stages import RECLUSTER
 from maskdistill.settings.label import LabelSettings
 from maskdistill.settings.segment import BACKBONE
-from maskdistill.stage_parts.training_masks import TrainedOn
 from maskdistill.stages import cluster, detect, label, segment
 from maskdistill.types import Detections
 
@@ -53,9 +52,10 @@ def with_numbers(stage: Stage) -> Stage:
 
 
 def taken(job: Job, stage: str) -> Numbers:
-    """Return the numbers of a complete stage, taken now; those of proposals lack the agreement.
+    """Return the numbers of a complete stage, for runs that were made before stages had any.
 
-    For runs that were made before stages had numbers.
+    Those of a stage's own pass are not among them: the agreement of proposals, and the share of
+    the training masks that detections find again.
 
     Args:
         stage: one of `stage_numbers.NAMES`.
@@ -76,17 +76,14 @@ def _of_clusters(stage: str) -> Callable[[Job], Numbers]:
 
 
 def _of_detections(job: Job) -> Numbers:
-    """Return the numbers of the detections: of those that are painted, found again of the best."""
+    """Return the numbers of the detections that are painted; found again is taken by the stage."""
     path, own = job.folder.detect.masks, job.settings.label
 
     def painted(masks: list[dict[str, Any]]) -> list[dict[str, Any]]:
         scores = np.array([mask["score"] for mask in masks], np.float32)
         return [masks[place] for place in _chosen(scores, own)]
 
-    numbers: Numbers = {"found_again": None, "min_score": own.min_score}
-    if (given := TrainedOn.of_run(job)) is not None:
-        n_masks, n_met = given.found_again(path)
-        numbers["found_again"] = n_met / n_masks if n_masks else None
+    numbers: Numbers = {"min_score": own.min_score}
     numbers |= stage_numbers.of_masks(lines.read(path), job.images, painted)
     if not _has_detector(job):
         return numbers

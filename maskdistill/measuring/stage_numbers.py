@@ -25,35 +25,18 @@ from maskdistill.runs.stages import RECLUSTER
 from maskdistill.types import MOST_IDS
 
 Numbers = dict[str, float | None]
+_AGREEMENT = ("agreement", "agreement_pictures")
+_MASKS = (*_AGREEMENT, "masks_per_picture", "foreground")
+_CLUSTERS = ("entropy", "effective_clusters", "clusters")
+_LABEL_MAPS = (*_AGREEMENT, "foreground", *_CLUSTERS)
 # Stage -> names of its numbers, in the order in which they are said.
 NAMES: dict[str, tuple[str, ...]] = {
-    "propose": ("agreement", "agreement_pictures", "masks_per_picture", "foreground"),
-    "cluster": ("entropy", "effective_clusters", "clusters"),
-    "detect": (
-        "found_again",
-        "agreement",
-        "agreement_pictures",
-        "masks_per_picture",
-        "foreground",
-        "min_score",
-    ),
-    RECLUSTER: ("entropy", "effective_clusters", "clusters"),
-    "label": (
-        "agreement",
-        "agreement_pictures",
-        "foreground",
-        "entropy",
-        "effective_clusters",
-        "clusters",
-    ),
-    "segment": (
-        "agreement",
-        "agreement_pictures",
-        "foreground",
-        "entropy",
-        "effective_clusters",
-        "clusters",
-    ),
+    "propose": _MASKS,
+    "cluster": _CLUSTERS,
+    "detect": ("found_again", *_MASKS, "min_score"),
+    RECLUSTER: _CLUSTERS,
+    "label": _LABEL_MAPS,
+    "segment": _LABEL_MAPS,
 }
 NONE = "–"
 

@@ -223,7 +223,7 @@ def detect(job: Job, folder: DetectFolder, *, batch: int | None = None) -> Done:
         behind=job.settings.workers if size > 1 else 0,
     ) as journal:
         lines.write(folder.masks, rows())
-    outputs = [folder.masks]
+    outputs, numbers = [folder.masks], dict[str, float | None]()
     # Not among the counts: who predicts without the proposals and clusters that were trained on has
     # the same detections, and no such number.
     if (given := TrainedOn.of_run(job)) is not None:
@@ -233,11 +233,12 @@ def detect(job: Job, folder: DetectFolder, *, batch: int | None = None) -> Done:
         )
         atomic.write_json(folder.found_again, {"masks": n_masks, "found": n_met})
         outputs.append(folder.found_again)
+        numbers["found_again"] = n_met / n_masks if n_masks else None
     if own.brings_clusters:
         clustering = job.folder.own_clusters
         atomic.write_json(clustering.about, {"k": 1, "categories": []})
         outputs.append(clustering.about)
-    return Done(outputs=outputs, counts=counts)
+    return Done(outputs=outputs, counts=counts, numbers=numbers)
 
 
 def trained(folder: RunFolder, settings: RunSettings) -> Any:
