@@ -15,6 +15,7 @@ import torch
 from maskdistill.engine.job import Job
 from maskdistill.errors import SettingsError, WeightsError
 from maskdistill.features import handcrafted, vit, weights
+from maskdistill.settings import known_weights
 from maskdistill.settings.run import HANDCRAFTED
 
 
@@ -73,11 +74,16 @@ def backbone(job: Job, stage: str, name: str) -> Any:
     dtype = torch.bfloat16 if job.settings.precision == "bfloat16" else torch.float32
     state, note = _state(job, stage, name)
     rotated = stage == "propose" and job.settings.propose.rotated
+    # Only what proposes is chosen by the table of known weights.
+    asked = stage == "propose" and not isinstance(state, str)
+    digest = weights.fingerprint(state) if asked else ""
     try:
         network = vit.load(name, weights=state, device=device(job), dtype=dtype, rotated=rotated)
     except WeightsError as error:
-        raise WeightsError(f"{stage}.backbone: {error}") from error
-    network.note = note
+        known = known_weights.line(None, digest=digest)
+        told = f". These are the weights of {known.names[0]}" if known else ""
+        raise WeightsError(f"{stage}.backbone: {error}{told}") from error
+    network.note, network.digest = note, digest
     tell_choice(job, stage, note)
     return network
 
@@ -87,6 +93,25 @@ def tell_choice(job: Job, stage: str, note: str) -> None:
     if note:
         job.progress.say(f"{stage}: {note}")
         job.ledger.write("note", stage=stage, what=note)
+
+
+def tell_line(job: Job, network: Any) -> None:
+    """Write down the line that the weights of propose have in the table of known ones, if any.
+
+    Where propose.backbone is of another architecture, it is said too.
+
+    Args:
+        network: as `backbone` returns it.
+    """
+    own = job.settings.propose
+    digest = getattr(network, "digest", "")  # handcrafted has none
+    known = known_weights.line(_given(job, "propose", own.backbone), digest=digest or None)
+    if known is None or not digest:
+        return
+    what = known_weights.told(known, own)
+    job.ledger.write("note", stage="propose", what=what)
+    if known_weights.is_other_architecture(known, own.backbone):
+        job.progress.say(f"propose: {what}")
 
 
 # The one exception to having no globals: a loop over pictures calls a function that has nowhere

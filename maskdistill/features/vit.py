@@ -104,6 +104,7 @@ class ViT(Network):
         mean: of RGB in [0, 1], that pictures are normalised with.
         std: the deviation, likewise.
         note: on what was chosen in the file of weights by whoever read it; "": nothing.
+        digest: of the weights by content, set by whoever read them; "": not computed.
     """
 
     def __init__(
@@ -119,6 +120,7 @@ class ViT(Network):
         super().__init__(model, as_dino=as_dino, rotated=rotated)
         self.name, self.mean, self.std = name, mean, std
         self.note = ""
+        self.digest = ""
 
     def features(
         self, batch: Tensor, *, block: int = -1, want: Sequence[str] = ("queries", "keys")

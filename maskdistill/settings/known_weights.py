@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from maskdistill.settings.propose import Facet, Method
+from maskdistill.settings.propose import Facet, Method, ProposeSettings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +68,42 @@ def line(weights: str | None, *, digest: str | None = None) -> Known | None:
     by_content = [known for known in TABLE if digest in known.digests]
     by_name = [known for known in TABLE if weights in known.names]
     return next(iter(by_content + by_name), None)
+
+
+def told(known: Known, propose: ProposeSettings) -> str:
+    """Return a sentence on the line that weights have, and on what a run does otherwise.
+
+    Args:
+        known: measured or not.
+        propose: resolved settings.
+    """
+    text = f"weights known as {known.names[0]}: "
+    line_says = _recipe(known.method, known.facet, known.block, known.centre)
+    run_has = _recipe(propose.method, propose.facet, propose.block, propose.centre_keys)
+    text += f"{line_says} ({known.source})" if known.measured else known.source
+    if not known.measured or run_has != line_says:
+        text += f"; this run has {run_has}"
+    if is_other_architecture(known, propose.backbone):
+        text += (
+            f"; propose.backbone is {propose.backbone}, which may want pictures of another mean "
+            f"and deviation than {known.names[0]}"
+        )
+    return text
+
+
+def is_other_architecture(known: Known, backbone: str) -> bool:
+    """Return whether no name of a line is of a backbone's architecture, whatever the tag."""
+    return _model(backbone) not in {_model(name) for name in known.names}
+
+
+def _model(name: str) -> str:
+    """Return the name of an architecture: of timm's names without the tag of the weights."""
+    return name.removeprefix("timm/").partition(".")[0]
+
+
+def _recipe(method: str, facet: str, block: int | None, centre: str) -> str:
+    """Return in words what is proposed with."""
+    return f"{method} on {facet} of block {block}, {'' if centre == 'yes' else 'not '}centred"
 
 
 def _timm(*models: str) -> tuple[str, ...]:

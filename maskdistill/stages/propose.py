@@ -87,6 +87,7 @@ def work(job: Job, folder: ProposeFolder) -> Done:
 
     own = job.settings.propose
     network = networks.backbone(job, "propose", own.backbone)
+    networks.tell_line(job, network)
     if what := stand_in(own.method, network):
         job.ledger.write("note", stage="propose", what=what)
     recipe = recipe_of(own)

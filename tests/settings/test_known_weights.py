@@ -167,3 +167,47 @@ def test_a_line_decides_what_is_auto_and_leaves_what_is_given(monkeypatch):
     assert chosen(method="tokencut") == ("tokencut", "tokens", -2, "no")  # not the line's method
     monkeypatch.setattr(known_weights, "TABLE", (dataclasses.replace(line, measured=False),))
     assert chosen() == ("tokencut", "tokens", -2, "no")
+
+
+def test_what_is_told_of_a_line_says_where_the_run_does_otherwise():
+    (dino,) = (known for known in TABLE if "dino_vits16" in known.names)
+    same = resolve(load({"weights": ["propose=dino_vits16"]})).propose
+    told = known_weights.told(dino, same)
+    assert told == (
+        "weights known as dino_vits16: maskdistill on keys of block -1, not centred "
+        f"({dino.source})"
+    )
+    other = resolve(load({"propose": {"method": "lost", "facet": "tokens"}})).propose
+    assert known_weights.told(dino, other) == (
+        f"{told}; this run has lost on tokens of block -1, not centred"
+    )
+
+
+def test_what_is_told_of_weights_that_were_not_measured_says_so_and_what_the_run_has():
+    name = "timm/vit_small_patch14_dinov2.lvd142m"
+    own = resolve(load({"propose": {"backbone": name}})).propose
+    told = known_weights.told(known_weights.line(name), own)
+    assert told.startswith(f"weights known as {name}: not measured: ")
+    assert told.endswith("; this run has tokencut on tokens of block -2, not centred")
+
+
+def test_weights_on_another_architecture_than_theirs_are_told_of():
+    (deit,) = (known for known in TABLE if known.digests)
+    own = resolve(load({"propose": {"backbone": "timm/vit_tiny_patch16_224"}})).propose
+    assert "propose.backbone is timm/vit_tiny_patch16_224, which may want pictures of another " in (
+        known_weights.told(deit, own)
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "backbone", "other"),
+    [
+        ("dino_vits16", "dino_vits16", False),
+        ("dino_vits16", "timm/vit_small_patch16_224", False),
+        ("dino_vits16", "timm/vit_small_patch16_224.augreg_in1k", False),
+        ("dino_vits16", "timm/vit_base_patch16_224", True),
+        ("timm/deit_tiny_patch16_224", "timm/vit_tiny_patch16_224", True),
+    ],
+)
+def test_the_tag_of_a_name_is_no_architecture(name, backbone, other):
+    assert known_weights.is_other_architecture(known_weights.line(name), backbone) == other
