@@ -14,7 +14,8 @@ import torch
 
 from maskdistill.engine.job import Job
 from maskdistill.errors import SettingsError, WeightsError
-from maskdistill.features import handcrafted, vit, weights
+from maskdistill.features import handcrafted, licences, vit, weights
+from maskdistill.runs.progress import Progress
 from maskdistill.settings import known_weights
 from maskdistill.settings.run import HANDCRAFTED
 
@@ -171,12 +172,27 @@ def fetch(job: Job, stage: str) -> None:
     if stage == "detect" and job.settings.detect.on_tokens:
         stage = "propose"
     if stage in ("detect", "segment"):
-        weights.fetch(job.settings.weights_of(stage) or "none")
+        given = job.settings.weights_of(stage) or "none"
+        _tell_licence(job, stage, given)
+        weights.fetch(given)
         return
     name = getattr(job.settings, stage).backbone
     if name != HANDCRAFTED and (given := _given(job, stage, name)) != "none":
         vit.check(name)
+        _tell_licence(job, stage, given)
         weights.fetch(given)
+
+
+def _tell_licence(job: Job, stage: str, what: str) -> None:
+    """Say and write down the licence of weights that are about to be fetched, `quiet` or not.
+
+    Nothing is said of what is on this machine: tables and page name its licence.
+    """
+    if weights.is_here(what):
+        return
+    told = f"{what} is fetched now. {licences.told(what)}"
+    Progress().say(f"{stage}: {told}")
+    job.ledger.write("note", stage=stage, what=told)
 
 
 def _given(job: Job, stage: str, name: str) -> str:
@@ -193,4 +209,5 @@ def _state(job: Job, stage: str, name: str) -> tuple[Any, str]:
     if given == "none":
         return "none", ""
     vit.check(name)  # before anything is fetched for it
+    _tell_licence(job, stage, given)
     return weights.read_told(given, name=name)

@@ -238,9 +238,10 @@ def _built(name: str) -> VisionTransformer | Eva:
     known = [*timm.list_models(), *timm.list_pretrained()]
     inner = DINO.get(name) or name.removeprefix("timm/")
     if name not in DINO and (not name.startswith("timm/") or inner not in known):
-        near = difflib.get_close_matches(
-            name, [*DINO, *(f"timm/{each}" for each in known if "vit" in each)], n=3
-        )
+        near = [
+            *difflib.get_close_matches(name, DINO, n=3),
+            *weight_files.near_of_timm(name),
+        ][:3]
         raise WeightsError(
             f"backbone {name!r} is not known. Known: handcrafted, {', '.join(DINO)}, "
             "timm/<model> of timm's VisionTransformer and Eva families"
