@@ -105,6 +105,7 @@ class ViT(Network):
         std: the deviation, likewise.
         note: on what was chosen in the file of weights by whoever read it; "": nothing.
         digest: of the weights by content, set by whoever read them; "": not computed.
+        directions: of position, by how a picture is shown and which facet (discovery/blank.py).
     """
 
     def __init__(
@@ -121,6 +122,7 @@ class ViT(Network):
         self.name, self.mean, self.std = name, mean, std
         self.note = ""
         self.digest = ""
+        self.directions: dict[Any, Tensor] = {}
 
     def features(
         self, batch: Tensor, *, block: int = -1, want: Sequence[str] = ("queries", "keys")

@@ -118,6 +118,10 @@ class ProposeSettings:
     # subtract the mean key; auto: not for dino_*, handcrafted, nor where tokencut or maskcut
     # compare tokens
     centre_keys: Literal["auto", "yes", "no"] = "auto"
+    # directions of position taken out of what patches are compared by, those in which the patches
+    # of a black picture differ most; 0: none; source: INSID3, arXiv:2603.28480, for DINOv3: 500 of
+    # 1024 (ViT-L), 20 of 768 (ViT-B, release); docs/log/proposals.md
+    positions: Annotated[int, Range(0)] = 0
     # a picture at most; one in MaskDistill, LOST and TokenCut, three in MaskCut
     max_masks: Annotated[int, Range(1)] = 6
     # the search for more ends at a mask below it, in [0, 1]; 0: no end; docs/log/proposals.md

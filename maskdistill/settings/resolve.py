@@ -36,6 +36,12 @@ def resolve(settings: RunSettings) -> RunSettings:
         )
     if by_hand and propose.facet == "values":
         raise ValueError("propose.facet: handcrafted has keys, queries and tokens, but no values")
+    if by_hand and propose.positions:
+        raise ValueError(
+            "propose.positions: handcrafted features do not depend on where a patch lies. "
+            f"Give {setting('propose.positions', '0')}, "
+            f"or a network: {setting('propose.backbone', 'dino_vits16')}"
+        )
     propose = _by_weights(propose, settings.weights_of("propose") or propose.backbone)
     method = propose.method
     pixels = propose.pixels
