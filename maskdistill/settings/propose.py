@@ -104,8 +104,8 @@ class ProposeSettings:
 
     # dino_vits16 | dino_vits8 | dino_vitb16 | dino_vitb8 | timm/<model> | handcrafted
     backbone: str = "dino_vits16"
-    # auto: maskdistill for dino_*, whose attention it was made for, else tokencut;
-    # docs/log/proposals.md, 2026-12-01
+    # auto: that of the weights where they are known (settings/known_weights.py); else maskdistill
+    # for dino_*, whose attention it was made for, and tokencut; docs/log/proposals.md, 2026-12-01
     method: Method = "auto"
     # of the backbone whose features are used, -1 the last; None: -1 (source: MaskDistill, Sec.
     # 3.1), but -2 for tokencut and maskcut on networks that are not dino_*
