@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from maskdistill.discovery import limits
+from maskdistill.discovery import blank, limits
 from maskdistill.discovery.recipe import METHODS, Input, Recipe, Way
-from maskdistill.features import Prepared, tokens
+from maskdistill.features import Prepared, positions, tokens
 from maskdistill.features.tokens import Tokens
 from maskdistill.proposals import to_pixels
 from maskdistill.types import Features, Found, GridMask, Note, Notes
@@ -87,7 +87,11 @@ def discover(
         if known is None:
             ready = shown.prepare(picture(), backbone=backbone)
             (known,) = features_of([ready], backbone, block=recipe.block, want=recipe.want)
-        return masks_on_grid(known.features, recipe), known.content
+        seen = known.features
+        if recipe.positions:
+            found = blank.directions_of(backbone, recipe)
+            seen = positions.without(seen, found, facet=recipe.facet)
+        return masks_on_grid(seen, recipe), known.content
 
     (found, content), smaller = limits.as_large_as_fits(
         on_grid, recipe.shown, size=size, patch=backbone.patch

@@ -100,6 +100,7 @@ class Recipe:
         block: of the backbone, whose features are compared; -1 is the last.
         facet: what the patches are compared by.
         centre_keys: take the patches' mean off all features first.
+        positions: directions of position that are taken out of the facet before; 0: none.
         max_masks: at most so many.
         stop_score: the search ends at a mask that scores less, in [0, 1]; 0: no end.
         min_score: masks that score less are left out, in [0, 1].
@@ -114,6 +115,7 @@ class Recipe:
     block: int = -1
     facet: Facet = "keys"
     centre_keys: bool = False
+    positions: int = 0
     max_masks: int = 1
     stop_score: float = 0.0
     min_score: float = 0.0
@@ -153,6 +155,7 @@ def recipe_of(settings: ProposeSettings) -> Recipe:
         block=settings.block,
         facet=settings.facet,
         centre_keys=settings.centre_keys == "yes",
+        positions=settings.positions,
         max_masks=settings.max_masks,
         stop_score=settings.stop_score,
         min_score=settings.min_score,

@@ -14,7 +14,9 @@ import torch
 
 from maskdistill.engine.job import Job
 from maskdistill.errors import SettingsError, WeightsError
-from maskdistill.features import handcrafted, vit, weights
+from maskdistill.features import handcrafted, licences, vit, weights
+from maskdistill.runs.progress import Progress
+from maskdistill.settings import known_weights
 from maskdistill.settings.run import HANDCRAFTED
 
 
@@ -73,11 +75,16 @@ def backbone(job: Job, stage: str, name: str) -> Any:
     dtype = torch.bfloat16 if job.settings.precision == "bfloat16" else torch.float32
     state, note = _state(job, stage, name)
     rotated = stage == "propose" and job.settings.propose.rotated
+    # Only what proposes is chosen by the table of known weights.
+    asked = stage == "propose" and not isinstance(state, str)
+    digest = weights.fingerprint(state) if asked else ""
     try:
         network = vit.load(name, weights=state, device=device(job), dtype=dtype, rotated=rotated)
     except WeightsError as error:
-        raise WeightsError(f"{stage}.backbone: {error}") from error
-    network.note = note
+        known = known_weights.line(None, digest=digest)
+        told = f". These are the weights of {known.names[0]}" if known else ""
+        raise WeightsError(f"{stage}.backbone: {error}{told}") from error
+    network.note, network.digest = note, digest
     tell_choice(job, stage, note)
     return network
 
@@ -87,6 +94,25 @@ def tell_choice(job: Job, stage: str, note: str) -> None:
     if note:
         job.progress.say(f"{stage}: {note}")
         job.ledger.write("note", stage=stage, what=note)
+
+
+def tell_line(job: Job, network: Any) -> None:
+    """Write down the line that the weights of propose have in the table of known ones, if any.
+
+    Where propose.backbone is of another architecture, it is said too.
+
+    Args:
+        network: as `backbone` returns it.
+    """
+    own = job.settings.propose
+    digest = getattr(network, "digest", "")  # handcrafted has none
+    known = known_weights.line(_given(job, "propose", own.backbone), digest=digest or None)
+    if known is None or not digest:
+        return
+    what = known_weights.told(known, own)
+    job.ledger.write("note", stage="propose", what=what)
+    if known_weights.is_other_architecture(known, own.backbone):
+        job.progress.say(f"propose: {what}")
 
 
 # The one exception to having no globals: a loop over pictures calls a function that has nowhere
@@ -146,12 +172,27 @@ def fetch(job: Job, stage: str) -> None:
     if stage == "detect" and job.settings.detect.on_tokens:
         stage = "propose"
     if stage in ("detect", "segment"):
-        weights.fetch(job.settings.weights_of(stage) or "none")
+        given = job.settings.weights_of(stage) or "none"
+        _tell_licence(job, stage, given)
+        weights.fetch(given)
         return
     name = getattr(job.settings, stage).backbone
     if name != HANDCRAFTED and (given := _given(job, stage, name)) != "none":
         vit.check(name)
+        _tell_licence(job, stage, given)
         weights.fetch(given)
+
+
+def _tell_licence(job: Job, stage: str, what: str) -> None:
+    """Say and write down the licence of weights that are about to be fetched, `quiet` or not.
+
+    Nothing is said of what is on this machine: tables and page name its licence.
+    """
+    if weights.is_here(what):
+        return
+    told = f"{what} is fetched now. {licences.told(what)}"
+    Progress().say(f"{stage}: {told}")
+    job.ledger.write("note", stage=stage, what=told)
 
 
 def _given(job: Job, stage: str, name: str) -> str:
@@ -168,4 +209,5 @@ def _state(job: Job, stage: str, name: str) -> tuple[Any, str]:
     if given == "none":
         return "none", ""
     vit.check(name)  # before anything is fetched for it
+    _tell_licence(job, stage, given)
     return weights.read_told(given, name=name)

@@ -8,7 +8,7 @@ Out:      the IoU of bands of one picture, and of a whole set as a statistic
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from scipy import ndimage
@@ -78,7 +78,12 @@ def of_label_maps(bands: Sequence[np.ndarray], held: np.ndarray) -> Statistic:
 
 
 def counts(
-    prediction: np.ndarray, truth: np.ndarray, classes: int, *, ignore: int = 255
+    prediction: np.ndarray,
+    truth: np.ndarray,
+    classes: int,
+    *,
+    ignore: int = 255,
+    of_truth: Mapping[int, np.ndarray] | None = None,
 ) -> np.ndarray:
     """Return (2, classes) int64: common and all pixels of each class's two bands in one picture.
 
@@ -86,6 +91,8 @@ def counts(
         prediction, truth: (H, W), classes named alike; pixels whose truth is `ignore` are in no
             class and not counted, so where a void strip lies around objects, the band of the truth
             begins inside it.
+        of_truth: `bands` of the truth, where several predictions are held against it; None: made
+            here.
     Raises:
         ValueError: unlike shapes.
     """
@@ -93,14 +100,25 @@ def counts(
         raise ValueError(
             f"prediction {prediction.shape} and truth {truth.shape} must have one shape"
         )
-    width, valid = width_px(truth.shape), truth != ignore
+    valid = truth != ignore
     found = np.zeros((2, classes), np.int64)
-    present = np.union1d(np.unique(prediction), np.unique(truth))
-    for which in present[(present >= 0) & (present < classes) & (present != ignore)]:
-        one = band(prediction == which, width=width) & valid
-        two = band(truth == which, width=width)
+    ours = bands(prediction, classes, ignore=ignore)
+    theirs = bands(truth, classes, ignore=ignore) if of_truth is None else of_truth
+    nothing = np.zeros(truth.shape, bool)
+    for which in {*ours, *theirs}:
+        one = ours.get(which, nothing) & valid
+        two = theirs.get(which, nothing)
         found[:, which] = (one & two).sum(), (one | two).sum()
     return found
+
+
+def bands(label_map: np.ndarray, classes: int, *, ignore: int = 255) -> dict[int, np.ndarray]:
+    """Return class -> band (H, W) bool of each class that occurs in a label map, but `ignore`."""
+    width, present = width_px(label_map.shape), np.unique(label_map)
+    return {
+        int(which): band(label_map == which, width=width)
+        for which in present[(present >= 0) & (present < classes) & (present != ignore)]
+    }
 
 
 def band(mask: np.ndarray, *, width: int) -> np.ndarray:

@@ -40,6 +40,7 @@ KNOWN = {
     ),
     "none": Licence("none needed: drawn at random", "maskdistill"),
 }
+_OPEN = ("Apache-2.0", "MIT")  # anybody may use and pass on; of others that has to be read
 # As timm writes them; others are passed on as they stand.
 _SPDX = {
     "apache-2.0": "Apache-2.0",
@@ -67,6 +68,25 @@ def of(what: str) -> Licence:
     if what.startswith("timm/"):
         return _of_timm(what.removeprefix("timm/"))
     return Licence(UNKNOWN, f"the file {PurePath(what).name}")
+
+
+def told(what: str) -> str:
+    """Return a sentence on the licence of weights, for whoever is about to fetch them.
+
+    >>> told("dino_vits16")
+    'Licence: Apache-2.0 (https://github.com/facebookresearch/dino/blob/main/LICENSE)'
+
+    Args:
+        what: as `of` takes it.
+    """
+    found = of(what)
+    text = f"Licence: {found.name} ({found.source})"
+    if found.name not in _OPEN:
+        text += (
+            f". That is neither of {' and '.join(_OPEN)}: "
+            "read it before you use the weights or pass on what was made with them"
+        )
+    return text
 
 
 def _of_timm(model: str) -> Licence:

@@ -104,6 +104,8 @@ class ViT(Network):
         mean: of RGB in [0, 1], that pictures are normalised with.
         std: the deviation, likewise.
         note: on what was chosen in the file of weights by whoever read it; "": nothing.
+        digest: of the weights by content, set by whoever read them; "": not computed.
+        directions: of position, by how a picture is shown and which facet (discovery/blank.py).
     """
 
     def __init__(
@@ -119,6 +121,8 @@ class ViT(Network):
         super().__init__(model, as_dino=as_dino, rotated=rotated)
         self.name, self.mean, self.std = name, mean, std
         self.note = ""
+        self.digest = ""
+        self.directions: dict[Any, Tensor] = {}
 
     def features(
         self, batch: Tensor, *, block: int = -1, want: Sequence[str] = ("queries", "keys")
@@ -236,9 +240,10 @@ def _built(name: str) -> VisionTransformer | Eva:
     known = [*timm.list_models(), *timm.list_pretrained()]
     inner = DINO.get(name) or name.removeprefix("timm/")
     if name not in DINO and (not name.startswith("timm/") or inner not in known):
-        near = difflib.get_close_matches(
-            name, [*DINO, *(f"timm/{each}" for each in known if "vit" in each)], n=3
-        )
+        near = [
+            *difflib.get_close_matches(name, DINO, n=3),
+            *weight_files.near_of_timm(name),
+        ][:3]
         raise WeightsError(
             f"backbone {name!r} is not known. Known: handcrafted, {', '.join(DINO)}, "
             "timm/<model> of timm's VisionTransformer and Eva families"

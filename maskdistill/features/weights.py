@@ -83,6 +83,33 @@ def fetch(what: str) -> None:
         _from_timm(what)
 
 
+def is_here(what: str) -> bool:
+    """Return whether weights can be had without a download: names in a cache; all that is no name.
+
+    Args:
+        what: a name of URLS or timm/<model>, a file, or a word that stands for no weights.
+    """
+    if what in URLS:
+        return _cache_of(what).is_file()
+    return not what.startswith("timm/") or _is_in_hub(what)
+
+
+def near_of_timm(name: str) -> list[str]:
+    """Return names timm/<model> near one that there is not: the model's own tags where it exists.
+
+    >>> near_of_timm("timm/vit_small_patch14_dinov2.imagenet")
+    ['timm/vit_small_patch14_dinov2.lvd142m']
+    """
+    import timm
+
+    model, _, tag = name.removeprefix("timm/").partition(".")
+    tags = [each for each in timm.list_pretrained() if each.partition(".")[0] == model]
+    if tag and tags:
+        return [f"timm/{each}" for each in tags]
+    known = [f"timm/{each}" for each in (*timm.list_models(), *timm.list_pretrained())]
+    return difflib.get_close_matches(name, [each for each in known if "vit" in each], n=3)
+
+
 def _plain(state: Mapping[str, Any], *, source: str = "weights") -> tuple[dict[str, Tensor], str]:
     """Return the tensors of the wanted branch in timm's names, floats as float32, and a note.
 
@@ -117,8 +144,7 @@ def _cached(name: str) -> Path:
     Raises:
         WeightsError: it is neither there nor to be had.
     """
-    url = URLS[name]
-    file = Path(torch.hub.get_dir()) / "checkpoints" / Path(urlparse(url).path).name
+    url, file = URLS[name], _cache_of(name)
     if not file.is_file():
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
@@ -128,14 +154,60 @@ def _cached(name: str) -> Path:
     return file
 
 
+def _cache_of(name: str) -> Path:
+    """Return where torch.hub's cache has the file of a name of URLS, there or not."""
+    return Path(torch.hub.get_dir()) / "checkpoints" / Path(urlparse(URLS[name]).path).name
+
+
+def _is_in_hub(name: str) -> bool:
+    """Return whether huggingface_hub's cache has the file that timm takes for timm/<model>."""
+    import timm
+    from huggingface_hub import try_to_load_from_cache
+
+    try:
+        config = timm.get_pretrained_cfg(name.removeprefix("timm/"))
+    except (RuntimeError, ValueError, AttributeError):  # a tag that it does not have
+        return False
+    if config is None or not config.hf_hub_id:
+        return False
+    repository, _, revision = config.hf_hub_id.partition("@")
+    # timm takes safetensors where the repository has them.
+    files = ["model.safetensors", "open_clip_model.safetensors", "pytorch_model.bin"]
+    files += [config.hf_hub_filename] if config.hf_hub_filename else []
+    return any(
+        isinstance(try_to_load_from_cache(repository, file, revision=revision or None), str)
+        for file in files
+    )
+
+
+def _check_timm(name: str) -> None:
+    """Raise WeightsError unless timm has weights of timm/<model>; nothing is fetched."""
+    import timm
+
+    model = name.removeprefix("timm/")
+    if model in timm.list_pretrained() or timm.is_model_pretrained(model):
+        return
+    if model in timm.list_models():
+        raise WeightsError(
+            f"{name}: timm has the network, but no weights of it. Give a file: "
+            f"--weights propose=FILE with the backbone {name}. {_WITHOUT}"
+        )
+    near = near_of_timm(name)
+    raise WeightsError(
+        f"{name}: timm has no such weights."
+        + (f" Perhaps you meant {' or '.join(near)}." if near else "")
+    )
+
+
 def _from_timm(name: str) -> dict[str, Tensor]:
     """Return the weights of timm/<model>, through timm and its cache.
 
     Raises:
-        WeightsError: they are neither there nor to be had.
+        WeightsError: no such model or tag, or they are neither there nor to be had.
     """
     import timm
 
+    _check_timm(name)
     try:
         model = timm.create_model(name.removeprefix("timm/"), pretrained=True, num_classes=0)
     except (OSError, RuntimeError, ValueError) as error:

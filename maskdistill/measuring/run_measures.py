@@ -220,11 +220,17 @@ class _Run:
                 one = semantic.confusion(label_map, truth, len(self.names), columns=columns[stage])
                 counts[stage].append(sparse.csr_array(one))
         of = {stage: LabelMaps(each, rule=self.settings.matching) for stage, each in counts.items()}
-        bands: dict[str, list[np.ndarray]] = {stage: [] for stage in self._mapped() if stage in of}
+        # Of trivial answers no outline is worth a look.
+        bands: dict[str, list[np.ndarray]] = {
+            stage: [] for stage in stages if not stage.startswith(BASELINE)
+        }
+        n_classes = len(self.names)
         for truth, maps in self._maps(list(bands)):
+            of_truth = boundary.bands(truth, n_classes)
             for stage, label_map in maps.items():
                 named = matching.rename_map(label_map, of[stage].mapping)
-                bands[stage].append(boundary.counts(named, truth, len(self.names)))
+                one = boundary.counts(named, truth, n_classes, of_truth=of_truth)
+                bands[stage].append(one)
         found = {stage: self._semantic(stage, of[stage], bands.get(stage)) for stage in stages}
         totals = {
             self._shown(stage): each.total
@@ -234,7 +240,7 @@ class _Run:
         return found, totals
 
     def _semantic(self, stage: str, of: LabelMaps, bands: list[np.ndarray] | None) -> list[Measure]:
-        """Return mIoU and pixel accuracy; boundary IoU of real label maps; IoU of each class."""
+        """Return mIoU and pixel accuracy; boundary IoU and IoU of each class, of no trivial one."""
         shown, is_trivial = self._shown(stage), stage.startswith(BASELINE)
         what = "one cluster" if is_trivial else PAINTED if stage == "cluster" else NATIVE
         if shown != stage:

@@ -104,8 +104,8 @@ class ProposeSettings:
 
     # dino_vits16 | dino_vits8 | dino_vitb16 | dino_vitb8 | timm/<model> | handcrafted
     backbone: str = "dino_vits16"
-    # auto: maskdistill for dino_*, whose attention it was made for, else tokencut;
-    # docs/log/proposals.md, 2026-12-01
+    # auto: that of the weights where they are known (settings/known_weights.py); else maskdistill
+    # for dino_*, whose attention it was made for, and tokencut; docs/log/proposals.md, 2026-12-01
     method: Method = "auto"
     # of the backbone whose features are used, -1 the last; None: -1 (source: MaskDistill, Sec.
     # 3.1), but -2 for tokencut and maskcut on networks that are not dino_*
@@ -118,6 +118,10 @@ class ProposeSettings:
     # subtract the mean key; auto: not for dino_*, handcrafted, nor where tokencut or maskcut
     # compare tokens
     centre_keys: Literal["auto", "yes", "no"] = "auto"
+    # directions of position taken out of what patches are compared by, those in which the patches
+    # of a black picture differ most; 0: none; source: INSID3, arXiv:2603.28480, for DINOv3: 500 of
+    # 1024 (ViT-L), 20 of 768 (ViT-B, release); docs/log/proposals.md
+    positions: Annotated[int, Range(0)] = 0
     # a picture at most; one in MaskDistill, LOST and TokenCut, three in MaskCut
     max_masks: Annotated[int, Range(1)] = 6
     # the search for more ends at a mask below it, in [0, 1]; 0: no end; docs/log/proposals.md

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from maskdistill.errors import setting
+from maskdistill.settings import known_weights
 from maskdistill.settings.detect import DetectSettings
 from maskdistill.settings.propose import ProposeSettings
 from maskdistill.settings.run import HANDCRAFTED, NETWORKS, RunSettings, backbone_named, is_name
@@ -35,23 +36,14 @@ def resolve(settings: RunSettings) -> RunSettings:
         )
     if by_hand and propose.facet == "values":
         raise ValueError("propose.facet: handcrafted has keys, queries and tokens, but no values")
-    is_dino = propose.backbone.startswith("dino_")
+    if by_hand and propose.positions:
+        raise ValueError(
+            "propose.positions: handcrafted features do not depend on where a patch lies. "
+            f"Give {setting('propose.positions', '0')}, "
+            f"or a network: {setting('propose.backbone', 'dino_vits16')}"
+        )
+    propose = _by_weights(propose, settings.weights_of("propose") or propose.backbone)
     method = propose.method
-    if method == "auto":
-        method = "maskdistill" if is_dino else "tokencut"
-    # Keys of the last block are DINO's gift; what else is trained is cut better by tokens.
-    cuts = method in ("tokencut", "maskcut")
-    cuts_others = cuts and not (is_dino or by_hand)
-    block, facet = propose.block, propose.facet
-    if block is None:
-        block = -2 if cuts_others else -1
-    if facet == "auto":
-        facet = "tokens" if cuts_others else "keys"
-    centre = propose.centre_keys
-    if centre == "auto":
-        # Cuts of tokens by a threshold of the cosine find less after centring; signs of keys say
-        # nothing before it.
-        centre = "no" if by_hand or is_dino or (cuts and facet == "tokens") else "yes"
     pixels = propose.pixels
     if pixels == "auto":
         pixels = "refine" if by_hand else "crf"
@@ -66,10 +58,6 @@ def resolve(settings: RunSettings) -> RunSettings:
         tokencut = replace(tokencut, short_side=short_side)
     propose = replace(
         propose,
-        method=method,
-        block=block,
-        facet=facet,
-        centre_keys=centre,
         pixels=pixels,
         max_patches=propose.max_patches or (2400 if by_hand else MOST_PATCHES),
         lost=lost,
@@ -180,6 +168,43 @@ def resolve(settings: RunSettings) -> RunSettings:
         label=label,
         segment=segment,
     )
+
+
+def _by_weights(propose: ProposeSettings, weights: str) -> ProposeSettings:
+    """Return settings without an `auto` of method, facet, block or centring.
+
+    Weights that are known decide (settings/known_weights.py); else the name of the backbone.
+
+    Args:
+        weights: that propose, by name or file.
+    """
+    known = known_weights.of(weights)
+    by_hand = propose.backbone == HANDCRAFTED
+    line = known_weights.line(weights)  # timm has DINO's weights too, under names of its own
+    is_dino = any(
+        name.startswith("dino_") for name in (propose.backbone, *(line.names if line else ()))
+    )
+    method = propose.method
+    if method == "auto":
+        method = known.method if known else "maskdistill" if is_dino else "tokencut"
+    if known and known.method != method:  # the line says nothing of another method
+        known = None
+    # Keys of the last block are DINO's gift; what else is trained is cut better by tokens.
+    cuts = method in ("tokencut", "maskcut")
+    cuts_others = cuts and not (is_dino or by_hand)
+    block, facet = propose.block, propose.facet
+    if block is None:
+        block = known.block if known else -2 if cuts_others else -1
+    if facet == "auto":
+        facet = known.facet if known else "tokens" if cuts_others else "keys"
+    centre = propose.centre_keys
+    if centre == "auto":
+        # Cuts of tokens by a threshold of the cosine find less after centring; signs of keys say
+        # nothing before it.
+        centre = "no" if by_hand or is_dino or (cuts and facet == "tokens") else "yes"
+        if known and known.facet == facet:
+            centre = known.centre
+    return replace(propose, method=method, block=block, facet=facet, centre_keys=centre)
 
 
 def _check_tokens(settings: RunSettings, *, by_hand: bool) -> None:

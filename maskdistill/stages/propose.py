@@ -15,6 +15,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from maskdistill.artifacts import keep_tokens
+from maskdistill.discovery import blank
 from maskdistill.discovery.find import Discovered, PictureFeatures, discover, features_of
 from maskdistill.discovery.recipe import METHODS, Recipe, recipe_of
 from maskdistill.engine.job import Image, Job
@@ -65,6 +66,8 @@ def parts(settings: RunSettings) -> dict[str, Any]:
     every = {
         key: value for key, value in every.items() if key not in (*METHODS, "gpu_batch", *IMPORTS)
     }
+    if not settings.propose.positions:  # nothing is taken out: as before there was the setting
+        del every["positions"]
     precision = "float32" if settings.propose.backbone == HANDCRAFTED else settings.precision
     return {**every, settings.propose.method: own, "precision": precision}
 
@@ -87,9 +90,14 @@ def work(job: Job, folder: ProposeFolder) -> Done:
 
     own = job.settings.propose
     network = networks.backbone(job, "propose", own.backbone)
+    networks.tell_line(job, network)
     if what := stand_in(own.method, network):
         job.ledger.write("note", stage="propose", what=what)
     recipe = recipe_of(own)
+    if own.positions:  # before any picture: what is wrong with it is wrong with all
+        n_found = blank.directions_of(network, recipe).shape[1]
+        what = f"{n_found} directions of position are taken out of the {own.facet}"
+        job.ledger.write("note", stage="propose", what=what)
     kept = job.settings.features
     if own.backbone == HANDCRAFTED and kept.keep == "all":
         what = "no tokens are kept: handcrafted features are none that a network could learn from"

@@ -7,14 +7,19 @@ import timm
 import torch
 from safetensors.torch import save_file
 
+from maskdistill import api
 from maskdistill.engine import networks
 from maskdistill.engine.job import Job
 from maskdistill.errors import SettingsError, WeightsError
+from maskdistill.features import weights as weight_files
 from maskdistill.runs.layout import RunFolder
 from maskdistill.runs.ledger import Ledger
 from maskdistill.runs.progress import Progress
-from maskdistill.settings import RunSettings
+from maskdistill.settings import RunSettings, known_weights, resolve
+from maskdistill.settings.propose import ProposeSettings
 from maskdistill.stage_parts import train_network
+from maskdistill.workflows import demo_pictures
+from tests.made import events
 from tests.stages.test_cluster import NETWORK, clustered
 
 
@@ -111,3 +116,87 @@ def test_what_was_chosen_is_said_once_for_backbones_and_for_bodies(tmp_path: Pat
     for event in ledger.read():
         assert "holds 2 networks: model is taken, model_ema is not" in event["what"]
         assert said.count(f"{event['stage']}: {event['what']}") == 1
+
+
+def known(tmp_path: Path, monkeypatch, model: str) -> Path:
+    """Write weights of one of timm's models, and put them into the table of known ones."""
+    state = timm.create_model(model, pretrained=False, num_classes=0).state_dict()
+    save_file(state, tmp_path / "mine.safetensors")
+    digest = weight_files.fingerprint(weight_files.read(tmp_path / "mine.safetensors"))
+    line = known_weights.Known(
+        names=(f"timm/{model}",),
+        method="lost",
+        facet="keys",
+        block=-1,
+        centre="yes",
+        source="this test",
+        measured=True,
+        digests=(digest,),
+    )
+    monkeypatch.setattr(known_weights, "TABLE", (line,))
+    return tmp_path / "mine.safetensors"
+
+
+@pytest.mark.parametrize("other", [False, True])
+def test_weights_that_are_known_by_content_are_told_of_in_the_ledger_of_propose(
+    tmp_path: Path, monkeypatch, capsys, other
+) -> None:
+    file = known(tmp_path, monkeypatch, "deit_tiny_patch16_224")
+    backbone = f"timm/{'vit' if other else 'deit'}_tiny_patch16_224"
+    settings = resolve(
+        RunSettings(weights=(f"propose={file}",), propose=ProposeSettings(backbone=backbone))
+    )
+    ledger = Ledger(tmp_path / "ledger.jsonl")
+    job = Job(settings, RunFolder(tmp_path), ledger, progress=Progress(), roots={})
+    networks.tell_line(job, networks.backbone(job, "propose", backbone))
+    (note,) = ledger.read()
+    assert note["what"].startswith(
+        "weights known as timm/deit_tiny_patch16_224: lost on keys of block -1, centred (this test)"
+        "; this run has tokencut on tokens of block -2, not centred"
+    )
+    assert (f"propose.backbone is {backbone}" in note["what"]) == other
+    assert ("weights known as" in capsys.readouterr().err) == other
+
+
+def test_weights_that_nobody_knows_leave_no_note(tmp_path: Path, monkeypatch) -> None:
+    file = known(tmp_path, monkeypatch, "test_vit")
+    monkeypatch.setattr(known_weights, "TABLE", ())
+    settings = resolve(
+        RunSettings(weights=(f"propose={file}",), propose=ProposeSettings(backbone="timm/test_vit"))
+    )
+    ledger = Ledger(tmp_path / "ledger.jsonl")
+    job = Job(settings, RunFolder(tmp_path), ledger, progress=Progress(quiet=True), roots={})
+    networks.tell_line(job, networks.backbone(job, "propose", "timm/test_vit"))
+    networks.tell_line(job, networks.backbone(job, "propose", "handcrafted"))
+    assert list(ledger.read()) == []
+
+
+def test_known_weights_that_do_not_fit_the_backbone_are_named_in_the_refusal(
+    tmp_path: Path, monkeypatch
+) -> None:
+    file = known(tmp_path, monkeypatch, "test_vit")
+    settings = RunSettings(weights=(f"propose={file}",), device="cpu")
+    with pytest.raises(WeightsError, match=r"These are the weights of timm/test_vit$"):
+        networks.backbone(Job.alone(settings), "propose", "timm/vit_tiny_patch16_224")
+
+
+def test_the_stage_that_proposes_tells_of_the_line_of_its_weights(
+    tmp_path: Path, monkeypatch
+) -> None:
+    file = known(tmp_path, monkeypatch, "test_vit")
+    demo_pictures.write(
+        tmp_path / "pictures", tmp_path / "truth.json", n_pictures=1, seed=5, size=(64, 80)
+    )
+    api.run(
+        pictures=tmp_path / "pictures",
+        out=tmp_path / "run",
+        settings={
+            "weights": [f"propose={file}"],
+            "propose": {"backbone": "timm/test_vit", "pixels": "nearest"},
+            "threads": 1,
+        },
+        until="propose",
+        quiet=True,
+    )
+    told = [event["what"] for event in events(tmp_path / "run", "note")]
+    assert len([what for what in told if what.startswith("weights known as timm/test_vit: ")]) == 1

@@ -59,6 +59,24 @@ def test_counts_of_label_maps_are_those_of_each_class_alone(rng):
     assert found[:, 3].tolist() == [0, 0]
 
 
+def test_bands_of_a_truth_that_are_made_once_give_the_same_counts(rng):
+    truth = rng.integers(0, 4, (13, 17)).astype(np.uint8)
+    truth[:3, :4] = 255
+    known = boundary.bands(truth, 6)
+    assert sorted(known) == [0, 1, 2, 3]
+    for which, found in known.items():
+        np.testing.assert_array_equal(found, reference.band(truth == which, 1))
+    for prediction in (np.roll(truth, 1, axis=0), np.full_like(truth, 5), np.full_like(truth, 255)):
+        np.testing.assert_array_equal(
+            boundary.counts(prediction, truth, 6, of_truth=known),
+            boundary.counts(prediction, truth, 6),
+        )
+    # A class of the truth alone and one of the prediction alone have their band and nothing common.
+    shared, either = boundary.counts(np.full_like(truth, 5), truth, 6, of_truth=known)
+    assert shared.sum() == 0
+    assert (either[[0, 1, 2, 3, 5]] > 0).all()
+
+
 def test_ignored_pixels_are_in_no_band():
     truth = np.zeros((10, 12), np.uint8)
     truth[:, 6:8] = 255

@@ -96,7 +96,7 @@ def test_voc_by_its_lists_and_every_evaluator(data, config, tmp_path, capsys):
             "box_AP_agnostic",
             "AR100",
         ),
-        "cluster": ("cluster_accuracy", "NMI", "ARI", "mIoU"),
+        "cluster": ("cluster_accuracy", "NMI", "ARI", "mIoU", "boundary_iou"),
         "detect": (
             "CorLoc",
             "AP",

@@ -210,6 +210,7 @@ def test_ranges_are_stated_at_the_settings_that_are_shares_or_scores():
 
 
 LEAST = {
+    "positions": 0,
     "limit": 0,
     "seed": 0,
     "seeds": 1,

@@ -13,6 +13,7 @@ from maskdistill.datasets import truth
 from maskdistill.errors import GroundTruthError, RunError, SettingsError
 from maskdistill.evaluation import boundary, instances, matching, semantic
 from maskdistill.masks import rle
+from maskdistill.report import measured as shown_numbers
 from tests.tiny_runs import QUICK
 
 
@@ -117,6 +118,55 @@ def test_miou_and_boundary_iou_are_those_of_the_runs_label_maps(tiny) -> None:
     assert measured["segment", "boundary_iou", "validation"]["value"] == pytest.approx(
         wanted, abs=1e-6
     )
+
+
+def test_boundary_iou_of_clusters_is_that_of_the_proposals_painted_by_falling_score(tiny) -> None:
+    source, names = validation(tiny)
+    n_classes = 1 + len(truth.read(Path(tiny.truth[0])).names)
+    k = json.loads((tiny.out / "cluster" / "clusters.json").read_text())["k"]
+    pairs = []
+    cluster_of = {
+        (row["id"], row["mask"]): row["cluster"]
+        for row in read_lines(tiny.out / "cluster" / "clusters.jsonl")
+        if "left_out" not in row
+    }
+    for row in read_lines(tiny.out / "propose" / "proposals.jsonl"):
+        if row["id"] in names:
+            wanted = source.label_map(names[row["id"]])
+            painted = np.zeros(wanted.shape, np.uint8)
+            for place in reversed(range(len(row["masks"]))):  # they stand by falling score
+                if (row["id"], place) in cluster_of:
+                    mask = rle.decode([row["masks"][place]["rle"]])[0]
+                    painted[mask] = 1 + cluster_of[row["id"], place]
+            pairs.append((painted, wanted))
+    counts = sum(semantic.confusion(*pair, n_classes, columns=1 + k) for pair in pairs)
+    mapping, renamed = matching.match_label_maps(counts)
+    measured = metrics(tiny.out)
+    assert measured["cluster", "mIoU", "validation"]["value"] == round(
+        semantic.mean_iou(renamed), 6
+    )
+    bands = sum(
+        boundary.counts(matching.rename_map(painted, mapping), wanted, n_classes)
+        for painted, wanted in pairs
+    )
+    held = renamed.sum(axis=1) > 0
+    found = measured["cluster", "boundary_iou", "validation"]
+    assert found["value"] == pytest.approx(
+        (bands[0, held] / np.maximum(bands[1, held], 1)).mean(), abs=1e-6
+    )
+    assert "proposals painted by falling score" in found["protocol"]
+
+
+def test_every_stage_has_a_number_of_outlines_in_the_table_and_on_the_page(tiny) -> None:
+    stages = ("propose", "cluster", "detect", "label", "segment")
+    rows = json.loads((tiny.out / "evaluate" / "metrics.json").read_text())["metrics"]
+    lines = (tiny.out / "evaluate" / "metrics.md").read_text().splitlines()
+    for split, groups in shown_numbers.tables(rows):
+        of = {group.stage: {row.name for row in group.rows} for group in groups}
+        for stage in stages:
+            assert "boundary_iou" in of[stage], (stage, split)
+            assert any(stage in line and "boundary_iou" in line and split in line for line in lines)
+        assert not any("boundary_iou" in of[each] for each in of if each.endswith("background"))
 
 
 def test_clusters_are_named_as_the_settings_say_and_the_protocol_tells(

@@ -120,7 +120,7 @@ EVALUATED = {
     "detect": ("AP50", "AP50_agnostic", "AP50_single", "AP50_agnostic_single", "box_AP", "CorLoc"),
     "label": ("mIoU", "pixel_accuracy", "boundary_iou"),
     "segment": ("mIoU", "pixel_accuracy", "boundary_iou"),
-    "cluster": ("mIoU",),
+    "cluster": ("mIoU", "boundary_iou"),
     "baseline:whole": ("AP50_agnostic", "mIoU"),
     "baseline:background": ("mIoU",),
 }
