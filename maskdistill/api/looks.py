@@ -49,7 +49,7 @@ def sweep(
     """
     from maskdistill.engine.opening import opened
     from maskdistill.measuring import sweep as stage
-    from maskdistill.measuring.sweep_trials import Grid
+    from maskdistill.measuring.sweep_trials import Grid, trials_of
 
     chosen = settings_for(out, settings)
     if any(scale < 0 for scale in scales):
@@ -58,7 +58,8 @@ def sweep(
         raise SettingsError(f"n_pictures must be at least 1, got {n_pictures}")
     grid = Grid(methods=methods, blocks=blocks, facets=facets, scales=scales)  # type: ignore[arg-type]
     with opened(Path(out), chosen, pictures=None, keep_config=True, quiet=quiet) as job:
-        return stage.work(job, grid=grid, n_pictures=n_pictures)
+        trials = trials_of(job.settings.propose, grid)
+        return stage.work(job, trials=trials, n_pictures=n_pictures)
 
 
 def name_clusters(

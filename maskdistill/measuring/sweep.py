@@ -20,7 +20,7 @@ from maskdistill.engine.stage import upstream
 from maskdistill.errors import PictureError
 from maskdistill.evaluation import corloc
 from maskdistill.measuring import sweep_views
-from maskdistill.measuring.sweep_trials import Grid, Trial, recipe, trials_of
+from maskdistill.measuring.sweep_trials import Trial, recipe
 from maskdistill.proposals import judging
 from maskdistill.runs import atomic
 from maskdistill.runs.fingerprints import digest
@@ -30,10 +30,13 @@ from maskdistill.types import Rle
 FORMAT = 3  # of the records and of table.json: 3 has scale, chance, foretold, trust, votes
 
 
-def work(job: Job, *, grid: Grid, n_pictures: int, with_truth: bool = True) -> list[dict[str, Any]]:
+def work(
+    job: Job, *, trials: list[Trial], n_pictures: int, with_truth: bool = True
+) -> list[dict[str, Any]]:
     """Return a row a combination, the best first: by CorLoc with ground truth, else by votes.
 
     Args:
+        trials: what is tried.
         n_pictures: that are looked at, spread over the folder.
         with_truth: rank by ground truth where the run has some.
     Returns:
@@ -48,12 +51,11 @@ def work(job: Job, *, grid: Grid, n_pictures: int, with_truth: bool = True) -> l
         the picture); without ground truth two masks are looked for at most. A combination without a
         mask is last; of equals the first tried is first.
     Raises:
-        SettingsError: the grid names what there is not. PictureError: no picture can be read.
+        PictureError: no picture can be read.
         RunError: the run is not scanned.
     """
     upstream(job, "scan")
     own = job.settings.propose
-    trials = trials_of(own, grid)
     images, joined = _chosen(job, n_pictures, with_truth=with_truth)
     folder = job.folder.sweep
     key = _key(job, trials, images, joined)
@@ -86,14 +88,10 @@ def work(job: Job, *, grid: Grid, n_pictures: int, with_truth: bool = True) -> l
     return rows
 
 
-def key_of(job: Job, *, grid: Grid, n_pictures: int) -> str:
-    """Return the digest of all that the rows of a sweep without ground truth depend on.
-
-    Raises:
-        SettingsError: as `work`.
-    """
+def key_of(job: Job, *, trials: list[Trial], n_pictures: int) -> str:
+    """Return the digest of all that the rows of a sweep without ground truth depend on."""
     images, joined = _chosen(job, n_pictures, with_truth=False)
-    return _key(job, trials_of(job.settings.propose, grid), images, joined)
+    return _key(job, trials, images, joined)
 
 
 def _key(job: Job, trials: list[Trial], images: list[Image], joined: dict[int, list[Rle]]) -> str:
