@@ -16,7 +16,7 @@ from typing import Any
 from maskdistill.discovery.recipe import METHODS
 from maskdistill.engine import networks, opening
 from maskdistill.engine.job import Job
-from maskdistill.errors import PictureError
+from maskdistill.errors import PictureError, setting
 from maskdistill.measuring import sweep
 from maskdistill.measuring.sweep_trials import Trial, changed, scale_of
 from maskdistill.runs import atomic, record
@@ -38,8 +38,10 @@ RESIZED: tuple[Method, ...] = ("lost", "tokencut")  # whose short_side may be ch
 def trials_of(settings: RunSettings) -> list[Trial]:
     """Return what a sweep tries: of the names to choose every value, else the one that is given.
 
+    Args:
+        settings: resolved.
     Returns:
-        None where nothing is to be chosen.
+        Trials, the first of equals first; none where nothing is to be chosen.
     """
     own = settings.propose
     if own.choose == "no":
@@ -144,7 +146,7 @@ def _swept(job: Job) -> dict[str, Any]:
     else:
         job.progress.say(
             f"propose: {len(trials)} settings are tried on {n_pictures} pictures, because the "
-            "weights are not known; off: --propose.choose no"
+            f"weights are not known. {setting('propose.choose', 'no')} turns it off"
         )
         try:
             rows = sweep.work(job, trials=trials, n_pictures=N_PICTURES, with_truth=False)
@@ -166,7 +168,7 @@ def _swept(job: Job) -> dict[str, Any]:
 
 
 def _kept(job: Job) -> dict[str, Any] | None:
-    """Return what a sweep chose before by the same pictures, weights and settings; None: nothing."""
+    """Return what a sweep of the same pictures, weights and settings chose; None: nothing."""
     path = job.folder.sweep.chosen
     if not path.exists():
         return None
