@@ -11,6 +11,7 @@ import shutil
 from typing import Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from maskdistill.artifacts import ground_truth
 from maskdistill.engine import networks
@@ -75,13 +76,18 @@ def work(
             return sweep_views.with_truth(network, rgb, recipes, truth)
         return sweep_views.without_truth(network, rgb, recipes)
 
-    with over_pictures(job, folder, images, describe, title="sweep") as journal:
+    # One thread of the BLAS, as in propose: more would fight over the cores, and move last bits.
+    with (
+        threadpool_limits(1, user_api="blas"),
+        over_pictures(job, folder, images, describe, title="sweep") as journal,
+    ):
         records = [entry for _, entry in journal.records() if "refused" not in entry]
     if not records:
         raise PictureError(
             f"{job.roots['pictures']}: none of the {len(images)} pictures of the sweep can be read"
         )
-    rows = rows_of(trials, records)
+    with threadpool_limits(1, user_api="blas"):
+        rows = rows_of(trials, records)
     table = {"format": FORMAT, "pictures": len(records), "rows": rows}
     atomic.write_json(folder.table, table)
     shutil.rmtree(folder.parts.path, ignore_errors=True)
