@@ -32,24 +32,34 @@ def sweep(
     methods: tuple[str, ...] = METHODS,
     blocks: tuple[int, ...] = (-1, -2, -3, -4),
     facets: tuple[str, ...] = FACETS,
-    n_pictures: int = 12,
+    scales: tuple[int, ...] = (),
+    n_pictures: int = 24,
     quiet: bool = False,
 ) -> list[dict[str, Any]]:
-    """Try every method x block x facet x centring on a few pictures of a run; the best row first.
+    """Try every method x block x facet x centring x scale on a few pictures; the best row first.
 
     This is what a new backbone needs. Nothing of the run is changed. With ground truth rows are
-    ranked by CorLoc and mean best IoU, without by agreement under flips and crops;
+    ranked by CorLoc, without by agreement under flips and crops above that with other pictures,
+    and by how well the masks of one half of the pictures foretell those of the other;
     RUN/sweep/table.json holds the rows too.
+
+    Args:
+        scales: px that the shorter side is resized to (maskcut: both sides), 0: own size; none: the
+            scale that the settings give each method.
     """
     from maskdistill.engine.opening import opened
     from maskdistill.measuring import sweep as stage
+    from maskdistill.measuring.sweep_trials import Grid, trials_of
 
     chosen = settings_for(out, settings)
+    if any(scale < 0 for scale in scales):
+        raise SettingsError(f"scales must be px, 0 for the own size, got {min(scales)}")
     if n_pictures < 1:
         raise SettingsError(f"n_pictures must be at least 1, got {n_pictures}")
-    grid = stage.Grid(methods=methods, blocks=blocks, facets=facets)  # type: ignore[arg-type]
+    grid = Grid(methods=methods, blocks=blocks, facets=facets, scales=scales)  # type: ignore[arg-type]
     with opened(Path(out), chosen, pictures=None, keep_config=True, quiet=quiet) as job:
-        return stage.work(job, grid=grid, n_pictures=n_pictures)
+        trials = trials_of(job.settings.propose, grid)
+        return stage.work(job, trials=trials, n_pictures=n_pictures)
 
 
 def name_clusters(

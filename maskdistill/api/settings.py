@@ -60,7 +60,8 @@ def settings_for(
         )
     given = merge(file, flags)
     own = backbone or given.get("propose", {}).get("backbone")
-    return validate(merge(_chosen_anew(before, own), given), source=str(out))
+    below = _not_chosen(_chosen_anew(before, own), given)
+    return validate(merge(below, given), source=str(out))
 
 
 # Settings that `auto` chose by the backbone: another backbone chooses again.
@@ -83,6 +84,20 @@ def _chosen_anew(before: Mapping[str, Any], backbone: str | None) -> dict[str, A
         else value
         for name, value in before.items()
     }
+
+
+def _not_chosen(before: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a run's settings, of those that a sweep is still to choose without what is given."""
+    own, flags = before.get("propose", {}), given.get("propose", {})
+    if not isinstance(flags, Mapping) or own.get("choose", "no") in ("auto", "no"):
+        return dict(before)
+    has_size = any("short_side" in flags.get(method, {}) for method in ("lost", "tokencut"))
+    left = [
+        name
+        for name in own["choose"].split(",")
+        if name not in flags and not (name == "short_side" and has_size)
+    ]
+    return {**before, "propose": {**own, "choose": ",".join(left) or "no"}}
 
 
 def is_run(out: str | Path) -> bool:

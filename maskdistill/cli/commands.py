@@ -174,6 +174,7 @@ def _propose(words: flags.Propose, layer: Layer) -> list[str]:
         methods=words.sweep_methods,
         blocks=words.sweep_blocks,
         facets=words.sweep_facets,
+        scales=words.sweep_scales,
         n_pictures=words.sweep_pictures,
         **over_run,
     )

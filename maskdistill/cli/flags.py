@@ -81,13 +81,15 @@ class Stage(OverRun):
 class Propose(Stage):
     """Words of `propose` and its sweep, whose flags are no settings: a run stays as it is."""
 
-    # make no proposals: try method x block x facet x centring on a few pictures
+    # make no proposals: try method x block x facet x centring x scale on a few pictures
     sweep: bool = False
     # how many, spread over the folder; with ground truth those with objects
-    sweep_pictures: int = 12
+    sweep_pictures: int = 24
     sweep_blocks: tuple[int, ...] = (-1, -2, -3, -4)  # to try, negative from the last
     sweep_methods: tuple[str, ...] = METHODS  # to try
     sweep_facets: tuple[str, ...] = FACETS  # to try
+    # to try: px of the shorter side (maskcut: of both), 0: own size; none: as the settings have it
+    sweep_scales: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -81,6 +81,36 @@ def discover(
         MemoryError: the picture does not fit into memory, however small it is shown.
     """
 
+    kept, content, notes = masks_of_patches(
+        picture, size=size, backbone=backbone, recipe=recipe, features=features
+    )
+    place = {"patch": backbone.patch, "content": content, "size": size}
+    return Discovered(
+        masks=masks_in_pixels(kept, recipe.way, picture=picture, **place),
+        scores=np.array([each.score for each in kept], np.float32),
+        seed_points_xy=[seed_point_xy(each, **place) for each in kept],
+        notes=notes,
+    )
+
+
+def masks_of_patches(
+    picture: Callable[[], np.ndarray],
+    *,
+    size: tuple[int, int],
+    backbone: Any,
+    recipe: Recipe,
+    features: PictureFeatures | None = None,
+) -> tuple[list[GridMask], tuple[int, int], Notes]:
+    """Return the masks of one picture on the patch grid, within the recipe's limits.
+
+    Args:
+        picture, size, backbone, recipe, features: as `discover` takes them.
+    Returns:
+        Masks in the order of discovery, px (rows, cols) of the grid that hold the picture, notes.
+    Raises:
+        ValueError, MemoryError: as `discover`.
+    """
+
     def on_grid(shown: Input) -> tuple[Found, tuple[int, int]]:
         """Return the masks of patches of the picture shown so, and the px of the grid it fills."""
         known = features if shown == recipe.shown else None
@@ -98,13 +128,7 @@ def discover(
     )
     # Before they are drawn: drawing takes most of the time.
     kept = limits.scoring_at_least(found.masks, recipe.min_score)
-    place = {"patch": backbone.patch, "content": content, "size": size}
-    return Discovered(
-        masks=masks_in_pixels(kept, recipe.way, picture=picture, **place),
-        scores=np.array([each.score for each in kept], np.float32),
-        seed_points_xy=[seed_point_xy(each, **place) for each in kept],
-        notes=[*found.notes, *smaller],
-    )
+    return kept, content, [*found.notes, *smaller]
 
 
 def features_of(

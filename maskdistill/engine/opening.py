@@ -205,6 +205,12 @@ def _config(
     return yaml.safe_dump(changed, sort_keys=False, allow_unicode=True)
 
 
+def write_settings(job: Job) -> None:
+    """Write config.yaml anew: the settings of a job changed since it was opened."""
+    text = _config(job.settings, {}, pictures=job.roots["pictures"], only=())
+    atomic.write_text(job.folder.config, text)
+
+
 def _check_files(settings: RunSettings) -> None:
     """Look for the files of weights of late stages before the first stage, not hours later."""
     from maskdistill.features import weights

@@ -8,6 +8,7 @@ Differs:  ours; no class token: query 0 is a stand-in that points away from the 
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -79,6 +80,22 @@ class Handcrafted:
         _check(batch, self.patch, block, want)
         described = [self._descriptors(picture[None]) for picture in batch]
         return [self._features(each, want) for each in described]
+
+    def by_block(
+        self, batch: Tensor, *, want: Mapping[int, Sequence[str]]
+    ) -> dict[int, list[Features]]:
+        """Return the descriptors of each picture of a batch, as a ViT gives those of its blocks.
+
+        Args:
+            batch: as `features` takes it.
+            want: block (-1 or 0) -> fields.
+        Raises:
+            ValueError: as `features`.
+        """
+        return {
+            block: self.features(batch, block=block, want=tuple(fields))
+            for block, fields in want.items()
+        }
 
     def _descriptors(self, picture: Tensor) -> Tensor:
         """Return the descriptors (rows, cols, 12) of one picture (1, 3, H, W)."""

@@ -8,6 +8,7 @@ Differs:  prefix tokens (class, registers) are kept here; `one_class` takes the 
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import torch
@@ -17,6 +18,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from maskdistill.features import attention, eva
+
+FIELDS = ("queries", "keys", "values", "tokens")
+Fields = dict[str, Tensor]
 
 
 class Network:
@@ -132,6 +136,35 @@ class Network:
             .permute(2, 0, 3, 1, 4)
         )
         return block.attn.q_norm(joined[0]), block.attn.k_norm(joined[1]), joined[2]
+
+    def walked(self, batch: Tensor, want: Mapping[int, Collection[str]]) -> dict[int, Fields]:
+        """Return fields of several blocks by one pass, which ends where nothing is asked any more.
+
+        Args:
+            batch: as `embedded` takes it.
+            want: block, counted from 0 -> fields of FIELDS.
+        Returns:
+            Of each block with a field, field -> (B, heads, 1 + patches, dim) float32, of tokens,
+            which are those after the last norm, (B, 1 + patches, width).
+        """
+        asked = {number: fields for number, fields in want.items() if fields}
+        stream, rotations = self.embedded(batch, self.grid_of(batch))
+        found: dict[int, Fields] = {}
+        for number in range(1 + max(asked, default=-1)):
+            fields = asked.get(number, ())
+            own: Fields = {}
+            if any(field != "tokens" for field in fields):
+                projected = self.projected(number, stream, rotations)
+                for field, values in zip(FIELDS, projected, strict=False):
+                    if field in fields:
+                        own[field] = self.one_class(values.float(), dim=2)
+            if number < max(asked) or "tokens" in fields:
+                stream = self.through(number, stream, rotations)
+            if "tokens" in fields:
+                own["tokens"] = self.one_class(self.model.norm(stream).float(), dim=1)
+            if own:
+                found[number] = own
+        return found
 
     def one_class(self, values: Tensor, *, dim: int) -> Tensor:
         """Return values with one token before the patches: the class token, or the patches' mean.

@@ -26,7 +26,7 @@ from torch import Tensor
 from maskdistill.errors import WeightsError
 from maskdistill.features import attention, eva, layouts, packed
 from maskdistill.features import weights as weight_files
-from maskdistill.features.network import Network
+from maskdistill.features.network import FIELDS, Network
 from maskdistill.types import Features
 
 DINO = {
@@ -46,7 +46,6 @@ SOME_OF_TIMM = (
     "timm/eva02_small_patch14_224",
 )
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-_FIELDS = ("queries", "keys", "values", "tokens")
 
 
 def load(
@@ -160,43 +159,68 @@ class ViT(Network):
         Raises:
             ValueError: another shape, block or field.
         """
-        grid = self.grid_of(batch)
+        n_blocks, grid = len(self.model.blocks), self.grid_of(batch)
+        self._check_asked((block, *blocks), want)
+        wanted: dict[int, set[str]] = {number % n_blocks: {"tokens"} for number in blocks}
+        wanted.setdefault(block % n_blocks, set()).update(want)
+        found = self.walked(batch, wanted)
+        own = {field: found[block % n_blocks][field] for field in want}
+        left = {number: found[number % n_blocks]["tokens"] for number in blocks}
+        return self._features(own, grid, n_pictures=len(batch)), left
+
+    @torch.inference_mode()
+    def by_block(
+        self, batch: Tensor, *, want: Mapping[int, Sequence[str]]
+    ) -> dict[int, list[Features]]:
+        """Return the features of each picture, of several blocks, by one pass.
+
+        They are those of `features`, bit by bit.
+
+        Args:
+            batch: as `features` takes it.
+            want: block, as `features` takes it -> fields of its features.
+        Returns:
+            Of each block one Features a picture, float32, on the device of the weights.
+        Raises:
+            ValueError: another shape, block or field.
+        """
+        n_blocks, grid = len(self.model.blocks), self.grid_of(batch)
+        wanted: dict[int, set[str]] = {}
+        for block, fields in want.items():
+            self._check_asked((block,), fields)
+            wanted.setdefault(block % n_blocks, set()).update(fields)
+        found = self.walked(batch, wanted)
+        return {
+            block: self._features(
+                {field: found[block % n_blocks][field] for field in fields},
+                grid,
+                n_pictures=len(batch),
+            )
+            for block, fields in want.items()
+        }
+
+    def _check_asked(self, blocks: Sequence[int], want: Sequence[str]) -> None:
+        """Raise ValueError for a block or field that there is not."""
         n_blocks = len(self.model.blocks)
-        for asked in (block, *blocks):
+        for asked in blocks:
             if not -n_blocks <= asked < n_blocks:
                 raise ValueError(f"block: {self.name} has {n_blocks}, got {asked}")
-        unknown = set(want) - set(_FIELDS)
-        if unknown:
-            raise ValueError(f"want: takes {', '.join(_FIELDS)}, got {', '.join(sorted(unknown))}")
-        own = block % n_blocks
-        projections = [field for field in ("queries", "keys", "values") if field in want]
-        asked_of = {number % n_blocks for number in blocks} | ({own} if "tokens" in want else set())
-        left: dict[int, Tensor] = {}  # number of a block -> its tokens
-        found: dict[str, Tensor] = {}
-        stream, rotations = self.embedded(batch, grid)
-        for number in range(max([*asked_of, own if projections else -1]) + 1):
-            if number == own and projections:
-                projected = self.projected(number, stream, rotations)
-                for field, values in zip(_FIELDS, projected, strict=False):
-                    if field in want:
-                        found[field] = self.one_class(values.float(), dim=2)
-                if number > max(asked_of, default=-1):
-                    break
-            stream = self.through(number, stream, rotations)
-            if number in asked_of:
-                left[number] = self.one_class(self.model.norm(stream).float(), dim=1)
-        if "tokens" in want:
-            found["tokens"] = left[own]
-        features = [
+        if unknown := set(want) - set(FIELDS):
+            raise ValueError(f"want: takes {', '.join(FIELDS)}, got {', '.join(sorted(unknown))}")
+
+    def _features(
+        self, found: Mapping[str, Tensor], grid: tuple[int, int], *, n_pictures: int
+    ) -> list[Features]:
+        """Return the Features of each picture of a batch from fields (B, ...) of the batch."""
+        return [
             Features(
                 grid=grid,
                 patch=self.patch,
                 has_class=self.has_class,
                 **{field: values[row] for field, values in found.items()},
             )
-            for row in range(len(batch))
+            for row in range(n_pictures)
         ]
-        return features, {number: left[number % n_blocks] for number in blocks}
 
     def tokens_of(
         self, pictures: Sequence[Tensor], *, pack: int = 0, class_alone: bool = False

@@ -1,4 +1,4 @@
-"""sweep: method x block x facet x centring on a few pictures, to see what a new backbone needs.
+"""sweep: method x block x facet x centring x scale on a few pictures, the best first.
 
 In:   images.jsonl, the pictures, ground truth where there is some
 Out:  sweep/table.json; nothing of the run is changed
@@ -6,138 +6,174 @@ Out:  sweep/table.json; nothing of the run is changed
 
 from __future__ import annotations
 
-import itertools
 import json
 import shutil
-from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from maskdistill.artifacts import ground_truth
-from maskdistill.discovery.find import PictureFeatures, discover, features_of
-from maskdistill.discovery.recipe import METHODS, Input, Recipe, recipe_of
 from maskdistill.engine import networks
 from maskdistill.engine.job import Image, Job
 from maskdistill.engine.picture_loop import over_pictures
 from maskdistill.engine.stage import upstream
-from maskdistill.errors import PictureError, SettingsError
+from maskdistill.errors import PictureError
 from maskdistill.evaluation import corloc
-from maskdistill.masks import rle
-from maskdistill.masks.boxes import boxes_from_masks
-from maskdistill.memory import in_halves
+from maskdistill.measuring import sweep_views
+from maskdistill.measuring.sweep_trials import Trial, recipe
+from maskdistill.proposals import judging
 from maskdistill.runs import atomic
 from maskdistill.runs.fingerprints import digest
 from maskdistill.settings import as_dict
-from maskdistill.settings.propose import Method, ProposeSettings
-from maskdistill.settings.run import HANDCRAFTED
-from maskdistill.types import FACETS, Facet, Rle
+from maskdistill.types import Rle
 
-CROP = 0.1  # of each side, cut off all around, for the agreement under crops
-FORMAT = 2  # of the records and of table.json: 2 has coverage, and null for no agreement
+FORMAT = 3  # of the records and of table.json: 3 has scale, chance, foretold, trust, votes
 
 
-@dataclass(frozen=True)
-class Grid:
-    """Describe the grid: every combination of these is tried."""
+def work(
+    job: Job, *, trials: list[Trial], n_pictures: int, with_truth: bool = True
+) -> list[dict[str, Any]]:
+    """Return a row a combination, the best first: by CorLoc with ground truth, else by votes.
 
-    methods: tuple[Method, ...] = tuple(METHODS)
-    blocks: tuple[int, ...] = (-1, -2, -3, -4)
-    facets: tuple[Facet, ...] = FACETS
-    centred: tuple[bool, ...] = (False, True)
-
-
-@dataclass(frozen=True)
-class Trial:
-    """Describe one combination of the grid."""
-
-    method: Method
-    block: int
-    facet: Facet
-    centred: bool
-
-
-def work(job: Job, *, grid: Grid, n_pictures: int) -> list[dict[str, Any]]:
-    """Return a row a combination, the best first: by CorLoc with ground truth, else by agreement.
-
+    Args:
+        trials: what is tried.
+        n_pictures: that are looked at, spread over the folder.
+        with_truth: rank by ground truth where the run has some.
     Returns:
-        With ground truth: CorLoc and mean_best_iou. Without: flips and crops, the mean IoU of each
-        mask with the most like one found in the mirrored and in the cropped picture, over the
-        pictures where either of the two has a mask; None where none has, because nothing found
-        twice is no agreement. Always: coverage (share of the pictures with a mask), masks (a
-        picture), area (mean share of the picture). A combination without a mask is last.
+        With ground truth: CorLoc and mean_best_iou. Without: flips and crops, the mean IoU of the
+        best mask with that of the mirrored and of the cropped picture, over the pictures where
+        either has one; None where none has, because nothing found twice is no agreement; chance,
+        the same with other pictures' masks; foretold, how well a linear head tells the masks of one
+        half of the pictures by those of the other (a correlation), None where none can be told;
+        trust, made of these (`judging.Judged.trust`); and votes, how many of the trusted
+        combinations find the same (`judging.votes`), by which they are ranked, of equals by trust.
+        Always: coverage (share of the pictures with a mask), masks (a picture), area (mean share of
+        the picture); without ground truth two masks are looked for at most. A combination without a
+        mask is last; of equals the first tried is first.
     Raises:
-        SettingsError: the grid names what there is not. PictureError: no picture can be read.
+        PictureError: no picture can be read.
         RunError: the run is not scanned.
     """
     upstream(job, "scan")
-    trials = _trials(job, grid)
-    images, joined = _chosen(job, n_pictures)
+    own = job.settings.propose
+    images, joined = _chosen(job, n_pictures, with_truth=with_truth)
     folder = job.folder.sweep
-    key = digest(
-        {
-            "format": FORMAT,
-            "trials": [vars(trial) for trial in trials],
-            "images": [image.sha256 for image in images],
-            "truth": [joined.get(image.id) for image in images],
-            "settings": as_dict(job.settings.propose),
-            "precision": job.settings.precision,
-            "weights": networks.digest(job, "propose", job.settings.propose.backbone),
-        }
-    )
+    key = _key(job, trials, images, joined)
     plan = folder.parts.plan
     if plan.exists() and json.loads(plan.read_text(encoding="utf-8")) != key:
         shutil.rmtree(folder.parts.path)
     atomic.make_folder(folder.parts.path)
     atomic.write_json(plan, key)
-    network = networks.backbone(job, "propose", job.settings.propose.backbone)
+    network = networks.backbone(job, "propose", own.backbone)
+    most_masks = None if joined else sweep_views.MOST_MASKS
+    recipes = [recipe(own, trial, most_masks=most_masks) for trial in trials]
 
     def describe(image: Image, rgb: np.ndarray) -> dict[str, Any]:
-        """Return the numbers of all trials in one picture."""
+        """Return what all trials find in one picture."""
         truth = joined.get(image.id)
-        own = _masks(job, network, rgb, trials)
-        others = (
-            []
-            if truth is not None
-            else [_flipped(job, network, rgb, trials), _cropped(job, network, rgb, trials)]
-        )
-        return {"trials": [_measured(trial, own, others, truth) for trial in range(len(trials))]}
+        if truth is not None:
+            return sweep_views.with_truth(network, rgb, recipes, truth)
+        return sweep_views.without_truth(network, rgb, recipes)
 
-    with over_pictures(job, folder, images, describe, title="sweep") as journal:
-        records = [entry["trials"] for _, entry in journal.records() if "refused" not in entry]
+    # One thread of the BLAS, as in propose: more would fight over the cores, and move last bits.
+    with (
+        threadpool_limits(1, user_api="blas"),
+        over_pictures(job, folder, images, describe, title="sweep") as journal,
+    ):
+        records = [entry for _, entry in journal.records() if "refused" not in entry]
     if not records:
         raise PictureError(
             f"{job.roots['pictures']}: none of the {len(images)} pictures of the sweep can be read"
         )
-    rows = [
-        _row(trial, [record[number] for record in records]) for number, trial in enumerate(trials)
-    ]
-    rows.sort(key=lambda row: (row["coverage"] == 0, -_goodness(row)))
+    with threadpool_limits(1, user_api="blas"):
+        rows = rows_of(trials, records)
     table = {"format": FORMAT, "pictures": len(records), "rows": rows}
     atomic.write_json(folder.table, table)
     shutil.rmtree(folder.parts.path, ignore_errors=True)
     return rows
 
 
-def _trials(job: Job, grid: Grid) -> list[Trial]:
-    """Return the combinations of the grid; of handcrafted features only those that it has.
+def key_of(job: Job, *, trials: list[Trial], n_pictures: int) -> str:
+    """Return the digest of all that the rows of a sweep without ground truth depend on."""
+    images, joined = _chosen(job, n_pictures, with_truth=False)
+    return _key(job, trials, images, joined)
 
-    Raises:
-        SettingsError: a method or facet that there is not.
+
+def _key(job: Job, trials: list[Trial], images: list[Image], joined: dict[int, list[Rle]]) -> str:
+    own = job.settings.propose
+    return digest(
+        {
+            "format": FORMAT,
+            "trials": [vars(trial) for trial in trials],
+            "images": [image.sha256 for image in images],
+            "truth": [joined.get(image.id) for image in images],
+            "settings": as_dict(own),
+            "precision": job.settings.precision,
+            "weights": networks.digest(job, "propose", own.backbone),
+        }
+    )
+
+
+def rows_of(trials: list[Trial], records: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the rows of trials, the best first.
+
+    Args:
+        records: of one picture or more, as `sweep_views` makes them.
     """
-    unknown = [*(set(grid.methods) - set(METHODS)), *(set(grid.facets) - set(FACETS))]
-    if unknown:
-        raise SettingsError(
-            f"sweep: there is no {', '.join(sorted(unknown))}. "
-            f"Methods: {', '.join(METHODS)}; facets: {', '.join(FACETS)}"
-        )
-    blocks, facets = grid.blocks, grid.facets
-    if job.settings.propose.backbone == HANDCRAFTED:
-        blocks, facets = (-1,), tuple(facet for facet in facets if facet != "values")
-    return [Trial(*each) for each in itertools.product(grid.methods, blocks, facets, grid.centred)]
+    by_trial = [[record["trials"][number] for record in records] for number in range(len(trials))]
+    if has_truth := "hit" in by_trial[0][0]:
+        numbers = [_by_truth(measured) for measured in by_trial]
+    else:
+        numbers = _by_itself(records, len(trials))
+    rows = []
+    for trial, measured, found in zip(trials, by_trial, numbers, strict=True):
+        row = {**vars(trial), **found}
+        row["coverage"] = float(np.mean([each["masks"] > 0 for each in measured]))
+        for name in ("masks", "area"):
+            row[name] = float(np.mean([each[name] for each in measured]))
+        rows.append(row)
+    by = ("CorLoc",) if has_truth else ("votes", "trust")
+    return sorted(rows, key=lambda row: (row["coverage"] == 0, *(-row[name] for name in by)))
 
 
-def _chosen(job: Job, n_pictures: int) -> tuple[list[Image], dict[int, list[Rle]]]:
+def _by_truth(measured: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return the numbers of a trial over pictures with ground truth."""
+    return {
+        "CorLoc": corloc.share([each["hit"] for each in measured]),
+        "mean_best_iou": float(np.mean([value for each in measured for value in each["best"]])),
+    }
+
+
+def _by_itself(records: list[dict[str, Any]], n_trials: int) -> list[dict[str, Any]]:
+    """Return the numbers of each trial over pictures without ground truth."""
+    tokens = sweep_views.tokens_of(records)
+    every = [sweep_views.masks_of(records, number) for number in range(n_trials)]
+    judged = [judging.judged(masks, tokens) for masks in every]
+    trust = np.array([each.trust for each in judged])
+    votes = judging.votes(np.stack([masks["own"] for masks in every]), trust)
+    return [
+        {
+            "flips": _mean(each.flips),
+            "crops": _mean(each.crops),
+            "chance": float(each.chance.mean()),
+            "foretold": _mean(each.foretold),
+            "trust": each.trust,
+            "votes": float(agreeing),
+        }
+        for each, agreeing in zip(judged, votes, strict=True)
+    ]
+
+
+def _mean(values: np.ndarray) -> float | None:
+    """Return the mean of what is known; None where nothing is."""
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if len(known) else None
+
+
+def _chosen(
+    job: Job, n_pictures: int, *, with_truth: bool
+) -> tuple[list[Image], dict[int, list[Rle]]]:
     """Return pictures spread over the folder, and their objects.
 
     Where there is ground truth, pictures with objects alone are taken; crowds are no objects.
@@ -146,8 +182,10 @@ def _chosen(job: Job, n_pictures: int) -> tuple[list[Image], dict[int, list[Rle]
         The pictures, and image id -> its objects, of all pictures that have any.
     """
     joined: dict[int, list[Rle]] = {}
-    sources, _ = ground_truth.read(job)
-    ground_truth.tell(job, sources, stage="propose")
+    sources: list[Any] = []
+    if with_truth:
+        sources, _ = ground_truth.read(job)
+        ground_truth.tell(job, sources, stage="propose")
     for image, source, key in ground_truth.join(job, sources, job.images) if sources else []:
         seen = source.objects.get(key)
         rles = [row["rle"] for row in seen.masked if not row["crowd"]] if seen else []
@@ -158,150 +196,3 @@ def _chosen(job: Job, n_pictures: int) -> tuple[list[Image], dict[int, list[Rle]
         np.linspace(0, len(images) - 1, min(n_pictures, len(images))).round().astype(int)
     )
     return [images[number] for number in picked], joined
-
-
-def _masks(job: Job, network: Any, rgb: np.ndarray, trials: list[Trial]) -> list[np.ndarray]:
-    """Return the masks (n, H, W) bool of each trial by falling score.
-
-    The backbone sees the picture once for each block and way of being shown.
-    """
-    recipes = [_recipe(job.settings.propose, trial) for trial in trials]
-    # Of every block all that any of its trials reads, in one pass for each way of being shown.
-    want: dict[int, set[str]] = {}
-    for recipe in recipes:
-        want.setdefault(recipe.block, set()).update(recipe.want)
-    seen: dict[tuple[Input, int], PictureFeatures | None] = {}
-    masks = []
-    for recipe in recipes:
-        key = recipe.shown, recipe.block
-        if key not in seen:
-            seen[key] = _features(network, rgb, *key, sorted(want[recipe.block]))
-        found = discover(
-            lambda: rgb,
-            size=rgb.shape[:2],
-            backbone=network,
-            recipe=recipe,
-            features=seen[key],
-        )
-        masks.append(found.masks[found.best_first])
-    return masks
-
-
-def _features(
-    network: Any, rgb: np.ndarray, shown: Input, block: int, want: list[str]
-) -> PictureFeatures | None:
-    """Return the features of a picture; None where they do not fit into memory."""
-    ready = shown.prepare(rgb, backbone=network)
-    (found,) = in_halves([ready], lambda some: features_of(some, network, block=block, want=want))
-    return found
-
-
-def _recipe(settings: ProposeSettings, trial: Trial) -> Recipe:
-    """Return the recipe of the settings, the trial's values in place of theirs."""
-    tried = replace(
-        settings,
-        method=trial.method,
-        block=trial.block,
-        facet=trial.facet,
-        centre_keys="yes" if trial.centred else "no",
-        # Combinations are compared, not outlines: a CRF of each mask would take most of the time.
-        pixels="nearest" if settings.pixels == "crf" else settings.pixels,
-    )
-    return recipe_of(tried)
-
-
-def _flipped(
-    job: Job, network: Any, rgb: np.ndarray, trials: list[Trial]
-) -> tuple[Any, list[np.ndarray]]:
-    """Return where in the picture masks are compared, and the masks of its mirror, turned back."""
-    masks = _masks(job, network, np.ascontiguousarray(rgb[:, ::-1]), trials)
-    return (slice(None), slice(None)), [each[:, :, ::-1] for each in masks]
-
-
-def _cropped(
-    job: Job, network: Any, rgb: np.ndarray, trials: list[Trial]
-) -> tuple[Any, list[np.ndarray]]:
-    """Return where in the picture masks are compared, and the masks of that part alone."""
-    down, right = (int(CROP * side) for side in rgb.shape[:2])
-    inner = (slice(down, rgb.shape[0] - down), slice(right, rgb.shape[1] - right))
-    return inner, _masks(job, network, np.ascontiguousarray(rgb[inner]), trials)
-
-
-def _measured(
-    trial: int, own: list[np.ndarray], others: list[Any], truth: list[Rle] | None
-) -> dict[str, Any]:
-    """Return the numbers of one trial in one picture.
-
-    Args:
-        trial: its place among the trials.
-        own: masks (n, H, W) bool of each trial.
-        others: of the mirrored and of the cropped picture the place of comparison and the masks of
-            each trial; none with ground truth.
-        truth: objects of the picture; None: no ground truth.
-    """
-    masks = own[trial]
-    measured: dict[str, Any] = {
-        "masks": len(masks),
-        "area": float(masks.mean(axis=(1, 2)).mean()) if len(masks) else 0.0,
-    }
-    if truth is not None:
-        box = boxes_from_masks(masks[:1])[0] if len(masks) else None
-        best = rle.iou(rle.encode(masks), truth).max(axis=0) if len(masks) else np.zeros(len(truth))
-        measured |= {
-            "hit": corloc.hits([box], [rle.boxes(truth)])[0],
-            "best": [float(value) for value in best],
-        }
-    for name, (place, found) in zip(("flips", "crops"), others, strict=False):
-        here = masks[(slice(None), *place)]
-        measured[name] = _agreement(here[here.any(axis=(1, 2))], found[trial])
-    return measured
-
-
-def _agreement(one: np.ndarray, other: np.ndarray) -> float | None:
-    """Return the mean over both sides' masks of the IoU with the most like one of the other side.
-
-    Args:
-        one, other: (n, H, W) bool of one size.
-    Returns:
-        0 where one side alone has masks; None where neither has.
-    """
-    if not len(one) and not len(other):
-        return None
-    if not len(one) or not len(other):
-        return 0.0
-    overlap = rle.iou(
-        rle.encode(np.ascontiguousarray(one)), rle.encode(np.ascontiguousarray(other))
-    )
-    return float((overlap.max(axis=1).mean() + overlap.max(axis=0).mean()) / 2)
-
-
-def _row(trial: Trial, measured: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return the row of a combination: its means over one picture or more."""
-    row: dict[str, Any] = {
-        "method": trial.method,
-        "block": trial.block,
-        "facet": trial.facet,
-        "centred": trial.centred,
-    }
-    if "hit" in measured[0]:
-        row["CorLoc"] = corloc.share([each["hit"] for each in measured])
-        row["mean_best_iou"] = float(
-            np.mean([value for each in measured for value in each["best"]])
-        )
-    else:
-        for name in ("flips", "crops"):
-            found = [each[name] for each in measured if each[name] is not None]
-            row[name] = float(np.mean(found)) if found else None
-    row["coverage"] = float(np.mean([each["masks"] > 0 for each in measured]))
-    for name in ("masks", "area"):
-        row[name] = float(np.mean([each[name] for each in measured]))
-    return row
-
-
-def _goodness(row: dict[str, Any]) -> float:
-    """Return the number that rows are sorted by, in [0, 1]; 0 where there is none."""
-    if "CorLoc" in row:
-        return float(row["CorLoc"])
-    known = [row[name] for name in ("flips", "crops") if row[name] is not None]
-    # Agreement counts where something is found alone: one lucky mask in many pictures is little.
-    return float(np.mean(known)) * row["coverage"] if known else 0.0

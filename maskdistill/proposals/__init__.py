@@ -5,6 +5,8 @@ After:    clusters (proposals to cluster ids)
 Contract: <method>.discover(features, *, max_masks=1, **constants) -> Found, for the methods
           maskdistill, lost, tokencut, maskcut (max_masks=3);
           to_pixels(mask, *, patch, content, size, how) and pixels.refine(rgb, mask) -> (H, W) bool;
+          judging.judged(views, tokens) -> Judged and votes(masks, trust): which of several settings
+          has the best masks, without ground truth;
           normalized_cut.second_eigenvector(operator) -> Cut
 """
 

@@ -193,9 +193,10 @@ class ReportFolder(StageFolder):
 
 
 class SweepFolder(StageFolder):
-    """sweep/: what `propose --sweep` tried; no stage."""
+    """sweep/: what `propose --sweep` tried, and what a run chose by itself; no stage."""
 
     table = File("table.json")  # a row a combination, the best first
+    chosen = File("chosen.json")  # what the run chose of it, and what that rests on
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,8 @@ Facet = Literal["keys", "queries", "values", "tokens"]
 FACETS: tuple[str, ...] = typing.get_args(Facet)
 # Written out, not built of Facet: a type checker reads literals alone.
 FacetOrAuto = Literal["auto", "keys", "queries", "values", "tokens"]
+# What a sweep can choose; short_side: of lost and tokencut, whose input has no size of its own.
+CHOOSABLE = ("method", "block", "facet", "centre_keys", "short_side")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,6 +106,10 @@ class ProposeSettings:
 
     # dino_vits16 | dino_vits8 | dino_vitb16 | dino_vitb8 | timm/<model> | handcrafted
     backbone: str = "dino_vits16"
+    # what a sweep on 24 pictures chooses first, without labels: auto: of method, block, facet,
+    # centre_keys, short_side all that nobody gave, where the weights are not known
+    # (settings/known_weights.py); no: nothing; or some of these names, with commas
+    choose: str = "no"
     # auto: that of the weights where they are known (settings/known_weights.py); else maskdistill
     # for dino_*, whose attention it was made for, and tokencut; docs/log/proposals.md, 2026-12-01
     method: Method = "auto"
@@ -150,3 +156,10 @@ class ProposeSettings:
 
     def __post_init__(self) -> None:
         check_ranges(self, "propose")
+        if self.choose in ("auto", "no"):
+            return
+        if unknown := set(self.choose.split(",")) - set(CHOOSABLE):
+            raise ValueError(
+                f"propose.choose: there is no {', '.join(sorted(unknown))!r}. "
+                f"Give auto, no, or some of {','.join(CHOOSABLE)}"
+            )

@@ -7,7 +7,7 @@ from typing import TypeVar
 from maskdistill.errors import setting
 from maskdistill.settings import known_weights
 from maskdistill.settings.detect import DetectSettings
-from maskdistill.settings.propose import ProposeSettings
+from maskdistill.settings.propose import CHOOSABLE, ProposeSettings
 from maskdistill.settings.run import HANDCRAFTED, NETWORKS, RunSettings, backbone_named, is_name
 from maskdistill.settings.segment import BACKBONE, BEST, SegmentSettings
 
@@ -42,6 +42,7 @@ def resolve(settings: RunSettings) -> RunSettings:
             f"Give {setting('propose.positions', '0')}, "
             f"or a network: {setting('propose.backbone', 'dino_vits16')}"
         )
+    propose = replace(propose, choose=_to_choose(settings, propose))
     propose = _by_weights(propose, settings.weights_of("propose") or propose.backbone)
     method = propose.method
     pixels = propose.pixels
@@ -168,6 +169,28 @@ def resolve(settings: RunSettings) -> RunSettings:
         label=label,
         segment=segment,
     )
+
+
+def _to_choose(settings: RunSettings, propose: ProposeSettings) -> str:
+    """Return what a sweep is to choose: names with commas, or `no`.
+
+    Of handcrafted features, imported masks, and weights that are known or drawn, nothing is chosen
+    by itself.
+    """
+    if propose.choose != "auto":
+        return propose.choose
+    given = settings.weights_of("propose")
+    is_settled = propose.backbone == HANDCRAFTED or propose.import_file or given == "none"
+    if is_settled or known_weights.of(given or propose.backbone):
+        return "no"
+    is_open = {
+        "method": propose.method == "auto",
+        "block": propose.block is None,
+        "facet": propose.facet == "auto",
+        "centre_keys": propose.centre_keys == "auto",
+        "short_side": propose.lost.short_side is None and propose.tokencut.short_side is None,
+    }
+    return ",".join(name for name in CHOOSABLE if is_open[name]) or "no"
 
 
 def _by_weights(propose: ProposeSettings, weights: str) -> ProposeSettings:

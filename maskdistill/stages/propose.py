@@ -64,7 +64,9 @@ def parts(settings: RunSettings) -> dict[str, Any]:
     every = as_dict(settings.propose)
     own = every[settings.propose.method]
     every = {
-        key: value for key, value in every.items() if key not in (*METHODS, "gpu_batch", *IMPORTS)
+        key: value
+        for key, value in every.items()
+        if key not in (*METHODS, "choose", "gpu_batch", *IMPORTS)
     }
     if not settings.propose.positions:  # nothing is taken out: as before there was the setting
         del every["positions"]

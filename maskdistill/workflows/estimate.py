@@ -14,7 +14,7 @@ from maskdistill.features import wanted_size
 from maskdistill.settings.run import HANDCRAFTED
 from maskdistill.settings.segment import BACKBONE
 from maskdistill.stage_parts import train_network
-from maskdistill.workflows import speed
+from maskdistill.workflows import choosing, speed
 from maskdistill.workflows.backbone_names import patch_of, width_of
 from maskdistill.workflows.speed import Speed
 
@@ -36,6 +36,7 @@ LATER = 1.5
 PREDICTION = {"small": 60.0, "resnet50": 960.0, "backbone": 12.0}  # a picture
 # A head on patches: a patch and pass, and more a channel of the backbone; a picture's prediction.
 PATCH_PASS, PATCH_CHANNEL, PATCH_PREDICTION = 1.5e-3, 1.9e-5, 8.0
+TRIAL = 3.0  # one combination of a sweep in one view: the method on the patches, no pixels
 CRF = 35.0  # a mask drawn to its picture's edges
 CRF_OF_MAP = 65.0  # a label map of about three classes that take part
 GPU_FASTER = 40.0  # a current GPU against two cores: an order of magnitude, no measurement
@@ -125,7 +126,8 @@ def by_stage(job: Job, verbs: list[str]) -> dict[str, Work]:
     found: dict[str, Work] = {}
     if "propose" in verbs and not settings.propose.import_file:
         forward, other = _proposals(job)
-        found["propose"] = Work(forward=n * forward, other=n * other)
+        looks, tried = _sweep(job)
+        found["propose"] = Work(forward=n * forward + looks, other=n * other + tried)
     if "cluster" in verbs and settings.cluster.embedding != "descriptors":
         backbone = settings.cluster.backbone
         found["cluster"] = Work(forward=n * _forward(backbone, _patches(job, backbone)) / 2)
@@ -199,6 +201,21 @@ def _proposals(job: Job) -> tuple[float, float]:
     features = job.settings.features
     views = 2 if job.settings.keeps_tokens and features.mirrored else 1
     return views * _forward(own.backbone, patches), drawn
+
+
+def _sweep(job: Job) -> tuple[float, float]:
+    """Return the work of a sweep that is still to be made: forwards, methods; 0, 0 of none."""
+    trials = choosing.trials_of(job.settings)
+    if not trials:
+        return 0.0, 0.0
+    own = job.settings.propose
+    views = 3 * min(choosing.N_PICTURES, len(job.images))
+    patches = _patches(job, own.backbone)
+    usual = max(1, job.settings.features.short_side or choosing.SIDE_PX)
+    # Squares of maskcut have about as many patches; own sizes are counted once.
+    sides = {(each.method == "maskcut", each.scale or usual) for each in trials}
+    forward = sum(_forward(own.backbone, patches * (side / usual) ** 2) for _, side in sides)
+    return views * forward, views * len(trials) * TRIAL
 
 
 def _on_patches(job: Job) -> tuple[float, float]:

@@ -22,6 +22,7 @@ from maskdistill.runs.stages import (
     RECLUSTER,
     SEGMENT_TRAIN,
     STAGES,
+    VERBS,
 )
 from maskdistill.settings import RunSettings, about
 from maskdistill.settings.run import WEIGHT_STAGES
@@ -39,7 +40,7 @@ from maskdistill.stages import (
     scan,
     segment,
 )
-from maskdistill.workflows import estimate
+from maskdistill.workflows import choosing, estimate
 
 # Stage -> what makes it of the settings; None where the settings have no such stage.
 _MADE: dict[str, Callable[[RunSettings], Stage | None]] = {
@@ -152,6 +153,8 @@ def do(
         about(job.settings.preset) if verbs[0] == "scan" and job.settings.chain_seed is None else ()
     ):
         job.progress.say(line)
+    is_made_again = start is not None and VERBS.index(start) <= VERBS.index("propose")
+    choosing.take_over(job, (reuse or {}).get("propose"), redo=is_made_again)
     job.sources = sources = _sources(job, verbs, reuse or {})
     _fetch_weights(job, _ahead(job, verbs, sources))
     redo = False
@@ -159,6 +162,8 @@ def do(
         redo = redo or verb == start
         if verb == "scan" and not redo and verb not in sources:
             scan.check_unchanged(job)
+        if verb == "propose":
+            choosing.choose(job)
         for stage in stages_of(verb, job.settings, job.folder):
             if verb == "evaluate":
                 other = _beside(job, against) if against else None

@@ -314,3 +314,24 @@ def test_an_unknown_name_is_answered_with_the_list_and_the_nearest(name, near):
     assert repr(name) in listed
     assert all(known in listed for known in ("handcrafted", *vit.DINO, "timm/<model>"))
     assert near in nearest.split(", ")
+
+
+@pytest.mark.parametrize("size", [(32, 48), (160, 224)])
+def test_several_blocks_of_one_pass_are_those_of_a_pass_each(size):
+    backbone, batch = drawn_backbone(), drawn_batch(2, 3, *size)
+    want = {-1: ("queries", "keys"), -3: ("tokens",), -2: ALL, 2: ("values",)}
+    found = backbone.by_block(batch, want=want)
+    assert list(found) == list(want)
+    for block, fields in want.items():
+        alone = backbone.features(batch, block=block, want=fields)
+        for one, other in zip(found[block], alone, strict=True):
+            assert one.grid == other.grid
+            for field in ALL:
+                got, wanted = getattr(one, field), getattr(other, field)
+                assert (got is None) == (wanted is None)
+                assert got is None or torch.equal(got, wanted)
+
+
+def test_of_several_blocks_one_that_is_not_there_is_refused():
+    with pytest.raises(ValueError, match="has 12, got 12"):
+        drawn_backbone().by_block(drawn_batch(1, 3, 32, 32), want={-1: ("keys",), 12: ("keys",)})

@@ -10,9 +10,27 @@ import pytest
 from maskdistill import api, cli
 from maskdistill.discovery.recipe import METHODS
 from maskdistill.errors import RunError, SettingsError
-from maskdistill.measuring import sweep
+from maskdistill.measuring import sweep, sweep_views
+from maskdistill.measuring.sweep_trials import Grid, Trial, changed, trials_of
+from maskdistill.settings import load, resolve
 from maskdistill.workflows import demo_pictures
 
+COLUMNS = [
+    "method",
+    "block",
+    "facet",
+    "centred",
+    "scale",
+    "flips",
+    "crops",
+    "chance",
+    "foretold",
+    "trust",
+    "votes",
+    "coverage",
+    "masks",
+    "area",
+]
 BY_HAND = {"threads": 1, "propose": {"backbone": "handcrafted", "max_masks": 2}}
 
 
@@ -49,25 +67,16 @@ def test_without_ground_truth_every_combination_is_measured_by_agreement(scanned
     assert len(rows) == 16
     assert {row["block"] for row in rows} == {-1}  # handcrafted has one
     for row in rows:
-        assert set(row) == {
-            "method",
-            "block",
-            "facet",
-            "centred",
-            "flips",
-            "crops",
-            "coverage",
-            "masks",
-            "area",
-        }
+        assert list(row) == COLUMNS
         agreement = [row[name] for name in ("flips", "crops") if row[name] is not None]
-        assert all(0 <= value <= 1 for value in (*agreement, row["coverage"], row["area"]))
+        shares = [row[name] for name in ("chance", "trust", "votes", "coverage", "area")]
+        assert all(0 <= value <= 1 for value in (*agreement, *shares))
         assert agreement or not row["masks"]
         assert 0 <= row["masks"] <= 2
     found = [row for row in rows if row["coverage"]]
     assert rows[: len(found)] == found
-    agreed = [(row["flips"] + row["crops"]) / 2 * row["coverage"] for row in found]
-    assert agreed == sorted(agreed, reverse=True)
+    votes = [(row["votes"], row["trust"]) for row in found]
+    assert votes == sorted(votes, reverse=True)
     stored = json.loads((out / "sweep" / "table.json").read_text())
     assert (stored["pictures"], stored["rows"]) == (2, rows)
 
@@ -83,23 +92,71 @@ def test_what_finds_nothing_is_last_and_has_no_agreement(scanned, tmp_path):
     assert {row["method"] for row in nothing} == {"lost"}
     assert all((row["flips"], row["crops"]) == (None, None) for row in nothing)
     stored = json.loads((out / "sweep" / "table.json").read_text())
-    assert (stored["format"], stored["rows"]) == (2, rows)
+    assert (stored["format"], stored["rows"]) == (3, rows)
 
 
-def test_one_lucky_mask_is_not_better_than_a_mask_in_every_picture():
-    lucky = {"flips": 1.0, "crops": 1.0, "coverage": 1 / 12}
-    steady = {"flips": 0.8, "crops": 0.8, "coverage": 1.0}
-    assert sweep._goodness(lucky) < sweep._goodness(steady)
+def record(*masks: np.ndarray | None) -> dict:
+    """Return the record of a picture: of each trial one mask, the same in every view, or none."""
+    empty = np.zeros((40, 40), bool)
+    texts = [sweep_views._text(empty if mask is None else mask) for mask in masks]
+    return {
+        "trials": [
+            {"masks": int(mask is not None), "area": 0.2, "own": text, "flips": text, "crops": text}
+            for mask, text in zip(masks, texts, strict=True)
+        ],
+        "tokens": None,
+    }
 
 
 def test_agreement_is_over_the_pictures_in_which_something_is_found():
-    """One picture in which both sides agree by a half, one in which neither finds anything."""
-    trial = sweep.Trial("lost", -1, "keys", False)
-    found = {"masks": 1, "area": 0.2, "flips": 0.5, "crops": 0.0}
-    nothing = {"masks": 0, "area": 0.0, "flips": None, "crops": None}
-    row = sweep._row(trial, [found, nothing])
-    assert (row["flips"], row["crops"]) == (0.5, 0.0)
-    assert (row["coverage"], row["masks"], row["area"]) == (0.5, 0.5, 0.1)
+    trial = Trial("lost", -1, "keys", False, 0)
+    mask = np.zeros((40, 40), bool)
+    mask[10:20, 10:20] = True
+    (row,) = sweep.rows_of([trial], [record(mask), record(None)])
+    assert (row["flips"], row["crops"], row["coverage"], row["masks"]) == (1.0, 1.0, 0.5, 0.5)
+    (row,) = sweep.rows_of([trial], [record(None)])
+    assert (row["flips"], row["crops"], row["foretold"], row["votes"]) == (None, None, None, 0.0)
+
+
+def test_one_lucky_mask_is_not_better_than_a_mask_in_every_picture():
+    rng = np.random.default_rng(0)
+    records = []
+    for number in range(8):
+        row, col = rng.integers(8, 28, 2)
+        steady = np.zeros((40, 40), bool)
+        steady[row : row + 8, col : col + 8] = True
+        nearly = np.roll(steady, 1, axis=0)
+        records.append(record(steady if number == 3 else None, steady, nearly))
+    names = [Trial(name, -1, "keys", False, 0) for name in ("lost", "tokencut", "maskcut")]
+    told = np.stack([sweep_views.masks_of([each], 1)["own"][0, 1::2, 1::2] for each in records])
+    for each, tokens in zip(records, told, strict=True):
+        each["tokens"] = sweep_views.base64.b64encode(
+            np.repeat(tokens[..., None], 2, -1).astype("<f2").tobytes()
+        ).decode()
+    rows = sweep.rows_of(names, records)
+    assert [row["method"] for row in rows][-1] == "lost"
+    assert rows[-1]["trust"] < rows[0]["trust"] / 8
+
+
+def test_scales_are_tried_too_and_maskcut_has_squares(scanned, tmp_path):
+    out = Path(shutil.copytree(scanned[0], tmp_path / "run"))
+    rows = api.sweep(
+        out=out, n_pictures=1, methods=("lost", "maskcut"), facets=("keys",), scales=(32, 0)
+    )
+    assert {(row["method"], row["scale"]) for row in rows} == {
+        ("lost", 32),
+        ("lost", 0),
+        ("maskcut", 32),
+        ("maskcut", 0),
+    }
+    settings = load({"propose": {"backbone": "handcrafted"}})
+    own = resolve(settings).propose
+    assert changed(own, Trial("maskcut", -1, "keys", True, 32)).maskcut.square == 32
+    moved = changed(own, Trial("lost", -1, "keys", True, 32))
+    assert (moved.method, moved.lost.short_side, moved.centre_keys) == ("lost", 32, "yes")
+    assert {trial.scale for trial in trials_of(own, Grid(methods=("maskcut",)))} == {480}
+    with pytest.raises(SettingsError, match="scales must be px"):
+        api.sweep(out=out, scales=(-1,))
 
 
 def test_with_ground_truth_what_finds_nothing_is_last_too(scanned, tmp_path):
@@ -133,19 +190,19 @@ def test_a_sweep_goes_on_where_it_was_stopped(scanned, tmp_path, monkeypatch):
     arguments = {"out": out, "n_pictures": 3, "methods": ("lost",), "facets": ("keys",)}
     wanted = api.sweep(**arguments)
     done = []
-    own = sweep._masks
+    own = sweep_views._seen
 
-    def masks(*given):
+    def seen(*given):
         if len(done) == 4:  # of the second picture
             raise KeyboardInterrupt
         done.append(1)
         return own(*given)
 
-    monkeypatch.setattr(sweep, "_masks", masks)
+    monkeypatch.setattr(sweep_views, "_seen", seen)
     with pytest.raises(KeyboardInterrupt):
         api.sweep(**arguments)
     done.clear()
-    monkeypatch.setattr(sweep, "_masks", lambda *given: done.append(1) or own(*given))
+    monkeypatch.setattr(sweep_views, "_seen", lambda *given: done.append(1) or own(*given))
     assert api.sweep(**arguments) == wanted
     assert len(done) == 2 * 3  # two pictures, each as it is, mirrored, cropped
 
@@ -163,18 +220,18 @@ def test_a_stopped_sweep_of_other_settings_or_truth_is_not_gone_on_with(
     )
     clean = Path(shutil.copytree(scanned[0], tmp_path / "clean"))
     wanted = api.sweep(**{**arguments, "out": clean}, settings=other)
-    own, done = sweep._masks, []
+    own, done = sweep_views._seen, []
 
-    def masks(*given):
+    def seen(*given):
         if len(done) == 4:  # of the second picture
             raise KeyboardInterrupt
         done.append(1)
         return own(*given)
 
-    monkeypatch.setattr(sweep, "_masks", masks)
+    monkeypatch.setattr(sweep_views, "_seen", seen)
     with pytest.raises(KeyboardInterrupt):
         api.sweep(**arguments)
-    monkeypatch.setattr(sweep, "_masks", own)
+    monkeypatch.setattr(sweep_views, "_seen", own)
     assert api.sweep(**arguments, settings=other) == wanted
 
 
@@ -196,15 +253,6 @@ def test_another_grid_begins_anew(scanned, tmp_path):
     assert len(api.sweep(out=out, n_pictures=1, methods=("lost",), facets=("keys",))) == 2
 
 
-def test_agreement_counts_masks_that_only_one_side_has():
-    one, other = np.zeros((2, 4, 4), bool), np.zeros((1, 4, 4), bool)
-    one[0, :2], one[1, 2:, 2:], other[0, :2] = True, True, True
-    assert sweep._agreement(one, one) == 1.0
-    assert sweep._agreement(one, other) == pytest.approx((0.5 + 1) / 2)
-    assert sweep._agreement(one[:0], other[:0]) is None
-    assert sweep._agreement(one, other[:0]) == 0.0
-
-
 def test_the_command_prints_the_table(scanned, tmp_path, capsys):
     out = Path(shutil.copytree(scanned[0], tmp_path / "run"))
     words = [
@@ -220,17 +268,7 @@ def test_the_command_prints_the_table(scanned, tmp_path, capsys):
     ]
     assert cli.main(words) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].split() == [
-        "method",
-        "block",
-        "facet",
-        "centred",
-        "flips",
-        "crops",
-        "coverage",
-        "masks",
-        "area",
-    ]
+    assert lines[0].split() == COLUMNS
     assert [line.split()[0] for line in lines[1:]] == ["lost", "lost"]
     assert not (out / "propose").exists()
 
@@ -240,7 +278,9 @@ def test_the_command_prints_a_dash_where_there_is_no_agreement(scanned, tmp_path
     words = ["propose", str(out), "--sweep", "--sweep-pictures", "1", "--min-score", "0.5"]
     assert cli.main([*words, "--sweep-methods", "lost", "--sweep-facets", "keys"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[1].split()[4:] == ["-", "-", "0.000", "0.000", "0.000"]
+    numbers = dict(zip(COLUMNS, lines[1].split(), strict=True))
+    assert [numbers[name] for name in ("flips", "crops", "foretold")] == ["-", "-", "-"]
+    assert [numbers[name] for name in ("votes", "coverage", "masks")] == ["0.000"] * 3
 
 
 def test_what_is_not_there_is_refused(scanned):

@@ -315,6 +315,7 @@ def test_blocks_whose_tokens_are_kept_are_named_once_each(blocks):
 def test_what_was_chosen_is_kept(backbone):
     given = {
         "propose": {
+            "choose": "no",
             "backbone": backbone,
             "method": "tokencut" if backbone != "handcrafted" else "maskdistill",
             "centre_keys": "yes",
