@@ -8,6 +8,7 @@ Differs:  ours; no class token: query 0 is a stand-in that points away from the 
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -79,6 +80,24 @@ class Handcrafted:
         _check(batch, self.patch, block, want)
         described = [self._descriptors(picture[None]) for picture in batch]
         return [self._features(each, want) for each in described]
+
+    def of_blocks(
+        self, batch: Tensor, *, wanted: Mapping[int, Sequence[str]], blocks: tuple[()] = ()
+    ) -> tuple[dict[int, list[Features]], dict[int, Tensor]]:
+        """Return block -> descriptors of each picture, as a ViT does; there is one block.
+
+        Args:
+            batch: as `features` takes it.
+            wanted: block -> fields. blocks: none, there are no tokens to learn from.
+        Raises:
+            ValueError: as `features`.
+        """
+        assert not blocks
+        found = {
+            block: self.features(batch, block=block, want=tuple(want))
+            for block, want in wanted.items()
+        }
+        return found, {}
 
     def _descriptors(self, picture: Tensor) -> Tensor:
         """Return the descriptors (rows, cols, 12) of one picture (1, 3, H, W)."""

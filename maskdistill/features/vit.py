@@ -24,7 +24,7 @@ from timm.models.vision_transformer import Attention, Block, VisionTransformer
 from torch import Tensor
 
 from maskdistill.errors import WeightsError
-from maskdistill.features import attention, eva, layouts, packed
+from maskdistill.features import attention, eva, layouts, one_pass, packed
 from maskdistill.features import weights as weight_files
 from maskdistill.features.network import Network
 from maskdistill.types import Features
@@ -46,7 +46,6 @@ SOME_OF_TIMM = (
     "timm/eva02_small_patch14_224",
 )
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-_FIELDS = ("queries", "keys", "values", "tokens")
 
 
 def load(
@@ -141,7 +140,6 @@ class ViT(Network):
         """
         return self.features_and_tokens(batch, block=block, want=want, blocks=())[0]
 
-    @torch.inference_mode()
     def features_and_tokens(
         self, batch: Tensor, *, block: int = -1, want: Sequence[str], blocks: Sequence[int]
     ) -> tuple[list[Features], dict[int, Tensor]]:
@@ -160,43 +158,26 @@ class ViT(Network):
         Raises:
             ValueError: another shape, block or field.
         """
-        grid = self.grid_of(batch)
-        n_blocks = len(self.model.blocks)
-        for asked in (block, *blocks):
-            if not -n_blocks <= asked < n_blocks:
-                raise ValueError(f"block: {self.name} has {n_blocks}, got {asked}")
-        unknown = set(want) - set(_FIELDS)
-        if unknown:
-            raise ValueError(f"want: takes {', '.join(_FIELDS)}, got {', '.join(sorted(unknown))}")
-        own = block % n_blocks
-        projections = [field for field in ("queries", "keys", "values") if field in want]
-        asked_of = {number % n_blocks for number in blocks} | ({own} if "tokens" in want else set())
-        left: dict[int, Tensor] = {}  # number of a block -> its tokens
-        found: dict[str, Tensor] = {}
-        stream, rotations = self.embedded(batch, grid)
-        for number in range(max([*asked_of, own if projections else -1]) + 1):
-            if number == own and projections:
-                projected = self.projected(number, stream, rotations)
-                for field, values in zip(_FIELDS, projected, strict=False):
-                    if field in want:
-                        found[field] = self.one_class(values.float(), dim=2)
-                if number > max(asked_of, default=-1):
-                    break
-            stream = self.through(number, stream, rotations)
-            if number in asked_of:
-                left[number] = self.one_class(self.model.norm(stream).float(), dim=1)
-        if "tokens" in want:
-            found["tokens"] = left[own]
-        features = [
-            Features(
-                grid=grid,
-                patch=self.patch,
-                has_class=self.has_class,
-                **{field: values[row] for field, values in found.items()},
-            )
-            for row in range(len(batch))
-        ]
-        return features, {number: left[number % n_blocks] for number in blocks}
+        features, left = self.of_blocks(batch, wanted={block: want}, blocks=blocks)
+        return features[block], left
+
+    @torch.inference_mode()
+    def of_blocks(
+        self, batch: Tensor, *, wanted: Mapping[int, Sequence[str]], blocks: Sequence[int] = ()
+    ) -> tuple[dict[int, list[Features]], dict[int, Tensor]]:
+        """Return the features of several blocks of each picture by one pass, bit by bit `features`.
+
+        Args:
+            batch: as `features` takes it.
+            wanted: block -> fields of its Features, which may be none; negative: counted from the
+                last.
+            blocks: as `features_and_tokens` takes them.
+        Returns:
+            Block of `wanted` -> one Features a picture; tokens as `features_and_tokens` gives them.
+        Raises:
+            ValueError: another shape, block or field.
+        """
+        return one_pass.features(self, batch, name=self.name, wanted=wanted, blocks=blocks)
 
     def tokens_of(
         self, pictures: Sequence[Tensor], *, pack: int = 0, class_alone: bool = False
