@@ -96,9 +96,9 @@ def tried_of(settings: ProposeSettings) -> list[Tried]:
         pool.scales or (1.0,),
     )
     found = []
-    for method, block, facet, scale in combinations:
+    for method, block, facet, scale in dict.fromkeys(combinations):
         centre = pool.centre_keys
-        if centre == "auto":
+        if centre == "each":
             centre = "yes" if centred(settings, method, facet) else "no"
         changed = replace(settings, method=method, block=block, facet=facet, centre_keys=centre)
         found.append(Tried(replace(recipe_of(changed), shown=own.shown), scale))

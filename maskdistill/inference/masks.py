@@ -17,6 +17,7 @@ import numpy as np
 from PIL import Image
 
 from maskdistill.artifacts import label_maps
+from maskdistill.discovery import records
 from maskdistill.discovery.pool import tried_of
 from maskdistill.engine import networks
 from maskdistill.engine.job import Job
@@ -27,7 +28,6 @@ from maskdistill.pictures import Pictures
 from maskdistill.runs import atomic
 from maskdistill.runs.progress import Progress
 from maskdistill.settings import RunSettings
-from maskdistill.stage_parts import picture_masks
 from maskdistill.stages import propose
 from maskdistill.types import MOST_IDS, Notes
 
@@ -83,7 +83,7 @@ def work(
     def masks(target: Path, path: str, rgb: np.ndarray) -> dict[str, int]:
         """Write the files of one picture; return its counts."""
         try:
-            found, notes = picture_masks.found(
+            found, notes = records.found(
                 lambda: rgb, own, tried, size=rgb.shape[:2], backbone=network
             )
         except MemoryError as error:
@@ -123,7 +123,7 @@ def write(
     Args:
         target: the files' common path, without extension.
         path: of the picture, relative to the folder of pictures.
-        rows: the masks as `picture_masks.found` gives them, by falling score.
+        rows: the masks as `records.found` gives them, by falling score.
         size: (height, width) of the picture.
         separate: also a black and white PNG a mask; those of masks that are gone are removed.
     """

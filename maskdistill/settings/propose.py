@@ -100,32 +100,24 @@ class MaskCutSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class PoolSettings:
-    """Which masks of a picture are pooled; off where methods, blocks, facets and scales are empty.
+    """Pool of what several methods, blocks, facets and scales find; off where all are empty."""
 
-    Every combination of the four is tried; of an empty one the run's own value counts. All see the
-    picture as the run's method does, times the scale. Masks that overlap are joined into one.
-    """
-
-    # tried on each picture, auto: the run's own; empty: that alone; ours, docs/log/proposals.md
+    # each with each block, facet and scale, all shown the picture as propose.method is; auto: that
+    # one; empty: that one alone; ours, docs/log/proposals.md
     methods: tuple[Method, ...] = ()
-    # of the backbone, -1 the last; empty: that of propose.block; ours
+    # of the backbone, -1 the last; empty: propose.block; ours
     blocks: tuple[int, ...] = ()
-    # that patches are compared by; empty: that of propose.facet; ours
+    # what patches are compared by; empty: propose.facet; ours
     facets: tuple[Facet, ...] = ()
-    # factors of the size at which pictures are shown, above 0; empty: 1; 2 beside 1 as in
-    # docs/log/proposals.md
+    # factors of the size at which pictures are shown; empty: 1; ours, docs/log/proposals.md
     scales: Annotated[tuple[float, ...], Range(0, 8, low_open=True)] = ()
-    # IoU from which two masks are one, the better one, above 0; 1: where they are equal; ours
+    # IoU from which two masks are one, that of the higher score; 1: equal ones alone; ours
     overlap: Annotated[float, Range(0, 1, low_open=True)] = 0.5
-    # subtract the mean key; auto: by the rule of propose.centre_keys, for each method and facet
-    centre_keys: Literal["auto", "yes", "no"] = "auto"
+    # subtract the mean key; each: for each method and facet by the rule of propose.centre_keys auto
+    centre_keys: Literal["each", "yes", "no"] = "each"
 
     def __post_init__(self) -> None:
         check_ranges(self, "propose.pool")
-        for name in ("methods", "blocks", "facets", "scales"):
-            values = getattr(self, name)
-            if len(set(values)) < len(values):
-                raise ValueError(f"propose.pool.{name} must name each once, got {values}")
 
     @property
     def is_on(self) -> bool:

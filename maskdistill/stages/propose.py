@@ -6,7 +6,7 @@ Out:  propose/proposals.jsonl; with a pool propose/pool.jsonl too
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Any
@@ -15,24 +15,26 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from maskdistill.artifacts import keep_tokens
-from maskdistill.discovery import blank
-from maskdistill.discovery.pool import tried_of, wanted_of
+from maskdistill.discovery import blank, records
+from maskdistill.discovery.find import BlockFeatures, features_of_blocks
+from maskdistill.discovery.pool import Tried, tried_of, wanted_of
 from maskdistill.discovery.recipe import METHODS, recipe_of
+from maskdistill.discovery.records import POOL
+from maskdistill.discovery.views import View, views_of
 from maskdistill.engine.job import Image, Job
 from maskdistill.engine.picture_loop import over_batches
 from maskdistill.engine.stage import Done, Stage
 from maskdistill.features import Prepared
 from maskdistill.features.tokens import Tokens
 from maskdistill.measuring import stage_numbers
+from maskdistill.memory import in_halves
 from maskdistill.pictures import of_like_shape
 from maskdistill.runs import lines
 from maskdistill.runs.journal import Journal
 from maskdistill.runs.layout import ProposeFolder
 from maskdistill.settings import RunSettings, as_dict
+from maskdistill.settings.propose import ProposeSettings
 from maskdistill.settings.run import HANDCRAFTED
-from maskdistill.stage_parts import picture_masks
-from maskdistill.stage_parts.picture_masks import POOL
-from maskdistill.stage_parts.picture_views import View, views_that_fit
 from maskdistill.types import Note
 
 # Settings that count where masks are imported, there alone.
@@ -155,19 +157,14 @@ def work(job: Job, folder: ProposeFolder) -> Done:
     def together(loaded: list[Loaded]) -> list[Seen]:
         """Return the features of a batch, of the mirrored pictures too where these are needed."""
 
-        blocks = kept.blocks if keeper is not None else ()
-        return list(
-            zip(
-                *(
-                    views_that_fit(job, some, network, wanted, blocks=blocks)
-                    for some in (
-                        [each.prepared for each in loaded],
-                        [each.mirrored for each in loaded],
-                    )
-                ),
-                strict=True,
-            )
-        )
+        def see(some: Sequence[Prepared], scale: float) -> list[BlockFeatures | None]:
+            blocks = kept.blocks if keeper is not None and scale == 1 else ()
+            fields = wanted.get(scale, {})
+            return features_that_fit(job, some, network, fields, blocks=blocks)
+
+        views = views_of([each.prepared for each in loaded], see)
+        others = views_of([each.mirrored for each in loaded], see)
+        return list(zip(views, others, strict=True))
 
     def propose(image: Image, loaded: Loaded, seen: Seen) -> dict[str, Any]:
         """Return the record of a picture: its masks and notes."""
@@ -180,7 +177,7 @@ def work(job: Job, folder: ProposeFolder) -> Done:
 
         how = {"size": image.size, "backbone": network}
         try:
-            entry, notes = picture_masks.found(picture, own, tried, features, **how)
+            entry, notes = records.found(picture, own, tried, features, **how)
         except MemoryError as error:
             return {"refused": f"{job.picture_path(image)}: {error}"}
         for note, value in notes:
@@ -190,9 +187,7 @@ def work(job: Job, folder: ProposeFolder) -> Done:
                 )
         entry["notes"] = [[note.value, value] for note, value in notes]
         if image.id in compared and None not in [mirrored[scale] for scale in wanted]:
-            entry[MIRRORED] = picture_masks.compared(
-                entry["masks"], picture, own, tried, mirrored, **how
-            )
+            entry[MIRRORED] = _compared(entry["masks"], picture, own, tried, mirrored, **how)
         return entry
 
     # One thread of the BLAS a worker: more would fight over the cores, and move last bits with
@@ -263,6 +258,63 @@ def _to_keep(seen: Seen, n_views: int) -> list[Tokens] | None:
     views = [view.get(1.0) for view in seen[:n_views]]
     whole = [each.tokens for each in views if each is not None and each.tokens is not None]
     return whole if len(whole) == n_views else None
+
+
+def _compared(
+    masks: list[dict[str, Any]],
+    picture: Callable[[], np.ndarray],
+    own: ProposeSettings,
+    tried: Sequence[Tried],
+    mirrored: View,
+    **how: Any,
+) -> list[int] | None:
+    """Return how many masks of both views have a partner in the other, and how many there are.
+
+    Args:
+        masks: of the picture. picture, own, tried, how: as `records.found` takes them.
+        mirrored: features of the mirrored picture, all of them there.
+    Returns:
+        None where the mirrored picture does not fit into memory.
+    """
+
+    def turned() -> np.ndarray:
+        return np.ascontiguousarray(picture()[:, ::-1])
+
+    try:
+        found = records.best_masks(turned, own, tried, mirrored, **how)
+    except MemoryError:
+        return None
+    return stage_numbers.met(masks, found[..., ::-1])
+
+
+def features_that_fit(
+    job: Job,
+    batch: Sequence[Prepared],
+    network: Any,
+    wanted: Mapping[int, Sequence[str]],
+    *,
+    blocks: Sequence[int] = (),
+) -> list[BlockFeatures | None]:
+    """Return the features of a batch of one padded shape, as many pictures at a time as fit.
+
+    The ledger says that a batch was halved; None stands for a picture that does not fit alone.
+
+    Args:
+        wanted: block -> fields of its features.
+        blocks: whose Tokens the same pass gives too; none: no Tokens.
+    """
+
+    def halved(n_pictures: int) -> None:
+        """Write to the ledger that a batch of so many did not fit."""
+        if n_pictures > 1:
+            what = "a batch did not fit into memory: in halves"
+            job.ledger.write("halved", stage="propose", what=what, pictures=n_pictures)
+
+    def extract(some: Sequence[Prepared]) -> list[BlockFeatures]:
+        """Return the features of some pictures of the batch."""
+        return features_of_blocks(some, network, wanted=wanted, blocks=blocks)
+
+    return in_halves(batch, extract, on_halved=halved)
 
 
 def stand_in(method: str, network: Any) -> str | None:

@@ -13,7 +13,7 @@ from maskdistill.engine.job import Job
 from maskdistill.features import handcrafted
 from maskdistill.runs.ledger import Ledger
 from maskdistill.settings import RunSettings
-from maskdistill.stage_parts.picture_views import features_that_fit
+from maskdistill.stages import propose
 from maskdistill.types import Note
 from maskdistill.workflows import demo_pictures
 
@@ -85,7 +85,7 @@ def test_a_batch_that_does_not_fit_into_memory_is_seen_in_parts_and_the_ledger_s
     ready = [
         Input().prepare(demo_pictures.draw(3, n, size=SIZE).rgb, backbone=network) for n in range(4)
     ]
-    seen = features_that_fit(job, ready, network, {-1: ["keys"]})
+    seen = propose.features_that_fit(job, ready, network, {-1: ["keys"]})
     assert len(network.asked) > 1
     for each, found in zip(ready, seen, strict=True):
         (alone,) = network.inner.features(each.tensor[None], want=("keys",))
@@ -94,7 +94,7 @@ def test_a_batch_that_does_not_fit_into_memory_is_seen_in_parts_and_the_ledger_s
     halved = [event["pictures"] for event in job.ledger.read() if event["event"] == "halved"]
     assert halved == [4, 2, 2]
     tiny = Small(1, MemoryError())
-    assert features_that_fit(job, ready[:2], tiny, {-1: ["keys"]}) == [None, None]
+    assert propose.features_that_fit(job, ready[:2], tiny, {-1: ["keys"]}) == [None, None]
     assert job.ledger.count("halved") == len(halved) + 1
 
 

@@ -1,4 +1,4 @@
-"""Picture masks: the proposals of one picture as records, of one recipe or of a pool.
+"""Records: the proposals of one picture as a line has them, of one recipe or of a pool.
 
 In:   a picture, resolved settings of `propose`, a backbone, features where they are known
 Out:  {"masks": records by falling score, "pool": all that were pooled}; notes
@@ -13,10 +13,9 @@ import numpy as np
 
 from maskdistill.discovery.find import Discovered, discover
 from maskdistill.discovery.pool import DIGITS, Pooled, Tried, discover_all
+from maskdistill.discovery.views import View
 from maskdistill.masks import rle
-from maskdistill.measuring import stage_numbers
 from maskdistill.settings.propose import ProposeSettings
-from maskdistill.stage_parts.picture_views import View
 from maskdistill.types import Notes, Rle
 
 POOL = "pool"  # key of the masks of the pool in a record
@@ -64,36 +63,27 @@ def _own(
     return discover(picture, recipe=recipe, features=known, **how)
 
 
-def compared(
-    masks: list[dict[str, Any]],
+def best_masks(
     picture: Callable[[], np.ndarray],
     own: ProposeSettings,
     tried: Sequence[Tried],
-    mirrored: View,
+    features: View,
     **how: Any,
-) -> list[int] | None:
-    """Return how many masks of both views have a partner in the other, and how many there are.
+) -> np.ndarray:
+    """Return the masks that `found` would give of a picture as pixels, (n, H, W) bool.
 
     Args:
-        masks: of the picture. picture, how: as `discover` takes them.
-        mirrored: features of the mirrored picture, all of them there.
-    Returns:
-        None where the mirrored picture does not fit into memory.
+        picture, own, tried, features, how: as `found` takes them.
+    Raises:
+        MemoryError: as `found`.
     """
-
-    def turned() -> np.ndarray:
-        return np.ascontiguousarray(picture()[:, ::-1])
-
-    try:
-        if own.pool.is_on:
-            overlap = own.pool.overlap
-            pooled = discover_all(turned, tried=tried, overlap=overlap, features=mirrored, **how)
-            others = pooled.best(own.max_masks)
-        else:
-            others = _own(turned, tried, mirrored, **how)
-    except MemoryError:
-        return None
-    return stage_numbers.met(masks, others.masks[others.best_first][..., ::-1])
+    if own.pool.is_on:
+        overlap = own.pool.overlap
+        pooled = discover_all(picture, tried=tried, overlap=overlap, features=features, **how)
+        made = pooled.best(own.max_masks)
+    else:
+        made = _own(picture, tried, features, **how)
+    return made.masks[made.best_first]
 
 
 def mask_rows(found: Discovered) -> list[dict[str, Any]]:
