@@ -65,11 +65,11 @@ def export(
     out: str | Path | None = None,
     polygons: bool = False,
 ) -> Path:
-    """Write proposals or detections as one COCO dataset file; return its path.
+    """Write proposals, pool or detections as one COCO dataset file; return its path.
 
     Args:
         run: the run's folder.
-        of: detections or proposals.
+        of: detections, proposals, or pool: all masks that were pooled, each with its sources.
         out: the file; None: RUN/export/coco-<of>.json.
         polygons: outlines (tolerance 2 px, holes filled, as in the paper's files) in place of run
             lengths; masks too small for one are left out, and told.

@@ -149,7 +149,7 @@ class Export:
     run: tyro.conf.Positional[Path]  # the run's folder
     # format: COCO instances with scores, category 1 + cluster
     form: Annotated[Literal["coco"], tyro.conf.arg(name="as")] = "coco"
-    of: Literal["detections", "proposals"] = "detections"  # which masks
+    of: Literal["detections", "proposals", "pool"] = "detections"  # which masks
     # outlines (within 2 px, holes filled), as in the paper's files, in place of run lengths
     polygons: bool = False
     out: Path | None = None  # file to write; RUN/export/coco-<of>.json if left out

@@ -6,7 +6,7 @@ Out:  Discovered: masks in the picture's pixels, scores, seed points, notes
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,6 +34,25 @@ class PictureFeatures:
     features: Features
     content: tuple[int, int]
     tokens: Tokens | None = None
+
+
+@dataclass(frozen=True)
+class BlockFeatures:
+    """Hold the features of several blocks of one picture, of one pass.
+
+    Attributes:
+        of: block -> features on the patch grid.
+        content: px (rows, cols) of the grid that hold the picture.
+        tokens: of the same pass, where they were asked for.
+    """
+
+    of: Mapping[int, Features]
+    content: tuple[int, int]
+    tokens: Tokens | None = None
+
+    def block(self, number: int) -> PictureFeatures:
+        """Return the features of one block."""
+        return PictureFeatures(self.of[number], self.content, self.tokens)
 
 
 @dataclass(frozen=True)
@@ -158,6 +177,40 @@ def features_of(
     return [
         PictureFeatures(features, each.content)
         for features, each in zip(every, pictures, strict=True)
+    ]
+
+
+def features_of_blocks(
+    pictures: Sequence[Prepared],
+    backbone: Any,
+    *,
+    wanted: Mapping[int, Sequence[str]],
+    blocks: Sequence[int] = (),
+) -> list[BlockFeatures]:
+    """Return the features of several blocks of pictures of one padded shape, by one pass.
+
+    Args:
+        wanted: block -> fields of Features.
+        blocks: whose Tokens are given too (a ViT's alone); none: no Tokens.
+    """
+    if len(wanted) == 1:
+        ((block, want),) = wanted.items()
+        each_of = features_of(pictures, backbone, block=block, want=want, blocks=blocks)
+        return [
+            BlockFeatures({block: each.features}, each.content, each.tokens) for each in each_of
+        ]
+    found: Sequence[Tokens | None] = [None] * len(pictures)
+    if blocks:
+        every, found = tokens.seen_of_blocks(
+            pictures, backbone=backbone, blocks=blocks, wanted=wanted
+        )
+    else:
+        batch = torch.stack([each.tensor for each in pictures])
+        with torch.inference_mode():
+            every, _ = backbone.of_blocks(batch, wanted=wanted)
+    return [
+        BlockFeatures({block: every[block][row] for block in every}, each.content, found[row])
+        for row, each in enumerate(pictures)
     ]
 
 

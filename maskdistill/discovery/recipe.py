@@ -7,7 +7,7 @@ Out:  Recipe, which `find.discover` follows
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -78,6 +78,21 @@ class Input:
         """
         height, width = wanted_size(size, patch, **vars(self))
         return -(-height // patch), -(-width // patch)
+
+    def scaled(self, scale: float, size: tuple[int, int]) -> Input:
+        """Return how a picture of `size` (height, width) is shown `scale` times as large.
+
+        The limit of patches stays; a side has one pixel at least.
+
+        >>> Input(short_side=32).scaled(1.5, (64, 100)).short_side
+        48
+        """
+        if scale == 1:
+            return self
+        if self.square is not None:
+            return replace(self, square=max(1, round(scale * self.square)))
+        short = self.short_side or min(size)
+        return replace(self, short_side=max(1, round(scale * short)))
 
     def prepare(self, rgb: np.ndarray, *, backbone: Any, mirrored: bool = False) -> Prepared:
         """Return a picture (H, W, 3) uint8, or its mirror image, ready for `backbone`.

@@ -27,8 +27,8 @@ def write(
     Args:
         images: rows with id, path (becomes file_name), width, height (px).
         lines: a picture each: id and masks with rle, box (half-open xyxy, px), area (px), score,
-            and cluster or none (then 0); without masks where it was refused. Annotations are
-            numbered from 1 in this order.
+            cluster or none (then 0), and sources of pooled masks, which are written as they are;
+            without masks where it was refused. Annotations are numbered from 1 in this order.
         names: of the clusters; category ids are 1 + cluster.
         tolerance_px: write polygons, whose outlines may move by so much; None: run lengths. A mask
             that has no polygon, because it is smaller than that, is left out. Holes are polygons
@@ -100,6 +100,7 @@ def _annotations(
                 "area": mask["area"],
                 "iscrowd": 0,
                 "score": mask["score"],
+                **({"sources": mask["sources"]} if "sources" in mask else {}),
             }
 
 

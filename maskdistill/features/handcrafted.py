@@ -81,21 +81,23 @@ class Handcrafted:
         described = [self._descriptors(picture[None]) for picture in batch]
         return [self._features(each, want) for each in described]
 
-    def by_block(
-        self, batch: Tensor, *, want: Mapping[int, Sequence[str]]
-    ) -> dict[int, list[Features]]:
-        """Return the descriptors of each picture of a batch, as a ViT gives those of its blocks.
+    def of_blocks(
+        self, batch: Tensor, *, wanted: Mapping[int, Sequence[str]], blocks: tuple[()] = ()
+    ) -> tuple[dict[int, list[Features]], dict[int, Tensor]]:
+        """Return block -> descriptors of each picture, as a ViT does; there is one block.
 
         Args:
             batch: as `features` takes it.
-            want: block (-1 or 0) -> fields.
+            wanted: block -> fields. blocks: none, there are no tokens to learn from.
         Raises:
             ValueError: as `features`.
         """
-        return {
-            block: self.features(batch, block=block, want=tuple(fields))
-            for block, fields in want.items()
+        assert not blocks
+        found = {
+            block: self.features(batch, block=block, want=tuple(want))
+            for block, want in wanted.items()
         }
+        return found, {}
 
     def _descriptors(self, picture: Tensor) -> Tensor:
         """Return the descriptors (rows, cols, 12) of one picture (1, 3, H, W)."""

@@ -81,16 +81,35 @@ def seen(
     Raises:
         ValueError: no picture, a block or field that there is not.
     """
-    if not pictures:
-        raise ValueError("pictures: wanted one at least, got none")
-    batch = torch.stack([each.tensor for each in pictures])
+    batch = _stacked(pictures)
     features, found = backbone.features_and_tokens(
         batch, block=block, want=want, blocks=tuple(dict.fromkeys((*blocks, -1)))
     )
-    return features, [
-        _of_row(found, row, blocks, grid=each.grid, prepared=picture)
-        for row, (each, picture) in enumerate(zip(features, pictures, strict=True))
-    ]
+    return features, _of_rows(found, pictures, blocks, backbone=backbone, batch=batch)
+
+
+def seen_of_blocks(
+    pictures: Sequence[Prepared],
+    *,
+    backbone: Any,
+    blocks: Sequence[int],
+    wanted: Mapping[int, Sequence[str]],
+) -> tuple[dict[int, list[Features]], list[Tokens]]:
+    """Return features of several blocks and Tokens of pictures, by one pass of the backbone.
+
+    Args:
+        pictures, backbone, blocks: as `seen` takes them.
+        wanted: block -> fields of its features.
+    Returns:
+        Block of `wanted` -> the features of each picture; the Tokens of each.
+    Raises:
+        ValueError: as `seen`.
+    """
+    batch = _stacked(pictures)
+    features, found = backbone.of_blocks(
+        batch, wanted=wanted, blocks=tuple(dict.fromkeys((*blocks, -1)))
+    )
+    return features, _of_rows(found, pictures, blocks, backbone=backbone, batch=batch)
 
 
 def of_picture(
@@ -114,6 +133,33 @@ def of_picture(
     """
     ready = made_ready(rgb, backbone=backbone, mirrored=mirrored, **how)
     return seen([ready], backbone=backbone, blocks=blocks)[1][0]
+
+
+def _stacked(pictures: Sequence[Prepared]) -> Tensor:
+    """Return pictures of one padded shape as a batch (B, 3, H, W).
+
+    Raises:
+        ValueError: no picture.
+    """
+    if not pictures:
+        raise ValueError("pictures: wanted one at least, got none")
+    return torch.stack([each.tensor for each in pictures])
+
+
+def _of_rows(
+    found: Mapping[int, Tensor],
+    pictures: Sequence[Prepared],
+    blocks: Sequence[int],
+    *,
+    backbone: Any,
+    batch: Tensor,
+) -> list[Tokens]:
+    """Return the Tokens of each picture of a batch."""
+    grid = batch.shape[2] // backbone.patch, batch.shape[3] // backbone.patch
+    return [
+        _of_row(found, row, blocks, grid=grid, prepared=picture)
+        for row, picture in enumerate(pictures)
+    ]
 
 
 def _of_row(

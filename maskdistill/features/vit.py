@@ -140,7 +140,6 @@ class ViT(Network):
         """
         return self.features_and_tokens(batch, block=block, want=want, blocks=())[0]
 
-    @torch.inference_mode()
     def features_and_tokens(
         self, batch: Tensor, *, block: int = -1, want: Sequence[str], blocks: Sequence[int]
     ) -> tuple[list[Features], dict[int, Tensor]]:
@@ -159,45 +158,41 @@ class ViT(Network):
         Raises:
             ValueError: another shape, block or field.
         """
-        n_blocks, grid = len(self.model.blocks), self.grid_of(batch)
-        self._check_asked((block, *blocks), want)
-        wanted: dict[int, set[str]] = {number % n_blocks: {"tokens"} for number in blocks}
-        wanted.setdefault(block % n_blocks, set()).update(want)
-        found = self.walked(batch, wanted)
-        own = {field: found[block % n_blocks][field] for field in want}
-        left = {number: found[number % n_blocks]["tokens"] for number in blocks}
-        return self._features(own, grid, n_pictures=len(batch)), left
+        features, left = self.of_blocks(batch, wanted={block: want}, blocks=blocks)
+        return features[block], left
 
     @torch.inference_mode()
-    def by_block(
-        self, batch: Tensor, *, want: Mapping[int, Sequence[str]]
-    ) -> dict[int, list[Features]]:
-        """Return the features of each picture, of several blocks, by one pass.
-
-        They are those of `features`, bit by bit.
+    def of_blocks(
+        self, batch: Tensor, *, wanted: Mapping[int, Sequence[str]], blocks: Sequence[int] = ()
+    ) -> tuple[dict[int, list[Features]], dict[int, Tensor]]:
+        """Return the features of several blocks of each picture by one pass, bit by bit `features`.
 
         Args:
             batch: as `features` takes it.
-            want: block, as `features` takes it -> fields of its features.
+            wanted: block -> fields of its Features, which may be none; negative: counted from the
+                last.
+            blocks: as `features_and_tokens` takes them.
         Returns:
-            Of each block one Features a picture, float32, on the device of the weights.
+            Block of `wanted` -> one Features a picture; tokens as `features_and_tokens` gives them.
         Raises:
             ValueError: another shape, block or field.
         """
         n_blocks, grid = len(self.model.blocks), self.grid_of(batch)
-        wanted: dict[int, set[str]] = {}
-        for block, fields in want.items():
+        asked: dict[int, set[str]] = {number % n_blocks: {"tokens"} for number in blocks}
+        for block, fields in wanted.items():
             self._check_asked((block,), fields)
-            wanted.setdefault(block % n_blocks, set()).update(fields)
-        found = self.walked(batch, wanted)
-        return {
+            asked.setdefault(block % n_blocks, set()).update(fields)
+        self._check_asked(blocks, ())
+        found = self.walked(batch, asked)
+        made = {
             block: self._features(
                 {field: found[block % n_blocks][field] for field in fields},
                 grid,
                 n_pictures=len(batch),
             )
-            for block, fields in want.items()
+            for block, fields in wanted.items()
         }
+        return made, {number: found[number % n_blocks]["tokens"] for number in blocks}
 
     def _check_asked(self, blocks: Sequence[int], want: Sequence[str]) -> None:
         """Raise ValueError for a block or field that there is not."""

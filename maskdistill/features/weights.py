@@ -162,7 +162,7 @@ def _cache_of(name: str) -> Path:
 def _is_in_hub(name: str) -> bool:
     """Return whether huggingface_hub's cache has the file that timm takes for timm/<model>."""
     import timm
-    from huggingface_hub import try_to_load_from_cache
+    from huggingface_hub import constants, try_to_load_from_cache
 
     try:
         config = timm.get_pretrained_cfg(name.removeprefix("timm/"))
@@ -172,7 +172,8 @@ def _is_in_hub(name: str) -> bool:
         return False
     repository, _, revision = config.hf_hub_id.partition("@")
     # timm takes safetensors where the repository has them.
-    files = ["model.safetensors", "open_clip_model.safetensors", "pytorch_model.bin"]
+    files = [constants.SAFETENSORS_SINGLE_FILE, constants.PYTORCH_WEIGHTS_NAME]
+    files.append("open_clip_model.safetensors")
     files += [config.hf_hub_filename] if config.hf_hub_filename else []
     return any(
         isinstance(try_to_load_from_cache(repository, file, revision=revision or None), str)

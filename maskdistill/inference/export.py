@@ -1,6 +1,6 @@
 """export: masks of a run as a dataset that other tools read.
 
-In:   proposals.jsonl or detections.jsonl, with their clusters and the clusters' names
+In:   proposals.jsonl or detections.jsonl, with their clusters and the clusters' names; pool.jsonl
 Out:  a COCO dataset, a JSON file
 """
 
@@ -12,14 +12,14 @@ from maskdistill.artifacts import cluster_names, clusterings, freshness
 from maskdistill.artifacts.mask_lines import with_clusters
 from maskdistill.datasets.page_names import name_of
 from maskdistill.engine.opening import settings_of
-from maskdistill.errors import RunError, SettingsError
+from maskdistill.errors import RunError, SettingsError, setting
 from maskdistill.exports import coco as coco_file
 from maskdistill.runs import atomic, lines
 from maskdistill.runs.layout import RunFolder
 from maskdistill.runs.ledger import Ledger
 from maskdistill.runs.progress import Progress
 
-STAGE_OF = {"detections": "detect", "proposals": "propose"}
+STAGE_OF = {"detections": "detect", "proposals": "propose", "pool": "propose"}
 POLYGON_PX = 2.0  # how far an outline may move, in px; source: MaskDistill release
 
 
@@ -29,7 +29,8 @@ def coco(root: Path, *, of: str, out: Path | None, polygons: bool = False) -> Pa
     Category ids are 1 + cluster.
 
     Args:
-        of: detections | proposals.
+        of: detections | proposals | pool: all masks that were pooled, in one category, each with
+            its `sources`.
         out: the file; None: RUN/export/coco-<of>.json.
         polygons: write outlines as the paper's files have them, in place of run lengths; masks too
             small for one are left out, and told.
@@ -46,10 +47,18 @@ def coco(root: Path, *, of: str, out: Path | None, polygons: bool = False) -> Pa
         clustering = clusterings.of_detections(folder, settings)
     else:
         clustering = clusterings.made_by(folder, "cluster")
-    if not clustering.masks.exists():
+    masks = folder.propose.pool if of == "pool" else clustering.masks
+    if not masks.exists():
         verb = STAGE_OF[of]
-        raise RunError(f"{clustering.masks}: not there yet. Do it first: maskdistill {verb} {root}")
-    is_clustered = of == "detections" or clusterings.of_proposals(folder) is not None
+        if of == "pool" and folder.propose.masks.exists():
+            raise RunError(
+                f"{masks}: there is none, nothing was pooled. Give the run a pool: "
+                f"{setting('propose.pool.scales', '1 2')} --from {verb}"
+            )
+        raise RunError(f"{masks}: not there yet. Do it first: maskdistill {verb} {root}")
+    is_clustered = of == "detections" or (
+        of == "proposals" and clusterings.of_proposals(folder) is not None
+    )
     file = clustering.file if is_clustered else None
     made = clustering.stage if file else STAGE_OF[of]
     if others := freshness.others(folder, made):
@@ -62,7 +71,7 @@ def coco(root: Path, *, of: str, out: Path | None, polygons: bool = False) -> Pa
         n_left_out = coco_file.write(
             stream,
             ({**row, "path": name_of(row["path"], row.get("page"))} for row in rows),
-            with_clusters(clustering.masks, file),
+            with_clusters(masks, file),
             words,
             tolerance_px=POLYGON_PX if polygons else None,
         )

@@ -17,8 +17,8 @@ import numpy as np
 from PIL import Image
 
 from maskdistill.artifacts import label_maps
-from maskdistill.discovery.find import discover
-from maskdistill.discovery.recipe import recipe_of
+from maskdistill.discovery import records
+from maskdistill.discovery.pool import tried_of
 from maskdistill.engine import networks
 from maskdistill.engine.job import Job
 from maskdistill.errors import PictureError, SettingsError
@@ -65,7 +65,7 @@ def work(
     if settings.levels == "stretch_all":
         reading = result_folder.of_set(out, pictures, settings, progress)
     network = networks.backbone(job, "propose", own.backbone)
-    recipe = recipe_of(own)
+    tried = tried_of(own)
 
     def begin(names: Mapping[str, str]) -> None:
         """Check the names of the results, and say what they are made with."""
@@ -74,19 +74,22 @@ def work(
         progress.say(
             f"device: {networks.device(job)}, backbone: {own.backbone}, method: {own.method}"
         )
-        if what := propose.stand_in(own.method, network):
-            progress.say(what)
+        for method in dict.fromkeys(each.recipe.method for each in tried):
+            if what := propose.stand_in(method, network):
+                progress.say(what)
         if network.note:
             progress.say(network.note)
 
     def masks(target: Path, path: str, rgb: np.ndarray) -> dict[str, int]:
         """Write the files of one picture; return its counts."""
         try:
-            found = discover(lambda: rgb, size=rgb.shape[:2], backbone=network, recipe=recipe)
+            found, notes = records.found(
+                lambda: rgb, own, tried, size=rgb.shape[:2], backbone=network
+            )
         except MemoryError as error:
             raise PictureError(f"{path}: {error}") from error
-        rows = propose.mask_rows(found)
-        write(target, path, rows, size=rgb.shape[:2], notes=found.notes, separate=separate)
+        rows = found["masks"]
+        write(target, path, rows, size=rgb.shape[:2], notes=notes, separate=separate)
         return {"masks": len(rows), "without masks": not rows}
 
     counts = result_folder.fill(
@@ -120,7 +123,7 @@ def write(
     Args:
         target: the files' common path, without extension.
         path: of the picture, relative to the folder of pictures.
-        rows: the masks as `propose.mask_rows` gives them, by falling score.
+        rows: the masks as `records.found` gives them, by falling score.
         size: (height, width) of the picture.
         separate: also a black and white PNG a mask; those of masks that are gone are removed.
     """
@@ -148,6 +151,7 @@ def write(
             "area": row["area"],
             "box_xyxy": row["box"],
             "mask": row["rle"],
+            **({"sources": row["sources"]} if "sources" in row else {}),
         }
         for number, row in enumerate(rows, 1)
     ]

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from maskdistill.discovery.find import discover
-from maskdistill.discovery.recipe import recipe_of
+from maskdistill.discovery.pool import discover_all, tried_of
 from maskdistill.engine import networks
 from maskdistill.engine.job import Job
 from maskdistill.masks.boxes import boxes_from_masks, xywh
@@ -35,8 +35,13 @@ def of_picture(picture: np.ndarray | str | Path, settings: RunSettings) -> list[
     """
     rgb = as_rgb(picture, **settings.reading)
     network = networks.kept(Job.alone(settings), "propose", settings.propose.backbone)
-    recipe = recipe_of(settings.propose)
-    found = discover(lambda: rgb, size=rgb.shape[:2], backbone=network, recipe=recipe)
+    own, tried = settings.propose, tried_of(settings.propose)
+    how = {"size": rgb.shape[:2], "backbone": network}
+    if own.pool.is_on:
+        pooled = discover_all(lambda: rgb, tried=tried, overlap=own.pool.overlap, **how)
+        found = pooled.best(own.max_masks)
+    else:
+        found = discover(lambda: rgb, recipe=tried[0].recipe, **how)
     boxes = xywh(boxes_from_masks(found.masks))
     return [
         {

@@ -158,7 +158,9 @@ def _pass(
 ) -> dict[int, PictureFeatures] | None:
     """Return block -> features of a picture by one pass; None where they do not fit into memory."""
     ready = shown.prepare(rgb, backbone=network)
-    (found,) = in_halves([ready], lambda some: [network.by_block(some[0].tensor[None], want=want)])
+    (found,) = in_halves(
+        [ready], lambda some: [network.of_blocks(some[0].tensor[None], wanted=want)[0]]
+    )
     if found is None:
         return None
     return {block: PictureFeatures(every[0], ready.content) for block, every in found.items()}

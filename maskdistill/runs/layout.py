@@ -97,6 +97,9 @@ class ProposeFolder(StageFolder):
     """propose/."""
 
     masks = File("proposals.jsonl")  # a picture a line
+    pool = File(
+        "pool.jsonl"
+    )  # all masks that were pooled, a picture a line, where propose.pool is on
 
 
 class FeaturesFolder(StageFolder):

@@ -59,7 +59,7 @@ STAGES: tuple[StageEntry, ...] = (
         name="propose",
         verb="propose",
         reads=("scan",),
-        writes=("proposals.jsonl",),
+        writes=("proposals.jsonl", "pool.jsonl"),
         help="pictures -> proposals: masks of a self-supervised backbone",
         does="A backbone that saw no labels proposes masks of objects.",
     ),

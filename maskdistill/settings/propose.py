@@ -101,6 +101,33 @@ class MaskCutSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PoolSettings:
+    """Pool of what several methods, blocks, facets and scales find; off where all are empty."""
+
+    # each with each block, facet and scale, all shown the picture as propose.method is; auto: that
+    # one; empty: that one alone; ours, docs/log/proposals.md
+    methods: tuple[Method, ...] = ()
+    # of the backbone, -1 the last; empty: propose.block; ours
+    blocks: tuple[int, ...] = ()
+    # what patches are compared by; empty: propose.facet; ours
+    facets: tuple[Facet, ...] = ()
+    # factors of the size at which pictures are shown; empty: 1; ours, docs/log/proposals.md
+    scales: Annotated[tuple[float, ...], Range(0, 8, low_open=True)] = ()
+    # IoU from which two masks are one, that of the higher score; 1: equal ones alone; ours
+    overlap: Annotated[float, Range(0, 1, low_open=True)] = 0.5
+    # subtract the mean key; each: for each method and facet by the rule of propose.centre_keys auto
+    centre_keys: Literal["each", "yes", "no"] = "each"
+
+    def __post_init__(self) -> None:
+        check_ranges(self, "propose.pool")
+
+    @property
+    def is_on(self) -> bool:
+        """Return whether masks are pooled."""
+        return bool(self.methods or self.blocks or self.facets or self.scales)
+
+
+@dataclass(frozen=True, kw_only=True)
 class ProposeSettings:
     """From pictures to proposals: masks of a self-supervised backbone's attention."""
 
@@ -153,6 +180,7 @@ class ProposeSettings:
     lost: LostSettings = field(default_factory=LostSettings)
     tokencut: TokenCutSettings = field(default_factory=TokenCutSettings)
     maskcut: MaskCutSettings = field(default_factory=MaskCutSettings)
+    pool: PoolSettings = field(default_factory=PoolSettings)
 
     def __post_init__(self) -> None:
         check_ranges(self, "propose")

@@ -7,11 +7,12 @@ from typing import TypeVar
 from maskdistill.errors import setting
 from maskdistill.settings import known_weights
 from maskdistill.settings.detect import DetectSettings
-from maskdistill.settings.propose import CHOOSABLE, ProposeSettings
+from maskdistill.settings.propose import CHOOSABLE, Facet, Method, ProposeSettings
 from maskdistill.settings.run import HANDCRAFTED, NETWORKS, RunSettings, backbone_named, is_name
 from maskdistill.settings.segment import BACKBONE, BEST, SegmentSettings
 
 Importing = TypeVar("Importing", ProposeSettings, DetectSettings)
+CUTS = ("tokencut", "maskcut")  # methods that hold a graph of all patches
 MOST_PATCHES = 12_000  # of a grid: a graph of them takes 0.6 GB, twice that while it is made
 
 
@@ -64,11 +65,13 @@ def resolve(settings: RunSettings) -> RunSettings:
         lost=lost,
         tokencut=tokencut,
     )
-    if method in ("tokencut", "maskcut") and propose.max_patches > MOST_PATCHES:
-        raise ValueError(
-            f"propose.max_patches must be at most {MOST_PATCHES} for {method}, "
-            f"whose graph is held whole, got {propose.max_patches}"
-        )
+    propose = _pooled(propose)
+    for each in (method, *propose.pool.methods):
+        if each in CUTS and propose.max_patches > MOST_PATCHES:
+            raise ValueError(
+                f"propose.max_patches must be at most {MOST_PATCHES} for {each}, "
+                f"whose graph is held whole, got {propose.max_patches}"
+            )
     cluster = settings.cluster
     if named := backbone_named("cluster", settings.weights_of("cluster")):
         cluster = replace(cluster, backbone=named)
@@ -202,19 +205,14 @@ def _by_weights(propose: ProposeSettings, weights: str) -> ProposeSettings:
         weights: that propose, by name or file.
     """
     known = known_weights.of(weights)
-    by_hand = propose.backbone == HANDCRAFTED
-    line = known_weights.line(weights)  # timm has DINO's weights too, under names of its own
-    is_dino = any(
-        name.startswith("dino_") for name in (propose.backbone, *(line.names if line else ()))
-    )
+    by_hand, is_dino = propose.backbone == HANDCRAFTED, _is_dino(propose.backbone, weights)
     method = propose.method
     if method == "auto":
         method = known.method if known else "maskdistill" if is_dino else "tokencut"
     if known and known.method != method:  # the line says nothing of another method
         known = None
     # Keys of the last block are DINO's gift; what else is trained is cut better by tokens.
-    cuts = method in ("tokencut", "maskcut")
-    cuts_others = cuts and not (is_dino or by_hand)
+    cuts_others = method in CUTS and not (is_dino or by_hand)
     block, facet = propose.block, propose.facet
     if block is None:
         block = known.block if known else -2 if cuts_others else -1
@@ -222,12 +220,66 @@ def _by_weights(propose: ProposeSettings, weights: str) -> ProposeSettings:
         facet = known.facet if known else "tokens" if cuts_others else "keys"
     centre = propose.centre_keys
     if centre == "auto":
-        # Cuts of tokens by a threshold of the cosine find less after centring; signs of keys say
-        # nothing before it.
-        centre = "no" if by_hand or is_dino or (cuts and facet == "tokens") else "yes"
+        centre = "yes" if _centred(by_hand or is_dino, method, facet) else "no"
         if known and known.facet == facet:
             centre = known.centre
     return replace(propose, method=method, block=block, facet=facet, centre_keys=centre)
+
+
+def centred(own: ProposeSettings, method: Method, facet: Facet) -> bool:
+    """Return whether the patches' mean is subtracted of a facet for a method of the pool.
+
+    Args:
+        own: resolved. What it says of its own method and facet holds for these.
+    """
+    if (method, facet) == (own.method, own.facet):
+        return own.centre_keys == "yes"
+    as_they_are = own.backbone == HANDCRAFTED or _is_dino(own.backbone, own.backbone)
+    return _centred(as_they_are, method, facet)
+
+
+def _centred(as_they_are: bool, method: str, facet: str) -> bool:
+    """Return whether the patches' mean is subtracted where the settings say `auto`.
+
+    Cuts of tokens by a threshold of the cosine find less after centring; signs of keys say nothing
+    before it.
+
+    Args:
+        as_they_are: features whose signs say something: DINO's, handcrafted ones.
+    """
+    return not (as_they_are or (method in CUTS and facet == "tokens"))
+
+
+def _is_dino(backbone: str, weights: str) -> bool:
+    """Return whether a backbone has DINO's weights; timm has them too, under names of its own."""
+    line = known_weights.line(weights)
+    names = (backbone, *(line.names if line else ()))
+    return any(name.startswith("dino_") for name in names)
+
+
+def _pooled(propose: ProposeSettings) -> ProposeSettings:
+    """Return settings whose pool has no `auto` among its methods.
+
+    Raises:
+        ValueError: blocks or facets that handcrafted features have not; masks that are imported.
+    """
+    pool = propose.pool
+    if not pool.is_on:
+        return propose
+    if propose.import_file:
+        raise ValueError(
+            "propose.pool: the proposals are imported, so that none are pooled. "
+            "Leave out propose.pool or propose.import_file"
+        )
+    if propose.backbone == HANDCRAFTED and ("values" in pool.facets or set(pool.blocks) - {-1, 0}):
+        raise ValueError(
+            "propose.pool: handcrafted has keys, queries and tokens of one block, -1; "
+            f"got facets {pool.facets}, blocks {pool.blocks}"
+        )
+    methods = tuple(
+        dict.fromkeys(propose.method if name == "auto" else name for name in pool.methods)
+    )
+    return replace(propose, pool=replace(pool, methods=methods))
 
 
 def _check_tokens(settings: RunSettings, *, by_hand: bool) -> None:

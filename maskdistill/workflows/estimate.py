@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from maskdistill.discovery.pool import tried_of
 from maskdistill.engine import networks
 from maskdistill.engine.job import Job
 from maskdistill.features import wanted_size
@@ -193,14 +194,15 @@ def _proposals(job: Job) -> tuple[float, float]:
     """Return the work of one picture's proposals: forwards; masks, drawn to the edges."""
     own = job.settings.propose
     patches = _patches(job, own.backbone)
+    tried = tried_of(own)
     if own.backbone == HANDCRAFTED:
-        return 0.0, BY_HAND * patches**2
-    drawn = (
-        own.max_masks / 2 * CRF if own.pixels == "crf" else 0.0
-    )  # of `max_masks` about half come
-    features = job.settings.features
-    views = 2 if job.settings.keeps_tokens and features.mirrored else 1
-    return views * _forward(own.backbone, patches), drawn
+        return 0.0, sum(BY_HAND * (patches * each.scale**2) ** 2 for each in tried)
+    # of `max_masks` about half come
+    drawn = len(tried) * own.max_masks / 2 * CRF if own.pixels == "crf" else 0.0
+    scales = list(dict.fromkeys(each.scale for each in tried))
+    if job.settings.keeps_tokens:  # at scale 1, of the mirrored picture in a pass of its own
+        scales += [1.0] * (job.settings.features.mirrored + (1.0 not in scales))
+    return sum(_forward(own.backbone, patches * scale**2) for scale in scales), drawn
 
 
 def _sweep(job: Job) -> tuple[float, float]:

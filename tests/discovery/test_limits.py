@@ -1,7 +1,6 @@
 """What does not fit into memory is shown smaller, and what is left out says why."""
 
 import json
-from dataclasses import replace
 
 import pytest
 import torch
@@ -86,17 +85,16 @@ def test_a_batch_that_does_not_fit_into_memory_is_seen_in_parts_and_the_ledger_s
     ready = [
         Input().prepare(demo_pictures.draw(3, n, size=SIZE).rgb, backbone=network) for n in range(4)
     ]
-    recipe = replace(RECIPE, facet="keys")
-    seen = propose.features_that_fit(job, ready, network, recipe)
+    seen = propose.features_that_fit(job, ready, network, {-1: ["keys"]})
     assert len(network.asked) > 1
     for each, found in zip(ready, seen, strict=True):
         (alone,) = network.inner.features(each.tensor[None], want=("keys",))
-        torch.testing.assert_close(found.features.keys, alone.keys)
+        torch.testing.assert_close(found.of[-1].keys, alone.keys)
         assert found.content == each.content
     halved = [event["pictures"] for event in job.ledger.read() if event["event"] == "halved"]
     assert halved == [4, 2, 2]
     tiny = Small(1, MemoryError())
-    assert propose.features_that_fit(job, ready[:2], tiny, recipe) == [None, None]
+    assert propose.features_that_fit(job, ready[:2], tiny, {-1: ["keys"]}) == [None, None]
     assert job.ledger.count("halved") == len(halved) + 1
 
 

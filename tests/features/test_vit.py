@@ -320,7 +320,8 @@ def test_an_unknown_name_is_answered_with_the_list_and_the_nearest(name, near):
 def test_several_blocks_of_one_pass_are_those_of_a_pass_each(size):
     backbone, batch = drawn_backbone(), drawn_batch(2, 3, *size)
     want = {-1: ("queries", "keys"), -3: ("tokens",), -2: ALL, 2: ("values",)}
-    found = backbone.by_block(batch, want=want)
+    found, left = backbone.of_blocks(batch, wanted=want)
+    assert left == {}
     assert list(found) == list(want)
     for block, fields in want.items():
         alone = backbone.features(batch, block=block, want=fields)
@@ -334,4 +335,4 @@ def test_several_blocks_of_one_pass_are_those_of_a_pass_each(size):
 
 def test_of_several_blocks_one_that_is_not_there_is_refused():
     with pytest.raises(ValueError, match="has 12, got 12"):
-        drawn_backbone().by_block(drawn_batch(1, 3, 32, 32), want={-1: ("keys",), 12: ("keys",)})
+        drawn_backbone().of_blocks(drawn_batch(1, 3, 32, 32), wanted={-1: ("keys",), 12: ("keys",)})

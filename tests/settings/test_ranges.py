@@ -20,6 +20,7 @@ WITHOUT_RANGE = {
     ("ProposeSettings", "block"): "counts from either end; how many there are, the network knows",
     ("FeaturesSettings", "blocks"): "as ProposeSettings.block",
     ("DetectSettings", "blocks"): "as ProposeSettings.block",
+    ("PoolSettings", "blocks"): "as ProposeSettings.block",
     ("DetectSettings", "max_side"): "at least short_side: a relation, checked by hand",
 }
 

@@ -87,3 +87,24 @@ def test_a_whole_run_sees_each_view_of_a_picture_once_and_each_crop_once(
     assert bool(forwards.pop("label crops", 0)) == bool(compared)
     crops = {"cluster crops": proposals, "recluster crops": detections}
     assert forwards == {"propose pictures": VIEWS * N, **crops}
+
+
+@pytest.mark.parametrize("scales", [[1, 1.5], [1.5]])
+@pytest.mark.parametrize("compared", [0, N])
+def test_a_pool_of_many_blocks_and_facets_sees_each_view_once_a_scale(
+    tmp_path, forwards, scales, compared
+):
+    pictures, out = tmp_path / "pictures", tmp_path / "run"
+    demo_pictures.write(pictures, tmp_path / "truth.json", n_pictures=N, seed=2, size=SIZE)
+    pool = {"blocks": [-1, -2], "facets": ["keys", "tokens"], "scales": scales}
+    settings = {
+        **SETTINGS,
+        "propose": {**SETTINGS["propose"], "pool": pool},
+        "evaluate": {"agreement_pictures": compared},
+    }
+    api.run(pictures=pictures, out=out, settings=settings, until="propose", quiet=True)
+    assert masks_in(out / "propose" / "pool.jsonl")
+    # The kept tokens are those of scale 1, of both views; other scales are seen mirrored where the
+    # masks of both views are compared.
+    others = [scale for scale in scales if scale != 1]
+    assert forwards == {"propose pictures": VIEWS * N + len(others) * (N + compared)}
